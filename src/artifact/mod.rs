@@ -1,0 +1,1 @@
+//! Config files: their names, their contents, the manifests beside them, and what is wrong with them.

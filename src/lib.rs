@@ -1,0 +1,9 @@
+//! Tune, prove, ship and measure mixture-of-experts models on small clusters of DGX Sparks.
+
+pub mod artifact;
+pub mod device;
+pub mod failure;
+pub mod fs;
+pub mod kernel;
+pub mod model;
+pub mod target;

@@ -1,0 +1,93 @@
+//! One MoE layer on one rank: everything the kernel's launch depends on.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::quantization::Quantization;
+
+/// The two GEMMs of an MoE layer. They are different kernels: top-k, routed weight and K differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// `gate_up_proj` (w13): hidden to 2 x intermediate.
+    Up,
+    /// `down_proj` (w2): intermediate to hidden.
+    Down,
+}
+
+impl Role {
+    /// Both roles, up first.
+    pub const BOTH: [Role; 2] = [Role::Up, Role::Down];
+
+    /// `up` or `down`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Up => "up",
+            Role::Down => "down",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One MoE layer as one rank holds it, after tensor and expert parallelism.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MoeShape {
+    /// E: experts on this rank, fused shared experts included.
+    pub experts: u32,
+    /// N: intermediate size on this rank, in elements.
+    pub intermediate: u32,
+    /// K: hidden size.
+    pub hidden: u32,
+    /// Experts the router picks for a token, fused shared experts not included.
+    pub top_k: u32,
+    /// Shared experts the runtime appends to the routed ones; every token goes through them.
+    pub fused_shared_experts: u32,
+    /// Gated activation (SwiGLU and its like): the up projection is twice as wide.
+    pub gated: bool,
+    /// Element types and scales.
+    #[serde(flatten)]
+    pub quantization: Quantization,
+}
+
+/// One role's matrix product: rows of `k` elements times a `k` x `n` matrix per expert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gemm {
+    /// Output columns.
+    pub n: u32,
+    /// Reduction length.
+    pub k: u32,
+}
+
+impl MoeShape {
+    /// Experts each token's row goes through at run time: the kernel's `top_k` and row count.
+    pub fn routed_per_token(&self) -> u32 {
+        self.top_k + self.fused_shared_experts
+    }
+
+    /// The matrix product of one role.
+    pub fn gemm(&self, role: Role) -> Gemm {
+        match role {
+            Role::Up => Gemm { n: self.intermediate * if self.gated { 2 } else { 1 }, k: self.hidden },
+            Role::Down => Gemm { n: self.hidden, k: self.intermediate },
+        }
+    }
+}
+
+impl fmt::Display for MoeShape {
+    /// `E=160 N=384 K=5120 top-8  fp8 per channel`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { experts, intermediate, hidden, top_k, fused_shared_experts, gated: _, quantization } =
+            self;
+        write!(f, "E={experts} N={intermediate} K={hidden} top-{top_k}")?;
+        if *fused_shared_experts > 0 {
+            write!(f, "+{fused_shared_experts} shared")?;
+        }
+        write!(f, "  {quantization}")
+    }
+}
