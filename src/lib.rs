@@ -2,8 +2,11 @@
 
 pub mod artifact;
 pub mod device;
+pub mod events;
 pub mod failure;
 pub mod fs;
+pub mod journal;
 pub mod kernel;
 pub mod model;
 pub mod target;
+pub mod worker;

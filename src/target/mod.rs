@@ -3,6 +3,7 @@
 //! Everything here was read in the named version's own source; a version nobody has read is
 //! refused rather than guessed at.
 
+mod alignment;
 mod defaults;
 mod triton;
 

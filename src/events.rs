@@ -1,0 +1,74 @@
+//! What happens while a command works, said once. Progress bars, logs and JSON are its readers.
+
+use crate::model::Role;
+use crate::worker::protocol::CompileOutcome;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// Something the user should know that stops nothing.
+    Warning(String),
+    /// A step of making the managed environment began.
+    SetupStep(String),
+    /// The managed environment is whole.
+    SetupDone,
+    /// What the search is about to do.
+    Space {
+        /// Configs before anything is left out.
+        configs: usize,
+        /// Distinct tiles.
+        tiles: usize,
+        /// Tiles that fit the device.
+        fit: usize,
+    },
+    /// Compilation of a batch begins.
+    CompileStarted {
+        /// Units to compile.
+        units: usize,
+        /// Units whose result was known from this run's journal or an earlier run.
+        known: usize,
+    },
+    /// One unit ended.
+    Compiled {
+        /// Which kernel.
+        role: Role,
+        /// Which tile, as `64x128x128 w4 s3`.
+        tile: String,
+        /// How it ended.
+        outcome: CompileOutcome,
+    },
+    /// All units of the run's final choice are proven.
+    CompileDone {
+        /// Distinct kernels behind the chosen entries.
+        proven: usize,
+        /// Kernels that failed on the way and were replaced.
+        failed: usize,
+    },
+    /// A file is on disk.
+    FileWritten {
+        /// Its path relative to the run directory.
+        path: String,
+        /// The weakest rung among its entries.
+        evidence: String,
+    },
+}
+
+/// Somebody who wants to know.
+pub trait Observer {
+    /// Called for every event, in order.
+    fn on(&mut self, event: &Event);
+}
+
+/// Hears nothing.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on(&mut self, _: &Event) {}
+}
+
+impl Observer for Vec<Event> {
+    fn on(&mut self, event: &Event) {
+        self.push(event.clone());
+    }
+}

@@ -1,0 +1,423 @@
+//! An append-only record of a run: what was planned, then every unit of work as it ended.
+//!
+//! One JSON object a line. The first line is the header: format version, the plan and its hash.
+//! Each line is flushed to disk before the next unit counts as done, so a run killed at any moment
+//! loses at most the unit in flight. Only a torn *last* line (no newline: the write was cut) is
+//! forgiven; anything else that does not read is an error that names the line.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::failure::{Failure, Kind};
+use crate::fs::sha256_hex;
+
+/// The format this version writes and the only one it reads.
+pub const FORMAT: u32 = 1;
+
+/// The journal's name inside a run directory.
+pub const FILE_NAME: &str = "journal.jsonl";
+
+/// Nothing a run writes comes near this; a file above it is not a journal.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Header {
+    format: u32,
+    plan_sha256: String,
+    plan: Value,
+}
+
+/// Why a journal cannot be created, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The file system refused.
+    #[error("cannot {action} the journal `{path}`: {source}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The journal.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A run is already there.
+    #[error("`{path}` already holds a run", path = path.display())]
+    Exists {
+        /// The journal found.
+        path: PathBuf,
+    },
+    /// There is no run to resume.
+    #[error("`{path}` holds no run to resume: it has no {FILE_NAME}", path = path.display())]
+    Missing {
+        /// The run directory.
+        path: PathBuf,
+    },
+    /// Another process is writing it.
+    #[error("the run in `{path}` is being written by another process", path = path.display())]
+    Busy {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// A line does not read.
+    #[error("`{path}` line {line}: {message}", path = path.display())]
+    Corrupt {
+        /// The journal.
+        path: PathBuf,
+        /// 1-based.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Written by a version with another format.
+    #[error("`{path}` line 1: journal format {found}, this version reads {FORMAT}", path = path.display())]
+    Format {
+        /// The journal.
+        path: PathBuf,
+        /// The format found.
+        found: u32,
+    },
+    /// The run was started under another plan.
+    #[error(
+        "`{path}` was started under another plan: `{field}` was {was}, now {now}",
+        path = path.display()
+    )]
+    OtherPlan {
+        /// The journal.
+        path: PathBuf,
+        /// The first differing field, as a dotted path.
+        field: String,
+        /// Its value in the journal.
+        was: String,
+        /// Its value now.
+        now: String,
+    },
+}
+
+impl Failure for JournalError {
+    fn kind(&self) -> Kind {
+        match self {
+            JournalError::Io { .. } | JournalError::Busy { .. } => Kind::Environment,
+            _ => Kind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            JournalError::Exists { path } => {
+                let dir = path.parent().unwrap_or(path);
+                Some(format!("continue it with --resume {}, or choose another --out", dir.display()))
+            }
+            JournalError::OtherPlan { .. } => {
+                Some("resume with the arguments the run was started with, or start a new run".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The journal of one run, open for appending `Record`s.
+#[derive(Debug)]
+pub struct Journal<Record> {
+    path: PathBuf,
+    file: File,
+    record: PhantomData<fn(&Record)>,
+}
+
+impl<Record: Serialize + DeserializeOwned> Journal<Record> {
+    /// Start a journal in `run_dir`, which must exist and hold none.
+    pub fn create<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<Self, JournalError> {
+        let path = run_dir.join(FILE_NAME);
+        let file =
+            OpenOptions::new().create_new(true).append(true).read(true).open(&path).map_err(|source| {
+                match source.kind() {
+                    std::io::ErrorKind::AlreadyExists => JournalError::Exists { path: path.clone() },
+                    _ => JournalError::Io { action: "create", path: path.clone(), source },
+                }
+            })?;
+        let mut journal = Self { path, file, record: PhantomData };
+        journal.lock()?;
+        let plan = to_value(plan);
+        let header = Header { format: FORMAT, plan_sha256: hash(&plan), plan };
+        if let Err(error) = journal.write_line(&header) {
+            // A journal without a header could be neither resumed nor started again.
+            let _ = std::fs::remove_file(&journal.path);
+            return Err(error);
+        }
+        Ok(journal)
+    }
+
+    /// The plan a run was started with, read without touching the journal.
+    pub fn plan<Plan: DeserializeOwned>(run_dir: &Path) -> Result<Plan, JournalError> {
+        let path = run_dir.join(FILE_NAME);
+        let mut file = open(&path, run_dir)?;
+        let text = read(&mut file, &path)?;
+        let header = header(&text, &path)?;
+        serde_path_to_error::deserialize(header.plan).map_err(|error| JournalError::Corrupt {
+            path,
+            line: 1,
+            message: format!("plan.{}: {}", error.path(), error.inner()),
+        })
+    }
+
+    /// Open the journal in `run_dir` to go on under `plan`: what was recorded, and the journal.
+    ///
+    /// A torn last line is cut off, so that the next record starts on a line of its own.
+    pub fn resume<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<(Vec<Record>, Self), JournalError> {
+        let path = run_dir.join(FILE_NAME);
+        let mut journal = Self { file: open(&path, run_dir)?, path, record: PhantomData };
+        journal.lock()?;
+        let text = read(&mut journal.file, &journal.path)?;
+        let header = header(&text, &journal.path)?;
+        let now = to_value(plan);
+        if header.plan_sha256 != hash(&now) {
+            let (field, was, journal_now) = first_difference("", &header.plan, &now)
+                .unwrap_or_else(|| ("plan_sha256".into(), header.plan_sha256.clone(), hash(&now)));
+            return Err(JournalError::OtherPlan { path: journal.path, field, was, now: journal_now });
+        }
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut records = Vec::new();
+        for (index, line) in text[..whole].lines().enumerate().skip(1) {
+            let record = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(line))
+                .map_err(|error| JournalError::Corrupt {
+                    path: journal.path.clone(),
+                    line: index + 1,
+                    message: error.inner().to_string(),
+                })?;
+            records.push(record);
+        }
+        let io = |action| {
+            let path = journal.path.clone();
+            move |source| JournalError::Io { action, path, source }
+        };
+        if whole < text.len() {
+            journal.file.set_len(whole as u64).map_err(io("mend"))?;
+        }
+        journal.file.seek(SeekFrom::End(0)).map_err(io("read"))?;
+        Ok((records, journal))
+    }
+
+    /// Record a unit of work. It counts once this returns.
+    pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+        self.write_line(record)
+    }
+
+    fn write_line(&mut self, value: &impl Serialize) -> Result<(), JournalError> {
+        let mut line = to_value(value).to_string();
+        line.push('\n');
+        let path = self.path.clone();
+        let io = move |source| JournalError::Io { action: "write", path, source };
+        let before = self.file.metadata().map_err(io.clone())?.len();
+        if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
+            // A full disk may have taken half the line: leave whole lines only.
+            let _ = self.file.set_len(before);
+            return Err(io(error));
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<(), JournalError> {
+        self.file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => JournalError::Busy { path: self.path.clone() },
+            TryLockError::Error(source) => {
+                JournalError::Io { action: "lock", path: self.path.clone(), source }
+            }
+        })
+    }
+}
+
+fn open(path: &Path, run_dir: &Path) -> Result<File, JournalError> {
+    OpenOptions::new().append(true).read(true).open(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            JournalError::Missing { path: run_dir.to_owned() }
+        }
+        _ => JournalError::Io { action: "open", path: path.to_owned(), source },
+    })
+}
+
+fn read(file: &mut File, path: &Path) -> Result<String, JournalError> {
+    let io = |source| JournalError::Io { action: "read", path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).map_err(io)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
+    let corrupt = |line, message| JournalError::Corrupt { path: path.to_owned(), line, message };
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(corrupt(1, format!("larger than {MAX_BYTES} bytes, which no journal is")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
+        corrupt(line, "not UTF-8".into())
+    })
+}
+
+fn header(text: &str, path: &Path) -> Result<Header, JournalError> {
+    let corrupt = |message| JournalError::Corrupt { path: path.to_owned(), line: 1, message };
+    let Some((line, _)) = text.split_once('\n') else {
+        return Err(corrupt("no whole header line: the run was cut before it began".into()));
+    };
+    // The format first, so that a newer journal is called newer and not corrupt.
+    let value: Value = serde_json::from_str(line).map_err(|e| corrupt(e.to_string()))?;
+    match value.get("format").and_then(Value::as_u64) {
+        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) => {
+            let found = u32::try_from(format).unwrap_or(u32::MAX);
+            return Err(JournalError::Format { path: path.to_owned(), found });
+        }
+        None => return Err(corrupt("not a journal header: no integer `format`".into())),
+    }
+    let header: Header = serde_json::from_value(value).map_err(|e| corrupt(e.to_string()))?;
+    if header.plan_sha256 != hash(&header.plan) {
+        return Err(corrupt("the plan does not match its own hash: the line was edited".into()));
+    }
+    Ok(header)
+}
+
+/// Plans and records are plain data: maps with string keys, numbers, strings.
+fn to_value(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("plain data always serialises")
+}
+
+fn hash(plan: &Value) -> String {
+    sha256_hex(plan.to_string().as_bytes())
+}
+
+/// The first place where two plans differ: dotted path, old value, new value.
+fn first_difference(at: &str, was: &Value, now: &Value) -> Option<(String, String, String)> {
+    match (was, now) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
+            keys.into_iter().find_map(|key| {
+                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+                let absent = Value::Null;
+                first_difference(&path, a.get(key).unwrap_or(&absent), b.get(key).unwrap_or(&absent))
+            })
+        }
+        _ if was == now => None,
+        _ => Some((at.to_owned(), was.to_string(), now.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Plan {
+        model: String,
+        shape: Shape,
+    }
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    struct Shape {
+        experts: u32,
+    }
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Unit {
+        tile: u32,
+    }
+
+    fn plan() -> Plan {
+        Plan { model: "GLM".into(), shape: Shape { experts: 160 } }
+    }
+
+    fn written(units: u32) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(dir.path(), &plan()).unwrap();
+        for tile in 0..units {
+            journal.append(&Unit { tile }).unwrap();
+        }
+        dir
+    }
+
+    fn resume(dir: &Path) -> Result<Vec<Unit>, JournalError> {
+        Journal::resume(dir, &plan()).map(|(units, _)| units)
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_and_goes_on() {
+        let dir = written(3);
+        let (units, mut journal) = Journal::<Unit>::resume(dir.path(), &plan()).unwrap();
+        assert_eq!(units, [Unit { tile: 0 }, Unit { tile: 1 }, Unit { tile: 2 }]);
+        journal.append(&Unit { tile: 3 }).unwrap();
+        drop(journal);
+        assert_eq!(resume(dir.path()).unwrap().len(), 4);
+        assert_eq!(Journal::<Unit>::plan::<Plan>(dir.path()).unwrap(), plan());
+    }
+
+    /// However many bytes of the last line reached the disk, every whole line is kept.
+    #[test]
+    fn a_journal_cut_anywhere_keeps_its_whole_lines() {
+        let dir = written(3);
+        let path = dir.path().join(FILE_NAME);
+        let bytes = std::fs::read(&path).unwrap();
+        let header = bytes.iter().position(|&b| b == b'\n').unwrap() + 1;
+        for cut in header..bytes.len() {
+            std::fs::write(&path, &bytes[..cut]).unwrap();
+            let whole = bytes[header..cut].iter().filter(|&&b| b == b'\n').count();
+            assert_eq!(resume(dir.path()).unwrap().len(), whole, "cut at {cut}");
+            let (_, mut journal) = Journal::resume(dir.path(), &plan()).unwrap();
+            journal.append(&Unit { tile: 9 }).unwrap();
+            drop(journal);
+            assert_eq!(resume(dir.path()).unwrap().last(), Some(&Unit { tile: 9 }));
+        }
+    }
+
+    #[test]
+    fn a_corrupt_middle_line_is_named() {
+        let dir = written(3);
+        let path = dir.path().join(FILE_NAME);
+        let text = std::fs::read_to_string(&path).unwrap().replace("{\"tile\":1}", "{\"tile\":");
+        std::fs::write(&path, text).unwrap();
+        let error = resume(dir.path()).unwrap_err();
+        assert!(matches!(error, JournalError::Corrupt { line: 3, .. }), "{error}");
+        assert_eq!(error.kind(), Kind::Input);
+    }
+
+    #[test]
+    fn another_plan_is_refused_and_the_field_named() {
+        let dir = written(1);
+        let other = Plan { shape: Shape { experts: 161 }, ..plan() };
+        let error = Journal::<Unit>::resume(dir.path(), &other).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("`shape.experts` was 160, now 161"), "{text}");
+    }
+
+    #[test]
+    fn edited_headers_other_formats_and_strangers_are_refused() {
+        let dir = written(1);
+        let path = dir.path().join(FILE_NAME);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (from, to, say) in [
+            ("\"experts\":160", "\"experts\":161", "own hash"),
+            ("\"format\":1", "\"format\":2", "format 2"),
+            ("\"format\":1", "\"format\":\"x\"", "not a journal header"),
+            ("{", "", "line 1"),
+        ] {
+            std::fs::write(&path, text.replacen(from, to, 1)).unwrap();
+            let error = resume(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(say), "{error}");
+        }
+        std::fs::write(&path, "").unwrap();
+        assert!(resume(dir.path()).unwrap_err().to_string().contains("no whole header line"));
+        std::fs::write(&path, b"\xff\xfe\n").unwrap();
+        assert!(resume(dir.path()).unwrap_err().to_string().contains("not UTF-8"));
+    }
+
+    #[test]
+    fn two_writers_and_second_starts_are_refused() {
+        let dir = written(0);
+        assert!(matches!(Journal::<Unit>::create(dir.path(), &plan()), Err(JournalError::Exists { .. })));
+        let held = Journal::<Unit>::resume(dir.path(), &plan()).unwrap();
+        assert!(matches!(Journal::<Unit>::resume(dir.path(), &plan()), Err(JournalError::Busy { .. })));
+        drop(held);
+        let empty = tempfile::tempdir().unwrap();
+        assert!(matches!(resume(empty.path()), Err(JournalError::Missing { .. })));
+    }
+}

@@ -1,0 +1,332 @@
+//! The managed environment: a virtual environment with one Triton, an unpacked SGLang wheel, and an
+//! assembler that knows the target, all below the user's cache folder.
+//!
+//! Nothing is installed into the user's own Python, and SGLang is only unpacked: the kernel is read
+//! from its source file. A part counts as made once its marker file is written; a part without one
+//! (a download that was cut) is made anew.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+
+use tokio::process::Command;
+
+use super::embedded;
+use super::process::Launch;
+use crate::events::{Event, Observer};
+use crate::failure::{Failure, Kind};
+use crate::fs::write_atomic;
+use crate::target::{Runtime, Target, TritonVersion};
+
+/// Written last into a part that is whole.
+const MARKER: &str = "complete";
+
+/// The oldest Python the worker's code runs on.
+const OLDEST_PYTHON: (u32, u32) = (3, 10);
+
+/// Tritons before this one bundle an assembler that does not know sm_121a; measured on 3.5.0 ("Value
+/// 'sm_121a' is not defined") and on 3.7.1 and 3.8.0 (which know it).
+const FIRST_WITH_OWN_PTXAS: TritonVersion = TritonVersion::new(3, 7, 0);
+
+/// The PyPI package whose `ptxas` knows sm_121a.
+const PTXAS_PACKAGE: &str = "nvidia-cuda-nvcc==13.0.*";
+
+/// Wheels carry the same Python sources whatever machine they are for, so any machine's will do. The
+/// second is for machines no wheel was built for.
+const WHEEL_CHOICES: [&[&str]; 2] = [
+    &[],
+    &[
+        "--implementation=cp",
+        "--python-version=3.11",
+        "--abi=cp311",
+        "--abi=abi3",
+        "--abi=none",
+        "--platform=manylinux_2_34_x86_64",
+        "--platform=manylinux_2_28_x86_64",
+        "--platform=manylinux2014_x86_64",
+        "--platform=any",
+    ],
+];
+
+/// Where the parts lie and which interpreter makes them.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The user's cache folder for this project.
+    pub cache: PathBuf,
+    /// An interpreter of the user's own that has Triton: nothing is made.
+    pub python: Option<PathBuf>,
+    /// An SGLang installation, checkout or unpacked wheel of the user's own.
+    pub sglang_root: Option<PathBuf>,
+    /// Download nothing.
+    pub offline: bool,
+}
+
+/// A whole environment.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// How to start workers in it.
+    pub launch: Launch,
+    /// The folder that holds the `sglang` package.
+    pub sglang_root: PathBuf,
+}
+
+/// Why there is no environment.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// The file system refused.
+    #[error("cannot prepare `{path}`: {source}", path = path.display())]
+    Io {
+        /// What was being made.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// No interpreter.
+    #[error("cannot run `{python}`: {source}", python = python.display())]
+    NoPython {
+        /// What was tried.
+        python: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Too old an interpreter.
+    #[error("`{python}` is Python {found}; the worker needs {}.{} or newer", OLDEST_PYTHON.0, OLDEST_PYTHON.1, python = python.display())]
+    OldPython {
+        /// The interpreter.
+        python: PathBuf,
+        /// Its version.
+        found: String,
+    },
+    /// A part is missing and may not be downloaded.
+    #[error("{part} is not there, and --offline downloads nothing (looked in `{path}`)", path = path.display())]
+    Offline {
+        /// What is missing.
+        part: String,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A step failed.
+    #[error("cannot {step}: {detail}")]
+    Step {
+        /// What was tried.
+        step: String,
+        /// What the tool said.
+        detail: String,
+    },
+    /// The runtime's kernels are not published as a package we can unpack.
+    #[error("{0} kernels cannot be fetched: only SGLang's are known")]
+    NoKernels(Runtime),
+}
+
+impl Failure for EnvironmentError {
+    fn kind(&self) -> Kind {
+        Kind::Environment
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            EnvironmentError::Offline { .. } => Some("run `sparktune setup` once with a network".into()),
+            EnvironmentError::NoPython { .. } | EnvironmentError::OldPython { .. } => {
+                Some("install Python 3.10 or newer, or name one with --python".into())
+            }
+            EnvironmentError::Step { step, .. } if step.contains("virtual environment") => {
+                Some("on Debian and Ubuntu: apt-get install python3-venv".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What there is of an environment, and make the rest.
+pub async fn ensure(
+    settings: &Settings,
+    target: Target,
+    observer: &mut dyn Observer,
+) -> Result<Environment, EnvironmentError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| EnvironmentError::Io { path, source }
+    };
+    fs_err::create_dir_all(&settings.cache).map_err(io(&settings.cache))?;
+    // Two runs that both find nothing would build over each other.
+    let lock_path = settings.cache.join("setup.lock");
+    let lock = File::create(&lock_path).map_err(io(&lock_path))?;
+    lock.lock().map_err(io(&lock_path))?;
+
+    let (python, site) = match &settings.python {
+        Some(python) => (python.clone(), None),
+        None => {
+            let venv = virtual_environment(settings, target.triton, observer).await?;
+            (venv.join("bin/python"), Some(venv))
+        }
+    };
+    let sglang_root = match &settings.sglang_root {
+        Some(root) => root.clone(),
+        None => unpacked_sglang(settings, target.runtime, &python, observer).await?,
+    };
+    let package_dir = embedded::lay_out(&settings.cache).map_err(io(&settings.cache))?;
+    let mut variables = Vec::new();
+    if let Some(ptxas) = site.as_deref().and_then(own_ptxas) {
+        variables.push((OsString::from("TRITON_PTXAS_PATH"), ptxas.into_os_string()));
+    }
+    observer.on(&Event::SetupDone);
+    Ok(Environment { launch: Launch { python, package_dir, variables }, sglang_root })
+}
+
+/// The virtual environment with `triton`, made if it is not whole.
+async fn virtual_environment(
+    settings: &Settings,
+    triton: TritonVersion,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf, EnvironmentError> {
+    let base = base_python().await?;
+    let venv = settings.cache.join("environments").join(format!("triton-{triton}"));
+    if whole(&venv) && venv.join("bin/python").exists() {
+        return Ok(venv);
+    }
+    if settings.offline {
+        return Err(EnvironmentError::Offline {
+            part: format!("the Triton {triton} environment"),
+            path: venv,
+        });
+    }
+    clear(&venv)?;
+    observer.on(&Event::SetupStep(format!("making a virtual environment for Triton {triton}")));
+    step("make a virtual environment", Command::new(&base).args(["-m", "venv"]).arg(&venv)).await?;
+    let python = venv.join("bin/python");
+    observer.on(&Event::SetupStep(format!("installing Triton {triton} (about 200 MB)")));
+    step("install Triton", pip(&python).args(["install", &format!("triton=={triton}")])).await?;
+    if triton < FIRST_WITH_OWN_PTXAS {
+        observer.on(&Event::SetupStep("installing an assembler that knows sm_121a (about 40 MB)".into()));
+        // Alone: the rest of the CUDA compiler is not needed.
+        step("install ptxas", pip(&python).args(["install", "--no-deps", PTXAS_PACKAGE])).await?;
+    }
+    mark(&venv)?;
+    Ok(venv)
+}
+
+/// The unpacked wheel of `runtime`, fetched if it is not there.
+async fn unpacked_sglang(
+    settings: &Settings,
+    runtime: Runtime,
+    python: &Path,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf, EnvironmentError> {
+    let version = runtime.sglang_version().ok_or(EnvironmentError::NoKernels(runtime))?;
+    let root = settings.cache.join("sglang").join(version);
+    if whole(&root) {
+        return Ok(root);
+    }
+    if settings.offline {
+        return Err(EnvironmentError::Offline {
+            part: format!("SGLang {version}'s kernel source"),
+            path: root,
+        });
+    }
+    clear(&root)?;
+    let io = |source| EnvironmentError::Io { path: root.clone(), source };
+    fs_err::create_dir_all(&root).map_err(io)?;
+    let download = tempfile::Builder::new().prefix(".download-").tempdir_in(&settings.cache).map_err(io)?;
+    observer.on(&Event::SetupStep(format!("fetching SGLang {version}'s wheel")));
+    let mut refused = None;
+    for choice in WHEEL_CHOICES {
+        let mut fetch = pip(python);
+        fetch.args(["download", "--no-deps", "--only-binary=:all:", "--dest"]).arg(download.path());
+        fetch.args(choice).arg(format!("sglang=={version}"));
+        match step(&format!("fetch SGLang {version}"), &mut fetch).await {
+            Ok(()) => {
+                refused = None;
+                break;
+            }
+            Err(error) => refused = Some(error),
+        }
+    }
+    if let Some(error) = refused {
+        return Err(error);
+    }
+    let wheel = fs_err::read_dir(download.path())
+        .map_err(io)?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|e| e == "whl"))
+        .ok_or_else(|| EnvironmentError::Step {
+            step: format!("fetch SGLang {version}"),
+            detail: "pip said yes and left no wheel".into(),
+        })?;
+    observer.on(&Event::SetupStep(format!("unpacking SGLang {version}")));
+    let mut unpack = Command::new(python);
+    unpack.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&root);
+    step("unpack the wheel", &mut unpack).await?;
+    mark(&root)?;
+    Ok(root)
+}
+
+/// The interpreter that makes the virtual environment.
+async fn base_python() -> Result<PathBuf, EnvironmentError> {
+    let python = PathBuf::from("python3");
+    let output = Command::new(&python)
+        .args(["-c", "import sys; print(*sys.version_info[:3], sep='.')"])
+        .output()
+        .await
+        .map_err(|source| EnvironmentError::NoPython { python: python.clone(), source })?;
+    let found = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let mut numbers = found.split('.').map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= OLDEST_PYTHON => Ok(python),
+        _ => Err(EnvironmentError::OldPython { python, found }),
+    }
+}
+
+/// The assembler installed beside Triton, where one was.
+fn own_ptxas(venv: &Path) -> Option<PathBuf> {
+    let libs = fs_err::read_dir(venv.join("lib")).ok()?;
+    libs.filter_map(Result::ok)
+        .map(|entry| entry.path().join("site-packages/nvidia/cu13/bin/ptxas"))
+        .find(|path| path.exists())
+}
+
+fn pip(python: &Path) -> Command {
+    let mut command = Command::new(python);
+    command.args(["-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet"]);
+    command
+}
+
+/// Run a command to its end, or say what it said.
+async fn step(what: &str, command: &mut Command) -> Result<(), EnvironmentError> {
+    let fail = |detail| EnvironmentError::Step { step: what.to_owned(), detail };
+    let Output { status, stdout, stderr } = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .map_err(|error| fail(error.to_string()))?;
+    if status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(if stderr.trim_ascii().is_empty() { &stdout } else { &stderr });
+    let tail: Vec<&str> = said.lines().rev().filter(|line| !line.trim().is_empty()).take(5).collect();
+    Err(fail(format!("{status}\n  | {}", tail.into_iter().rev().collect::<Vec<_>>().join("\n  | "))))
+}
+
+fn whole(part: &Path) -> bool {
+    part.join(MARKER).exists()
+}
+
+fn mark(part: &Path) -> Result<(), EnvironmentError> {
+    write_atomic(&part.join(MARKER), b"")
+        .map_err(|source| EnvironmentError::Io { path: part.to_owned(), source })
+}
+
+fn clear(part: &Path) -> Result<(), EnvironmentError> {
+    let io = |source| EnvironmentError::Io { path: part.to_owned(), source };
+    match fs_err::remove_dir_all(part) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(io(error)),
+    }
+    match part.parent() {
+        Some(parent) => fs_err::create_dir_all(parent).map_err(io),
+        None => Ok(()),
+    }
+}

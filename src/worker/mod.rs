@@ -1,0 +1,10 @@
+//! The Python that runs beside the compiler: its protocol, its process, its environment.
+
+mod embedded;
+pub mod environment;
+mod process;
+pub mod protocol;
+mod supervisor;
+
+pub use process::{Launch, Worker, WorkerError};
+pub use supervisor::{CompileJob, Compiler, CompilerIdentity, Supervised};

@@ -1,0 +1,304 @@
+//! The messages between the harness and the Python worker: one JSON object a line each way.
+//!
+//! Requests carry an `id` and an `op`; the worker answers with `event` lines of the same id and ends
+//! each request with one `done`. Fields neither side knows are ignored, so that either may be newer.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernel::{KernelConfig, Tile};
+use crate::model::{BlockShape, Dtype, MoeShape, Role};
+
+/// The protocol version both sides must speak.
+pub const VERSION: u32 = 1;
+
+/// What the harness asks.
+#[derive(Debug, Clone, Serialize)]
+pub struct Request {
+    /// Echoed in every answer.
+    pub id: u64,
+    /// What to do.
+    #[serde(flatten)]
+    pub op: Op,
+}
+
+/// The operations of the compile half.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Op {
+    /// Find the kernel and say what it and the compiler are.
+    Probe {
+        /// Folder that holds the `sglang` package.
+        sglang_root: String,
+    },
+    /// Compile units for a target, each in a process of its own.
+    Compile {
+        /// Folder that holds the `sglang` package.
+        sglang_root: String,
+        /// What to compile for.
+        target: CompileTarget,
+        /// The layer.
+        shape: LaunchShape,
+        /// What to compile.
+        units: Vec<Unit>,
+        /// Processes at a time.
+        jobs: usize,
+        /// Time one unit may take, seconds.
+        timeout_s: u64,
+    },
+    /// Finish and exit.
+    Quit {},
+}
+
+/// A GPU as the compiler sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompileTarget {
+    /// `sm_121a`.
+    pub arch: String,
+    /// 121.
+    pub capability: u32,
+}
+
+/// The part of a shape that the kernel's launch binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaunchShape {
+    /// E, fused shared experts included.
+    pub experts: u32,
+    /// N on this rank.
+    pub intermediate: u32,
+    /// K.
+    pub hidden: u32,
+    /// Rows a token becomes: routed experts and fused shared ones.
+    pub top_k: u32,
+    /// Element types.
+    pub dtype: Dtype,
+    /// Block-wise scales.
+    pub block_shape: Option<BlockShape>,
+    /// Per-channel scales.
+    pub per_channel: bool,
+    /// Whether the up projection is twice as wide.
+    pub gated: bool,
+}
+
+impl From<&MoeShape> for LaunchShape {
+    fn from(shape: &MoeShape) -> Self {
+        Self {
+            experts: shape.experts,
+            intermediate: shape.intermediate,
+            hidden: shape.hidden,
+            top_k: shape.routed_per_token(),
+            dtype: shape.quantization.dtype,
+            block_shape: shape.quantization.block_shape,
+            per_channel: shape.quantization.per_channel,
+            gated: shape.gated,
+        }
+    }
+}
+
+/// One compilation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Unit {
+    /// Names the unit in answers; opaque to the worker.
+    pub unit: String,
+    /// Which of the two kernels.
+    pub role: Role,
+    /// The tile; its GROUP_SIZE_M changes only the order of blocks.
+    pub config: KernelConfig,
+}
+
+impl Unit {
+    /// The unit that compiles `tile` for `role`.
+    ///
+    /// GROUP_SIZE_M 1 stands for all of them: it is a multiplier in index arithmetic and changes
+    /// neither allocation nor instruction mix.
+    pub fn of(role: Role, tile: &Tile) -> Self {
+        Self { unit: format!("{role} {tile}"), role, config: tile.with_group(1) }
+    }
+}
+
+/// One line from the worker.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Message {
+    /// The first line: who answers.
+    Hello(Hello),
+    /// A probe's findings.
+    Probed {
+        /// The request's id.
+        id: u64,
+        /// The findings.
+        #[serde(flatten)]
+        probe: Probe,
+    },
+    /// One unit ended.
+    Compiled {
+        /// The request's id.
+        id: u64,
+        /// Which unit.
+        unit: String,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: CompileOutcome,
+    },
+    /// The request could not be carried out.
+    Error {
+        /// The request's id, if the worker could read it.
+        id: Option<u64>,
+        /// Stable kebab- or snake-case name of the problem.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// The request ended.
+    Done {
+        /// The request's id.
+        id: u64,
+    },
+}
+
+/// What the worker found when it started.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Hello {
+    /// The protocol it speaks.
+    pub protocol: u32,
+    /// Its interpreter's version.
+    pub python: String,
+    /// Triton's version, if it can be imported.
+    pub triton: Option<String>,
+    /// PyTorch's version, if it is installed.
+    pub torch: Option<String>,
+    /// SGLang's version, if it is installed.
+    pub sglang: Option<String>,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The kernel's source.
+    pub kernel: KernelSource,
+    /// The assembler Triton will use, if one was found.
+    pub ptxas: Option<Ptxas>,
+    /// Processors the worker may use.
+    pub cpus: usize,
+}
+
+/// The kernel as found in an SGLang installation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelSource {
+    /// The file it was taken from.
+    pub path: String,
+    /// The SGLang it belongs to, if that can be told.
+    pub sglang_version: Option<String>,
+    /// SHA-256 of the functions taken out.
+    pub digest: String,
+}
+
+/// NVIDIA's assembler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ptxas {
+    /// The program.
+    pub path: String,
+    /// Its version.
+    pub version: String,
+}
+
+/// How one compilation ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum CompileOutcome {
+    /// There is a binary.
+    Compiled(Compiled),
+    /// There is none.
+    Failed(CompileFailure),
+}
+
+/// What the compiler allocated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compiled {
+    /// Shared memory of a block, bytes: the compiler's own figure.
+    pub shared_bytes: u32,
+    /// Registers a thread.
+    pub registers: Option<u32>,
+    /// Bytes of registers spilled to local memory, a thread.
+    pub spill_bytes: Option<u32>,
+    /// Time the compilation took.
+    pub seconds: f64,
+    /// SHA-256 of the binary.
+    pub binary_sha256: String,
+}
+
+/// Why there is no binary.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CompileFailure {
+    /// The class of failure.
+    pub reason: FailureReason,
+    /// The compiler's words.
+    pub message: String,
+    /// Time until it failed.
+    pub seconds: f64,
+}
+
+/// The classes of failed compilations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The compiler died or gave up on its own.
+    CompilerCrash,
+    /// The time limit passed.
+    Timeout,
+    /// Compiler or assembler does not know the target.
+    UnsupportedTarget,
+    /// The config cannot be a launch.
+    InvalidConfig,
+    /// The kernel does not compile for this binding.
+    KernelError,
+    /// Two workers died on it. Said by the harness, never by a worker.
+    WorkerLost,
+}
+
+impl FailureReason {
+    /// The name in journals, tables and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureReason::CompilerCrash => "compiler_crash",
+            FailureReason::Timeout => "timeout",
+            FailureReason::UnsupportedTarget => "unsupported_target",
+            FailureReason::InvalidConfig => "invalid_config",
+            FailureReason::KernelError => "kernel_error",
+            FailureReason::WorkerLost => "worker_lost",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_flat_objects() {
+        let tile =
+            Tile { block_size_m: 64, block_size_n: 128, block_size_k: 128, num_warps: 4, num_stages: 3 };
+        let unit = Unit::of(Role::Down, &tile);
+        let value = serde_json::to_value(&unit).unwrap();
+        assert_eq!(value["unit"], "down 64x128x128 w4 s3");
+        assert_eq!(value["config"]["BLOCK_SIZE_K"], 128);
+        let probe = Request { id: 3, op: Op::Probe { sglang_root: "/s".into() } };
+        assert_eq!(
+            serde_json::to_value(&probe).unwrap(),
+            serde_json::json!({"id": 3, "op": "probe", "sglang_root": "/s"})
+        );
+    }
+
+    #[test]
+    fn answers_with_more_fields_than_we_know_are_read() {
+        let line = r#"{"id":2,"event":"compiled","unit":"u","outcome":"failed","reason":"timeout",
+            "message":"60 s","seconds":60.1,"new":[1]}"#;
+        let Message::Compiled { outcome: CompileOutcome::Failed(failure), .. } =
+            serde_json::from_str(line).unwrap()
+        else {
+            panic!("not a failed compilation");
+        };
+        assert_eq!(failure.reason, FailureReason::Timeout);
+        let done: Message = serde_json::from_str(r#"{"id":2,"event":"done","compiled":1}"#).unwrap();
+        assert_eq!(done, Message::Done { id: 2 });
+    }
+}

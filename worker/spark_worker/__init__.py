@@ -1,0 +1,10 @@
+"""The half of sparktune that runs beside Triton: compiles SGLang's fused-MoE kernels.
+
+One JSON object a line on stdin and stdout, log on stderr. `service` is the loop,
+and from there the calls go downwards:
+
+    service -> batch -> compiler -> {launch, specialise, kernel_source, toolchain}
+            -> children -> guardian
+"""
+
+PROTOCOL = 1

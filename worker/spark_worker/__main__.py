@@ -1,0 +1,5 @@
+import sys
+
+from spark_worker.service import main
+
+sys.exit(main())

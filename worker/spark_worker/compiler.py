@@ -1,0 +1,125 @@
+"""Compiles one unit and reads back what it takes. `compile` runs in a child process."""
+
+import hashlib
+import io
+import linecache
+import re
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+
+from spark_worker import toolchain
+from spark_worker.launch import DataType, kernel_name, known_parameters, launch_arguments, launch_options
+from spark_worker.protocol import RequestError
+from spark_worker.specialise import specialise
+
+_PREAMBLE = "import triton\nimport triton.language as tl\n\n\n"
+_REGISTERS = re.compile(r"Used (\d+) registers")
+_SPILLS = re.compile(r"(\d+) bytes spill stores")
+
+
+@dataclass(frozen=True)
+class Unit:
+    name: str
+    role: str
+    config: object
+
+
+class Compiler:
+    """One kernel source, one target, one shape: all that the units of a request share."""
+
+    def __init__(self, source, capability, arch, shape):
+        self._triton = toolchain.load_triton()
+        _check_target(capability, arch)
+        self._kernel = kernel_name(shape)
+        self._parameters = source.parameters_of(self._kernel, known_parameters(self._kernel))
+        self._target = toolchain.warm_up(capability)
+        self._function = _jit(source)[self._kernel]
+        self._capability = capability
+        self._shape = shape
+
+    def compile(self, unit):
+        """The fields of a compiled or failed outcome."""
+        source, options = self._lower(unit)
+        log = io.StringIO()
+        try:
+            # Triton prints the assembler's log, and on a failure the whole assembly.
+            with redirect_stdout(log):
+                kernel = self._triton.compile(source, target=self._target, options=options)
+        except Exception as error:
+            return self._failure(error)
+        return {
+            "outcome": "compiled",
+            "shared_bytes": kernel.metadata.shared,
+            "registers": int(_REGISTERS.search(log.getvalue())[1]),
+            "spill_bytes": int(_SPILLS.search(log.getvalue())[1]),
+            "binary_sha256": hashlib.sha256(kernel.kernel).hexdigest(),
+        }
+
+    def _lower(self, unit):
+        arguments = launch_arguments(self._shape, unit.role, unit.config, self._capability)
+        special = specialise(self._parameters, arguments)
+        names = {parameter.name for parameter in self._parameters}
+        source = self._triton.compiler.ASTSource(
+            fn=self._function,
+            signature=special.signature,
+            constexprs={key: self._constant(value) for key, value in special.constants.items()},
+            attrs=special.hints,
+        )
+        return source, launch_options(unit.config, self._capability, names)
+
+    def _constant(self, value):
+        return getattr(self._triton.language, value.name) if isinstance(value, DataType) else value
+
+    def _failure(self, error):
+        reason, message = classify(error)
+        if reason == "unsupported_target":
+            override = toolchain.assembler_override(self._capability)
+            message += f"; name a newer ptxas in {override}"
+        return {"outcome": "failed", "reason": reason, "message": message}
+
+
+def classify(error):
+    """Whose fault a failed compile is, and the line that says what is wrong."""
+    if _raised_by_triton(error, "CompilationError"):
+        # One such error for each frame of the kernel's own call stack; the innermost has the cause.
+        cause = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        # Triton refuses a tile with these two; anything else is the kernel's own doing.
+        is_tile = isinstance(cause, (ValueError, AssertionError))
+        return ("invalid_config" if is_tile else "kernel_error"), _summary(cause)
+    if _raised_by_triton(error, "PTXASError"):
+        complaint = next((line for line in str(error).splitlines() if "fatal" in line or "error" in line), str(error))
+        is_target = "is not defined for option 'gpu-name'" in complaint
+        return ("unsupported_target" if is_target else "compiler_crash"), complaint.strip()
+    if isinstance(error, AssertionError):
+        return "invalid_config", _summary(error)
+    return "compiler_crash", _summary(error)
+
+
+def _raised_by_triton(error, name):
+    return any(kind.__name__ == name for kind in type(error).__mro__)
+
+
+def _summary(error):
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
+
+
+def _check_target(capability, arch):
+    named = toolchain.architecture(capability)
+    if arch != named:
+        raise RequestError(
+            "bad_request", f"target: this Triton compiles capability {capability} for {named}, not for {arch}"
+        )
+
+
+def _jit(source):
+    """The kernels as jitted functions. Triton reads their text through `inspect`, which asks
+    `linecache`: registering it there needs no file, and keeps paths out of the binary."""
+    name = f"<fused-moe {source.digest[:12]}>"
+    text = _PREAMBLE + source.text
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    namespace = {"__name__": "spark_worker.kernel"}
+    exec(compile(text, name, "exec"), namespace)
+    return namespace

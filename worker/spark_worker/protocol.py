@@ -1,0 +1,69 @@
+"""Lines of JSON in, lines of JSON out."""
+
+import json
+import os
+from dataclasses import dataclass
+
+
+@dataclass
+class RequestError(Exception):
+    """A request that cannot be carried out; `code` is for programs, `message` for people."""
+
+    code: str
+    message: str
+
+    def __str__(self):
+        return f"{self.code}: {self.message}"
+
+
+class LineReader:
+    """Cuts what arrives on a file descriptor into lines, without ever waiting for more."""
+
+    _CHUNK = 65536
+
+    def __init__(self, fd):
+        self.fd = fd
+        self._partial = b""
+
+    def read(self):
+        """The lines completed by what is there now, or None once the other side has closed.
+
+        A last line without its newline was cut off by whoever died writing it: dropped.
+        """
+        chunk = os.read(self.fd, self._CHUNK)
+        if not chunk:
+            return None
+        *lines, self._partial = (self._partial + chunk).split(b"\n")
+        return [line for line in lines if line.strip()]
+
+
+class EventWriter:
+    """Writes one event a line, whole, at once: the reader acts on each as it comes."""
+
+    def __init__(self, fd):
+        self._fd = fd
+
+    def emit(self, event, **fields):
+        line = json.dumps({"event": event, **fields}, separators=(",", ":")) + "\n"
+        pending = memoryview(line.encode())
+        while pending:
+            pending = pending[os.write(self._fd, pending) :]
+
+    def answer(self, request_id, event, **fields):
+        self.emit(event, id=request_id, **fields)
+
+    def error(self, request_id, error):
+        self.answer(request_id, "error", code=error.code, message=error.message)
+
+    def done(self, request_id, ok, **fields):
+        self.answer(request_id, "done", ok=ok, **fields)
+
+
+def parse_request(line):
+    try:
+        request = json.loads(line)
+    except ValueError as error:
+        raise RequestError("bad_request", f"not a line of JSON: {error}") from error
+    if not isinstance(request, dict):
+        raise RequestError("bad_request", f"a request is an object, not {type(request).__name__}")
+    return request

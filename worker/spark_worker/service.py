@@ -1,0 +1,177 @@
+"""The loop: requests in, events out, and never deaf while a compile runs."""
+
+import os
+import selectors
+import signal
+import sys
+import tempfile
+import time
+from collections import deque
+
+from spark_worker import PROTOCOL, installed
+from spark_worker.batch import Batch
+from spark_worker.fields import field
+from spark_worker.guardian import Guardian
+from spark_worker.probe import probe
+from spark_worker.protocol import EventWriter, LineReader, RequestError, parse_request
+
+_TERMINATED = 128 + signal.SIGTERM
+
+
+def main():
+    events = EventWriter(_claim_stdout())
+    scratch = tempfile.mkdtemp(prefix="spark-worker-")
+    guardian = Guardian(scratch)
+    service = Service(LineReader(sys.stdin.fileno()), events, scratch, guardian)
+    try:
+        return service.run()
+    except BrokenPipeError:
+        return 0  # nobody reads any more: the same as a closed stdin
+    finally:
+        service.abandon_all()
+        guardian.dismiss()
+
+
+def _claim_stdout():
+    """Keep the protocol's stream for events alone; a stray print goes to the log."""
+    protocol = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return protocol
+
+
+class Service:
+    def __init__(self, requests, events, scratch, guardian):
+        self._requests = requests
+        self._events = events
+        self._scratch = scratch
+        self._guardian = guardian
+        # The first runs, the others wait for it.
+        self._batches = deque()
+        # poll, because unlike epoll it also takes a stdin that is a plain file.
+        self._selector = selectors.PollSelector()
+        self._exit_status = None
+        self._operations = {
+            "probe": self._probe,
+            "compile": self._compile,
+            "cancel": self._cancel,
+            "quit": self._quit,
+        }
+
+    def run(self):
+        self._events.emit("hello", protocol=PROTOCOL, **installed.versions(), device=None)
+        self._selector.register(self._requests.fd, selectors.EVENT_READ, self._read_requests)
+        self._stop_on_signals()
+        while self._exit_status is None:
+            self._advance()
+            for key, _ in self._selector.select(self._patience()):
+                # A kill earlier in this round may have closed what was ready.
+                if self._is_registered(key.fd):
+                    key.data()
+            self._expire()
+        return self._exit_status
+
+    def abandon_all(self):
+        for batch in self._batches:
+            batch.abandon()
+
+    def _stop_on_signals(self):
+        """Turn signals into bytes to read: a handler that raised could interrupt anything."""
+        wake, self._wakeup = os.pipe()
+        os.set_blocking(self._wakeup, False)
+        signal.set_wakeup_fd(self._wakeup)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        self._selector.register(wake, selectors.EVENT_READ, lambda: self._stop(_TERMINATED))
+
+    def _stop(self, status):
+        self._exit_status = status
+
+    # Requests
+
+    def _read_requests(self):
+        lines = self._requests.read()
+        if lines is None:
+            self._stop(0)
+            return
+        for line in lines:
+            self._serve(line)
+
+    def _serve(self, line):
+        request_id = None
+        try:
+            request = parse_request(line)
+            request_id = request.get("id")
+            if isinstance(request_id, bool) or not isinstance(request_id, int):
+                request_id = None
+                raise RequestError("bad_request", "id must be an integer")
+            name = field(request, "op", str)
+            if name not in self._operations:
+                raise RequestError("unknown_op", f"{name} is none of {', '.join(self._operations)}")
+            self._operations[name](request)
+        except RequestError as error:
+            self._events.error(request_id, error)
+            # A line without an id asked for nothing that could be done.
+            if request_id is not None:
+                self._events.done(request_id, ok=False)
+
+    def _probe(self, request):
+        self._events.answer(request["id"], "probed", **probe(request))
+        self._events.done(request["id"], ok=True)
+
+    def _compile(self, request):
+        self._batches.append(Batch(request, self._events, self._scratch, self._guardian))
+
+    def _cancel(self, request):
+        cancels = field(request, "cancels", int)
+        for batch in self._batches:
+            if batch.id == cancels:
+                self._unregister(batch.children)
+                batch.abandon()
+                self._batches.remove(batch)
+                batch.report_done(ok=False, cancelled=True)
+                self._events.done(request["id"], ok=True)
+                return
+        raise RequestError("nothing_to_cancel", f"no compile with id {cancels} is under way")
+
+    def _quit(self, request):
+        self._events.done(request["id"], ok=True)
+        self._stop(0)
+
+    # Compiling
+
+    def _advance(self):
+        """Start what may start, and close the batches that have nothing left."""
+        while self._batches:
+            batch = self._batches[0]
+            for child in batch.start_more():
+                self._selector.register(child.fd, selectors.EVENT_READ, lambda child=child: self._listen(child))
+            if not batch.finished:
+                return
+            batch.report_done()
+            self._batches.popleft()
+
+    def _listen(self, child):
+        if not child.read():
+            self._unregister([child])
+            self._batches[0].collect(child)
+
+    def _expire(self):
+        now = time.monotonic()
+        for child in [child for child in self._running() if child.deadline <= now]:
+            self._unregister([child])
+            self._batches[0].expire(child)
+
+    def _patience(self):
+        """Seconds until the next child runs out of time; None, for ever, where nothing runs."""
+        deadlines = [child.deadline for child in self._running()]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _running(self):
+        return self._batches[0].children if self._batches else ()
+
+    def _unregister(self, children):
+        for child in children:
+            self._selector.unregister(child.fd)
+
+    def _is_registered(self, fd):
+        return fd in self._selector.get_map()

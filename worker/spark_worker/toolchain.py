@@ -1,0 +1,75 @@
+"""Triton and its assembler, as installed here. Triton is imported on first use, never before."""
+
+import functools
+import importlib
+import os
+import subprocess
+
+from spark_worker.protocol import RequestError
+
+# Read by Triton when it compiles. Line tables would put this worker's file names into the
+# binary, and its digest with them; the assembler's log is where registers and spills stand;
+# and one kernel a process leaves nothing for the compiler's thread pool to share.
+_ENVIRONMENT = {
+    "TRITON_DISABLE_LINE_INFO": "1",
+    "TRITON_DUMP_PTXAS_LOG": "1",
+    "MLIR_DISABLE_MULTITHREADING": "1",
+}
+
+
+@functools.lru_cache(maxsize=None)
+def load_triton():
+    os.environ.update(_ENVIRONMENT)
+    try:
+        triton = importlib.import_module("triton")
+        # Loaded by the first compile otherwise, which here would be once in every child.
+        importlib.import_module("triton.compiler.code_generator")
+        return triton
+    except Exception as error:  # a broken installation raises whatever it likes
+        raise RequestError("triton_missing", f"import triton: {type(error).__name__}: {error}") from error
+
+
+def warm_up(capability):
+    """Do once, before forking, what every compile would do again: hash Triton, ask the assembler's version."""
+    triton = load_triton()
+    target = gpu_target(capability)
+    triton.runtime.cache.triton_key()
+    triton.compiler.make_backend(target).hash()
+    return target
+
+
+def gpu_target(capability):
+    load_triton()
+    from triton.backends.compiler import GPUTarget
+
+    return GPUTarget("cuda", capability, 32)
+
+
+def architecture(capability):
+    """The name Triton gives the assembler; it adds the suffix of arch-specific features itself."""
+    load_triton()
+    from triton.backends.nvidia.compiler import sm_arch_from_capability
+
+    return sm_arch_from_capability(capability)
+
+
+def assembler(capability):
+    """The ptxas that Triton will run for `capability`, or None where there is none that works."""
+    nvidia = load_triton().knobs.nvidia
+    try:
+        # Since 3.6 Triton bundles a second one for Blackwell, with an override of its own.
+        tool = getattr(nvidia, "ptxas_blackwell", nvidia.ptxas) if capability >= 100 else nvidia.ptxas
+    except RuntimeError:
+        return None
+    return tool if tool and os.path.isfile(tool.path) else None
+
+
+def assembler_override(capability):
+    """The variable by which Triton lets a user name another ptxas for `capability`."""
+    has_second = hasattr(type(load_triton().knobs.nvidia), "ptxas_blackwell")
+    return "TRITON_PTXAS_BLACKWELL_PATH" if has_second and capability >= 100 else "TRITON_PTXAS_PATH"
+
+
+def assembler_knows(tool, arch):
+    listed = subprocess.run([tool.path, "--help"], capture_output=True, text=True, check=False).stdout
+    return f"'{arch}'" in listed
