@@ -38,3 +38,9 @@ pub trait Failure: std::error::Error + Send + Sync + 'static {
         None
     }
 }
+
+impl<F: Failure> From<F> for Box<dyn Failure> {
+    fn from(failure: F) -> Self {
+        Box::new(failure)
+    }
+}

@@ -2,5 +2,7 @@
 use super::Tile;
 use crate::model::Quantization;
 pub fn required_bytes(tile: &Tile, quantization: &Quantization) -> u32 {
-    0
+    let bytes = quantization.dtype.activation_bytes();
+    let step = (tile.block_size_m + tile.block_size_n) * tile.block_size_k * bytes;
+    step * (tile.num_stages - 1)
 }

@@ -32,7 +32,7 @@ pub fn lay_out(cache: &Path) -> std::io::Result<PathBuf> {
 }
 
 /// SHA-256 over the package's names and contents.
-fn digest() -> String {
+pub fn digest() -> String {
     let mut hash = Sha256::new();
     for file in sources() {
         hash.update(file.path().as_os_str().as_encoded_bytes());

@@ -4,7 +4,9 @@ mod embedded;
 pub mod environment;
 mod process;
 pub mod protocol;
+mod result_cache;
 mod supervisor;
 
 pub use process::{Launch, Worker, WorkerError};
+pub use result_cache::ResultCache;
 pub use supervisor::{CompileJob, Compiler, CompilerIdentity, Supervised};

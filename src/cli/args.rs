@@ -1,0 +1,346 @@
+//! The literal command line of `sparktune`, as clap sees it. Nothing below `cli` knows these types.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Find, prove and ship fused-MoE kernel configs for small GPU clusters.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sparktune",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  sparktune moe --model GLM-4.7-FP8              write proven configs for four GB10s
+  sparktune plan --model Qwen/Qwen3-30B-A3B-FP8  what that would do, and how long it takes
+  sparktune check tuned-configs                  is every entry safe on its device?
+
+Exit codes: 0 done, 1 a check said no, 2 bad arguments or input, 3 the environment cannot do it,
+4 incomplete (can be resumed), 130 interrupted (can be resumed)."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Work out a model's MoE kernel configs, prove each entry and write the files
+    Moe(Box<MoeArgs>),
+    /// Show shape, file names, search space and estimated durations; write nothing
+    Plan(PlanArgs),
+    /// List the search space with the shared memory of every config
+    Space(SpaceArgs),
+    /// Judge config files: would an entry crash, be wrong or be ignored?
+    Check(CheckArgs),
+    /// Check a run's files and copy them into the published collection
+    Publish(PublishArgs),
+    /// Prepare the environment that compiles kernels (Triton, SGLang's kernel source, an assembler)
+    Setup(SetupArgs),
+    /// List the models in the catalogue
+    Models(ListArgs),
+    /// List the devices in the catalogue
+    Devices(ListArgs),
+}
+
+/// Which model, or its figures by hand.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Catalogue name, Hugging Face id, directory or config.json
+    #[arg(long, short, value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Tensor parallelism [default: the catalogue's, else 1]
+    #[arg(long, visible_alias = "tp-size", value_name = "N")]
+    pub tp: Option<u32>,
+    /// Expert parallelism [default: the catalogue's, else 1]
+    #[arg(long, visible_alias = "ep-size", value_name = "N")]
+    pub ep: Option<u32>,
+    /// Experts of the whole model, by hand
+    #[arg(long, value_name = "E")]
+    pub experts: Option<u32>,
+    /// Intermediate size of one expert of the whole model, by hand
+    #[arg(long, value_name = "N")]
+    pub intermediate: Option<u32>,
+    /// Hidden size, by hand
+    #[arg(long, value_name = "K")]
+    pub hidden: Option<u32>,
+    /// Experts a token is routed to, by hand
+    #[arg(long, value_name = "N")]
+    pub top_k: Option<u32>,
+    /// Weights and activations: fp8_w8a8, int8_w8a8, int8_w8a16, int4_w4a16, bfloat16, float16, float32
+    #[arg(long, value_name = "DTYPE")]
+    pub dtype: Option<String>,
+    /// Block-wise scales as N,K, such as 128,128; or `none`
+    #[arg(long, value_name = "N,K")]
+    pub block_shape: Option<String>,
+    /// One scale per output channel and token, by hand (also: --per-channel=false)
+    #[arg(long, visible_alias = "per-channel-quant", num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    pub per_channel: Option<bool>,
+    /// Count the shared experts that the runtime fuses into the routed ones
+    #[arg(long, value_enum, default_value_t = Fusion::Auto)]
+    pub shared_experts_fusion: Fusion,
+    /// A folder with models/*.toml and devices/*.toml of your own; they win over the built-in ones
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
+    pub profiles: Option<PathBuf>,
+    /// Download nothing: no model config, no compiler
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// `--shared-experts-fusion`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fusion {
+    /// As the runtime does it for this model
+    Auto,
+    /// As if the runtime fused
+    On,
+    /// As with SGLang's --disable-shared-experts-fusion
+    Off,
+}
+
+/// For which runtime and device.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArgs {
+    /// SGLang version: 0.5.4.post2 or 0.5.23 [default: the catalogue's, else 0.5.4.post2]
+    #[arg(long, value_name = "VERSION")]
+    pub sglang: Option<String>,
+    /// Triton version [default: the one that SGLang runs with]
+    #[arg(long, value_name = "VERSION")]
+    pub triton: Option<String>,
+    /// Device: an id from `sparktune devices`, or a name as torch reports it
+    #[arg(long, value_name = "DEVICE", default_value = "gb10")]
+    pub device: String,
+}
+
+/// What compiles.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Compiler")]
+pub struct CompilerArgs {
+    /// Use this Python, which must have the target's Triton, instead of the managed environment
+    #[arg(long, value_name = "PATH", env = "SPARKTUNE_PYTHON")]
+    pub python: Option<PathBuf>,
+    /// Take the kernel from this SGLang installation, checkout or unpacked wheel
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_SGLANG_ROOT")]
+    pub sglang_root: Option<PathBuf>,
+    /// Compilations at a time [default: every processor]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Time one compilation may take, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub compile_timeout: u64,
+    /// Where environments and compile results are kept [default: the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_CACHE")]
+    pub cache: Option<PathBuf>,
+}
+
+/// `sparktune moe`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune moe --model GLM-4.7-FP8
+  sparktune moe --model GLM-4.7-FP8 --sglang 0.5.23
+  sparktune moe --model ./my-model --tp 2 --policy best-predicted --evidence predicted
+  sparktune moe --experts 64 --intermediate 1408 --hidden 2048 --top-k 6 --dtype bfloat16
+  sparktune moe --resume results/20260101-120000-glm-4.7-fp8-tp4
+
+Without a GPU nothing is measured: an entry is `predicted` (fits by the exact rule) or `compiled`
+(also compiled by Triton for the device, its allocation read back). The runtime's own default is kept
+wherever it fits, and replaced only where it would crash; --policy best-predicted ranks everywhere.")]
+pub struct MoeArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub compiler: CompilerArgs,
+    /// The rung every entry must reach [default: compiled]
+    #[arg(long, value_enum, help_heading = "Run")]
+    pub evidence: Option<EvidenceArg>,
+    /// How entries are chosen where nothing was measured [default: runtime-default]
+    #[arg(long, value_enum, help_heading = "Run")]
+    pub policy: Option<PolicyArg>,
+    /// Keys of the files [default: SGLang's 18, from 1 to 4096]
+    #[arg(long, value_name = "LIST", help_heading = "Run")]
+    pub batch_sizes: Option<String>,
+    /// Run directory [default: results/<time>-<model>]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume", help_heading = "Run")]
+    pub out: Option<PathBuf>,
+    /// Go on with the run in this directory
+    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    pub resume: Option<PathBuf>,
+    /// Say what would be done and do nothing
+    #[arg(long, help_heading = "Run")]
+    pub dry_run: bool,
+    /// Print the result as one JSON object
+    #[arg(long, help_heading = "Run")]
+    pub json: bool,
+}
+
+/// `--evidence`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EvidenceArg {
+    /// Fits by the exact rule, ranked by the cost model
+    Predicted,
+    /// Also compiled by Triton for the device, allocation read back
+    Compiled,
+}
+
+/// `--policy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyArg {
+    /// Keep the runtime's default wherever it fits and compiles
+    RuntimeDefault,
+    /// Take the best predicted config everywhere
+    BestPredicted,
+}
+
+/// `sparktune plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune plan --model GLM-4.7-FP8
+  sparktune plan --model zai-org/GLM-4.7-FP8 --sglang 0.5.23 --nodes 4 --json")]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// Keys of the files [default: SGLang's 18, from 1 to 4096]
+    #[arg(long, value_name = "LIST")]
+    pub batch_sizes: Option<String>,
+    /// Nodes that share the work
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub nodes: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparktune space`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune space --model GLM-4.7-FP8 --distinct
+  sparktune space --dtype fp8_w8a8 --block-shape 128,128 --format csv > space.csv
+  sparktune space --dtype bfloat16 --device rtx-5090 --format json")]
+pub struct SpaceArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    /// One row a distinct tile: GROUP_SIZE_M left out, as it changes no binary
+    #[arg(long)]
+    pub distinct: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// The same as --format json
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
+}
+
+/// `--format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// Comma-separated, with a header
+    Csv,
+    /// A list of objects
+    Json,
+}
+
+/// `sparktune check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune check tuned-configs
+  sparktune check ./configs --device gb10 --for sglang-0.5.4
+  sparktune check 'triton_3_5_0/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json' --compile
+
+Exit code 1 if anything would crash, be wrong, be ignored or be found only by falling back.")]
+pub struct CheckArgs {
+    /// Config files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Judge against this device [default: the one each file's name says]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
+    /// Judge by this runtime's rules: sglang-0.5.4, sglang-0.5.23 or vllm [default: the manifest's]
+    #[arg(long = "for", value_name = "RUNTIME")]
+    pub runtime: Option<String>,
+    /// The Triton that will run [default: the one of --for, else the manifest's]
+    #[arg(long, value_name = "VERSION")]
+    pub triton: Option<String>,
+    /// Also compile every entry with the real compiler (needs a manifest beside the file)
+    #[arg(long)]
+    pub compile: bool,
+    #[command(flatten)]
+    pub compiler: CompilerArgs,
+    /// A folder with devices/*.toml of your own
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
+    pub profiles: Option<PathBuf>,
+    /// Download nothing
+    #[arg(long)]
+    pub offline: bool,
+    /// Show every finding, notes too
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparktune publish`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune publish results/20260101-120000-glm-4.7-fp8-tp4
+  sparktune publish results/RUN --into ../our-configs --dry-run")]
+pub struct PublishArgs {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    pub run: PathBuf,
+    /// The collection to publish into
+    #[arg(long, value_name = "DIR", default_value = "tuned-configs")]
+    pub into: PathBuf,
+    /// Say what would be copied and copy nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparktune setup`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune setup
+  sparktune setup --sglang 0.5.23")]
+pub struct SetupArgs {
+    /// SGLang version: 0.5.4.post2 or 0.5.23
+    #[arg(long, value_name = "VERSION", default_value = "0.5.4.post2")]
+    pub sglang: String,
+    /// Triton version [default: the one that SGLang runs with]
+    #[arg(long, value_name = "VERSION")]
+    pub triton: Option<String>,
+    #[command(flatten)]
+    pub compiler: CompilerArgs,
+    /// Download nothing: say what is missing
+    #[arg(long)]
+    pub offline: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparktune models` and `sparktune devices`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// A folder with models/*.toml and devices/*.toml of your own
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
+    pub profiles: Option<PathBuf>,
+    /// Print a JSON list
+    #[arg(long)]
+    pub json: bool,
+}

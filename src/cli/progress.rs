@@ -1,0 +1,116 @@
+//! Progress on stderr: a bar on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::events::{Event, Observer};
+use crate::worker::protocol::CompileOutcome;
+
+/// Off a terminal, at most one line of progress in this time.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Shows events on stderr.
+#[derive(Debug)]
+pub struct Progress {
+    terminal: bool,
+    bar: Option<ProgressBar>,
+    done: usize,
+    total: usize,
+    last_line: Instant,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            terminal: std::io::stderr().is_terminal(),
+            bar: None,
+            done: 0,
+            total: 0,
+            last_line: Instant::now(),
+        }
+    }
+}
+
+impl Progress {
+    fn say(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn spin(&mut self, text: &str) {
+        if !self.terminal {
+            eprintln!("  {text} ...");
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        bar.set_message(format!("{text} ..."));
+    }
+
+    fn start_bar(&mut self, units: usize) {
+        self.finish();
+        (self.done, self.total, self.last_line) = (0, units, Instant::now());
+        if self.terminal {
+            let bar = ProgressBar::new(units as u64);
+            // The template is a constant: a bad one would fail the first test that shows a bar.
+            if let Ok(style) = ProgressStyle::with_template("  compiling {wide_bar} {pos}/{len} {elapsed} {msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(200));
+            self.bar = Some(bar);
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn on(&mut self, event: &Event) {
+        match event {
+            Event::Warning(text) => self.say(&format!("warning: {text}")),
+            Event::SetupStep(text) => self.spin(text),
+            Event::SetupDone => self.finish(),
+            Event::Space { .. } | Event::FileWritten { .. } => {}
+            Event::CompileStarted { units, .. } => self.start_bar(*units),
+            Event::Compiled { role, tile, outcome } => {
+                self.done += 1;
+                if let CompileOutcome::Failed(failure) = outcome {
+                    self.say(&format!(
+                        "  {role} {tile}: {}: {}",
+                        failure.reason.name(),
+                        failure.message.lines().next().unwrap_or_default()
+                    ));
+                }
+                match &self.bar {
+                    Some(bar) => {
+                        bar.set_message(format!("{role} {tile}"));
+                        bar.inc(1);
+                    }
+                    None if self.last_line.elapsed() >= PLAIN_INTERVAL || self.done == self.total => {
+                        eprintln!("  compiled {}/{}", self.done, self.total);
+                        self.last_line = Instant::now();
+                    }
+                    None => {}
+                }
+            }
+            Event::CompileDone { .. } => self.finish(),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

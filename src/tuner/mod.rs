@@ -1,0 +1,1 @@
+//! Chooses configs: candidates, rankings, proofs, and the run that ties them together.

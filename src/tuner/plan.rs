@@ -1,0 +1,126 @@
+//! What a run is to do: everything its result depends on, as data that can be hashed and compared.
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Evidence;
+use crate::model::MoeShape;
+use crate::target::Target;
+
+/// How entries are chosen where nothing was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Keep the runtime's own default wherever it fits and compiles; elsewhere the best predicted.
+    RuntimeDefault,
+    /// The best predicted everywhere.
+    BestPredicted,
+}
+
+impl Policy {
+    /// The name on the command line and in manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::RuntimeDefault => "runtime-default",
+            Policy::BestPredicted => "best-predicted",
+        }
+    }
+}
+
+/// The model a plan is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedModel {
+    /// Its name: a Hugging Face id, or where its config was read.
+    pub name: String,
+    /// Its first architecture, or `by hand`.
+    pub architecture: String,
+    /// Tensor parallelism.
+    pub tp: u32,
+    /// Expert parallelism.
+    pub ep: u32,
+}
+
+/// The device a plan is for. Its figures stay in the catalogue; these two decide names and fits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDevice {
+    /// Catalogue id.
+    pub id: String,
+    /// The name the device reports, spaces included.
+    pub name: String,
+    /// Shared memory a block may use, bytes.
+    pub shared_memory_per_block: u32,
+}
+
+/// The plan of one tuning run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// For which model.
+    pub model: PlannedModel,
+    /// The layer as one rank holds it.
+    pub shape: MoeShape,
+    /// For which device.
+    pub device: PlannedDevice,
+    /// For which runtime and Triton.
+    pub target: Target,
+    /// The keys of the files, ascending.
+    pub batch_sizes: Vec<u32>,
+    /// How entries are chosen.
+    pub policy: Policy,
+    /// The rung every entry must reach.
+    pub evidence: Evidence,
+}
+
+/// Batch sizes that cannot be a file's keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadBatchSizes {
+    /// None at all.
+    #[error("no batch sizes given; name at least one, such as --batch-sizes 1,16,256")]
+    Empty,
+    /// Not a positive number of tokens a forward pass can have.
+    #[error("batch size `{0}` is not a whole number from 1 to {MAX_BATCH_SIZE}")]
+    NotANumber(String),
+    /// Given twice.
+    #[error("batch size {0} is given twice")]
+    Twice(u32),
+}
+
+/// SGLang runs the kernel in chunks of at most this many tokens (`CHUNK_SIZE` in `fused_moe.py`).
+pub const MAX_BATCH_SIZE: u32 = 64 * 1024;
+
+/// Parse `1,16,256` into ascending, distinct batch sizes.
+pub fn parse_batch_sizes(text: &str) -> Result<Vec<u32>, BadBatchSizes> {
+    if text.trim().is_empty() {
+        return Err(BadBatchSizes::Empty);
+    }
+    let mut sizes = Vec::new();
+    for part in text.split(',').map(str::trim) {
+        let bad = || BadBatchSizes::NotANumber(part.to_owned());
+        if !part.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(bad());
+        }
+        match part.parse() {
+            Ok(size) if (1..=MAX_BATCH_SIZE).contains(&size) => sizes.push(size),
+            _ => return Err(bad()),
+        }
+    }
+    sizes.sort_unstable();
+    match sizes.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(BadBatchSizes::Twice(pair[0])),
+        None => Ok(sizes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_sizes_are_positive_distinct_numbers() {
+        assert_eq!(parse_batch_sizes("64, 1,16").unwrap(), [1, 16, 64]);
+        assert_eq!(parse_batch_sizes(" "), Err(BadBatchSizes::Empty));
+        assert_eq!(parse_batch_sizes("1,2,1"), Err(BadBatchSizes::Twice(1)));
+        for bad in ["0", "1,,2", "1,x", "-1", "+1", "1.5", "65537", "99999999999999999999"] {
+            let error = parse_batch_sizes(bad).unwrap_err();
+            assert!(matches!(error, BadBatchSizes::NotANumber(_)), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Which config each batch size gets, given what is known not to work. Pure.
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::plan::{Plan, Policy};
+use super::ranking::{Ranked, rank};
+use crate::artifact::pair::{self, Candidate};
+use crate::device::Device;
+use crate::kernel::cost::CostModel;
+use crate::kernel::{KernelConfig, Tile, shared_memory};
+use crate::model::Role;
+
+/// Tiles that cannot be used for a role, with the reason.
+pub type Rejected = HashMap<(Role, Tile), String>;
+
+/// Where an entry's config comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// What the runtime would launch without a file.
+    RuntimeDefault,
+    /// The cost model's best among what fits and compiles.
+    BestPredicted,
+}
+
+/// One role's config at one batch size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The config.
+    pub config: KernelConfig,
+    /// Where it comes from.
+    pub source: Source,
+    /// Predicted time, microseconds; `None` for a default outside the cost model's reach.
+    pub predicted_us: Option<f64>,
+    /// Why the runtime's default is not used, where it is not.
+    pub default_replaced: Option<String>,
+}
+
+/// Both roles at one batch size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selected {
+    /// Tokens in a forward pass: the key.
+    pub batch_size: u32,
+    /// `gate_up_proj`.
+    pub up: Choice,
+    /// `down_proj`.
+    pub down: Choice,
+}
+
+impl Selected {
+    /// One role's choice.
+    pub fn role(&self, role: Role) -> &Choice {
+        match role {
+            Role::Up => &self.up,
+            Role::Down => &self.down,
+        }
+    }
+}
+
+/// No config is left for a batch size.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no config is left for batch size {batch_size}: none that fits {device} ({limit} bytes of shared \
+     memory a block) with one BLOCK_SIZE_M for up and down was accepted by the compiler"
+)]
+pub struct NothingLeft {
+    batch_size: u32,
+    device: String,
+    limit: u32,
+}
+
+/// Chooses configs for one plan. Rankings are made once and asked again as tiles are rejected.
+#[derive(Debug)]
+pub struct Selector<'a> {
+    plan: &'a Plan,
+    device: &'a Device,
+    rankings: HashMap<(u32, Role), Vec<Ranked>>,
+}
+
+impl<'a> Selector<'a> {
+    /// A selector for `plan` on `device`.
+    pub fn new(plan: &'a Plan, device: &'a Device) -> Self {
+        Self { plan, device, rankings: HashMap::new() }
+    }
+
+    /// The choice for every batch size of the plan.
+    pub fn select(&mut self, rejected: &Rejected) -> Result<Vec<Selected>, NothingLeft> {
+        let plan = self.plan;
+        plan.batch_sizes.iter().map(|&batch_size| self.select_one(batch_size, rejected)).collect()
+    }
+
+    fn select_one(&mut self, batch_size: u32, rejected: &Rejected) -> Result<Selected, NothingLeft> {
+        let shape = &self.plan.shape;
+        let limit = self.device.shared_memory_per_block;
+        let default = self.plan.target.runtime.default_config(shape, batch_size, limit);
+        let needs = shared_memory::required_bytes(&default.tile(), &shape.quantization);
+        let unfit = (needs > limit).then(|| format!("needs {needs} bytes of shared memory, the device has {limit}"));
+        // Without a file both kernels run the same default: one that fails fails the layer. The other
+        // kernel's default still holds its place, and with it the BLOCK_SIZE_M both share.
+        let refusal = |role| unfit.clone().or_else(|| rejected.get(&(role, default.tile())).cloned());
+        let (up_refusal, down_refusal) = (refusal(Role::Up), refusal(Role::Down));
+        let keeps_default = |refusal: &Option<String>| {
+            self.plan.policy == Policy::RuntimeDefault && refusal.is_none()
+        };
+        let (keep_up, keep_down) = (keeps_default(&up_refusal), keeps_default(&down_refusal));
+        let default_cost = |role| {
+            CostModel::new(shape, self.device, batch_size).cost(role, &default).map(|cost| cost.time_us)
+        };
+        let default_candidate =
+            |role| vec![Candidate { config: default, cost: default_cost(role).unwrap_or(0.0) }];
+        let up = if keep_up { default_candidate(Role::Up) } else { self.ranked(batch_size, Role::Up, rejected) };
+        let down =
+            if keep_down { default_candidate(Role::Down) } else { self.ranked(batch_size, Role::Down, rejected) };
+        let Ok(chosen) = pair::choose(&up, &down) else {
+            return Err(NothingLeft { batch_size, device: self.device.name.clone(), limit });
+        };
+        let choice = |role, kept, candidate: Candidate, refusal: Option<String>| {
+            if kept {
+                Choice {
+                    config: candidate.config,
+                    source: Source::RuntimeDefault,
+                    predicted_us: default_cost(role),
+                    default_replaced: None,
+                }
+            } else {
+                Choice {
+                    config: candidate.config,
+                    source: Source::BestPredicted,
+                    predicted_us: Some(candidate.cost),
+                    default_replaced: refusal.map(|why| format!("the runtime's default {default} {why}")),
+                }
+            }
+        };
+        Ok(Selected {
+            batch_size,
+            up: choice(Role::Up, keep_up, chosen.up, up_refusal),
+            down: choice(Role::Down, keep_down, chosen.down, down_refusal),
+        })
+    }
+
+    fn ranked(&mut self, batch_size: u32, role: Role, rejected: &Rejected) -> Vec<Candidate> {
+        let (plan, device) = (self.plan, self.device);
+        self.rankings
+            .entry((batch_size, role))
+            .or_insert_with(|| rank(&plan.shape, device, plan.target.runtime, batch_size, role))
+            .iter()
+            .filter(|ranked| !rejected.contains_key(&(role, ranked.config.tile())))
+            .map(|ranked| Candidate { config: ranked.config, cost: ranked.predicted_us })
+            .collect()
+    }
+}

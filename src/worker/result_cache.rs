@@ -1,0 +1,147 @@
+//! Compilation results kept between runs, so that no kernel is ever compiled twice for one target.
+//!
+//! A result is filed under a hash of everything it depends on: the kernel's source, Triton,
+//! assembler, target, launch shape, role, tile and the worker's own code. Only results that would
+//! come out the same again are kept: a time limit or a lost worker says nothing about the kernel.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::protocol::{CompileOutcome, FailureReason, Unit};
+use super::supervisor::{CompileJob, CompilerIdentity};
+use crate::fs::{sha256_hex, write_atomic};
+
+/// Results below one folder, a file each.
+#[derive(Debug, Clone)]
+pub struct ResultCache {
+    folder: PathBuf,
+    /// What all keys have in common.
+    context: serde_json::Value,
+}
+
+/// A result with what it was for, so that a file explains itself and a hash collision would show.
+#[derive(Debug, Serialize, Deserialize)]
+struct Filed {
+    key: serde_json::Value,
+    result: CompileOutcome,
+}
+
+impl ResultCache {
+    /// The results for one compiler and job, below the user's `cache` folder.
+    pub fn new(cache: &std::path::Path, identity: &CompilerIdentity, job: &CompileJob) -> Self {
+        let context = serde_json::json!({
+            "identity": identity,
+            "target": job.target,
+            "shape": job.shape,
+            "worker": super::embedded::digest(),
+        });
+        Self { folder: cache.join("compiled"), context }
+    }
+
+    /// The kept result of `unit`. A file that does not read is as good as none.
+    pub fn get(&self, unit: &Unit) -> Option<CompileOutcome> {
+        let key = self.key(unit);
+        let text = std::fs::read(self.path(&key)).ok()?;
+        let filed: Filed = serde_json::from_slice(&text).ok()?;
+        (filed.key == key).then_some(filed.result)
+    }
+
+    /// Keep `unit`'s result, if it would come out the same again.
+    pub fn put(&self, unit: &Unit, result: &CompileOutcome) -> std::io::Result<()> {
+        if let CompileOutcome::Failed(failure) = result
+            && matches!(failure.reason, FailureReason::Timeout | FailureReason::WorkerLost)
+        {
+            return Ok(());
+        }
+        let filed = Filed { key: self.key(unit), result: result.clone() };
+        let path = self.path(&filed.key);
+        if let Some(folder) = path.parent() {
+            fs_err::create_dir_all(folder)?;
+        }
+        write_atomic(&path, serde_json::to_string(&filed)?.as_bytes())
+    }
+
+    fn key(&self, unit: &Unit) -> serde_json::Value {
+        serde_json::json!({ "context": self.context, "role": unit.role, "config": unit.config })
+    }
+
+    fn path(&self, key: &serde_json::Value) -> PathBuf {
+        let hash = sha256_hex(key.to_string().as_bytes());
+        self.folder.join(&hash[..2]).join(format!("{hash}.json"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Tile;
+    use crate::model::{Dtype, MoeShape, Quantization, Role};
+    use crate::worker::protocol::{CompileFailure, CompileTarget, Compiled};
+
+    fn job(experts: u32) -> CompileJob {
+        let shape = MoeShape {
+            experts,
+            intermediate: 384,
+            hidden: 5120,
+            top_k: 8,
+            fused_shared_experts: 0,
+            gated: true,
+            quantization: Quantization::none(Dtype::Bfloat16),
+        };
+        CompileJob {
+            target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
+            shape: (&shape).into(),
+            jobs: 1,
+            timeout_s: 1,
+        }
+    }
+
+    fn identity(kernel: &str) -> CompilerIdentity {
+        CompilerIdentity {
+            kernel_digest: kernel.into(),
+            sglang_version: None,
+            triton: "3.5.0".into(),
+            ptxas: None,
+        }
+    }
+
+    #[test]
+    fn results_come_back_only_for_what_they_were_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+        let (up, down) = (Unit::of(Role::Up, &tile), Unit::of(Role::Down, &tile));
+        let cache = ResultCache::new(dir.path(), &identity("a"), &job(160));
+        let compiled = CompileOutcome::Compiled(Compiled {
+            shared_bytes: 6144,
+            registers: Some(64),
+            spill_bytes: Some(0),
+            seconds: 1.5,
+            binary_sha256: "00".into(),
+        });
+        cache.put(&up, &compiled).unwrap();
+        assert_eq!(cache.get(&up), Some(compiled));
+        assert_eq!(cache.get(&down), None);
+        assert_eq!(ResultCache::new(dir.path(), &identity("b"), &job(160)).get(&up), None);
+        assert_eq!(ResultCache::new(dir.path(), &identity("a"), &job(161)).get(&up), None);
+    }
+
+    #[test]
+    fn chance_failures_are_not_kept_and_cut_files_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+        let unit = Unit::of(Role::Up, &tile);
+        let cache = ResultCache::new(dir.path(), &identity("a"), &job(160));
+        let failed = |reason| {
+            CompileOutcome::Failed(CompileFailure { reason, message: String::new(), seconds: 1.0 })
+        };
+        cache.put(&unit, &failed(FailureReason::Timeout)).unwrap();
+        assert_eq!(cache.get(&unit), None);
+        let crash = failed(FailureReason::CompilerCrash);
+        cache.put(&unit, &crash).unwrap();
+        assert_eq!(cache.get(&unit), Some(crash));
+        let path = cache.path(&cache.key(&unit));
+        std::fs::write(path, "{\"key\":").unwrap();
+        assert_eq!(cache.get(&unit), None);
+    }
+}
