@@ -1,6 +1,6 @@
 //! Tune, prove, ship and measure mixture-of-experts models on small clusters of DGX Sparks.
 
-pub mod artifact;
+//ARTIFACT
 pub mod cli;
 pub mod commands;
 pub mod device;

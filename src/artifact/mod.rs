@@ -1,1 +1,0 @@
-//! Config files: their names, their contents, the manifests beside them, and what is wrong with them.

@@ -66,7 +66,9 @@ impl Progress {
         if self.terminal {
             let bar = ProgressBar::new(units as u64);
             // The template is a constant: a bad one would fail the first test that shows a bar.
-            if let Ok(style) = ProgressStyle::with_template("  compiling {wide_bar} {pos}/{len} {elapsed} {msg}") {
+            if let Ok(style) =
+                ProgressStyle::with_template("  compiling {wide_bar} {pos}/{len} {elapsed} {msg}")
+            {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(200));

@@ -14,11 +14,19 @@
 //! | activation bytes | M top_k k a + M top_k n 2, up reads each token's row once | operands in, 16-bit results out |
 //! | L2 bytes | B ceil(n/BN) ceil(k/BK) BK (BM a + BN w) | every block loads its own operands |
 //! | math | 2 B ceil(n/BN) BM BN ceil(k/BK) BK operations | padded tiles are computed in full |
-//! | waves | blocks / (SMs x resident blocks) | residency by shared memory and warps (CUDA occupancy rules) |
+//! | waves | blocks / (SMs x resident blocks) | residency by shared memory, threads and registers (CUDA occupancy rules) |
 //! | in flight | resident (stages - 1) (BM a + BN w) BK bytes a SM against bandwidth x latency | Little's law |
 //!
-//! time = max(memory, L2, math) + waves x pipeline fill. The constants the formulas leave open are in
-//! [`ASSUMPTIONS`]; none of them was measured on a GB10, and they are the same for every device.
+//! | run length | memory time x (1 + overhead / (BLOCK_SIZE_K w)) | rows of K are contiguous; short runs use memory badly |
+//! | registers | BM BN / threads + working set; above 255 a thread they spill, and every step pays | one fp32 accumulator an output element |
+//! | pipeline | waves (latency + steps x step overhead) | each wave fills its pipeline once and synchronises every step |
+//!
+//! time = (memory^3 + L2^3 + math^3)^(1/3) x spill + pipeline: close to the largest of the three, and
+//! between two tiles with the same bottleneck the one that does less of the rest wins. The constants the formulas leave open are in
+//! [`ASSUMPTIONS`]; none of them was measured on a GB10, and they are the same for every device. The
+//! last two terms are there because measured winners ask for them: of the 36 entries of two config
+//! files that others measured on GB10s (GLM-4.7-FP8 TP=4 and Qwen3-30B-A3B-FP8), 32 take the widest
+//! BLOCK_SIZE_K, which pure traffic cannot tell from the narrowest.
 
 use super::routing::Routing;
 use super::shared_memory;
@@ -38,8 +46,14 @@ pub struct Assumptions {
     /// Shared memory the driver keeps for itself in each block, bytes (CUDA programming guide:
     /// 1 KiB from compute capability 8.0 on).
     pub reserved_shared_bytes: u32,
-    /// Share of the dense matrix rate one warp's instruction mix can reach.
+    /// Share of the dense matrix rate the kernel's instruction mix can reach.
     pub math_efficiency: f64,
+    /// Bytes of memory time lost for each contiguous run of weights that is read.
+    pub run_overhead_bytes: f64,
+    /// Registers a thread needs beside its accumulators: operands, addresses, scales.
+    pub working_registers: f64,
+    /// Time a block spends on barriers and address arithmetic in each BLOCK_SIZE_K step, microseconds.
+    pub step_overhead_us: f64,
 }
 
 /// The constants in use, the same for every device.
@@ -53,7 +67,15 @@ pub const ASSUMPTIONS: Assumptions = Assumptions {
     threads_per_sm: 1536,
     reserved_shared_bytes: 1024,
     math_efficiency: 0.7,
+    run_overhead_bytes: 32.0,
+    working_registers: 64.0,
+    step_overhead_us: 0.1,
 };
+
+/// Registers the instruction set can name in one thread.
+const MAX_REGISTERS: f64 = 255.0;
+/// Registers of one SM (CUDA programming guide, all devices in the catalogue).
+const REGISTERS_PER_SM: f64 = 65_536.0;
 
 /// An estimated time of one kernel launch and what it is made of. Times in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,8 +96,10 @@ pub struct Cost {
     pub math_us: f64,
     /// Waves of blocks over the SMs.
     pub waves: f64,
-    /// Time in which pipelines fill before anything is multiplied.
-    pub fill_us: f64,
+    /// How much longer everything takes because accumulators spill; 1 where they do not.
+    pub spill_factor: f64,
+    /// Time in which pipelines fill and steps synchronise, over all waves.
+    pub pipeline_us: f64,
 }
 
 /// A model of one shape at one batch size on one device.
@@ -130,7 +154,10 @@ impl<'a> CostModel<'a> {
             * step_bytes;
         let needed = bytes_per_us(self.device) * ASSUMPTIONS.load_latency_us;
         let reached = (in_flight / needed).min(1.0);
-        let memory_us = memory_bytes / (bytes_per_us(self.device) * reached);
+        let run_bytes =
+            f64::from(tile.block_size_k) * f64::from(self.shape.quantization.dtype.weight_bits()) / 8.0;
+        let run_overhead = 1.0 + ASSUMPTIONS.run_overhead_bytes / run_bytes;
+        let memory_us = memory_bytes * run_overhead / (bytes_per_us(self.device) * reached);
         let l2_us = blocks * steps * step_bytes / (bytes_per_us(self.device) * ASSUMPTIONS.l2_over_memory);
 
         let operations = 2.0
@@ -143,9 +170,10 @@ impl<'a> CostModel<'a> {
         let per_sm = (blocks / f64::from(self.device.sms)).ceil();
         let imbalance = per_sm * f64::from(self.device.sms) / blocks;
         let math_us = operations * imbalance / (self.operations_per_us() * ASSUMPTIONS.math_efficiency);
-        let fill_us = waves.ceil() * ASSUMPTIONS.load_latency_us;
+        let spill_factor = spill_factor(&tile);
+        let pipeline_us = waves.ceil() * (ASSUMPTIONS.load_latency_us + steps * ASSUMPTIONS.step_overhead_us);
         Some(Cost {
-            time_us: memory_us.max(l2_us).max(math_us) + fill_us,
+            time_us: overlapped(memory_us, l2_us, math_us) * spill_factor + pipeline_us,
             distinct_experts,
             row_blocks,
             memory_bytes,
@@ -153,7 +181,8 @@ impl<'a> CostModel<'a> {
             l2_us,
             math_us,
             waves,
-            fill_us,
+            spill_factor,
+            pipeline_us,
         })
     }
 
@@ -214,7 +243,9 @@ impl<'a> CostModel<'a> {
         let by_memory =
             self.device.shared_memory_per_sm / (shared + ASSUMPTIONS.reserved_shared_bytes).max(1);
         let by_threads = ASSUMPTIONS.threads_per_sm / (tile.num_warps * 32).max(1);
-        f64::from(by_memory.min(by_threads).max(1))
+        let threads = f64::from(tile.num_warps * 32);
+        let by_registers = (REGISTERS_PER_SM / (threads * registers(tile).min(MAX_REGISTERS))).floor();
+        f64::from(by_memory.min(by_threads)).min(by_registers).max(1.0)
     }
 
     fn operations_per_us(&self) -> f64 {
@@ -228,6 +259,24 @@ impl<'a> CostModel<'a> {
         };
         tera * 1e6
     }
+}
+
+/// Registers a thread would like to have.
+fn registers(tile: &Tile) -> f64 {
+    let outputs = f64::from(tile.block_size_m) * f64::from(tile.block_size_n);
+    outputs / f64::from(tile.num_warps * 32) + ASSUMPTIONS.working_registers
+}
+
+/// How much longer a step takes where accumulators spill: each spilled register goes out to local
+/// memory and back, in the way of the operands.
+fn spill_factor(tile: &Tile) -> f64 {
+    let spilled = (registers(tile) - MAX_REGISTERS).max(0.0);
+    1.0 + spilled / ASSUMPTIONS.working_registers
+}
+
+/// Three streams that overlap, but not perfectly.
+fn overlapped(memory_us: f64, l2_us: f64, math_us: f64) -> f64 {
+    (memory_us.powi(3) + l2_us.powi(3) + math_us.powi(3)).cbrt()
 }
 
 fn bytes_per_us(device: &Device) -> f64 {

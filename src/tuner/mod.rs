@@ -1,1 +1,2 @@
-//! Chooses configs: candidates, rankings, proofs, and the run that ties them together.
+//! t
+pub mod ranking;

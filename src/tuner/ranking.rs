@@ -1,10 +1,10 @@
 //! Every config that fits, best predicted first.
 
 use crate::device::Device;
+use crate::kernel::KernelConfig;
 use crate::kernel::cost::CostModel;
 use crate::kernel::schedule::Grid;
 use crate::kernel::space::{self, GROUP_SIZE_M};
-use crate::kernel::KernelConfig;
 use crate::model::{MoeShape, Role};
 use crate::target::Runtime;
 

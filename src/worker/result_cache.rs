@@ -132,9 +132,8 @@ mod tests {
         let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
         let unit = Unit::of(Role::Up, &tile);
         let cache = ResultCache::new(dir.path(), &identity("a"), &job(160));
-        let failed = |reason| {
-            CompileOutcome::Failed(CompileFailure { reason, message: String::new(), seconds: 1.0 })
-        };
+        let failed =
+            |reason| CompileOutcome::Failed(CompileFailure { reason, message: String::new(), seconds: 1.0 });
         cache.put(&unit, &failed(FailureReason::Timeout)).unwrap();
         assert_eq!(cache.get(&unit), None);
         let crash = failed(FailureReason::CompilerCrash);

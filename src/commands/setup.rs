@@ -1,0 +1,44 @@
+//! `sparktune setup`: make the managed environment ready before it is needed.
+
+use super::{CommandResult, Output, OutputError, Verdict};
+use crate::events::Observer;
+use crate::target::Target;
+use crate::worker::environment::{self, Settings};
+use crate::worker::{Compiler, Supervised};
+
+/// Prepare the environment for `target`, start a worker in it and say what is there.
+pub async fn run(
+    settings: &Settings,
+    target: Target,
+    json: bool,
+    observer: &mut dyn Observer,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let environment = environment::ensure(settings, target, observer).await?;
+    let root = environment.sglang_root.display().to_string();
+    let worker = Supervised::start(environment.launch.clone(), &root).await?;
+    let identity = worker.identity().clone();
+    worker.stop().await;
+    if json {
+        out.json(&serde_json::json!({
+            "python": environment.launch.python,
+            "sglang_root": environment.sglang_root,
+            "compiler": identity,
+        }))
+    } else {
+        out.table(
+            &["part", "what", "where"],
+            &[
+                vec!["Triton".into(), identity.triton, environment.launch.python.display().to_string()],
+                vec!["ptxas".into(), identity.ptxas.unwrap_or_else(|| "none found".into()), String::new()],
+                vec![
+                    "SGLang kernel".into(),
+                    identity.sglang_version.unwrap_or_else(|| "unknown version".into()),
+                    root,
+                ],
+            ],
+        )
+    }
+    .map_err(OutputError)?;
+    Ok(Verdict::Done)
+}
