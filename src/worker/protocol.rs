@@ -77,10 +77,13 @@ pub struct LaunchShape {
     pub per_channel: bool,
     /// Whether the up projection is twice as wide.
     pub gated: bool,
+    /// Whether experts live on several ranks: SGLang 0.5.4 then compiles a branch more.
+    pub expert_parallel: bool,
 }
 
-impl From<&MoeShape> for LaunchShape {
-    fn from(shape: &MoeShape) -> Self {
+impl LaunchShape {
+    /// The launch of `shape` under `ep` ranks of experts.
+    pub fn new(shape: &MoeShape, ep: u32) -> Self {
         Self {
             experts: shape.experts,
             intermediate: shape.intermediate,
@@ -90,6 +93,7 @@ impl From<&MoeShape> for LaunchShape {
             block_shape: shape.quantization.block_shape,
             per_channel: shape.quantization.per_channel,
             gated: shape.gated,
+            expert_parallel: ep > 1,
         }
     }
 }

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
     use crate::kernel::Tile;
     use crate::model::{Dtype, MoeShape, Quantization, Role};
-    use crate::worker::protocol::{CompileFailure, CompileTarget, Compiled};
+    use crate::worker::protocol::{CompileFailure, CompileTarget, Compiled, LaunchShape};
 
     fn job(experts: u32) -> CompileJob {
         let shape = MoeShape {
@@ -91,7 +91,7 @@ mod tests {
         };
         CompileJob {
             target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
-            shape: (&shape).into(),
+            shape: LaunchShape::new(&shape, 1),
             jobs: 1,
             timeout_s: 1,
         }

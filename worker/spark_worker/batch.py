@@ -24,22 +24,15 @@ class Batch:
         self._guardian = guardian
         self._jobs = field(request, "jobs", int, default=cpus(), minimum=1)
         self._timeout_s = seconds(request, "timeout_s", _DEFAULT_TIMEOUT_S)
-        entries = [_entry(source) for source in field(request, "units", list)]
+        units, self._refused = _sort_out(field(request, "units", list))
+        # Slow ones first, so that the last to end is a quick one and no processor waits long
+        # (the list is taken from its end).
+        self._waiting = sorted(units, key=lambda unit: unit.config.compile_cost)
+        self._running = {}
         self._compiler = _compiler(request)
         self._counts = {"compiled": 0, "failed": 0}
         self._cpu_seconds = 0.0
-        self._running = {}
-        self._waiting = []
         self._started = None
-        self._refused = []
-        for name, role, config in entries:
-            try:
-                self._waiting.append(Unit(name, role, Config.from_entry(config)))
-            except InvalidConfig as error:
-                self._refused.append((name, str(error)))
-        # Slow ones first, so that the last to end is a quick one and no processor waits long
-        # (the list is taken from its end).
-        self._waiting.sort(key=lambda unit: unit.config.compile_cost)
 
     @property
     def children(self):
@@ -54,7 +47,7 @@ class Batch:
         if self._started is None:
             self._started = time.monotonic()
             for name, message in self._refused:
-                self._report(name, {"outcome": "failed", "reason": "invalid_config", "message": message}, 0.0)
+                self._report(name, _failed("invalid_config", message), 0.0)
         while self._waiting and len(self._running) < self._jobs:
             unit = self._waiting.pop()
             child = Child(lambda: self._compiler.compile(unit), self._scratch, self._guardian, self._timeout_s)
@@ -63,41 +56,44 @@ class Batch:
 
     def collect(self, child):
         """A child has ended by itself: report its unit."""
-        self._conclude(child, lambda ending: ending.answer or _failed("compiler_crash", ""))
+        unit, ending = self._end(child)
+        outcome = ending.answer or _failed("compiler_crash", "")
+        if outcome.get("reason") == "compiler_crash":
+            # What the compiler printed says more than the exception or the signal it ended with.
+            message = ": ".join(filter(None, (outcome["message"], ending.complaint)))
+            outcome["reason"], outcome["message"] = self._compiler.explain_crash(message)
+        self._report(unit.name, outcome, ending.seconds)
 
     def expire(self, child):
         """A child has used up its time: kill it and report its unit."""
         child.kill()
-        self._conclude(child, lambda _: _failed("timeout", f"still compiling after {self._timeout_s:g} s"))
+        unit, ending = self._end(child)
+        outcome = _failed("timeout", f"still compiling after {self._timeout_s:g} s")
+        self._report(unit.name, outcome, ending.seconds)
 
     def abandon(self):
         """Kill what runs and drop what waits, without reporting any of it."""
         for child in self._running:
             child.kill()
-        for child in self._running:
-            self._cpu_seconds += child.reap().cpu_seconds
-        self._running.clear()
+        for child in list(self._running):
+            self._end(child)
         self._waiting.clear()
 
-    def report_done(self, **fields):
+    def report_done(self, ok=True, **fields):
         wall = time.monotonic() - self._started if self._started is not None else 0.0
         self._events.done(
             self.id,
-            **{"ok": True, **fields},
+            ok,
+            **fields,
             **self._counts,
             cpu_seconds=round(self._cpu_seconds, 3),
             wall_seconds=round(wall, 3),
         )
 
-    def _conclude(self, child, outcome_of):
-        unit = self._running.pop(child)
-        ending = child.reap()
+    def _end(self, child):
+        unit, ending = self._running.pop(child), child.reap()
         self._cpu_seconds += ending.cpu_seconds
-        outcome = outcome_of(ending)
-        if outcome.get("reason") == "compiler_crash":
-            # What the compiler printed says more than the exception or the signal it ended with.
-            outcome["message"] = ": ".join(filter(None, (outcome["message"], ending.complaint)))
-        self._report(unit.name, outcome, ending.seconds)
+        return unit, ending
 
     def _report(self, name, outcome, elapsed):
         self._counts[outcome["outcome"]] += 1
@@ -112,11 +108,19 @@ def _compiler(request):
     return Compiler(source, capability, field(target, "arch", str), shape)
 
 
-def _entry(source):
-    if not isinstance(source, dict):
-        raise RequestError("bad_request", f"a unit must be an object, not {source!r}")
-    role = field(source, "role", str, choices=ROLES)
-    return field(source, "unit", str), role, field(source, "config", dict)
+def _sort_out(entries):
+    """The units to compile, and (name, why) of those whose config needs no compiler to be refused."""
+    units, refused = [], []
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise RequestError("bad_request", f"a unit must be an object, not {entry!r}")
+        name = field(entry, "unit", str)
+        role = field(entry, "role", str, choices=ROLES)
+        try:
+            units.append(Unit(name, role, Config.from_entry(field(entry, "config", dict))))
+        except InvalidConfig as error:
+            refused.append((name, str(error)))
+    return units, refused
 
 
 def _failed(reason, message):

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +54,14 @@ class Child:
         return bool(chunk)
 
     def kill(self):
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
     def reap(self):
         """Wait for the end, which must be near: after `read` returned False, or after `kill`."""
-        # The leader is dead or dying; whatever it started and left behind goes too.
+        # Its exit status first, unspoilt by our signal; then whatever it started and left
+        # behind, while the zombie still keeps the group's number from being used again.
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         self.kill()
         _, status, usage = os.wait4(self.pid, 0)
         self._guardian.forget(self.pid)
@@ -76,10 +77,9 @@ class Child:
 
 
 def _own_group(pid):
-    try:
+    # Refused where the child was quicker and has ended already.
+    with suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _run(task, write_end, scratch, guardian):

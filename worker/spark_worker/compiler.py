@@ -15,6 +15,11 @@ from spark_worker.specialise import specialise
 _PREAMBLE = "import triton\nimport triton.language as tl\n\n\n"
 _REGISTERS = re.compile(r"Used (\d+) registers")
 _SPILLS = re.compile(r"(\d+) bytes spill stores")
+_ASSEMBLER_COMPLAINT = re.compile(r"^ptxas .*\b(?:fatal|error)\b.*", re.M)
+# As ptxas, LLVM and Triton's own passes put it.
+_TARGET_COMPLAINT = re.compile(
+    "is not defined for option 'gpu-name'|does not support target|computeCapability not supported"
+)
 
 
 @dataclass(frozen=True)
@@ -30,10 +35,10 @@ class Compiler:
     def __init__(self, source, capability, arch, shape):
         self._triton = toolchain.load_triton()
         _check_target(capability, arch)
-        self._kernel = kernel_name(shape)
-        self._parameters = source.parameters_of(self._kernel, known_parameters(self._kernel))
+        kernel = kernel_name(shape)
+        self._parameters = source.parameters_of(kernel, known_parameters(kernel))
         self._target = toolchain.warm_up(capability)
-        self._function = _jit(source)[self._kernel]
+        self._function = jit_kernels(source)[kernel]
         self._capability = capability
         self._shape = shape
 
@@ -46,7 +51,8 @@ class Compiler:
             with redirect_stdout(log):
                 kernel = self._triton.compile(source, target=self._target, options=options)
         except Exception as error:
-            return self._failure(error)
+            reason, message = classify(error)
+            return {"outcome": "failed", "reason": reason, "message": message}
         return {
             "outcome": "compiled",
             "shared_bytes": kernel.metadata.shared,
@@ -54,6 +60,13 @@ class Compiler:
             "spill_bytes": int(_SPILLS.search(log.getvalue())[1]),
             "binary_sha256": hashlib.sha256(kernel.kernel).hexdigest(),
         }
+
+    def explain_crash(self, message):
+        """The reason and the message for a compiler that died saying `message`."""
+        if not _TARGET_COMPLAINT.search(message):
+            return "compiler_crash", message
+        variable = toolchain.assembler_override(self._capability)
+        return "unsupported_target", f"{message}; name a newer ptxas in {variable}"
 
     def _lower(self, unit):
         arguments = launch_arguments(self._shape, unit.role, unit.config, self._capability)
@@ -70,13 +83,6 @@ class Compiler:
     def _constant(self, value):
         return getattr(self._triton.language, value.name) if isinstance(value, DataType) else value
 
-    def _failure(self, error):
-        reason, message = classify(error)
-        if reason == "unsupported_target":
-            override = toolchain.assembler_override(self._capability)
-            message += f"; name a newer ptxas in {override}"
-        return {"outcome": "failed", "reason": reason, "message": message}
-
 
 def classify(error):
     """Whose fault a failed compile is, and the line that says what is wrong."""
@@ -89,9 +95,9 @@ def classify(error):
         is_tile = isinstance(cause, (ValueError, AssertionError))
         return ("invalid_config" if is_tile else "kernel_error"), _summary(cause)
     if _raised_by_triton(error, "PTXASError"):
-        complaint = next((line for line in str(error).splitlines() if "fatal" in line or "error" in line), str(error))
-        is_target = "is not defined for option 'gpu-name'" in complaint
-        return ("unsupported_target" if is_target else "compiler_crash"), complaint.strip()
+        # Its own words stand between a generic first line and the command.
+        said = _ASSEMBLER_COMPLAINT.search(str(error))
+        return "compiler_crash", said[0] if said else _summary(error)
     if isinstance(error, AssertionError):
         return "invalid_config", _summary(error)
     return "compiler_crash", _summary(error)
@@ -114,7 +120,7 @@ def _check_target(capability, arch):
         )
 
 
-def _jit(source):
+def jit_kernels(source):
     """The kernels as jitted functions. Triton reads their text through `inspect`, which asks
     `linecache`: registering it there needs no file, and keeps paths out of the binary."""
     name = f"<fused-moe {source.digest[:12]}>"

@@ -1,10 +1,11 @@
 """How it is multiplied: one entry of an SGLang config file, checked before any compiler sees it."""
 
 from dataclasses import dataclass
-from typing import Optional
 
 _TILE_KEYS = ("BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K", "GROUP_SIZE_M")
 _OPTION_KEYS = ("num_warps", "num_stages")
+# 1,024 threads a block. Triton compiles more, and the launch then fails.
+_MOST_WARPS = 32
 
 
 class InvalidConfig(Exception):
@@ -18,8 +19,8 @@ class Config:
     block_k: int
     group_m: int
     # None where the entry leaves the choice to Triton, as SGLang's own defaults do.
-    num_warps: Optional[int]
-    num_stages: Optional[int]
+    num_warps: int | None
+    num_stages: int | None
 
     @classmethod
     def from_entry(cls, entry):
@@ -38,6 +39,8 @@ class Config:
             value = values[key]
             if value is not None and value & (value - 1):
                 raise InvalidConfig(f"{key} must be a power of two, not {value}")
+        if (values["num_warps"] or 1) > _MOST_WARPS:
+            raise InvalidConfig(f"num_warps must be at most {_MOST_WARPS}, not {values['num_warps']}")
         return cls(*(values[key] for key in (*_TILE_KEYS, *_OPTION_KEYS)))
 
     @property

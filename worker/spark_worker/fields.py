@@ -6,7 +6,7 @@ _KINDS = {int: "an integer", str: "a string", bool: "true or false", dict: "an o
 _REQUIRED = object()
 
 
-def field(source, name, kind, default=_REQUIRED, choices=None, minimum=None):
+def field(source, name, kind, *, default=_REQUIRED, choices=None, minimum=None):
     """`source[name]`, checked. A default stands in for an absent field, and for null."""
     value = source.get(name)
     if value is None:

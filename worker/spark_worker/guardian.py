@@ -8,6 +8,7 @@ however the worker dies; then it kills the groups and removes the scratch folder
 import os
 import shutil
 import signal
+from contextlib import suppress
 
 
 class Guardian:
@@ -51,12 +52,13 @@ def _keep_watch(read_end, scratch):
         with os.fdopen(read_end) as orders:
             for order in orders:
                 group = int(order[1:])
-                groups.add(group) if order[0] == "+" else groups.discard(group)
+                if order.startswith("+"):
+                    groups.add(group)
+                else:
+                    groups.discard(group)
         for group in groups:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         shutil.rmtree(scratch, ignore_errors=True)
     finally:
         os._exit(0)

@@ -4,7 +4,6 @@ import ast
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Tuple
 
 from spark_worker.launch import DENSE_KERNEL, GROUP_QUANTISED_KERNEL
 from spark_worker.protocol import RequestError
@@ -22,12 +21,12 @@ class Parameter:
 @dataclass(frozen=True)
 class KernelSource:
     path: Path
-    sglang_version: Optional[str]
+    sglang_version: str | None
     # The kernels and the jitted functions they call, in the order of the file.
-    functions: Tuple[str, ...]
+    functions: tuple[str, ...]
     text: str
     digest: str
-    parameters: Dict[str, Tuple[Parameter, ...]]
+    parameters: dict[str, tuple[Parameter, ...]]
 
     def parameters_of(self, kernel, known):
         """The parameters of `kernel`, once every one of them is in `known`."""
@@ -103,6 +102,4 @@ def _text_of(function, source):
 def _parameters(function):
     arguments = function.args
     every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
-    return tuple(
-        Parameter(a.arg, a.annotation is not None and "constexpr" in ast.unparse(a.annotation)) for a in every
-    )
+    return tuple(Parameter(a.arg, a.annotation is not None and "constexpr" in ast.unparse(a.annotation)) for a in every)

@@ -107,9 +107,8 @@ def _common(shape, role, config):
         "use_int8_w8a16": shape.dtype == "int8_w8a16",
         # Taken from the stored width, as SGLang does: for packed int4 that is K / 2.
         "even_Ks": stored_k % config.block_k == 0,
-        # Set only under expert parallelism; it adds a branch that stores zeros and
-        # allocates nothing. Later versions dropped it and always take the branch.
-        "filter_expert": False,
+        # Later versions dropped the parameter and always have the branch it guards.
+        "filter_expert": shape.expert_parallel,
     }
 
 
@@ -197,8 +196,8 @@ def _scale_arguments(activation, weight, activation_strides, weight_strides):
     return {
         "a_scale_ptr": activation and Pointer(activation),
         "b_scale_ptr": weight and Pointer(weight),
-        **dict(zip(("stride_asm", "stride_ask"), activation_strides)),
-        **dict(zip(("stride_bse", "stride_bsk", "stride_bsn"), weight_strides)),
+        **dict(zip(("stride_asm", "stride_ask"), activation_strides, strict=True)),
+        **dict(zip(("stride_bse", "stride_bsk", "stride_bsn"), weight_strides, strict=True)),
     }
 
 

@@ -14,7 +14,8 @@ def probe(request):
     """The fields of a `probed` event."""
     source = find_kernel(field(request, "sglang_root", str, default=None))
     parameters = source.parameters_of(DENSE_KERNEL, known_parameters(DENSE_KERNEL))
-    capability = field(field(request, "target", dict, default={}), "capability", int, _DEFAULT_CAPABILITY, minimum=1)
+    target = field(request, "target", dict, default={})
+    capability = field(target, "capability", int, default=_DEFAULT_CAPABILITY, minimum=1)
     return {
         "kernel": {
             "path": str(source.path),

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import deque
 
 from spark_worker import PROTOCOL, installed
@@ -19,9 +20,10 @@ _TERMINATED = 128 + signal.SIGTERM
 
 
 def main():
-    events = EventWriter(_claim_stdout())
     scratch = tempfile.mkdtemp(prefix="spark-worker-")
+    # First, so that it holds no copy of the protocol's stream.
     guardian = Guardian(scratch)
+    events = EventWriter(_claim_stdout())
     service = Service(LineReader(sys.stdin.fileno()), events, scratch, guardian)
     try:
         return service.run()
@@ -58,9 +60,9 @@ class Service:
         }
 
     def run(self):
-        self._events.emit("hello", protocol=PROTOCOL, **installed.versions(), device=None)
         self._selector.register(self._requests.fd, selectors.EVENT_READ, self._read_requests)
         self._stop_on_signals()
+        self._events.emit("hello", protocol=PROTOCOL, **installed.versions(), device=None)
         while self._exit_status is None:
             self._advance()
             for key, _ in self._selector.select(self._patience()):
@@ -109,10 +111,16 @@ class Service:
                 raise RequestError("unknown_op", f"{name} is none of {', '.join(self._operations)}")
             self._operations[name](request)
         except RequestError as error:
-            self._events.error(request_id, error)
-            # A line without an id asked for nothing that could be done.
-            if request_id is not None:
-                self._events.done(request_id, ok=False)
+            self._refuse(request_id, error)
+        except Exception as error:  # one bad request must not cost the others their answers
+            traceback.print_exc()
+            self._refuse(request_id, RequestError("internal_error", f"{type(error).__name__}: {error}"))
+
+    def _refuse(self, request_id, error):
+        self._events.error(request_id, error)
+        # A line without an id asked for nothing that could be done.
+        if request_id is not None:
+            self._events.done(request_id, ok=False)
 
     def _probe(self, request):
         self._events.answer(request["id"], "probed", **probe(request))

@@ -1,7 +1,6 @@
 """What is multiplied: one MoE layer on one rank, and the two GEMMs in it."""
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 from spark_worker.fields import field
 from spark_worker.protocol import RequestError
@@ -20,9 +19,12 @@ class Shape:
     hidden: int
     top_k: int
     dtype: str
-    block_shape: Optional[Tuple[int, int]]
+    block_shape: tuple[int, int] | None
     per_channel: bool
     gated: bool
+    # Some experts live on other ranks. SGLang 0.5.4 adds a branch for their tokens, which
+    # allocates nothing but is enough to crash Triton 3.5 on a few bfloat16 tiles.
+    expert_parallel: bool = False
 
     @classmethod
     def from_request(cls, source):
@@ -35,6 +37,7 @@ class Shape:
             block_shape=_block_shape(field(source, "block_shape", list, default=None)),
             per_channel=field(source, "per_channel", bool, default=False),
             gated=field(source, "gated", bool, default=True),
+            expert_parallel=field(source, "expert_parallel", bool, default=False),
         )
         shape._check_quantisation()
         return shape

@@ -6,7 +6,7 @@ hint, and an integer is 32 bits wide unless its value needs more.
 """
 
 from dataclasses import dataclass
-from typing import Any, Dict, Tuple
+from typing import Any
 
 from spark_worker.launch import Pointer, VaryingInteger
 
@@ -16,9 +16,9 @@ _DIVISIBLE_BY_16 = [["tt.divisibility", 16]]
 
 @dataclass(frozen=True)
 class Specialisation:
-    signature: Dict[str, str]
-    constants: Dict[Tuple[int], Any]
-    hints: Dict[Tuple[int], list]
+    signature: dict[str, str]
+    constants: dict[tuple[int], Any]
+    hints: dict[tuple[int], list]
 
 
 def specialise(parameters, arguments):

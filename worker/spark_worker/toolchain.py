@@ -17,7 +17,7 @@ _ENVIRONMENT = {
 }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_triton():
     os.environ.update(_ENVIRONMENT)
     try:
@@ -33,6 +33,8 @@ def warm_up(capability):
     """Do once, before forking, what every compile would do again: hash Triton, ask the assembler's version."""
     triton = load_triton()
     target = gpu_target(capability)
+    if assembler(capability) is None:
+        raise RequestError("ptxas_missing", f"no ptxas that runs; name one in {assembler_override(capability)}")
     triton.runtime.cache.triton_key()
     triton.compiler.make_backend(target).hash()
     return target
@@ -57,17 +59,21 @@ def assembler(capability):
     """The ptxas that Triton will run for `capability`, or None where there is none that works."""
     nvidia = load_triton().knobs.nvidia
     try:
-        # Since 3.6 Triton bundles a second one for Blackwell, with an override of its own.
-        tool = getattr(nvidia, "ptxas_blackwell", nvidia.ptxas) if capability >= 100 else nvidia.ptxas
-    except RuntimeError:
+        return nvidia.ptxas_blackwell if _has_second_assembler(capability) else nvidia.ptxas
+    except (RuntimeError, OSError):
+        # Triton runs it to ask its version; a variable may name what cannot be run.
         return None
-    return tool if tool and os.path.isfile(tool.path) else None
 
 
 def assembler_override(capability):
     """The variable by which Triton lets a user name another ptxas for `capability`."""
-    has_second = hasattr(type(load_triton().knobs.nvidia), "ptxas_blackwell")
-    return "TRITON_PTXAS_BLACKWELL_PATH" if has_second and capability >= 100 else "TRITON_PTXAS_PATH"
+    return "TRITON_PTXAS_BLACKWELL_PATH" if _has_second_assembler(capability) else "TRITON_PTXAS_PATH"
+
+
+def _has_second_assembler(capability):
+    """Newer Tritons bundle another ptxas for Blackwell, with an override of its own."""
+    # `dir`, because looking at the attribute would run the tool it stands for.
+    return capability >= 100 and "ptxas_blackwell" in dir(load_triton().knobs.nvidia)
 
 
 def assembler_knows(tool, arch):
