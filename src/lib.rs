@@ -1,6 +1,6 @@
 //! Tune, prove, ship and measure mixture-of-experts models on small clusters of DGX Sparks.
 
-//ARTIFACT
+pub mod artifact;
 pub mod cli;
 pub mod commands;
 pub mod device;

@@ -38,6 +38,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Check a run's files and copy them into the published collection
     Publish(PublishArgs),
+    /// Merge partial config files of one layer
+    Merge(MergeArgs),
     /// Prepare the environment that compiles kernels (Triton, SGLang's kernel source, an assembler)
     Setup(SetupArgs),
     /// List the models in the catalogue
@@ -112,9 +114,9 @@ pub struct TargetArgs {
     /// Triton version [default: the one that SGLang runs with]
     #[arg(long, value_name = "VERSION")]
     pub triton: Option<String>,
-    /// Device: an id from `sparktune devices`, or a name as torch reports it
-    #[arg(long, value_name = "DEVICE", default_value = "gb10")]
-    pub device: String,
+    /// Device: an id from `sparktune devices`, or a name as torch reports it [default: gb10]
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
 }
 
 /// What compiles.
@@ -307,6 +309,26 @@ pub struct PublishArgs {
     /// Say what would be copied and copy nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparktune merge`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune merge node*/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json --into triton_3_5_0
+  sparktune merge old/FILE.json new/FILE.json --prefer new/FILE.json --into merged")]
+pub struct MergeArgs {
+    /// The partial files, all of the same name
+    #[arg(required = true, num_args = 2.., value_name = "FILE")]
+    pub parts: Vec<PathBuf>,
+    /// The folder the merged file goes to
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// The file that wins where two differ; without it a difference is an error
+    #[arg(long, value_name = "FILE")]
+    pub prefer: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

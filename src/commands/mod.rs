@@ -1,5 +1,16 @@
 //! One file per subcommand: settings -> plan -> engine -> output. No clap type gets this far.
 
+pub mod check;
+pub mod devices;
+pub mod merge;
+pub mod models;
+pub mod moe;
+pub mod plan;
+pub mod publish;
+pub mod setup;
+pub mod space;
+pub mod subject;
+
 use std::io;
 
 use crate::failure::{Failure, Kind};

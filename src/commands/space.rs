@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
+use super::subject::{Subject, SubjectSettings};
 use super::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
+use crate::events::{Event, Observer};
 use crate::kernel::{KernelConfig, shared_memory, space};
-use crate::model::Quantization;
+use crate::model::{ByHand, Dtype, Quantization};
 
 /// How to print the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +20,43 @@ pub enum Format {
     Json,
 }
 
+/// What the user said.
+#[derive(Debug, Clone)]
+pub struct SpaceSettings {
+    /// Model and device; only the quantisation and the device matter.
+    pub subject: SubjectSettings,
+    /// One row a tile.
+    pub distinct: bool,
+    /// How to print.
+    pub format: Format,
+}
+
+/// List the space of a model's quantisation, or of one given by hand.
+pub async fn run(
+    settings: &SpaceSettings,
+    observer: &mut dyn Observer,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let mut subject = settings.subject.clone();
+    if subject.model.is_none() {
+        // The space depends on the quantisation alone: any layer of it will do.
+        let ByHand { experts, intermediate, hidden, top_k, dtype, .. } = &mut subject.by_hand;
+        for number in [experts, intermediate, hidden, top_k] {
+            number.get_or_insert(1024);
+        }
+        dtype.get_or_insert(Dtype::Fp8W8a8);
+    }
+    let Subject { geometry, device, .. } = Subject::resolve(&subject).await?;
+    if subject.model.is_some() {
+        for warning in &geometry.warnings {
+            observer.on(&Event::Warning(warning.to_string()));
+        }
+    }
+    list(&geometry.shape.quantization, &device, settings.distinct, settings.format, out)
+}
+
 /// List the space of `quantization` on `device`; `distinct` leaves GROUP_SIZE_M out.
-pub fn run(
+fn list(
     quantization: &Quantization,
     device: &Device,
     distinct: bool,

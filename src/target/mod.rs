@@ -12,7 +12,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use triton::TritonVersion;
+pub use defaults::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
+pub use triton::{BadTritonVersion, TritonVersion};
 
 /// A serving runtime whose look-up rules and kernel launch are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,4 +1,9 @@
-//! Chooses configs: candidates, rankings, proofs, and the run that ties them together.
+//! Chooses configs: plan, rankings, selection, proofs, and the run that ties them together.
 
 pub mod estimate;
+pub mod plan;
+pub mod proofs;
 pub mod ranking;
+pub mod run;
+pub mod select;
+pub mod write;

@@ -31,8 +31,8 @@ impl Policy {
 pub struct PlannedModel {
     /// Its name: a Hugging Face id, or where its config was read.
     pub name: String,
-    /// Its first architecture, or `by hand`.
-    pub architecture: String,
+    /// Its architecture; none where the shape was given by hand.
+    pub architecture: Option<String>,
     /// Tensor parallelism.
     pub tp: u32,
     /// Expert parallelism.

@@ -169,6 +169,11 @@ impl<'a, C: Compiler> Prover<'a, C> {
         Ok(Self { compiler, job, cache, journal, cancel })
     }
 
+    /// What compiles and what is compiled.
+    pub fn identity(&self) -> &CompilerIdentity {
+        self.compiler.identity()
+    }
+
     /// Find out about `kernels`, each once, recording every result as it comes.
     pub async fn prove(
         &mut self,

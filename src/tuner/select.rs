@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-
 use super::plan::{Plan, Policy};
 use super::ranking::{Ranked, rank};
+use crate::artifact::manifest::Source;
 use crate::artifact::pair::{self, Candidate};
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
@@ -14,16 +13,6 @@ use crate::model::Role;
 
 /// Tiles that cannot be used for a role, with the reason.
 pub type Rejected = HashMap<(Role, Tile), String>;
-
-/// Where an entry's config comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// What the runtime would launch without a file.
-    RuntimeDefault,
-    /// The cost model's best among what fits and compiles.
-    BestPredicted,
-}
 
 /// One role's config at one batch size.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,16 +93,25 @@ impl<'a> Selector<'a> {
         let keeps_default = |refusal: &Option<String>| {
             self.plan.policy == Policy::RuntimeDefault && refusal.is_none()
         };
-        let (keep_up, keep_down) = (keeps_default(&up_refusal), keeps_default(&down_refusal));
+        let kept = (keeps_default(&up_refusal), keeps_default(&down_refusal));
         let default_cost = |role| {
             CostModel::new(shape, self.device, batch_size).cost(role, &default).map(|cost| cost.time_us)
         };
-        let default_candidate =
-            |role| vec![Candidate { config: default, cost: default_cost(role).unwrap_or(0.0) }];
-        let up = if keep_up { default_candidate(Role::Up) } else { self.ranked(batch_size, Role::Up, rejected) };
-        let down =
-            if keep_down { default_candidate(Role::Down) } else { self.ranked(batch_size, Role::Down, rejected) };
-        let Ok(chosen) = pair::choose(&up, &down) else {
+        let mut candidates = |role, kept| {
+            if kept {
+                vec![Candidate { config: default, cost: default_cost(role).unwrap_or(0.0) }]
+            } else {
+                self.ranked(batch_size, role, rejected)
+            }
+        };
+        // A default kept for one role may leave the other nothing with its BLOCK_SIZE_M.
+        let attempts = if kept == (false, false) { vec![kept] } else { vec![kept, (false, false)] };
+        let chosen = attempts.into_iter().find_map(|(keep_up, keep_down)| {
+            let pair =
+                pair::choose(&candidates(Role::Up, keep_up), &candidates(Role::Down, keep_down))?;
+            Some((pair, keep_up, keep_down))
+        });
+        let Some((chosen, keep_up, keep_down)) = chosen else {
             return Err(NothingLeft { batch_size, device: self.device.name.clone(), limit });
         };
         let choice = |role, kept, candidate: Candidate, refusal: Option<String>| {

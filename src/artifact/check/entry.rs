@@ -1,0 +1,122 @@
+//! What would happen to single entries: do they launch, fit, compute the right thing?
+
+use super::{Context, Finding, Severity, file_finding};
+use crate::artifact::{ConfigFile, Entry};
+use crate::kernel::space::STANDARD_BATCH_SIZES;
+use crate::kernel::{KernelConfig, shared_memory};
+use crate::model::{Dtype, Quantization, Role};
+use crate::target::Runtime;
+
+/// Launch options that only AMD's compiler takes; NVIDIA's raises KeyError on them.
+const AMD_ONLY: [&str; 3] = ["waves_per_eu", "matrix_instr_nonkdim", "kpack"];
+
+pub(super) fn check(context: &Context<'_>, file: &ConfigFile, findings: &mut Vec<Finding>) {
+    let quantization = context.quantization();
+    for (key, entry) in file.entries() {
+        let mut found = |severity, code, message| {
+            findings.push(Finding { severity, code, key: Some(key.to_string()), message });
+        };
+        tma(context, entry, quantization.as_ref(), &mut found);
+        let Some(quantization) = &quantization else { continue };
+        scales(&entry.config, quantization, &mut found);
+        let Some(device) = context.device else { continue };
+        // Every device of the catalogue is NVIDIA's.
+        for (name, _) in entry.extra.iter().filter(|(name, _)| AMD_ONLY.contains(name)) {
+            found(Severity::Crash, "amd-field", format!("{name} is AMD's; on {device} the launch raises KeyError"));
+        }
+        let required = shared_memory::required_bytes(&entry.config.tile(), quantization);
+        let limit = device.shared_memory_per_block;
+        if required > limit {
+            let bound = if shared_memory::is_exact(&entry.config.tile()) { "takes" } else { "may take up to" };
+            found(
+                // Above a bound is not above the allocation: that is for the compiler to say.
+                if bound == "takes" { Severity::Crash } else { Severity::Warning },
+                "out-of-resources",
+                format!("{} {bound} {required} bytes of shared memory, {device} has {limit}", entry.config),
+            );
+        }
+    }
+    coverage(file, findings);
+}
+
+/// The TMA variants are other kernels: see where they are taken at all.
+fn tma(
+    context: &Context<'_>,
+    entry: &Entry,
+    quantization: Option<&Quantization>,
+    found: &mut impl FnMut(Severity, &'static str, String),
+) {
+    let Some(use_tma) = entry.use_tma else { return };
+    let block_fp8 =
+        quantization.is_none_or(|q| q.dtype == Dtype::Fp8W8a8 && q.full_block().is_some());
+    match (context.role(), context.runtime) {
+        (Role::Up, Some(Runtime::Sglang054)) => found(
+            Severity::Crash,
+            "use-tma",
+            "SGLang 0.5.4.post2 passes USE_TMA of an up file on to the kernel, which does not take it".into(),
+        ),
+        (_, Some(Runtime::Vllm)) => {
+            found(Severity::Crash, "use-tma", "vLLM's kernel does not take USE_TMA".into());
+        }
+        (Role::Down, _) if use_tma && !block_fp8 => found(
+            Severity::Crash,
+            "use-tma",
+            "the down kernel's TMA variant asserts fp8 with block scales".into(),
+        ),
+        _ if use_tma => found(
+            Severity::Warning,
+            "tma-not-judged",
+            "the TMA variant allocates by other rules; what it takes was not judged".into(),
+        ),
+        _ => {}
+    }
+}
+
+/// With full block scales the kernel applies one scale to a whole step of K, and one to all columns of
+/// a tile no wider than a block.
+fn scales(
+    config: &KernelConfig,
+    quantization: &Quantization,
+    found: &mut impl FnMut(Severity, &'static str, String),
+) {
+    let Some(block) = quantization.full_block() else { return };
+    if !block.k.is_multiple_of(config.block_size_k) {
+        found(
+            Severity::WrongResult,
+            "scale-block",
+            format!(
+                "BLOCK_SIZE_K {} does not divide the scale block {block}: one scale is applied to columns of several",
+                config.block_size_k
+            ),
+        );
+    }
+    if config.block_size_n <= block.n && !block.n.is_multiple_of(config.block_size_n) {
+        found(
+            Severity::WrongResult,
+            "scale-block",
+            format!(
+                "BLOCK_SIZE_N {} does not divide the scale block {block}: one scale is applied to rows of several",
+                config.block_size_n
+            ),
+        );
+    }
+}
+
+/// Keys a file lacks are served by the nearest one.
+fn coverage(file: &ConfigFile, findings: &mut Vec<Finding>) {
+    if file.entries().is_empty() {
+        return;
+    }
+    let missing: Vec<String> = STANDARD_BATCH_SIZES
+        .into_iter()
+        .filter(|&key| file.get(key).is_none())
+        .map(|key| key.to_string())
+        .collect();
+    if !missing.is_empty() {
+        findings.push(file_finding(
+            Severity::Note,
+            "missing-keys",
+            format!("no entry for {}: the nearest key is used", missing.join(", ")),
+        ));
+    }
+}

@@ -1,0 +1,232 @@
+//! What would happen to a config file on a device under a runtime: would an entry crash, be wrong, be
+//! ignored? Pure: reading files is the caller's.
+
+mod entry;
+mod place;
+mod pair;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::manifest::{Manifest, ManifestError};
+use super::name::{BadName, ConfigName, Spelling};
+use super::problem::Problem;
+use super::ConfigFile;
+use crate::device::{Device, DeviceCatalogue};
+use crate::model::{Dtype, Quantization, Role};
+use crate::target::{Runtime, TritonVersion};
+
+/// How bad a finding is. From `Fallback` on, the file does not do what it is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Could not be judged, or is odd.
+    Warning,
+    /// Used only because nothing better is found.
+    Fallback,
+    /// Never looked at.
+    Ignored,
+    /// Runs and computes something else.
+    WrongResult,
+    /// The server or the launch fails.
+    Crash,
+}
+
+impl Severity {
+    /// The word in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Fallback => "fallback",
+            Severity::Ignored => "ignored",
+            Severity::WrongResult => "wrong result",
+            Severity::Crash => "crash",
+        }
+    }
+
+    /// Whether a check that found this says no.
+    pub fn fails(self) -> bool {
+        self >= Severity::Fallback
+    }
+}
+
+/// One thing found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// A stable name for programs.
+    pub code: &'static str,
+    /// The entry it is about; none where it is about the file.
+    pub key: Option<String>,
+    /// For people.
+    pub message: String,
+}
+
+/// One file's findings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Sound entries in it.
+    pub entries: usize,
+    /// What was found, worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl FileReport {
+    /// The worst finding's severity; none where nothing was found.
+    pub fn worst(&self) -> Option<Severity> {
+        self.findings.iter().map(|finding| finding.severity).max()
+    }
+
+    /// Whether nothing found fails.
+    pub fn passes(&self) -> bool {
+        !self.worst().is_some_and(Severity::fails)
+    }
+}
+
+/// By what to judge.
+#[derive(Debug, Clone)]
+pub struct Rules<'a> {
+    /// This device; none: the one the file's name says.
+    pub device: Option<&'a Device>,
+    /// This runtime; none: the manifest's, else what both SGLangs agree on.
+    pub runtime: Option<Runtime>,
+    /// This Triton; none: the runtime's if one is named, else the manifest's.
+    pub triton: Option<TritonVersion>,
+    /// Where devices named in file names are found.
+    pub devices: &'a DeviceCatalogue,
+}
+
+/// A file to judge, as read.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// Its path.
+    pub path: &'a Path,
+    /// The name of the folder it lies in.
+    pub folder: Option<&'a str>,
+    /// Its bytes.
+    pub text: &'a [u8],
+    /// Its manifest.
+    pub manifest: Result<Option<Manifest>, ManifestError>,
+    /// The sound entries of the other role's file beside it.
+    pub sibling: Option<&'a ConfigFile>,
+}
+
+/// What the parts of a check share.
+struct Context<'a> {
+    name: Result<(ConfigName, Option<Spelling>), BadName>,
+    manifest: Option<&'a Manifest>,
+    runtime: Option<Runtime>,
+    triton: Option<TritonVersion>,
+    device: Option<&'a Device>,
+}
+
+impl Context<'_> {
+    fn role(&self) -> Role {
+        match (&self.name, self.manifest) {
+            (Ok((name, _)), _) => name.role,
+            (Err(_), Some(manifest)) => manifest.role,
+            (Err(_), None) => Role::Up,
+        }
+    }
+
+    /// The quantisation: the manifest's, which knows groups, else what the name tells.
+    fn quantization(&self) -> Option<Quantization> {
+        if let Some(manifest) = self.manifest {
+            return Some(manifest.shape.quantization);
+        }
+        let (name, _) = self.name.as_ref().ok()?;
+        Some(Quantization {
+            dtype: name.dtype.unwrap_or(Dtype::Bfloat16),
+            block_shape: name.block_shape,
+            per_channel: name.per_channel,
+        })
+    }
+}
+
+/// Judge one file.
+pub fn check(subject: &Subject<'_>, rules: &Rules<'_>) -> FileReport {
+    let mut findings = Vec::new();
+    let file_name = subject.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let manifest = match &subject.manifest {
+        Ok(manifest) => manifest.as_ref(),
+        Err(error) => {
+            findings.push(file_finding(Severity::Warning, "manifest-unreadable", error.to_string()));
+            None
+        }
+    };
+    let runtime = rules.runtime.or(manifest.map(|manifest| manifest.target.runtime));
+    let triton = rules
+        .triton
+        .or(rules.runtime.map(Runtime::default_triton))
+        .or(manifest.map(|manifest| manifest.target.triton));
+    let name = ConfigName::parse(&file_name);
+    let named = name.as_ref().ok().and_then(|(name, _)| rules.devices.by_file_name(&name.device));
+    let context =
+        Context { device: rules.device.or(named.as_ref()), name, manifest, runtime, triton };
+
+    place::check(&context, subject, rules, &mut findings);
+    let (file, problems) = ConfigFile::parse(subject.text);
+    for problem in problems {
+        findings.extend(judge(problem, runtime));
+    }
+    if let Some(manifest) = manifest
+        && let Some(how) = manifest.disagreement(&file_name, subject.text, &file)
+    {
+        findings.push(file_finding(Severity::Warning, "manifest-disagrees", format!("its manifest: {how}")));
+    }
+    entry::check(&context, &file, &mut findings);
+    pair::check(&context, &file, subject.sibling, &mut findings);
+    // Worst first; within a severity as found, which is the order of the file.
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    FileReport { path: subject.path.to_owned(), entries: file.entries().len(), findings }
+}
+
+/// Report a file that could not even be read as far as its bytes.
+pub fn unreadable(path: &Path, code: &'static str, message: String) -> FileReport {
+    let findings = vec![file_finding(Severity::Crash, code, message)];
+    FileReport { path: path.to_owned(), entries: 0, findings }
+}
+
+fn file_finding(severity: Severity, code: &'static str, message: String) -> Finding {
+    Finding { severity, code, key: None, message }
+}
+
+/// What a problem with the text means once a server reads it.
+fn judge(problem: Problem, runtime: Option<Runtime>) -> Option<Finding> {
+    let severity = match &problem {
+        // vLLM writes this key itself and takes it out again; SGLang fails at int().
+        Problem::BadKey { key } | Problem::NotAnEntry { key, .. }
+            if key == "triton_version" && runtime == Some(Runtime::Vllm) =>
+        {
+            return None;
+        }
+        // One finding about the key is enough.
+        Problem::NotAnEntry { key, .. } if key.parse::<u32>().is_err() => return None,
+        Problem::BadKey { key } if python_reads_as_integer(key) => Severity::Warning,
+        // An empty object is as good as no file.
+        Problem::Empty => Severity::Ignored,
+        // Python keeps the last of two.
+        Problem::DuplicateKey { .. } | Problem::DuplicateField { .. } => Severity::Ignored,
+        _ => Severity::Crash,
+    };
+    Some(Finding {
+        severity,
+        code: problem.code(),
+        key: problem.key().map(str::to_owned),
+        message: problem.to_string(),
+    })
+}
+
+/// Whether Python's `int()` takes a text: blanks around it, a sign, single underscores between digits.
+fn python_reads_as_integer(text: &str) -> bool {
+    let digits = text.trim();
+    let digits = digits.strip_prefix(['+', '-']).unwrap_or(digits);
+    digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+}

@@ -1,0 +1,101 @@
+//! Will the runtime find the file: its name, its folder, its device.
+
+use super::{Context, Finding, Rules, Severity, Subject, file_finding};
+use crate::artifact::ConfigName;
+use crate::artifact::name::Spelling;
+use crate::model::Role;
+use crate::target::{Runtime, TritonVersion};
+
+pub(super) fn check(
+    context: &Context<'_>,
+    subject: &Subject<'_>,
+    rules: &Rules<'_>,
+    findings: &mut Vec<Finding>,
+) {
+    match &context.name {
+        Err(error) => findings.push(file_finding(Severity::Ignored, "bad-name", error.to_string())),
+        Ok((name, spelling)) => {
+            spelled_for(context, name, *spelling, findings);
+            device(context, name, rules, findings);
+        }
+    }
+    folder(context, subject.folder, findings);
+}
+
+/// Whether the name is one that the runtime would ask for.
+fn spelled_for(
+    context: &Context<'_>,
+    name: &ConfigName,
+    spelling: Option<Spelling>,
+    findings: &mut Vec<Finding>,
+) {
+    let Some(runtime) = context.runtime else { return };
+    let mut ignored = |why: String| findings.push(file_finding(Severity::Ignored, "name-not-looked-up", why));
+    let wanted = if runtime == Runtime::Vllm { Spelling::Vllm } else { Spelling::Sglang };
+    if spelling.is_some_and(|spelling| spelling != wanted) {
+        ignored(format!("{runtime} writes the block shape otherwise: {}", name.file_name(runtime)));
+    }
+    if name.per_channel && !runtime.names_per_channel() {
+        ignored(format!("{runtime} never asks for a name with per_channel_quant"));
+    }
+    if name.role == Role::Down && !runtime.reads_down_file() {
+        ignored(format!("{runtime} reads no _down files"));
+    }
+    if let Some(manifest) = context.manifest
+        && let Some(device) = context.device
+    {
+        // The device is a matter of its own; everything else must be what the shape asks for.
+        let asked = ConfigName {
+            device: name.device.clone(),
+            ..ConfigName::for_shape(&manifest.shape, device, runtime, name.role)
+        };
+        if asked != *name {
+            ignored(format!("for the shape its manifest describes, {runtime} looks for {}", asked.file_name(runtime)));
+        }
+    }
+}
+
+fn device(context: &Context<'_>, name: &ConfigName, rules: &Rules<'_>, findings: &mut Vec<Finding>) {
+    match (rules.device, context.device) {
+        (Some(asked), _) if asked.file_name() != name.device => findings.push(file_finding(
+            Severity::Note,
+            "other-device",
+            format!("made for {}, judged for {}", name.device, asked.file_name()),
+        )),
+        (None, None) => findings.push(file_finding(
+            Severity::Warning,
+            "unknown-device",
+            format!("device {} is not in the catalogue: what fits it was not judged; name one with --device", name.device),
+        )),
+        _ => {}
+    }
+}
+
+/// Whether the runtime looks into the folder the file lies in.
+fn folder(context: &Context<'_>, folder: Option<&str>, findings: &mut Vec<Finding>) {
+    // vLLM's folder is flat and may be called anything.
+    if context.runtime == Some(Runtime::Vllm) {
+        return;
+    }
+    let Some(folder) = folder.filter(|folder| folder.starts_with("triton_")) else {
+        findings.push(file_finding(
+            Severity::Note,
+            "no-triton-folder",
+            "it lies in no triton_X_Y_Z folder, the only place SGLang looks".into(),
+        ));
+        return;
+    };
+    match (TritonVersion::from_directory(folder), context.triton) {
+        (None, _) => findings.push(file_finding(
+            Severity::Ignored,
+            "bad-folder",
+            format!("{folder} is no Triton version's folder; SGLang 0.5.23 fails to start if it has to search beside it"),
+        )),
+        (Some(found), Some(wanted)) if found != wanted => findings.push(file_finding(
+            Severity::Fallback,
+            "other-triton",
+            format!("it lies in {folder}; under Triton {wanted} only {} is looked into first", wanted.directory()),
+        )),
+        _ => {}
+    }
+}

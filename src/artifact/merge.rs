@@ -1,0 +1,112 @@
+//! Partial files of one layer into one: what several nodes or several evenings found.
+
+use std::collections::BTreeMap;
+
+use super::{ConfigFile, Entry};
+
+/// A partial file and where it is from.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Says which file this is in messages.
+    pub origin: String,
+    /// Its entries.
+    pub file: ConfigFile,
+}
+
+/// The merged file and what it lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merged {
+    /// All entries.
+    pub file: ConfigFile,
+    /// Expected keys that no part has.
+    pub missing: Vec<u32>,
+    /// Keys on which the preferred part overruled another, with the origin overruled.
+    pub overruled: Vec<(u32, String)>,
+}
+
+/// Two parts say different things and nobody said which wins.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("key \"{key}\" is {first_config} in {first} and {second_config} in {second}")]
+pub struct Disagreement {
+    /// The key.
+    pub key: u32,
+    /// One origin.
+    pub first: String,
+    /// What it says.
+    pub first_config: String,
+    /// Another.
+    pub second: String,
+    /// What it says.
+    pub second_config: String,
+}
+
+/// Merge `parts`. Entries that agree are one; where two differ, the part whose origin is `preferred`
+/// wins, and if neither is, that is an error. Keys of `expected` that nobody has are reported.
+pub fn merge(parts: &[Part], expected: &[u32], preferred: Option<&str>) -> Result<Merged, Disagreement> {
+    let mut entries: BTreeMap<u32, (&Part, &Entry)> = BTreeMap::new();
+    let mut overruled = Vec::new();
+    for part in parts {
+        for (key, entry) in part.file.entries() {
+            let Some((holder, held)) = entries.get(key).copied() else {
+                entries.insert(*key, (part, entry));
+                continue;
+            };
+            if held == entry {
+                continue;
+            }
+            if preferred == Some(holder.origin.as_str()) {
+                overruled.push((*key, part.origin.clone()));
+            } else if preferred == Some(part.origin.as_str()) {
+                overruled.push((*key, holder.origin.clone()));
+                entries.insert(*key, (part, entry));
+            } else {
+                return Err(Disagreement {
+                    key: *key,
+                    first: holder.origin.clone(),
+                    first_config: held.config.to_string(),
+                    second: part.origin.clone(),
+                    second_config: entry.config.to_string(),
+                });
+            }
+        }
+    }
+    let missing = expected.iter().copied().filter(|key| !entries.contains_key(key)).collect();
+    let file = ConfigFile::from_entries(entries.into_iter().map(|(key, (_, entry))| (key, entry.clone())));
+    Ok(Merged { file, missing, overruled })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Tile;
+
+    fn part(origin: &str, entries: &[(u32, u32)]) -> Part {
+        let config = |block_size_n| {
+            Tile { block_size_m: 16, block_size_n, block_size_k: 64, num_warps: 4, num_stages: 2 }.with_group(1)
+        };
+        let file = ConfigFile::new(entries.iter().map(|&(key, n)| (key, config(n))));
+        Part { origin: origin.into(), file }
+    }
+
+    #[test]
+    fn parts_that_agree_or_do_not_overlap_are_one_and_gaps_are_told() {
+        let parts = [part("a", &[(1, 32), (2, 64)]), part("b", &[(2, 64), (8, 128)])];
+        let merged = merge(&parts, &[1, 2, 4, 8, 16], None).unwrap();
+        let keys: Vec<u32> = merged.file.entries().iter().map(|(key, _)| *key).collect();
+        assert_eq!(keys, [1, 2, 8]);
+        assert_eq!(merged.missing, [4, 16]);
+        assert!(merged.overruled.is_empty());
+    }
+
+    #[test]
+    fn disagreement_names_key_and_both_origins_unless_one_is_preferred() {
+        let parts = [part("a", &[(1, 32)]), part("b", &[(1, 64)])];
+        let error = merge(&parts, &[], None).unwrap_err().to_string();
+        assert_eq!(error, "key \"1\" is 16x32x64 g1 w4 s2 in a and 16x64x64 g1 w4 s2 in b");
+        for (preferred, n, loser) in [("a", 32, "b"), ("b", 64, "a")] {
+            let merged = merge(&parts, &[], Some(preferred)).unwrap();
+            assert_eq!(merged.file.get(1).unwrap().config.block_size_n, n);
+            assert_eq!(merged.overruled, [(1, loser.to_owned())]);
+        }
+    }
+}

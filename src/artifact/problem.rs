@@ -1,0 +1,148 @@
+//! What can be wrong inside a config file, each with the key and field it is about.
+
+use std::fmt;
+
+/// One thing wrong with a config file's contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Problem {
+    /// Larger than any config file is.
+    TooLarge {
+        /// Its size, bytes.
+        bytes: u64,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// Not JSON.
+    NotJson {
+        /// 1-based.
+        line: usize,
+        /// 1-based.
+        column: usize,
+        /// What the parser met.
+        message: String,
+    },
+    /// No entries at all.
+    Empty,
+    /// A key that is no batch size.
+    BadKey {
+        /// The key.
+        key: String,
+    },
+    /// A key given twice: of two entries a reader keeps the last.
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// An entry that is no object.
+    NotAnEntry {
+        /// The key.
+        key: String,
+        /// What stands there.
+        found: &'static str,
+    },
+    /// A field given twice.
+    DuplicateField {
+        /// The key.
+        key: String,
+        /// The field.
+        field: String,
+    },
+    /// A field no launch takes.
+    UnknownField {
+        /// The key.
+        key: String,
+        /// The field.
+        field: String,
+    },
+    /// A field every launch needs.
+    MissingField {
+        /// The key.
+        key: String,
+        /// The field.
+        field: &'static str,
+    },
+    /// A value no launch can have.
+    BadValue {
+        /// The key.
+        key: String,
+        /// The field.
+        field: &'static str,
+        /// As it stands there.
+        value: String,
+        /// What would do.
+        accepted: &'static str,
+    },
+}
+
+impl Problem {
+    /// The key it is about, if it is about one.
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Problem::TooLarge { .. } | Problem::NotJson { .. } | Problem::Empty => None,
+            Problem::BadKey { key }
+            | Problem::DuplicateKey { key }
+            | Problem::NotAnEntry { key, .. }
+            | Problem::DuplicateField { key, .. }
+            | Problem::UnknownField { key, .. }
+            | Problem::MissingField { key, .. }
+            | Problem::BadValue { key, .. } => Some(key),
+        }
+    }
+
+    /// A stable name for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Problem::TooLarge { .. } => "too-large",
+            Problem::NotJson { .. } => "not-json",
+            Problem::Empty => "empty",
+            Problem::BadKey { .. } => "bad-key",
+            Problem::DuplicateKey { .. } => "duplicate-key",
+            Problem::NotAnEntry { .. } => "not-an-entry",
+            Problem::DuplicateField { .. } => "duplicate-field",
+            Problem::UnknownField { .. } => "unknown-field",
+            Problem::MissingField { .. } => "missing-field",
+            Problem::BadValue { .. } => "bad-value",
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::TooLarge { bytes, limit } => {
+                write!(f, "{bytes} bytes, and no config file is larger than {limit}")
+            }
+            Problem::NotJson { line, column, message } => {
+                write!(f, "no JSON object of entries: {message} (line {line}, column {column})")
+            }
+            Problem::Empty => f.write_str("no entries"),
+            Problem::BadKey { key } => write!(
+                f,
+                "key \"{}\" is no batch size; a key is a whole number from 1, such as \"64\"",
+                shorten(key)
+            ),
+            Problem::DuplicateKey { key } => write!(f, "key \"{}\" is there twice", shorten(key)),
+            Problem::NotAnEntry { key, found } => {
+                write!(f, "key \"{}\" holds {found}; an entry is an object", shorten(key))
+            }
+            Problem::DuplicateField { key, field } => {
+                write!(f, "key \"{key}\": field {} is there twice", shorten(field))
+            }
+            Problem::UnknownField { key, field } => {
+                write!(f, "key \"{key}\": no launch takes a field {}", shorten(field))
+            }
+            Problem::MissingField { key, field } => write!(f, "key \"{key}\": {field} is missing"),
+            Problem::BadValue { key, field, value, accepted } => {
+                write!(f, "key \"{key}\": {field} is {value}, accepted is {accepted}")
+            }
+        }
+    }
+}
+
+fn shorten(text: &str) -> String {
+    const SHOWN: usize = 60;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,198 @@
+//! Literal arguments -> settings. Each structure is taken apart whole, so that a new flag cannot be
+//! forgotten here without the compiler saying so.
+
+use std::path::PathBuf;
+
+use super::args::{
+    CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MergeArgs, ModelArgs, MoeArgs, PlanArgs, PolicyArg,
+    PublishArgs, SetupArgs, SpaceArgs, TargetArgs,
+};
+use crate::artifact::Evidence;
+use crate::commands::check::CheckSettings;
+use crate::commands::merge::MergeSettings;
+use crate::commands::moe::{CompilerSettings, MoeSettings, Place};
+use crate::commands::plan::PlanSettings;
+use crate::commands::publish::PublishSettings;
+use crate::commands::space::{self, SpaceSettings};
+use crate::commands::subject::SubjectSettings;
+use crate::failure::{Failure, Kind};
+use crate::model::{BadBlockShape, ByHand, FusionChoice, UnknownDtype};
+use crate::target::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
+use crate::tuner::plan::{BadBatchSizes, Policy, parse_batch_sizes};
+use crate::worker::environment;
+
+/// An argument that cannot be right, with the flag it was given to.
+#[derive(Debug, thiserror::Error)]
+pub enum BadArgument {
+    /// `--dtype`.
+    #[error("--dtype: {0}")]
+    Dtype(#[from] UnknownDtype),
+    /// `--block-shape`.
+    #[error("--block-shape: {0}")]
+    BlockShape(#[from] BadBlockShape),
+    /// `--sglang` or `--for`.
+    #[error(transparent)]
+    Runtime(#[from] UnknownRuntime),
+    /// `--triton`.
+    #[error("--triton: {0}")]
+    Triton(#[from] BadTritonVersion),
+    /// `--batch-sizes`.
+    #[error("--batch-sizes: {0}")]
+    BatchSizes(#[from] BadBatchSizes),
+    /// `--jobs`.
+    #[error("--jobs: 0 compilations at a time finish nothing; give 1 or more")]
+    NoJobs,
+    /// `--compile-timeout`.
+    #[error("--compile-timeout: 0 seconds is too short for any compilation")]
+    NoTime,
+    /// There is no home to put a cache into.
+    #[error("no cache folder: neither --cache, XDG_CACHE_HOME nor HOME says where")]
+    NoCache,
+}
+
+impl Failure for BadArgument {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
+
+type Settled<T> = Result<T, BadArgument>;
+
+pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
+    let MoeArgs { model, target, compiler, evidence, policy, batch_sizes, out, resume, dry_run, json } = args;
+    let offline = model.offline;
+    Ok(MoeSettings {
+        subject: subject(model, target)?,
+        evidence: evidence.map(|evidence| match evidence {
+            EvidenceArg::Predicted => Evidence::Predicted,
+            EvidenceArg::Compiled => Evidence::Compiled,
+        }),
+        policy: policy.map(|policy| match policy {
+            PolicyArg::RuntimeDefault => Policy::RuntimeDefault,
+            PolicyArg::BestPredicted => Policy::BestPredicted,
+        }),
+        batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
+        compiler: self::compiler(compiler, offline)?,
+        place: match (out, resume) {
+            (_, Some(dir)) => Place::Resume(dir),
+            (Some(dir), None) => Place::Out(dir),
+            (None, None) => Place::Results,
+        },
+        dry_run,
+        json,
+    })
+}
+
+pub fn plan(args: PlanArgs) -> Settled<PlanSettings> {
+    let PlanArgs { model, target, batch_sizes, nodes, json } = args;
+    let batch_sizes = batch_sizes.as_deref().map(parse_batch_sizes).transpose()?;
+    Ok(PlanSettings { subject: subject(model, target)?, batch_sizes, nodes, json })
+}
+
+pub fn space(args: SpaceArgs) -> Settled<SpaceSettings> {
+    let SpaceArgs { model, target, distinct, format, json } = args;
+    let format = match format {
+        _ if json => space::Format::Json,
+        Format::Table => space::Format::Table,
+        Format::Csv => space::Format::Csv,
+        Format::Json => space::Format::Json,
+    };
+    Ok(SpaceSettings { subject: subject(model, target)?, distinct, format })
+}
+
+pub fn check(args: CheckArgs) -> Settled<CheckSettings> {
+    let CheckArgs { paths, device, runtime, triton, compile, compiler, profiles, offline, verbose, json } = args;
+    let compiler = self::compiler(compiler, offline)?;
+    Ok(CheckSettings {
+        paths,
+        device,
+        runtime: runtime.as_deref().map(str::parse).transpose()?,
+        triton: self::triton(triton)?,
+        compile: compile.then_some(compiler),
+        profiles,
+        verbose,
+        json,
+    })
+}
+
+pub fn publish(args: PublishArgs) -> PublishSettings {
+    let PublishArgs { run, into, dry_run, json } = args;
+    PublishSettings { run, into, dry_run, json }
+}
+
+pub fn merge(args: MergeArgs) -> MergeSettings {
+    let MergeArgs { parts, into, prefer, json } = args;
+    MergeSettings { parts, into, prefer, json }
+}
+
+pub fn setup(args: SetupArgs) -> Settled<(environment::Settings, Target, bool)> {
+    let SetupArgs { sglang, triton, compiler, offline, json } = args;
+    let runtime = Runtime::from_sglang_version(&sglang)?;
+    let triton = self::triton(triton)?.unwrap_or(runtime.default_triton());
+    Ok((self::compiler(compiler, offline)?.environment, Target { runtime, triton }, json))
+}
+
+fn subject(model: ModelArgs, target: TargetArgs) -> Settled<SubjectSettings> {
+    let ModelArgs {
+        model,
+        tp,
+        ep,
+        experts,
+        intermediate,
+        hidden,
+        top_k,
+        dtype,
+        block_shape,
+        per_channel,
+        shared_experts_fusion,
+        profiles,
+        offline,
+    } = model;
+    let TargetArgs { sglang, triton, device } = target;
+    Ok(SubjectSettings {
+        model,
+        tp,
+        ep,
+        by_hand: ByHand {
+            experts,
+            intermediate,
+            hidden,
+            top_k,
+            gated: None,
+            dtype: dtype.as_deref().map(str::parse).transpose()?,
+            block_shape: block_shape.as_deref().map(str::parse).transpose()?,
+            per_channel,
+        },
+        fusion: match shared_experts_fusion {
+            Fusion::Auto => FusionChoice::Auto,
+            Fusion::On => FusionChoice::On,
+            Fusion::Off => FusionChoice::Off,
+        },
+        runtime: sglang.as_deref().map(Runtime::from_sglang_version).transpose()?,
+        triton: self::triton(triton)?,
+        device,
+        profiles,
+        offline,
+    })
+}
+
+fn compiler(args: CompilerArgs, offline: bool) -> Settled<CompilerSettings> {
+    let CompilerArgs { python, sglang_root, jobs, compile_timeout, cache } = args;
+    if jobs == Some(0) {
+        return Err(BadArgument::NoJobs);
+    }
+    if compile_timeout == 0 {
+        return Err(BadArgument::NoTime);
+    }
+    let cache = cache.or_else(default_cache).ok_or(BadArgument::NoCache)?;
+    let environment = environment::Settings { cache, python, sglang_root, offline };
+    Ok(CompilerSettings { environment, jobs, timeout_s: compile_timeout })
+}
+
+fn default_cache() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "sparktune").map(|dirs| dirs.cache_dir().to_owned())
+}
+
+fn triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
+    Ok(text.as_deref().map(str::parse).transpose()?)
+}

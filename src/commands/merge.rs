@@ -1,0 +1,144 @@
+//! `sparktune merge`: partial config files of one layer into one.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::{CommandResult, Output, OutputError, Verdict};
+use crate::artifact::merge::{Disagreement, Part, merge};
+use crate::artifact::{ConfigFile, ConfigName};
+use crate::events::{Event, Observer};
+use crate::failure::{Failure, Kind};
+use crate::fs::write_atomic;
+use crate::kernel::space::STANDARD_BATCH_SIZES;
+
+/// What the user said.
+#[derive(Debug, Clone)]
+pub struct MergeSettings {
+    /// The partial files.
+    pub parts: Vec<PathBuf>,
+    /// The folder the merged file goes to.
+    pub into: PathBuf,
+    /// The part that wins where two differ.
+    pub prefer: Option<PathBuf>,
+    /// Print one JSON object.
+    pub json: bool,
+}
+
+/// Why nothing was merged.
+#[derive(Debug, thiserror::Error)]
+pub enum MergeError {
+    /// The parts are of different layers.
+    #[error("`{first}` and `{second}` are not parts of one file: their names differ", first = first.display(), second = second.display())]
+    OtherFile {
+        /// One part.
+        first: PathBuf,
+        /// Another.
+        second: PathBuf,
+    },
+    /// The name says nothing of the layer.
+    #[error("`{path}`: {reason}", path = path.display())]
+    BadName {
+        /// The part.
+        path: PathBuf,
+        /// What is wrong with its name.
+        reason: String,
+    },
+    /// The preferred part is none of the parts.
+    #[error("`{prefer}` is preferred and is none of the files to merge", prefer = prefer.display())]
+    UnknownPreference {
+        /// What was preferred.
+        prefer: PathBuf,
+    },
+    /// The result would overwrite one of its own parts.
+    #[error("`{path}` is one of the files to merge and would be overwritten", path = path.display())]
+    OverPart {
+        /// The part.
+        path: PathBuf,
+    },
+    /// Two parts differ.
+    #[error(transparent)]
+    Disagreement(#[from] Disagreement),
+    /// The file system refused.
+    #[error("cannot write below `{path}`: {source}", path = path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl Failure for MergeError {
+    fn kind(&self) -> Kind {
+        match self {
+            MergeError::Io { .. } => Kind::Environment,
+            _ => Kind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        matches!(self, MergeError::Disagreement(_)).then(|| "say which file wins with --prefer FILE".into())
+    }
+}
+
+/// Merge the files. The result has no manifest: evidence is not merged, it is gathered.
+pub fn run(settings: &MergeSettings, observer: &mut dyn Observer, out: &mut dyn Output) -> CommandResult {
+    let name = common_name(&settings.parts)?;
+    let origin = |path: &Path| path.display().to_string();
+    if let Some(prefer) = &settings.prefer
+        && !settings.parts.contains(prefer)
+    {
+        return Err(MergeError::UnknownPreference { prefer: prefer.clone() }.into());
+    }
+    let mut parts = Vec::new();
+    for path in &settings.parts {
+        parts.push(Part { origin: origin(path), file: ConfigFile::read(path)? });
+    }
+    let preferred = settings.prefer.as_deref().map(origin);
+    let merged =
+        merge(&parts, &STANDARD_BATCH_SIZES, preferred.as_deref()).map_err(MergeError::Disagreement)?;
+    let path = settings.into.join(&name);
+    if settings.parts.iter().any(|part| same_file(part, &path)) {
+        return Err(MergeError::OverPart { path }.into());
+    }
+    let io = |source| MergeError::Io { path: settings.into.clone(), source };
+    fs_err::create_dir_all(&settings.into).map_err(io)?;
+    write_atomic(&path, merged.file.render().as_bytes()).map_err(io)?;
+    for (key, loser) in &merged.overruled {
+        observer.on(&Event::Warning(format!("key \"{key}\" of {loser} was overruled")));
+    }
+    if !merged.missing.is_empty() {
+        let keys: Vec<String> = merged.missing.iter().map(ToString::to_string).collect();
+        observer.on(&Event::Warning(format!("no part has the standard keys {}", keys.join(", "))));
+    }
+    if settings.json {
+        let value = json!({
+            "file": path,
+            "entries": merged.file.entries().len(),
+            "missing": merged.missing,
+            "overruled": merged.overruled.iter().map(|(key, _)| key).collect::<Vec<_>>(),
+        });
+        out.json(&value).map_err(OutputError)?;
+    } else {
+        out.line(&format!("  wrote {} ({} entries)", path.display(), merged.file.entries().len()))
+            .map_err(OutputError)?;
+    }
+    Ok(Verdict::Done)
+}
+
+/// The file name all parts share.
+fn common_name(parts: &[PathBuf]) -> Result<String, MergeError> {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let first = parts.first().cloned().unwrap_or_default();
+    if let Some(second) = parts.iter().find(|part| name(part) != name(&first)) {
+        return Err(MergeError::OtherFile { first, second: second.clone() });
+    }
+    ConfigName::parse(&name(&first))
+        .map_err(|error| MergeError::BadName { path: first.clone(), reason: error.to_string() })?;
+    Ok(name(&first))
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

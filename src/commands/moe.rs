@@ -1,0 +1,372 @@
+//! `sparktune moe`: a model's config files, proven.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::subject::{Subject, SubjectSettings, grouped};
+use super::{CommandResult, Output, OutputError, Verdict};
+use crate::artifact::{ConfigName, Evidence};
+use crate::device::Device;
+use crate::events::{Event, Observer};
+use crate::failure::{Failure, Kind};
+use crate::journal::{Journal, JournalError};
+use crate::kernel::space::STANDARD_BATCH_SIZES;
+use crate::kernel::{shared_memory, space};
+use crate::model::Role;
+use crate::target::{Target, TritonVersion};
+use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
+use crate::tuner::proofs::Record;
+use crate::tuner::run::{self, Compiling, Finished, RunDir};
+use crate::worker::environment;
+use crate::worker::{Compiler, Supervised};
+
+/// What the user said.
+#[derive(Debug, Clone)]
+pub struct MoeSettings {
+    /// Model, device and target.
+    pub subject: SubjectSettings,
+    /// The rung every entry must reach, where given.
+    pub evidence: Option<Evidence>,
+    /// How entries are chosen, where given.
+    pub policy: Option<Policy>,
+    /// The keys, where given.
+    pub batch_sizes: Option<Vec<u32>>,
+    /// What compiles.
+    pub compiler: CompilerSettings,
+    /// Where the run goes.
+    pub place: Place,
+    /// Say what would be done and do nothing.
+    pub dry_run: bool,
+    /// Print one JSON object.
+    pub json: bool,
+}
+
+/// What compiles, and how much of it at a time.
+#[derive(Debug, Clone)]
+pub struct CompilerSettings {
+    /// The environment.
+    pub environment: environment::Settings,
+    /// Compilations at a time; every processor where not given.
+    pub jobs: Option<usize>,
+    /// Time one compilation may take, seconds.
+    pub timeout_s: u64,
+}
+
+/// Where a run goes.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// A new folder below `results/`.
+    Results,
+    /// This folder.
+    Out(PathBuf),
+    /// The run in this folder goes on.
+    Resume(PathBuf),
+}
+
+/// The Python the user named has another Triton than the target.
+#[derive(Debug, thiserror::Error)]
+#[error("`{python}` has Triton {found}, the target needs {wanted}", python = python.display())]
+pub struct OtherTriton {
+    python: PathBuf,
+    found: String,
+    wanted: TritonVersion,
+}
+
+impl Failure for OtherTriton {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!("pass --triton {} if the server runs with that one", self.found))
+    }
+}
+
+/// Start a worker for `target` in the environment the settings ask for.
+pub async fn start_compiler(
+    settings: &CompilerSettings,
+    target: Target,
+    observer: &mut dyn Observer,
+) -> Result<Supervised, Box<dyn Failure>> {
+    let environment = environment::ensure(&settings.environment, target, observer).await?;
+    let python = environment.launch.python.clone();
+    let root = environment.sglang_root.display().to_string();
+    let compiler = Supervised::start(environment.launch, &root).await?;
+    let found = &compiler.identity().triton;
+    if *found != target.triton.to_string() {
+        let found = found.clone();
+        compiler.stop().await;
+        return Err(OtherTriton { python, found, wanted: target.triton }.into());
+    }
+    Ok(compiler)
+}
+
+/// Carry out `settings`. `cancel` is pulled when the user wants out.
+pub async fn run(
+    settings: &MoeSettings,
+    cancel: CancellationToken,
+    observer: &mut dyn Observer,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let (plan, device, headline) = match &settings.place {
+        Place::Resume(dir) => recorded_plan(settings, dir)?,
+        _ => {
+            let subject = Subject::resolve(&settings.subject).await?;
+            for warning in &subject.geometry.warnings {
+                observer.on(&Event::Warning(warning.to_string()));
+            }
+            let headline = subject.headline();
+            (new_plan(settings, &subject), subject.device, headline)
+        }
+    };
+    if settings.dry_run {
+        return dry_run(settings, &plan, &device, &headline, out);
+    }
+    let mut dir = match &settings.place {
+        Place::Resume(path) => RunDir::resume(path, &plan)?,
+        Place::Out(path) => RunDir::start(path, &plan)?,
+        Place::Results => RunDir::start(&new_run_path(&plan), &plan)?,
+    };
+    if !settings.json {
+        out.line(&format!("  {headline}")).map_err(OutputError)?;
+        out.line(&format!("  {}", space_line(&plan, &device))).map_err(OutputError)?;
+    }
+    let finished = if plan.evidence >= Evidence::Compiled {
+        let mut compiler = start_compiler(&settings.compiler, plan.target, observer).await?;
+        let compiling = Compiling {
+            jobs: settings.compiler.jobs.unwrap_or(compiler.cpus()),
+            compiler: &mut compiler,
+            timeout_s: settings.compiler.timeout_s,
+            cache: &settings.compiler.environment.cache,
+        };
+        let finished = run::run(&plan, &device, &mut dir, Some(compiling), cancel, observer).await;
+        compiler.stop().await;
+        finished
+    } else {
+        run::run::<Supervised>(&plan, &device, &mut dir, None, cancel, observer).await
+    };
+    let finished = match finished {
+        Ok(finished) => finished,
+        Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Environment) => {
+            // What is done is kept: say how to go on, whatever stopped it.
+            return Err(Resumable { kind: error.kind(), message: error.to_string(), dir: dir.path().to_owned() }
+                .into());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    report(settings, &plan, &device, &finished, dir.path(), out)?;
+    Ok(Verdict::Done)
+}
+
+/// A run that stopped and can go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Resumable {
+    kind: Kind,
+    message: String,
+    dir: PathBuf,
+}
+
+impl Failure for Resumable {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!("go on with: sparktune moe --resume '{}'", self.dir.display()))
+    }
+}
+
+fn new_plan(settings: &MoeSettings, subject: &Subject) -> Plan {
+    Plan {
+        model: PlannedModel {
+            name: subject.name.clone(),
+            architecture: subject.geometry.architecture.clone(),
+            tp: subject.geometry.parallelism.tp(),
+            ep: subject.geometry.parallelism.ep(),
+        },
+        shape: subject.geometry.shape,
+        device: PlannedDevice {
+            id: subject.device.id.clone(),
+            name: subject.device.name.clone(),
+            shared_memory_per_block: subject.device.shared_memory_per_block,
+        },
+        target: subject.target,
+        batch_sizes: settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
+        policy: settings.policy.unwrap_or(Policy::RuntimeDefault),
+        evidence: settings.evidence.unwrap_or(Evidence::Compiled),
+    }
+}
+
+/// The plan a run was started with; flags that say otherwise are refused, not ignored.
+fn recorded_plan(
+    settings: &MoeSettings,
+    dir: &Path,
+) -> Result<(Plan, Device, String), Box<dyn Failure>> {
+    let plan: Plan = Journal::<Record>::plan(dir)?;
+    let device = super::subject::devices(settings.subject.profiles.as_deref())?.find(&plan.device.id)?.clone();
+    let SubjectSettings { model, tp, ep, by_hand: _, fusion: _, runtime, triton, device: asked, .. } =
+        &settings.subject;
+    let text = |value: &dyn std::fmt::Display| value.to_string();
+    let mut said: Vec<(&str, String, String)> = Vec::new();
+    if let Some(model) = model {
+        let same = plan.model.name.eq_ignore_ascii_case(model)
+            || plan.model.name.rsplit('/').next().is_some_and(|short| short.eq_ignore_ascii_case(model));
+        said.push(("model.name", plan.model.name.clone(), if same { plan.model.name.clone() } else { model.clone() }));
+    }
+    said.extend(tp.map(|tp| ("model.tp", text(&plan.model.tp), text(&tp))));
+    said.extend(ep.map(|ep| ("model.ep", text(&plan.model.ep), text(&ep))));
+    said.extend(runtime.map(|runtime| ("target.runtime", text(&plan.target.runtime), text(&runtime))));
+    said.extend(triton.map(|triton| ("target.triton", text(&plan.target.triton), text(&triton))));
+    if let Some(asked) = asked {
+        let found = super::subject::devices(settings.subject.profiles.as_deref())?.find(asked)?.id.clone();
+        said.push(("device.id", plan.device.id.clone(), found));
+    }
+    said.extend(settings.policy.map(|policy| ("policy", plan.policy.name().into(), policy.name().into())));
+    said.extend(settings.evidence.map(|rung| ("evidence", text(&plan.evidence), text(&rung))));
+    said.extend(
+        settings
+            .batch_sizes
+            .as_ref()
+            .map(|sizes| ("batch_sizes", format!("{:?}", plan.batch_sizes), format!("{sizes:?}"))),
+    );
+    if let Some((field, was, now)) = said.into_iter().find(|(_, was, now)| was != now) {
+        let path = dir.join(crate::journal::FILE_NAME);
+        return Err(JournalError::OtherPlan { path, field: field.into(), was, now }.into());
+    }
+    let name = plan.model.name.rsplit('/').next().unwrap_or_default();
+    let headline = format!(
+        "{name}  tp {}  {}   {} ({} B shared)",
+        plan.model.tp,
+        plan.shape,
+        device.name,
+        grouped(device.shared_memory_per_block)
+    );
+    Ok((plan, device, headline))
+}
+
+fn space_line(plan: &Plan, device: &Device) -> String {
+    let configs = space::configs(&plan.shape.quantization);
+    let tiles = space::tiles(&configs);
+    let fit = tiles
+        .iter()
+        .filter(|tile| {
+            shared_memory::required_bytes(tile, &plan.shape.quantization) <= device.shared_memory_per_block
+        })
+        .count();
+    format!("{} configs -> {} tiles -> {fit} fit", grouped(configs.len() as u64), tiles.len())
+}
+
+/// `results/20260101-120000-glm-4.7-fp8-tp4`
+fn new_run_path(plan: &Plan) -> PathBuf {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let short = plan.model.name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let slug: String = short
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c.to_ascii_lowercase() } else { '-' })
+        .collect();
+    Path::new("results").join(format!("{now}-{slug}-tp{}", plan.model.tp))
+}
+
+fn file_names(plan: &Plan, device: &Device) -> [String; 2] {
+    Role::BOTH.map(|role| {
+        let name = ConfigName::for_shape(&plan.shape, device, plan.target.runtime, role);
+        format!("{}/{}", plan.target.triton.directory(), name.file_name(plan.target.runtime))
+    })
+}
+
+fn dry_run(
+    settings: &MoeSettings,
+    plan: &Plan,
+    device: &Device,
+    headline: &str,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let dir = match &settings.place {
+        Place::Results => new_run_path(plan),
+        Place::Out(path) | Place::Resume(path) => path.clone(),
+    };
+    let files = file_names(plan, device);
+    if settings.json {
+        let value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
+        out.json(&value).map_err(OutputError)?;
+        return Ok(Verdict::Done);
+    }
+    let mut lines = vec![
+        format!("  {headline}"),
+        format!("  {}", space_line(plan, device)),
+        format!("  would choose {} entries by the policy {}", plan.batch_sizes.len(), plan.policy.name()),
+    ];
+    if plan.evidence >= Evidence::Compiled {
+        lines.push(format!(
+            "  would compile each chosen kernel for {} with Triton {}",
+            device.compile_target, plan.target.triton
+        ));
+    }
+    lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
+    for line in lines {
+        out.line(&line).map_err(OutputError)?;
+    }
+    Ok(Verdict::Done)
+}
+
+fn report(
+    settings: &MoeSettings,
+    plan: &Plan,
+    device: &Device,
+    finished: &Finished,
+    dir: &Path,
+    out: &mut dyn Output,
+) -> Result<(), Box<dyn Failure>> {
+    let replaced = finished.selected.iter().filter(|entry| {
+        Role::BOTH.into_iter().any(|role| entry.role(role).default_replaced.is_some())
+    });
+    let replaced: Vec<u32> = replaced.map(|entry| entry.batch_size).collect();
+    if settings.json {
+        let files: Vec<_> = finished
+            .files
+            .iter()
+            .map(|file| {
+                json!({
+                    "role": file.role,
+                    "path": file.path,
+                    "sha256": file.sha256,
+                    "evidence": file.evidence,
+                })
+            })
+            .collect();
+        let value = json!({
+            "run": dir,
+            "plan": plan,
+            "kernels_proven": finished.proven,
+            "default_replaced_at": replaced,
+            "files": files,
+        });
+        return Ok(out.json(&value).map_err(OutputError)?);
+    }
+    let mut lines = Vec::new();
+    if plan.evidence >= Evidence::Compiled {
+        lines.push(format!(
+            "  {} entries, {} kernels compiled on {} with Triton {}: all fit",
+            2 * finished.selected.len(),
+            finished.proven,
+            device.compile_target,
+            plan.target.triton
+        ));
+    }
+    if !replaced.is_empty() {
+        let list: Vec<String> = replaced.iter().map(ToString::to_string).collect();
+        lines.push(format!("  {}'s default would crash at {}: replaced there", plan.target.runtime, list.join(", ")));
+    }
+    let width = finished.files.iter().map(|file| file.path.len()).max().unwrap_or_default();
+    lines.extend(
+        finished.files.iter().map(|file| format!("  wrote {:width$}  evidence: {}", file.path, file.evidence)),
+    );
+    lines.push(format!("  in {}", dir.display()));
+    for line in lines {
+        out.line(&line).map_err(OutputError)?;
+    }
+    Ok(())
+}

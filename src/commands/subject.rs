@@ -1,0 +1,161 @@
+//! What a command is about: a model's shape, a device and a target runtime, resolved from settings.
+
+use std::path::PathBuf;
+
+use crate::device::{Device, DeviceCatalogue};
+use crate::failure::{Failure, Kind};
+use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
+use crate::model::{ByHand, FusionChoice, Geometry, Parallelism};
+use crate::target::{Runtime, Target, TritonVersion};
+
+/// The device everything is for unless another is named.
+const DEFAULT_DEVICE: &str = "gb10";
+
+/// What the user said about model, target and device, before any of it is looked up.
+#[derive(Debug, Clone)]
+pub struct SubjectSettings {
+    /// Name, id or path; `None` where everything is by hand.
+    pub model: Option<String>,
+    /// Tensor parallelism, where given.
+    pub tp: Option<u32>,
+    /// Expert parallelism, where given.
+    pub ep: Option<u32>,
+    /// Figures by hand.
+    pub by_hand: ByHand,
+    /// Whether the runtime fuses shared experts.
+    pub fusion: FusionChoice,
+    /// The runtime, where given.
+    pub runtime: Option<Runtime>,
+    /// The Triton, where given.
+    pub triton: Option<TritonVersion>,
+    /// The device, where given.
+    pub device: Option<String>,
+    /// The user's own profiles.
+    pub profiles: Option<PathBuf>,
+    /// Download nothing.
+    pub offline: bool,
+}
+
+/// A resolved subject.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// The model's name: an id, a path, or `by hand`.
+    pub name: String,
+    /// Its shape on one rank and how it came about.
+    pub geometry: Geometry,
+    /// The device.
+    pub device: Device,
+    /// Runtime and Triton.
+    pub target: Target,
+}
+
+/// Neither a model nor figures were given.
+#[derive(Debug, thiserror::Error)]
+#[error("no model given")]
+pub struct NoModel;
+
+impl Failure for NoModel {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(
+            "name one with --model (see `sparktune models`), or give --experts --intermediate --hidden \
+             --top-k --dtype by hand"
+                .into(),
+        )
+    }
+}
+
+/// The devices there are, the user's own included.
+pub fn devices(profiles: Option<&std::path::Path>) -> Result<DeviceCatalogue, Box<dyn Failure>> {
+    Ok(match profiles {
+        Some(folder) => DeviceCatalogue::with_profiles(folder)?,
+        None => DeviceCatalogue::embedded().clone(),
+    })
+}
+
+impl Subject {
+    /// Look everything up. A flag wins over the recipe, the recipe over the built-in default.
+    pub async fn resolve(settings: &SubjectSettings) -> Result<Self, Box<dyn Failure>> {
+        let device = devices(settings.profiles.as_deref())?
+            .find(settings.device.as_deref().unwrap_or(DEFAULT_DEVICE))?
+            .clone();
+        let model = match &settings.model {
+            Some(query) => {
+                let options = ResolveOptions {
+                    profiles_dir: settings.profiles.clone(),
+                    offline: settings.offline,
+                    hf: HfEnvironment::from_process(),
+                };
+                Some(resolve(query, &options).await?)
+            }
+            None if settings.by_hand == ByHand::default() => return Err(NoModel.into()),
+            None => None,
+        };
+        let recipe = model.as_ref().and_then(|model| model.recipe.as_ref());
+        let recipe_target = recipe.map(|recipe| recipe.target());
+        let runtime =
+            settings.runtime.or(recipe_target.map(|target| target.runtime)).unwrap_or(Runtime::Sglang054);
+        let triton = match (settings.triton, recipe_target) {
+            (Some(triton), _) => triton,
+            // The recipe's Triton belongs to the recipe's runtime.
+            (None, Some(target)) if target.runtime == runtime => target.triton,
+            _ => runtime.default_triton(),
+        };
+        let tp = settings.tp.or(recipe.map(|recipe| recipe.tp())).unwrap_or(1);
+        let ep = settings.ep.or(recipe.map(|recipe| recipe.ep())).unwrap_or(1);
+        let geometry = Geometry::resolve(
+            model.as_ref().map(|model| &model.config),
+            &settings.by_hand,
+            Parallelism::new(tp, ep)?,
+            runtime,
+            settings.fusion,
+        )?;
+        let name = model.map_or_else(|| "by hand".to_owned(), |model| model.name);
+        Ok(Self { name, geometry, device, target: Target { runtime, triton } })
+    }
+
+    /// One line for people: model, split, shape, device.
+    pub fn headline(&self) -> String {
+        format!(
+            "{}  {}  {}   {} ({} B shared)",
+            self.short_name(),
+            self.geometry.parallelism,
+            self.geometry.shape,
+            self.device.name,
+            grouped(self.device.shared_memory_per_block)
+        )
+    }
+
+    /// The model's name without its organisation.
+    pub fn short_name(&self) -> &str {
+        let name = self.name.trim_end_matches('/');
+        name.rsplit('/').next().unwrap_or(name)
+    }
+}
+
+/// `101,376`
+pub fn grouped(number: impl Into<u64>) -> String {
+    let digits = number.into().to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands_are_grouped() {
+        let texts = [0u32, 999, 1000, 101_376, 1_234_567].map(grouped);
+        assert_eq!(texts, ["0", "999", "1,000", "101,376", "1,234,567"]);
+    }
+}

@@ -1,0 +1,201 @@
+//! One tuning run: select, prove, select again where something failed, write the files.
+
+use std::path::{Path, PathBuf};
+
+use tokio_util::sync::CancellationToken;
+
+use super::plan::Plan;
+use super::proofs::{ProofError, Proofs, Prover, Record};
+use super::select::{NothingLeft, Selected, Selector};
+use super::write::{self, WriteError, Written};
+use crate::artifact::Evidence;
+use crate::device::Device;
+use crate::events::{Event, Observer};
+use crate::failure::{Failure, Kind};
+use crate::journal::{Journal, JournalError};
+use crate::kernel::{Tile, shared_memory, space};
+use crate::model::Role;
+use crate::worker::protocol::{CompileTarget, LaunchShape};
+use crate::worker::{CompileJob, Compiler, CompilerIdentity};
+
+/// Where a run lives.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    journal: Journal<Record>,
+    proofs: Proofs,
+    compiler: Option<CompilerIdentity>,
+}
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The run directory cannot be used.
+    #[error("cannot use `{path}` as run directory: {source}", path = path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The compiler.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// Nothing works for a batch size.
+    #[error(transparent)]
+    NothingLeft(#[from] NothingLeft),
+    /// A file could not be written, or not be written so that it would work.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl Failure for RunError {
+    fn kind(&self) -> Kind {
+        match self {
+            // `--out` names it: a file, or a place that cannot be written.
+            RunError::Directory { .. } => Kind::Input,
+            RunError::Journal(error) => error.kind(),
+            RunError::Proof(error) => error.kind(),
+            RunError::NothingLeft(_) => Kind::CheckFailed,
+            RunError::Write(error) => error.kind(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RunError::Journal(error) => error.hint(),
+            RunError::Proof(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl RunDir {
+    /// Start a run in `path`, made if it is not there.
+    pub fn start(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+        let made = !path.exists();
+        fs_err::create_dir_all(path)
+            .map_err(|source| RunError::Directory { path: path.to_owned(), source })?;
+        let journal = Journal::create(path, plan).inspect_err(|_| {
+            if made {
+                // Nothing of ours is in it: leave no empty folder behind.
+                let _ = std::fs::remove_dir(path);
+            }
+        })?;
+        Ok(Self { path: path.to_owned(), journal, proofs: Proofs::default(), compiler: None })
+    }
+
+    /// Go on with the run in `path`.
+    pub fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+        let (records, journal) = Journal::resume(path, plan)?;
+        let (proofs, compiler) = Proofs::from_records(records);
+        Ok(Self { path: path.to_owned(), journal, proofs, compiler })
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// How kernels are compiled in a run.
+#[derive(Debug)]
+pub struct Compiling<'a, C> {
+    /// The compiler.
+    pub compiler: &'a mut C,
+    /// Compilations at a time.
+    pub jobs: usize,
+    /// Time one may take, seconds.
+    pub timeout_s: u64,
+    /// Where results are kept between runs.
+    pub cache: &'a Path,
+}
+
+/// What a finished run did.
+#[derive(Debug)]
+pub struct Finished {
+    /// What was chosen.
+    pub selected: Vec<Selected>,
+    /// The files.
+    pub files: Vec<Written>,
+    /// Distinct kernels proven; 0 at the rung `predicted`.
+    pub proven: usize,
+}
+
+/// Carry out `plan` in `dir`. `compiling` is needed for the rung `compiled`.
+pub async fn run<C: Compiler>(
+    plan: &Plan,
+    device: &Device,
+    dir: &mut RunDir,
+    compiling: Option<Compiling<'_, C>>,
+    cancel: CancellationToken,
+    observer: &mut dyn Observer,
+) -> Result<Finished, RunError> {
+    let configs = space::configs(&plan.shape.quantization);
+    let tiles = space::tiles(&configs);
+    let fits = |tile: &&Tile| {
+        shared_memory::required_bytes(tile, &plan.shape.quantization) <= device.shared_memory_per_block
+    };
+    observer.on(&Event::Space {
+        configs: configs.len(),
+        tiles: tiles.len(),
+        fit: tiles.iter().filter(fits).count(),
+    });
+    let mut selector = Selector::new(plan, device);
+    let limit = device.shared_memory_per_block;
+    let (selected, proven) = match compiling {
+        None => (selector.select(&dir.proofs.rejected(limit))?, 0),
+        Some(compiling) => {
+            let job = CompileJob {
+                target: CompileTarget {
+                    arch: device.compile_target.clone(),
+                    capability: device.capability(),
+                },
+                shape: LaunchShape::new(&plan.shape, plan.model.ep),
+                jobs: compiling.jobs,
+                timeout_s: compiling.timeout_s,
+            };
+            let mut prover = Prover::new(
+                compiling.compiler,
+                job,
+                compiling.cache,
+                &mut dir.journal,
+                dir.compiler.as_ref(),
+                cancel,
+            )?;
+            let proofs = &mut dir.proofs;
+            // Every round proves its whole choice or rejects at least one kernel, so this ends.
+            loop {
+                let selected = selector.select(&proofs.rejected(limit))?;
+                let kernels = kernels(&selected);
+                if proofs.unknown(&kernels).is_empty() {
+                    dir.compiler = Some(prover.identity().clone());
+                    break (selected, kernels.len());
+                }
+                prover.prove(&kernels, proofs, observer).await?;
+            }
+        }
+    };
+    if plan.evidence >= Evidence::Compiled {
+        observer.on(&Event::CompileDone { proven, failed: dir.proofs.failed() });
+    }
+    let files = write::write(plan, device, &selected, &dir.proofs, dir.compiler.as_ref(), &dir.path)?;
+    for file in &files {
+        dir.journal.append(&Record::File { path: file.path.clone(), sha256: file.sha256.clone() })?;
+        observer.on(&Event::FileWritten { path: file.path.clone(), evidence: plan.evidence.to_string() });
+    }
+    Ok(Finished { selected, files, proven })
+}
+
+/// The distinct kernels behind a choice, in order.
+fn kernels(selected: &[Selected]) -> Vec<(Role, Tile)> {
+    let mut seen = std::collections::HashSet::new();
+    selected
+        .iter()
+        .flat_map(|entry| Role::BOTH.map(|role| (role, entry.role(role).config.tile())))
+        .filter(|kernel| seen.insert(*kernel))
+        .collect()
+}
