@@ -173,6 +173,13 @@ impl ModelConfig {
         }
     }
 
+    /// Whether the config itself says how it is quantised.
+    pub(super) fn says_quantization(&self) -> bool {
+        ["quantization_config", "compression_config"]
+            .iter()
+            .any(|name| self.root_field(name).is_some() || self.text_field(name).is_some())
+    }
+
     /// Put `quantization_config` at the top level, as SGLang does with a ModelOpt checkpoint's
     /// separate `hf_quant_config.json`.
     pub(super) fn insert_quantization(&mut self, quantization: Map<String, Value>) {

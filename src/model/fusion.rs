@@ -12,13 +12,18 @@
 //! a CUDA device of capability 8.0 or newer, no DeepEP or other all-to-all backend, no two-batch or
 //! single-batch overlap, default MoE runner. vLLM runs shared experts apart.
 
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 use super::config_json::{ConfigError, ModelConfig};
 use super::quantization::Dtype;
 use super::quantization_config::{Method, Scheme};
 use crate::target::Runtime;
 
 /// What the user says about fusing shared experts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum FusionChoice {
     /// As the target version does by default.
     #[default]
@@ -39,6 +44,23 @@ impl FusionChoice {
         }
     }
 }
+
+impl FromStr for FusionChoice {
+    type Err = UnknownFusionChoice;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let choices = [FusionChoice::Auto, FusionChoice::On, FusionChoice::Off];
+        choices
+            .into_iter()
+            .find(|choice| choice.name() == text)
+            .ok_or_else(|| UnknownFusionChoice(text.to_owned()))
+    }
+}
+
+/// Neither `auto` nor `on` nor `off`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` says nothing about shared experts; expected auto, on or off")]
+pub struct UnknownFusionChoice(String);
 
 /// When the server fuses the shared experts of an architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,21 +6,47 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::architecture::{Architecture, Tuner};
 use super::by_hand::ByHand;
 use super::config_json::ModelConfig;
 use super::fusion::{self, FusionChoice, Layer, SharedExperts};
 use super::geometry_error::{GeometryError, MAX_PARALLELISM};
+use super::quantization::Quantization;
 use super::quantization_config::{Method, Scheme, scheme};
 use super::shape::MoeShape;
 use super::warning::GeometryWarning;
 use crate::target::Runtime;
 
 /// How a model is spread over ranks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "TpEp", into = "TpEp")]
 pub struct Parallelism {
     tp: u32,
     ep: u32,
+}
+
+/// [`Parallelism`] as it is written: not yet checked.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TpEp {
+    tp: u32,
+    ep: u32,
+}
+
+impl TryFrom<TpEp> for Parallelism {
+    type Error = GeometryError;
+
+    fn try_from(TpEp { tp, ep }: TpEp) -> Result<Self, Self::Error> {
+        Self::new(tp, ep)
+    }
+}
+
+impl From<Parallelism> for TpEp {
+    fn from(Parallelism { tp, ep }: Parallelism) -> Self {
+        Self { tp, ep }
+    }
 }
 
 impl Parallelism {
@@ -151,7 +177,7 @@ pub(super) struct Numbers {
     pub hidden: u32,
     pub top_k: u32,
     pub gated: bool,
-    pub quantization: super::quantization::Quantization,
+    pub quantization: Quantization,
 }
 
 /// The row of the config's architecture; none if it is unknown but nothing needs to be looked up.
@@ -331,7 +357,7 @@ impl Draft<'_> {
     ///
     /// Sources: `create_weights` in `fp8.py` and `blockwise_int8.py` (raise), and in `moe_wna16.py`
     /// (halves the group down to 32, then asserts); the same in both SGLang versions.
-    fn fit_scales(&self, n: u32, warnings: &mut Vec<GeometryWarning>) -> super::quantization::Quantization {
+    fn fit_scales(&self, n: u32, warnings: &mut Vec<GeometryWarning>) -> Quantization {
         let mut quantization = self.scheme.quantization;
         let Numbers { intermediate, hidden, .. } = self.numbers;
         if let Some(block) = quantization.full_block() {

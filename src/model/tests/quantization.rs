@@ -1,23 +1,14 @@
 //! Every quantisation a checkpoint may declare: how its experts are stored, or why it is refused.
 
-use serde_json::{Value, json};
-
-use super::quantization_config::{QuantizationError, scheme};
-use super::{GeometryWarning, ModelConfig};
+use super::*;
 use crate::failure::Failure;
-use crate::target::Runtime;
+use crate::model::quantization_config::{QuantizationError, Scheme, scheme};
 
-const OLD: Runtime = Runtime::Sglang054;
-const NEW: Runtime = Runtime::Sglang0523;
-
-fn read(root: Value, runtime: Runtime) -> Result<super::quantization_config::Scheme, QuantizationError> {
+fn read(root: Value, runtime: Runtime) -> Result<Scheme, QuantizationError> {
     scheme(&ModelConfig::parse(root.to_string().as_bytes(), "c").unwrap(), runtime)
 }
 
-fn of(
-    quantization: Value,
-    runtime: Runtime,
-) -> Result<super::quantization_config::Scheme, QuantizationError> {
+fn of(quantization: Value, runtime: Runtime) -> Result<Scheme, QuantizationError> {
     read(json!({"quantization_config": quantization}), runtime)
 }
 

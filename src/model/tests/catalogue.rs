@@ -3,9 +3,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::target::Runtime;
 
-fn shape(name: &str, runtime: Option<Runtime>, tp: Option<u32>) -> Result<String, GeometryError> {
+fn shape_of(name: &str, runtime: Option<Runtime>, tp: Option<u32>) -> Result<String, GeometryError> {
     let catalogue = Catalogue::load(None).unwrap();
     let recipe = catalogue.find(name).unwrap_or_else(|| panic!("no recipe answers to {name}"));
     let parallelism = tp.map_or(recipe.parallelism(), |tp| Parallelism::new(tp, 1).unwrap());
@@ -41,7 +40,7 @@ fn every_recipe_gives_its_shape() {
         ("NVIDIA-Nemotron-3-Super-120B-A12B-FP8", "tp 2: E=512 N=1344 K=1024 top-22  fp8 per tensor"),
     ];
     for (name, expected) in table {
-        match (shape(name, None, None), expected.strip_prefix("refused: ")) {
+        match (shape_of(name, None, None), expected.strip_prefix("refused: ")) {
             (Err(error), Some(reason)) => assert!(error.to_string().contains(reason), "{name}: {error}"),
             (got, _) => assert_eq!(got.unwrap(), expected, "{name}"),
         }
@@ -51,7 +50,7 @@ fn every_recipe_gives_its_shape() {
 
 #[test]
 fn the_newer_server_counts_shared_experts() {
-    let new = |name, tp| shape(name, Some(Runtime::Sglang0523), tp).unwrap();
+    let new = |name, tp| shape_of(name, Some(Runtime::Sglang0523), tp).unwrap();
     assert_eq!(new("glm-4.7-fp8", None), "tp 4: E=161 N=384 K=5120 top-8+1 shared  fp8 per channel");
     assert_eq!(
         new("Qwen3-Next-80B-A3B-FP8", None),
