@@ -131,6 +131,30 @@ impl From<BlockShape> for [u32; 2] {
     }
 }
 
+/// Not two block sizes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no block shape; write two sizes, such as 128,128 (or 0,128 for groups along K)")]
+pub struct BadBlockShape(pub String);
+
+impl FromStr for BlockShape {
+    type Err = BadBlockShape;
+
+    /// `128,128`, `[128, 128]` or `128x128`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bare = text.trim().strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        let size = |part: &str| {
+            let part = part.trim();
+            // `u32::from_str` takes a leading `+`; a size has digits only. No scale block of a real
+            // checkpoint is anywhere near the cap.
+            let digits = part.bytes().all(|b| b.is_ascii_digit());
+            part.parse::<u32>().ok().filter(|size| digits && *size <= 65_536)
+        };
+        bare.split_once([',', 'x'])
+            .and_then(|(n, k)| Some(BlockShape { n: size(n)?, k: size(k)? }))
+            .ok_or_else(|| BadBlockShape(text.to_owned()))
+    }
+}
+
 impl fmt::Display for BlockShape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}, {}]", self.n, self.k)

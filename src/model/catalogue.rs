@@ -1,0 +1,182 @@
+//! The models this tool knows by name: the embedded recipes, and a folder that may replace them.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+
+use super::recipe::Recipe;
+use crate::failure::{Failure, Kind};
+
+static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/models");
+
+/// Bytes of a recipe file we are willing to read.
+const MAX_RECIPE_BYTES: u64 = 1024 * 1024;
+
+/// Every known recipe, sorted by id, and the names they answer to.
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    recipes: Vec<Recipe>,
+    by_name: HashMap<String, usize>,
+}
+
+/// Why the catalogue cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogueError {
+    /// The folder or a file in it cannot be read.
+    #[error("cannot read `{}`: {reason}", path.display())]
+    Unreadable {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A recipe is wrong.
+    #[error("recipe `{}`: {message}", path.display())]
+    BadRecipe {
+        /// The file.
+        path: PathBuf,
+        /// Line, field and what was expected.
+        message: String,
+    },
+    /// Two recipes answer to one name.
+    #[error("`{name}` names both {first} and {second}: give one of them another alias")]
+    Ambiguous {
+        /// The name.
+        name: String,
+        /// One model.
+        first: String,
+        /// The other.
+        second: String,
+    },
+}
+
+impl Failure for CatalogueError {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
+
+impl Catalogue {
+    /// The embedded recipes; with `profiles`, those in its `models` folder added, replacing embedded
+    /// ones of the same id.
+    pub fn load(profiles: Option<&Path>) -> Result<Self, CatalogueError> {
+        let mut recipes = Vec::new();
+        for file in EMBEDDED.files().filter(|file| is_recipe(file.path())) {
+            let path = Path::new("profiles/models").join(file.path());
+            let text = file.contents_utf8().unwrap_or_default();
+            recipes.push(parse(text, &path)?);
+        }
+        for recipe in profiles.map(own_recipes).transpose()?.unwrap_or_default() {
+            recipes.retain(|known: &Recipe| lower(&known.id) != lower(&recipe.id));
+            recipes.push(recipe);
+        }
+        recipes.sort_by_key(|recipe| lower(&recipe.id));
+        let by_name = index(&recipes)?;
+        Ok(Self { recipes, by_name })
+    }
+
+    /// The recipe that answers to `name`: its id, the id without the organisation, or an alias, in
+    /// any case.
+    pub fn find(&self, name: &str) -> Option<&Recipe> {
+        self.by_name.get(&name.to_lowercase()).map(|index| &self.recipes[*index])
+    }
+
+    /// Every recipe, sorted by id.
+    pub fn recipes(&self) -> &[Recipe] {
+        &self.recipes
+    }
+
+    /// Ids that look like `name`, best first, at most three.
+    pub fn closest(&self, name: &str) -> Vec<String> {
+        // Below this two names have little more in common than letters.
+        const ALIKE: f64 = 0.7;
+        let wanted = name.to_lowercase();
+        let short = wanted.rsplit('/').next().unwrap_or_default();
+        let mut scored: Vec<(f64, &Recipe)> = self
+            .recipes
+            .iter()
+            .map(|recipe| {
+                let names = recipe.aliases.iter().map(String::as_str).chain([recipe.id.name()]);
+                let best =
+                    names.map(|name| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), short));
+                (best.fold(0.0, f64::max), recipe)
+            })
+            .filter(|(score, _)| *score >= ALIKE)
+            .collect();
+        scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        scored.into_iter().take(3).map(|(_, recipe)| recipe.id.to_string()).collect()
+    }
+}
+
+fn index(recipes: &[Recipe]) -> Result<HashMap<String, usize>, CatalogueError> {
+    let mut by_name: HashMap<String, usize> = HashMap::new();
+    for (at, recipe) in recipes.iter().enumerate() {
+        let own = [lower(&recipe.id), recipe.id.name().to_lowercase()];
+        for name in own.into_iter().chain(recipe.aliases.iter().map(|alias| alias.to_lowercase())) {
+            match by_name.insert(name.clone(), at) {
+                Some(other) if other != at => {
+                    let (first, second) = (recipes[other].id.to_string(), recipe.id.to_string());
+                    return Err(CatalogueError::Ambiguous { name, first, second });
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(by_name)
+}
+
+fn own_recipes(profiles: &Path) -> Result<Vec<Recipe>, CatalogueError> {
+    let unreadable = |path: &Path, error: std::io::Error| CatalogueError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    // A folder that is not there is a typing error; one without `models` has other profiles.
+    std::fs::read_dir(profiles).map_err(|error| unreadable(profiles, error))?;
+    let folder = profiles.join("models");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&folder, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(&folder, error))?.path();
+        if is_recipe(&path) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut recipes: Vec<Recipe> = Vec::new();
+    for path in paths {
+        let file = std::fs::File::open(&path).map_err(|error| unreadable(&path, error))?;
+        let mut text = String::new();
+        file.take(MAX_RECIPE_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(|error| unreadable(&path, error))?;
+        let recipe = if text.len() as u64 > MAX_RECIPE_BYTES {
+            Err(CatalogueError::BadRecipe { path, message: format!("more than {MAX_RECIPE_BYTES} bytes") })
+        } else {
+            parse(&text, &path)
+        }?;
+        if let Some(twin) = recipes.iter().find(|twin| lower(&twin.id) == lower(&recipe.id)) {
+            let name = recipe.id.to_string();
+            return Err(CatalogueError::Ambiguous { first: twin.id.to_string(), second: name.clone(), name });
+        }
+        recipes.push(recipe);
+    }
+    Ok(recipes)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Recipe, CatalogueError> {
+    Recipe::parse(text).map_err(|message| CatalogueError::BadRecipe { path: path.to_owned(), message })
+}
+
+fn is_recipe(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml")
+}
+
+fn lower(id: &super::model_id::ModelId) -> String {
+    id.to_string().to_lowercase()
+}

@@ -1,0 +1,169 @@
+//! Why a model or a set of flags gives no shape.
+
+use super::config_json::{ConfigError, MAX_COUNT};
+use super::quantization::{BlockShape, Dtype};
+use super::quantization_config::QuantizationError;
+use super::warning::list;
+use crate::failure::{Failure, Kind};
+
+/// Why there is no MoE shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GeometryError {
+    /// The config is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The quantisation reads no config files, or is not known.
+    #[error(transparent)]
+    Quantization(#[from] QuantizationError),
+    /// Nobody has read how this architecture lays out its experts.
+    #[error(
+        "{origin}: unknown architecture `{architecture}`; looked for {}",
+        looked_for.iter().map(|(name, there)| format!("{name} ({})", if *there { "present" } else { "absent" }))
+            .collect::<Vec<_>>().join(", ")
+    )]
+    UnknownArchitecture {
+        /// The file or address.
+        origin: String,
+        /// The name in `architectures`.
+        architecture: String,
+        /// Field names looked for, and whether each was there.
+        looked_for: Vec<(String, bool)>,
+    },
+    /// No experts anywhere.
+    #[error("{origin}: `{architecture}` has no experts: a dense model has no fused-MoE kernel to tune")]
+    Dense {
+        /// The file or address.
+        origin: String,
+        /// The name in `architectures`.
+        architecture: String,
+    },
+    /// A known architecture without one of its fields.
+    #[error("{origin}: `{architecture}` needs the field {}, which says {what}; it is missing", names.join(" or "))]
+    MissingField {
+        /// The file or address.
+        origin: String,
+        /// The name in `architectures`.
+        architecture: String,
+        /// What the field says.
+        what: &'static str,
+        /// The names it may have.
+        names: Vec<String>,
+    },
+    /// More experts a token than there are.
+    #[error("{top_k} experts per token, but the model has {experts}")]
+    TopKTooLarge {
+        /// Experts per token.
+        top_k: u32,
+        /// Routed experts.
+        experts: u32,
+    },
+    /// tp or ep out of range.
+    #[error("{name}={value} is no parallelism; expected an integer from 1 to {MAX_PARALLELISM}")]
+    BadParallelism {
+        /// `tp` or `ep`.
+        name: &'static str,
+        /// What was given.
+        value: u32,
+    },
+    /// Expert parallelism divides the tensor-parallel group.
+    #[error(
+        "tp={tp} is not divisible by ep={ep}: expert parallelism splits the tensor-parallel group; ep that works: {}",
+        list(working)
+    )]
+    TpNotDivisible {
+        /// Tensor parallelism.
+        tp: u32,
+        /// Expert parallelism.
+        ep: u32,
+        /// Values of ep that divide tp.
+        working: Vec<u32>,
+    },
+    /// E is not whole.
+    #[error("{experts} experts are not divisible by ep={ep}; ep that works with tp={tp}: {}", list(working))]
+    ExpertsNotDivisible {
+        /// Routed experts.
+        experts: u32,
+        /// Tensor parallelism.
+        tp: u32,
+        /// Expert parallelism.
+        ep: u32,
+        /// Values of ep that divide both.
+        working: Vec<u32>,
+    },
+    /// N is not whole.
+    #[error(
+        "intermediate size {intermediate} is not divisible by tp / ep = {split}; tp that works with ep={ep}: {}",
+        list(working)
+    )]
+    IntermediateNotDivisible {
+        /// Intermediate size of one expert.
+        intermediate: u32,
+        /// Expert parallelism.
+        ep: u32,
+        /// Slices each expert is cut into.
+        split: u32,
+        /// Values of tp that work.
+        working: Vec<u32>,
+    },
+    /// Flags that say a shape by hand, but not all of it.
+    #[error("a shape given by hand needs all of --experts, --intermediate, --hidden, --top-k and --dtype; missing: {}", missing.join(", "))]
+    ByHandIncomplete {
+        /// The missing flags.
+        missing: Vec<&'static str>,
+    },
+    /// A number given by hand is out of range.
+    #[error("{flag} {value}: expected an integer from 1 to {MAX_COUNT}")]
+    ByHandOutOfRange {
+        /// The flag.
+        flag: &'static str,
+        /// What was given.
+        value: u32,
+    },
+    /// Scales that this dtype does not have.
+    #[error("block shape {block} does not go with {dtype}: {accepted}")]
+    BadBlockShape {
+        /// The block shape.
+        block: BlockShape,
+        /// The dtype.
+        dtype: Dtype,
+        /// What does.
+        accepted: &'static str,
+    },
+    /// Per-channel scales that this dtype does not have.
+    #[error("per-channel scales do not go with {dtype}{}; they are for fp8_w8a8 and int8_w8a8 without a block shape", if *blocked { " in blocks" } else { "" })]
+    BadPerChannel {
+        /// The dtype.
+        dtype: Dtype,
+        /// Whether a block shape is set too.
+        blocked: bool,
+    },
+    /// Told to fuse shared experts that cannot be fused.
+    #[error("shared experts cannot be fused: {reason}")]
+    NothingToFuse {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The largest tp or ep accepted.
+pub const MAX_PARALLELISM: u32 = 1024;
+
+impl Failure for GeometryError {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Quantization(error) => error.hint(),
+            Self::UnknownArchitecture { .. } => Some(
+                "say the shape by hand: --experts --intermediate --hidden --top-k (and --dtype, --block-shape)".to_owned(),
+            ),
+            Self::MissingField { .. } => {
+                Some("say it by hand: --experts, --intermediate, --hidden or --top-k".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What `--model` means: a path, a name of the catalogue, or a Hugging Face id.
+//!
+//! This is the only part of `model` that touches files and the network. The order is: an existing
+//! path, the catalogue, the local Hugging Face cache, the hub.
+
+mod cache;
+mod environment;
+mod error;
+mod files;
+mod hub;
+#[cfg(test)]
+mod look_alike_hub;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use environment::{HfEnvironment, Secret};
+pub use error::ResolveError;
+pub use hub::HubError;
+
+use super::catalogue::Catalogue;
+use super::config_json::{ModelConfig, shorten};
+use super::model_id::ModelId;
+use super::recipe::Recipe;
+use hub::Hub;
+
+/// How long the hub may take to answer, connection and body together.
+pub const HUB_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where and how to look.
+#[derive(Debug, Clone)]
+pub struct ResolveOptions {
+    /// A folder with recipes of one's own in `models/`.
+    pub profiles_dir: Option<PathBuf>,
+    /// Never touch the network.
+    pub offline: bool,
+    /// Hugging Face's settings.
+    pub hf: HfEnvironment,
+    /// How long the hub may take.
+    pub hub_timeout: Duration,
+}
+
+impl ResolveOptions {
+    /// The embedded catalogue, the network allowed unless `HF_HUB_OFFLINE` says otherwise.
+    pub fn new(hf: HfEnvironment) -> Self {
+        Self { profiles_dir: None, offline: false, hf, hub_timeout: HUB_TIMEOUT }
+    }
+}
+
+/// A model that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedModel {
+    /// A short name to show: `GLM-4.7-FP8`.
+    pub name: String,
+    /// What decides the shape.
+    pub config: ModelConfig,
+    /// Where it was found.
+    pub origin: Origin,
+    /// Its recipe, where it was found in the catalogue.
+    pub recipe: Option<Recipe>,
+}
+
+/// Where a model was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A `config.json` on disk.
+    File(PathBuf),
+    /// The catalogue.
+    Catalogue(ModelId),
+    /// The local Hugging Face cache.
+    Cache(ModelId, PathBuf),
+    /// The hub.
+    Hub(ModelId, String),
+}
+
+impl Origin {
+    /// The Hugging Face id, unless the model came from a path.
+    pub fn id(&self) -> Option<&ModelId> {
+        match self {
+            Origin::File(_) => None,
+            Origin::Catalogue(id) | Origin::Cache(id, _) | Origin::Hub(id, _) => Some(id),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(path) => write!(f, "{}", path.display()),
+            Origin::Catalogue(id) => write!(f, "recipe of {id}"),
+            Origin::Cache(_, path) => write!(f, "Hugging Face cache, {}", path.display()),
+            Origin::Hub(_, url) => f.write_str(url),
+        }
+    }
+}
+
+/// Find the model that `query` means.
+pub async fn resolve(query: &str, options: &ResolveOptions) -> Result<ResolvedModel, ResolveError> {
+    if let Some(found) = at_path(query)? {
+        return Ok(found);
+    }
+    let catalogue = Catalogue::load(options.profiles_dir.as_deref())?;
+    if let Some(recipe) = catalogue.find(query) {
+        return Ok(ResolvedModel {
+            name: recipe.id.name().to_owned(),
+            config: recipe.config(),
+            origin: Origin::Catalogue(recipe.id.clone()),
+            recipe: Some(recipe.clone()),
+        });
+    }
+    let Ok(id) = query.parse::<ModelId>() else {
+        return Err(ResolveError::Unknown { query: shorten(query), closest: catalogue.closest(query) });
+    };
+    let cache = options.hf.hub_cache();
+    if let Some(path) = cache.as_deref().and_then(|root| cache::find(root, &id)) {
+        let config = files::read_config(&path)?;
+        return Ok(found(id.name(), config, Origin::Cache(id.clone(), path)));
+    }
+    if options.offline || options.hf.is_offline() {
+        return Err(ResolveError::Offline { id, cache });
+    }
+    let hub = Hub::new(&options.hf, options.hub_timeout)?;
+    let (config, url) = hub.config(&id).await.map_err(|error| match error {
+        hub::Failed::Hub(error) => ResolveError::Hub { error, closest: catalogue.closest(query) },
+        hub::Failed::Config(error) => ResolveError::Config(error),
+    })?;
+    Ok(found(id.name(), config, Origin::Hub(id.clone(), url)))
+}
+
+fn found(name: &str, config: ModelConfig, origin: Origin) -> ResolvedModel {
+    ResolvedModel { name: name.to_owned(), config, origin, recipe: None }
+}
+
+/// The model at a path; none if `query` is no path, or may as well be a name.
+fn at_path(query: &str) -> Result<Option<ResolvedModel>, ResolveError> {
+    let path = Path::new(query);
+    let meant_as_path = query.starts_with(['/', '.', '~'])
+        || query.ends_with(['/'])
+        || query.ends_with(".json")
+        || query.matches('/').count() > 1;
+    let file = match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let file = path.join("config.json");
+            // A folder that happens to be called like a model must not hide the model.
+            if !file.exists() {
+                let missing = || ResolveError::NoConfigInFolder { folder: path.to_owned() };
+                return if meant_as_path { Err(missing()) } else { Ok(None) };
+            }
+            file
+        }
+        Ok(_) => path.to_owned(),
+        Err(_) if !meant_as_path => return Ok(None),
+        Err(error) => {
+            return Err(ResolveError::Unreadable { path: path.to_owned(), reason: error.to_string() });
+        }
+    };
+    let config = files::read_config(&file)?;
+    Ok(Some(found(&files::name_of(&file), config, Origin::File(file))))
+}
