@@ -1,4 +1,21 @@
-//! Tune, prove, ship and measure mixture-of-experts models on small clusters of DGX Sparks.
+//! Find, prove and ship fused-MoE kernel configs for small clusters of DGX Sparks.
+//!
+//! The map; calls go downwards only:
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`cli`] | clap types, the printer, progress on a terminal, exit codes |
+//! | [`commands`] | one file per subcommand: settings -> plan -> engine -> output |
+//! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
+//! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
+//! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
+//! | [`kernel`] | configs, the search space, schedules, the shared-memory rule, the cost model |
+//! | [`target`] | the serving runtime a file is for: defaults, row alignment, where it looks |
+//! | [`device`] | what a GPU holds and moves |
+//! | [`model`] | a model's config.json -> the shape of its MoE layers |
+//! | [`events`], [`journal`], [`failure`], [`fs`] | what everything above says, keeps and writes with |
+
+#![warn(clippy::unwrap_used)]
 
 pub mod artifact;
 pub mod cli;

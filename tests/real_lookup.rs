@@ -20,10 +20,8 @@ struct Answer {
 /// Ask `target`'s look-up code for every M from 1 to 8192.
 async fn look_up(target: Target, config_dir: &Path, layer: &Value) -> Answer {
     let environment = common::environment(target).await;
-    let module = environment
-        .sglang_root
-        .join(target.runtime.config_module_dir())
-        .join("fused_moe_triton_config.py");
+    let module =
+        environment.sglang_root.join(target.runtime.config_module_dir()).join("fused_moe_triton_config.py");
     let mut spec = layer.clone();
     spec["module"] = json!(module);
     spec["config_dir"] = json!(config_dir);

@@ -100,10 +100,7 @@ impl ConfigFile {
     /// The entry a runtime uses for `tokens` tokens: the nearest key, of two equally near the first in
     /// the file, as Python's `min(keys, key=lambda x: abs(x - M))` has it.
     pub fn nearest(&self, tokens: u32) -> Option<(u32, &Entry)> {
-        self.entries
-            .iter()
-            .min_by_key(|(key, _)| key.abs_diff(tokens))
-            .map(|(key, entry)| (*key, entry))
+        self.entries.iter().min_by_key(|(key, _)| key.abs_diff(tokens)).map(|(key, entry)| (*key, entry))
     }
 
     /// Read a file's bytes, at most [`MAX_BYTES`] of them.
@@ -210,13 +207,15 @@ struct Range {
 }
 
 /// tl.arange takes powers of two, tl.dot at least 16 a side.
-const BLOCK: Range =
-    Range { accepted: "a power of two from 16 to 1024", holds: |v| v.is_power_of_two() && (16..=1024).contains(&v) };
+const BLOCK: Range = Range {
+    accepted: "a power of two from 16 to 1024",
+    holds: |v| v.is_power_of_two() && (16..=1024).contains(&v),
+};
 /// Only a multiplier in index arithmetic.
-const GROUP: Range = Range { accepted: "a whole number from 1 to 65536", holds: |v| (1..=65_536).contains(&v) };
+const GROUP: Range =
+    Range { accepted: "a whole number from 1 to 65536", holds: |v| (1..=65_536).contains(&v) };
 /// Triton takes powers of two; a block holds at most 1,024 threads.
-const WARPS: Range =
-    Range { accepted: "1, 2, 4, 8, 16 or 32", holds: |v| v.is_power_of_two() && v <= 32 };
+const WARPS: Range = Range { accepted: "1, 2, 4, 8, 16 or 32", holds: |v| v.is_power_of_two() && v <= 32 };
 /// More stages than steps are of no use; shipped files go up to 8.
 const STAGES: Range = Range { accepted: "a whole number from 1 to 32", holds: |v| (1..=32).contains(&v) };
 const ANY: Range = Range { accepted: "a whole number", holds: |_| true };
@@ -249,10 +248,20 @@ fn read_entry(key: &str, fields: Members<RawValue>, problems: &mut Vec<Problem>)
                 RawValue::Boolean(said) => use_tma = Some(said),
                 RawValue::Whole(number) => {
                     let value = number.to_string();
-                    problems.push(Problem::BadValue { key, field: "USE_TMA", value, accepted: "true or false" });
+                    problems.push(Problem::BadValue {
+                        key,
+                        field: "USE_TMA",
+                        value,
+                        accepted: "true or false",
+                    });
                 }
                 RawValue::Other(value) => {
-                    problems.push(Problem::BadValue { key, field: "USE_TMA", value, accepted: "true or false" });
+                    problems.push(Problem::BadValue {
+                        key,
+                        field: "USE_TMA",
+                        value,
+                        accepted: "true or false",
+                    });
                 }
             }
             continue;

@@ -248,7 +248,10 @@ impl Manifest {
             match self.entries.get(key) {
                 None => return Some(format!("it says nothing of key \"{key}\"")),
                 Some(said) if said.config != entry.config => {
-                    return Some(format!("key \"{key}\" is {} there and {} in the file", said.config, entry.config));
+                    return Some(format!(
+                        "key \"{key}\" is {} there and {} in the file",
+                        said.config, entry.config
+                    ));
                 }
                 Some(_) => {}
             }
@@ -265,7 +268,10 @@ impl Manifest {
             match newer.entries.get(key) {
                 None => return Err(format!("batch size {key} would be lost")),
                 Some(new) if new.evidence < old.evidence => {
-                    return Err(format!("batch size {key} is {} and would become {}", old.evidence, new.evidence));
+                    return Err(format!(
+                        "batch size {key} is {} and would become {}",
+                        old.evidence, new.evidence
+                    ));
                 }
                 Some(_) => {}
             }

@@ -82,7 +82,8 @@ mod tests {
 
     fn part(origin: &str, entries: &[(u32, u32)]) -> Part {
         let config = |block_size_n| {
-            Tile { block_size_m: 16, block_size_n, block_size_k: 64, num_warps: 4, num_stages: 2 }.with_group(1)
+            Tile { block_size_m: 16, block_size_n, block_size_k: 64, num_warps: 4, num_stages: 2 }
+                .with_group(1)
         };
         let file = ConfigFile::new(entries.iter().map(|&(key, n)| (key, config(n))));
         Part { origin: origin.into(), file }

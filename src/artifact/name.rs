@@ -230,8 +230,7 @@ mod tests {
     #[test]
     fn block_shapes_have_a_space_for_sglang_and_none_for_vllm() {
         let block = BlockShape { n: 128, k: 128 };
-        let quantization =
-            Quantization { block_shape: Some(block), ..Quantization::none(Dtype::Fp8W8a8) };
+        let quantization = Quantization { block_shape: Some(block), ..Quantization::none(Dtype::Fp8W8a8) };
         let shape = shape(128, 768, quantization);
         let [sglang, _] = names(&shape, Runtime::Sglang0523);
         assert_eq!(sglang, "E=128,N=768,device_name=NVIDIA_GB10,dtype=fp8_w8a8,block_shape=[128, 128].json");

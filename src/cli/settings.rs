@@ -101,7 +101,8 @@ pub fn space(args: SpaceArgs) -> Settled<SpaceSettings> {
 }
 
 pub fn check(args: CheckArgs) -> Settled<CheckSettings> {
-    let CheckArgs { paths, device, runtime, triton, compile, compiler, profiles, offline, verbose, json } = args;
+    let CheckArgs { paths, device, runtime, triton, compile, compiler, profiles, offline, verbose, json } =
+        args;
     let compiler = self::compiler(compiler, offline)?;
     Ok(CheckSettings {
         paths,

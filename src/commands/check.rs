@@ -64,8 +64,12 @@ pub async fn run(
 ) -> CommandResult {
     let devices = super::subject::devices(settings.profiles.as_deref())?;
     let device = settings.device.as_deref().map(|query| devices.find(query)).transpose()?;
-    let rules =
-        Rules { device: device.as_ref(), runtime: settings.runtime, triton: settings.triton, devices: &devices };
+    let rules = Rules {
+        device: device.as_ref(),
+        runtime: settings.runtime,
+        triton: settings.triton,
+        devices: &devices,
+    };
     let files = config_files(&settings.paths)?;
     let mut reports: Vec<FileReport> = files.iter().map(|path| check_file(path, &rules)).collect();
     if let Some(compiler) = &settings.compile {
@@ -311,7 +315,8 @@ fn print(
             .iter()
             .map(|report| {
                 let mut value = json!(report);
-                value["verdict"] = report.worst().filter(|worst| worst.fails()).map_or("ok", Severity::name).into();
+                value["verdict"] =
+                    report.worst().filter(|worst| worst.fails()).map_or("ok", Severity::name).into();
                 value
             })
             .collect();

@@ -129,7 +129,8 @@ pub fn run(settings: &MergeSettings, observer: &mut dyn Observer, out: &mut dyn 
 
 /// The file name all parts share.
 fn common_name(parts: &[PathBuf]) -> Result<String, MergeError> {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let first = parts.first().cloned().unwrap_or_default();
     if let Some(second) = parts.iter().find(|part| name(part) != name(&first)) {
         return Err(MergeError::OtherFile { first, second: second.clone() });

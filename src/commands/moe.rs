@@ -151,8 +151,12 @@ pub async fn run(
         Ok(finished) => finished,
         Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Environment) => {
             // What is done is kept: say how to go on, whatever stopped it.
-            return Err(Resumable { kind: error.kind(), message: error.to_string(), dir: dir.path().to_owned() }
-                .into());
+            return Err(Resumable {
+                kind: error.kind(),
+                message: error.to_string(),
+                dir: dir.path().to_owned(),
+            }
+            .into());
         }
         Err(error) => return Err(error.into()),
     };
@@ -201,12 +205,10 @@ fn new_plan(settings: &MoeSettings, subject: &Subject) -> Plan {
 }
 
 /// The plan a run was started with; flags that say otherwise are refused, not ignored.
-fn recorded_plan(
-    settings: &MoeSettings,
-    dir: &Path,
-) -> Result<(Plan, Device, String), Box<dyn Failure>> {
+fn recorded_plan(settings: &MoeSettings, dir: &Path) -> Result<(Plan, Device, String), Box<dyn Failure>> {
     let plan: Plan = Journal::<Record>::plan(dir)?;
-    let device = super::subject::devices(settings.subject.profiles.as_deref())?.find(&plan.device.id)?.clone();
+    let device =
+        super::subject::devices(settings.subject.profiles.as_deref())?.find(&plan.device.id)?.clone();
     let SubjectSettings { model, tp, ep, by_hand: _, fusion: _, runtime, triton, device: asked, .. } =
         &settings.subject;
     let text = |value: &dyn std::fmt::Display| value.to_string();
@@ -214,7 +216,11 @@ fn recorded_plan(
     if let Some(model) = model {
         let same = plan.model.name.eq_ignore_ascii_case(model)
             || plan.model.name.rsplit('/').next().is_some_and(|short| short.eq_ignore_ascii_case(model));
-        said.push(("model.name", plan.model.name.clone(), if same { plan.model.name.clone() } else { model.clone() }));
+        said.push((
+            "model.name",
+            plan.model.name.clone(),
+            if same { plan.model.name.clone() } else { model.clone() },
+        ));
     }
     said.extend(tp.map(|tp| ("model.tp", text(&plan.model.tp), text(&tp))));
     said.extend(ep.map(|ep| ("model.ep", text(&plan.model.ep), text(&ep))));
@@ -320,9 +326,10 @@ fn report(
     dir: &Path,
     out: &mut dyn Output,
 ) -> Result<(), Box<dyn Failure>> {
-    let replaced = finished.selected.iter().filter(|entry| {
-        Role::BOTH.into_iter().any(|role| entry.role(role).default_replaced.is_some())
-    });
+    let replaced = finished
+        .selected
+        .iter()
+        .filter(|entry| Role::BOTH.into_iter().any(|role| entry.role(role).default_replaced.is_some()));
     let replaced: Vec<u32> = replaced.map(|entry| entry.batch_size).collect();
     if settings.json {
         let files: Vec<_> = finished
@@ -358,11 +365,18 @@ fn report(
     }
     if !replaced.is_empty() {
         let list: Vec<String> = replaced.iter().map(ToString::to_string).collect();
-        lines.push(format!("  {}'s default would crash at {}: replaced there", plan.target.runtime, list.join(", ")));
+        lines.push(format!(
+            "  {}'s default would crash at {}: replaced there",
+            plan.target.runtime,
+            list.join(", ")
+        ));
     }
     let width = finished.files.iter().map(|file| file.path.len()).max().unwrap_or_default();
     lines.extend(
-        finished.files.iter().map(|file| format!("  wrote {:width$}  evidence: {}", file.path, file.evidence)),
+        finished
+            .files
+            .iter()
+            .map(|file| format!("  wrote {:width$}  evidence: {}", file.path, file.evidence)),
     );
     lines.push(format!("  in {}", dir.display()));
     for line in lines {

@@ -44,8 +44,8 @@ pub async fn run(
     let limit = device.shared_memory_per_block;
     let fits = |tile| shared_memory::required_bytes(tile, &shape.quantization) <= limit;
     let fit = tiles.iter().filter(|tile| fits(tile)).count();
-    let [up, down] = Role::BOTH
-        .map(|role| ConfigName::for_shape(shape, device, runtime, role).file_name(runtime));
+    let [up, down] =
+        Role::BOTH.map(|role| ConfigName::for_shape(shape, device, runtime, role).file_name(runtime));
     let down = runtime.reads_down_file().then_some(down);
     let rooflines = estimate::rooflines(shape, device, &batch_sizes);
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
@@ -180,7 +180,8 @@ fn text(
     let wall = format!("estimate, {nodes} node{}", if nodes == 1 { "" } else { "s" });
     out.table(&["strategy", "launches", "compilations", &wall, "what it does"], &rows)
         .map_err(OutputError)?;
-    out.line("  (estimates of the cost model; nothing here was measured on the device)").map_err(OutputError)?;
+    out.line("  (estimates of the cost model; nothing here was measured on the device)")
+        .map_err(OutputError)?;
     Ok(())
 }
 

@@ -86,7 +86,9 @@ impl Failure for PublishError {
                 Kind::CheckFailed
             }
             PublishError::Io { .. } => Kind::Environment,
-            PublishError::Empty { .. } | PublishError::NoManifest { .. } | PublishError::Manifest(_) => Kind::Input,
+            PublishError::Empty { .. } | PublishError::NoManifest { .. } | PublishError::Manifest(_) => {
+                Kind::Input
+            }
         }
     }
 }
@@ -109,9 +111,7 @@ pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
             let (was, now) = (published.shape.to_string(), copy.manifest.shape.to_string());
             return Err(PublishError::OtherLayer { path, was, now }.into());
         }
-        published
-            .may_be_replaced_by(&copy.manifest)
-            .map_err(|why| PublishError::Better { path, why })?;
+        published.may_be_replaced_by(&copy.manifest).map_err(|why| PublishError::Better { path, why })?;
     }
     if !settings.dry_run {
         for copy in &copies {
@@ -175,7 +175,8 @@ fn write_index(into: &Path) -> Result<(), Box<dyn Failure>> {
     let mut manifests = Vec::new();
     for path in config_files(&[into.to_owned()])? {
         if let Some(manifest) = Manifest::read(&manifest::path_beside(&path)).map_err(PublishError::from)? {
-            let folder = path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+            let folder =
+                path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
             manifests.push((folder.unwrap_or_default(), manifest));
         }
     }

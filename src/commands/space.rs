@@ -89,7 +89,9 @@ fn list(
     match format {
         Format::Json => {
             let list: Vec<Value> = cells
-                .map(|cells| header.iter().map(ToString::to_string).zip(cells).collect::<serde_json::Map<_, _>>())
+                .map(|cells| {
+                    header.iter().map(ToString::to_string).zip(cells).collect::<serde_json::Map<_, _>>()
+                })
                 .map(Value::Object)
                 .collect();
             out.json(&json!(list)).map_err(OutputError)?;
@@ -106,7 +108,8 @@ fn list(
             out.bytes(text.as_bytes()).map_err(OutputError)?;
         }
         Format::Table => {
-            let rows: Vec<Vec<String>> = cells.map(|row| row.iter().map(Value::to_string).collect()).collect();
+            let rows: Vec<Vec<String>> =
+                cells.map(|row| row.iter().map(Value::to_string).collect()).collect();
             let fit = rows.iter().filter(|row| row.last().is_some_and(|cell| cell == "true")).count();
             out.table(&header, &rows).map_err(OutputError)?;
             let what = if distinct { "tiles" } else { "configs" };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::device::{Device, DeviceCatalogue};
 use crate::failure::{Failure, Kind};
 use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
-use crate::model::{ByHand, FusionChoice, Geometry, Parallelism};
+use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
 use crate::target::{Runtime, Target, TritonVersion};
 
 /// The device everything is for unless another is named.
@@ -87,7 +87,7 @@ impl Subject {
                 let options = ResolveOptions {
                     profiles_dir: settings.profiles.clone(),
                     offline: settings.offline,
-                    hf: HfEnvironment::from_process(),
+                    ..ResolveOptions::new(HfEnvironment::from_process())
                 };
                 Some(resolve(query, &options).await?)
             }
@@ -95,7 +95,7 @@ impl Subject {
             None => None,
         };
         let recipe = model.as_ref().and_then(|model| model.recipe.as_ref());
-        let recipe_target = recipe.map(|recipe| recipe.target());
+        let recipe_target = recipe.map(Recipe::target);
         let runtime =
             settings.runtime.or(recipe_target.map(|target| target.runtime)).unwrap_or(Runtime::Sglang054);
         let triton = match (settings.triton, recipe_target) {
@@ -104,8 +104,9 @@ impl Subject {
             (None, Some(target)) if target.runtime == runtime => target.triton,
             _ => runtime.default_triton(),
         };
-        let tp = settings.tp.or(recipe.map(|recipe| recipe.tp())).unwrap_or(1);
-        let ep = settings.ep.or(recipe.map(|recipe| recipe.ep())).unwrap_or(1);
+        let split = recipe.map(Recipe::parallelism);
+        let tp = settings.tp.or(split.map(Parallelism::tp)).unwrap_or(1);
+        let ep = settings.ep.or(split.map(Parallelism::ep)).unwrap_or(1);
         let geometry = Geometry::resolve(
             model.as_ref().map(|model| &model.config),
             &settings.by_hand,
@@ -113,7 +114,11 @@ impl Subject {
             runtime,
             settings.fusion,
         )?;
-        let name = model.map_or_else(|| "by hand".to_owned(), |model| model.name);
+        // The full id where there is one: two organisations can have a model of one name.
+        let name = model.map_or_else(
+            || "by hand".to_owned(),
+            |model| model.origin.id().map_or(model.name, ToString::to_string),
+        );
         Ok(Self { name, geometry, device, target: Target { runtime, triton } })
     }
 

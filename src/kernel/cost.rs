@@ -18,7 +18,7 @@
 //! | in flight | resident (stages - 1) (BM a + BN w) BK bytes a SM against bandwidth x latency | Little's law |
 //!
 //! | run length | memory time x (1 + overhead / (BLOCK_SIZE_K w)) | rows of K are contiguous; short runs use memory badly |
-//! | registers | BM BN / threads + working set; above 255 a thread they spill, and every step pays | one fp32 accumulator an output element |
+//! | registers | (BM BN 4 + (BM a + BN w) BK) / 4 threads + overhead; above 255 a thread they spill, and every step pays | fp32 accumulators and one step of operands live in registers |
 //! | pipeline | waves (latency + steps x step overhead) | each wave fills its pipeline once and synchronises every step |
 //!
 //! time = (memory^3 + L2^3 + math^3)^(1/3) x spill + pipeline: close to the largest of the three, and
@@ -50,8 +50,8 @@ pub struct Assumptions {
     pub math_efficiency: f64,
     /// Bytes of memory time lost for each contiguous run of weights that is read.
     pub run_overhead_bytes: f64,
-    /// Registers a thread needs beside its accumulators: operands, addresses, scales.
-    pub working_registers: f64,
+    /// Registers a thread needs beside accumulators and operands: addresses, masks, scales.
+    pub register_overhead: f64,
     /// Time a block spends on barriers and address arithmetic in each BLOCK_SIZE_K step, microseconds.
     pub step_overhead_us: f64,
 }
@@ -68,7 +68,7 @@ pub const ASSUMPTIONS: Assumptions = Assumptions {
     reserved_shared_bytes: 1024,
     math_efficiency: 0.7,
     run_overhead_bytes: 32.0,
-    working_registers: 64.0,
+    register_overhead: 48.0,
     step_overhead_us: 0.1,
 };
 
@@ -170,7 +170,7 @@ impl<'a> CostModel<'a> {
         let per_sm = (blocks / f64::from(self.device.sms)).ceil();
         let imbalance = per_sm * f64::from(self.device.sms) / blocks;
         let math_us = operations * imbalance / (self.operations_per_us() * ASSUMPTIONS.math_efficiency);
-        let spill_factor = spill_factor(&tile);
+        let spill_factor = spill_factor(self.registers(&tile));
         let pipeline_us = waves.ceil() * (ASSUMPTIONS.load_latency_us + steps * ASSUMPTIONS.step_overhead_us);
         Some(Cost {
             time_us: overlapped(memory_us, l2_us, math_us) * spill_factor + pipeline_us,
@@ -244,8 +244,15 @@ impl<'a> CostModel<'a> {
             self.device.shared_memory_per_sm / (shared + ASSUMPTIONS.reserved_shared_bytes).max(1);
         let by_threads = ASSUMPTIONS.threads_per_sm / (tile.num_warps * 32).max(1);
         let threads = f64::from(tile.num_warps * 32);
-        let by_registers = (REGISTERS_PER_SM / (threads * registers(tile).min(MAX_REGISTERS))).floor();
+        let by_registers = (REGISTERS_PER_SM / (threads * self.registers(tile).min(MAX_REGISTERS))).floor();
         f64::from(by_memory.min(by_threads)).min(by_registers).max(1.0)
+    }
+
+    /// Registers a thread would like to have: accumulators, one step of operands, and overhead.
+    fn registers(&self, tile: &Tile) -> f64 {
+        let accumulators = f64::from(tile.block_size_m) * f64::from(tile.block_size_n) * 4.0;
+        (accumulators + self.step_bytes(tile)) / (4.0 * f64::from(tile.num_warps * 32))
+            + ASSUMPTIONS.register_overhead
     }
 
     fn operations_per_us(&self) -> f64 {
@@ -261,17 +268,10 @@ impl<'a> CostModel<'a> {
     }
 }
 
-/// Registers a thread would like to have.
-fn registers(tile: &Tile) -> f64 {
-    let outputs = f64::from(tile.block_size_m) * f64::from(tile.block_size_n);
-    outputs / f64::from(tile.num_warps * 32) + ASSUMPTIONS.working_registers
-}
-
-/// How much longer a step takes where accumulators spill: each spilled register goes out to local
-/// memory and back, in the way of the operands.
-fn spill_factor(tile: &Tile) -> f64 {
-    let spilled = (registers(tile) - MAX_REGISTERS).max(0.0);
-    1.0 + spilled / ASSUMPTIONS.working_registers
+/// How much longer a step takes where registers spill: what does not fit goes out to local memory and
+/// back, in the way of the operands.
+fn spill_factor(registers: f64) -> f64 {
+    1.0 + (registers - MAX_REGISTERS).max(0.0) / 64.0
 }
 
 /// Three streams that overlap, but not perfectly.

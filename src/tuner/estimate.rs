@@ -73,7 +73,8 @@ pub fn estimates(
 ) -> Vec<Estimate> {
     let configs = space::configs(&shape.quantization);
     let tiles = space::tiles(&configs);
-    let fits = |tile| shared_memory::required_bytes(tile, &shape.quantization) <= device.shared_memory_per_block;
+    let fits =
+        |tile| shared_memory::required_bytes(tile, &shape.quantization) <= device.shared_memory_per_block;
     let fitting = tiles.iter().filter(|tile| fits(tile)).count() as f64;
     let unfit = tiles.len() as f64 - fitting;
     let roles = Role::BOTH.len() as f64;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::select::Rejected;
+use super::select::Known;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
@@ -118,20 +118,29 @@ impl Proofs {
         self.results.values().filter(|result| matches!(result, CompileOutcome::Failed(_))).count()
     }
 
-    /// The kernels that cannot be used on a device with `limit` bytes of shared memory a block.
-    pub fn rejected(&self, limit: u32) -> Rejected {
-        let refusal = |result: &CompileOutcome| match result {
-            CompileOutcome::Failed(failure) => {
-                let why = failure.message.lines().next().unwrap_or_default();
-                Some(format!("does not compile: {} ({why})", failure.reason.name()))
-            }
-            CompileOutcome::Compiled(compiled) if compiled.shared_bytes > limit => Some(format!(
-                "was compiled to {} bytes of shared memory, the device has {limit}",
-                compiled.shared_bytes
-            )),
-            CompileOutcome::Compiled(_) => None,
-        };
-        self.results.iter().filter_map(|(kernel, result)| Some((*kernel, refusal(result)?))).collect()
+    /// What the results mean on a device with `limit` bytes of shared memory a block.
+    pub fn known(&self, limit: u32) -> Known {
+        let mut known = Known::default();
+        for (kernel, result) in &self.results {
+            let refusal = match result {
+                CompileOutcome::Failed(failure) => {
+                    let why = failure.message.lines().next().unwrap_or_default();
+                    format!("does not compile: {} ({why})", failure.reason.name())
+                }
+                CompileOutcome::Compiled(compiled) if compiled.shared_bytes > limit => format!(
+                    "was compiled to {} bytes of shared memory, the device has {limit}",
+                    compiled.shared_bytes
+                ),
+                CompileOutcome::Compiled(compiled) => {
+                    if compiled.spill_bytes.is_some_and(|bytes| bytes > 0) {
+                        known.spilling.insert(*kernel);
+                    }
+                    continue;
+                }
+            };
+            known.rejected.insert(*kernel, refusal);
+        }
+        known
     }
 
     /// Those of `kernels` that nothing is known of.

@@ -147,7 +147,7 @@ pub async fn run<C: Compiler>(
     let mut selector = Selector::new(plan, device);
     let limit = device.shared_memory_per_block;
     let (selected, proven) = match compiling {
-        None => (selector.select(&dir.proofs.rejected(limit))?, 0),
+        None => (selector.select(&dir.proofs.known(limit))?, 0),
         Some(compiling) => {
             let job = CompileJob {
                 target: CompileTarget {
@@ -167,10 +167,11 @@ pub async fn run<C: Compiler>(
                 cancel,
             )?;
             let proofs = &mut dir.proofs;
-            // Every round proves its whole choice or rejects at least one kernel, so this ends.
+            // Every round learns of at least one kernel, and there are finitely many: this ends.
             loop {
-                let selected = selector.select(&proofs.rejected(limit))?;
+                let selected = selector.select(&proofs.known(limit))?;
                 let kernels = kernels(&selected);
+                // What was just learnt can change the choice; only a choice that stands is proven.
                 if proofs.unknown(&kernels).is_empty() {
                     dir.compiler = Some(prover.identity().clone());
                     break (selected, kernels.len());

@@ -1,6 +1,6 @@
 //! Which config each batch size gets, given what is known not to work. Pure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::plan::{Plan, Policy};
 use super::ranking::{Ranked, rank};
@@ -11,8 +11,14 @@ use crate::kernel::cost::CostModel;
 use crate::kernel::{KernelConfig, Tile, shared_memory};
 use crate::model::Role;
 
-/// Tiles that cannot be used for a role, with the reason.
-pub type Rejected = HashMap<(Role, Tile), String>;
+/// What is known of kernels that were compiled.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Those that cannot be used, with the reason.
+    pub rejected: HashMap<(Role, Tile), String>,
+    /// Those that work and spill registers: passed over while anything that does not spill is left.
+    pub spilling: HashSet<(Role, Tile)>,
+}
 
 /// One role's config at one batch size.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,41 +81,42 @@ impl<'a> Selector<'a> {
     }
 
     /// The choice for every batch size of the plan.
-    pub fn select(&mut self, rejected: &Rejected) -> Result<Vec<Selected>, NothingLeft> {
+    pub fn select(&mut self, known: &Known) -> Result<Vec<Selected>, NothingLeft> {
         let plan = self.plan;
-        plan.batch_sizes.iter().map(|&batch_size| self.select_one(batch_size, rejected)).collect()
+        plan.batch_sizes.iter().map(|&batch_size| self.select_one(batch_size, known)).collect()
     }
 
-    fn select_one(&mut self, batch_size: u32, rejected: &Rejected) -> Result<Selected, NothingLeft> {
+    fn select_one(&mut self, batch_size: u32, known: &Known) -> Result<Selected, NothingLeft> {
         let shape = &self.plan.shape;
         let limit = self.device.shared_memory_per_block;
         let default = self.plan.target.runtime.default_config(shape, batch_size, limit);
         let needs = shared_memory::required_bytes(&default.tile(), &shape.quantization);
-        let unfit = (needs > limit).then(|| format!("needs {needs} bytes of shared memory, the device has {limit}"));
+        let unfit =
+            (needs > limit).then(|| format!("needs {needs} bytes of shared memory, the device has {limit}"));
         // Without a file both kernels run the same default: one that fails fails the layer. The other
         // kernel's default still holds its place, and with it the BLOCK_SIZE_M both share.
-        let refusal = |role| unfit.clone().or_else(|| rejected.get(&(role, default.tile())).cloned());
+        let refusal = |role| unfit.clone().or_else(|| known.rejected.get(&(role, default.tile())).cloned());
         let (up_refusal, down_refusal) = (refusal(Role::Up), refusal(Role::Down));
-        let keeps_default = |refusal: &Option<String>| {
-            self.plan.policy == Policy::RuntimeDefault && refusal.is_none()
-        };
+        let keeps_default =
+            |refusal: &Option<String>| self.plan.policy == Policy::RuntimeDefault && refusal.is_none();
         let kept = (keeps_default(&up_refusal), keeps_default(&down_refusal));
         let default_cost = |role| {
             CostModel::new(shape, self.device, batch_size).cost(role, &default).map(|cost| cost.time_us)
         };
-        let mut candidates = |role, kept| {
+        let mut candidates = |role, kept, spilling_too| {
             if kept {
                 vec![Candidate { config: default, cost: default_cost(role).unwrap_or(0.0) }]
             } else {
-                self.ranked(batch_size, role, rejected)
+                self.ranked(batch_size, role, known, spilling_too)
             }
         };
-        // A default kept for one role may leave the other nothing with its BLOCK_SIZE_M.
-        let attempts = if kept == (false, false) { vec![kept] } else { vec![kept, (false, false)] };
-        let chosen = attempts.into_iter().find_map(|(keep_up, keep_down)| {
-            let pair =
-                pair::choose(&candidates(Role::Up, keep_up), &candidates(Role::Down, keep_down))?;
-            Some((pair, keep_up, keep_down))
+        // A default kept for one role may leave the other nothing with its BLOCK_SIZE_M, and tiles that
+        // spill are better than none.
+        let attempts = [(kept, false), (kept, true), ((false, false), false), ((false, false), true)];
+        let chosen = attempts.into_iter().find_map(|((keep_up, keep_down), spilling_too)| {
+            let up = candidates(Role::Up, keep_up, spilling_too);
+            let down = candidates(Role::Down, keep_down, spilling_too);
+            Some((pair::choose(&up, &down)?, keep_up, keep_down))
         });
         let Some((chosen, keep_up, keep_down)) = chosen else {
             return Err(NothingLeft { batch_size, device: self.device.name.clone(), limit });
@@ -127,7 +134,12 @@ impl<'a> Selector<'a> {
                     config: candidate.config,
                     source: Source::BestPredicted,
                     predicted_us: Some(candidate.cost),
-                    default_replaced: refusal.map(|why| format!("the runtime's default {default} {why}")),
+                    default_replaced: (self.plan.policy == Policy::RuntimeDefault).then(|| {
+                        let why = refusal.unwrap_or_else(|| {
+                            "shares no BLOCK_SIZE_M with what the other projection needs".into()
+                        });
+                        format!("the runtime's default {default} {why}")
+                    }),
                 }
             }
         };
@@ -138,13 +150,16 @@ impl<'a> Selector<'a> {
         })
     }
 
-    fn ranked(&mut self, batch_size: u32, role: Role, rejected: &Rejected) -> Vec<Candidate> {
+    fn ranked(&mut self, batch_size: u32, role: Role, known: &Known, spilling_too: bool) -> Vec<Candidate> {
         let (plan, device) = (self.plan, self.device);
         self.rankings
             .entry((batch_size, role))
             .or_insert_with(|| rank(&plan.shape, device, plan.target.runtime, batch_size, role))
             .iter()
-            .filter(|ranked| !rejected.contains_key(&(role, ranked.config.tile())))
+            .filter(|ranked| {
+                let kernel = (role, ranked.config.tile());
+                !known.rejected.contains_key(&kernel) && (spilling_too || !known.spilling.contains(&kernel))
+            })
             .map(|ranked| Candidate { config: ranked.config, cost: ranked.predicted_us })
             .collect()
     }

@@ -40,7 +40,9 @@ pub enum WriteError {
     #[error(transparent)]
     ReadBack(#[from] ConfigFileError),
     /// An entry was to be written that does not fit.
-    #[error("batch size {batch_size}, {role}: {config} would take {bytes} bytes of shared memory, the device has {limit}")]
+    #[error(
+        "batch size {batch_size}, {role}: {config} would take {bytes} bytes of shared memory, the device has {limit}"
+    )]
     DoesNotFit {
         /// The key.
         batch_size: u32,

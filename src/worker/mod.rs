@@ -9,4 +9,4 @@ mod supervisor;
 
 pub use process::{Launch, Worker, WorkerError};
 pub use result_cache::ResultCache;
-pub use supervisor::{CompileJob, Compiler, CompilerIdentity, Supervised};
+pub use supervisor::{CompileJob, Compiler, CompilerIdentity, OnUnit, Supervised};

@@ -11,7 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::embedded::PACKAGE_NAME;
-use super::protocol::{self, CompileOutcome, Hello, Message, Op, Probe, Request};
+use super::protocol::{self, Hello, Message, Op, Probe, Request};
+use super::supervisor::OnUnit;
 use crate::failure::{Failure, Kind};
 
 /// Importing Triton from a cold disk takes seconds; a minute means it never will.
@@ -209,11 +210,7 @@ impl Worker {
     }
 
     /// Carry out a compile request, handing each unit's outcome to `on_unit` as it ends.
-    pub async fn compile(
-        &mut self,
-        request: Op,
-        on_unit: &mut dyn FnMut(&str, CompileOutcome) -> Result<(), Box<dyn Failure>>,
-    ) -> Result<(), WorkerError> {
+    pub async fn compile(&mut self, request: Op, on_unit: OnUnit<'_, str>) -> Result<(), WorkerError> {
         let id = self.ask(request).await?;
         while let Some(message) = self.answer(id).await? {
             if let Message::Compiled { unit, outcome, .. } = message {

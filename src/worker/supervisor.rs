@@ -37,6 +37,9 @@ pub struct CompilerIdentity {
     pub ptxas: Option<String>,
 }
 
+/// Hears how each unit ended, as it ends. What it cannot keep ends the compilation.
+pub type OnUnit<'a, U> = &'a mut dyn FnMut(&U, CompileOutcome) -> Result<(), Box<dyn Failure>>;
+
 /// Compiles units: the real worker, or a look-alike in tests.
 pub trait Compiler {
     /// What compiles and what is compiled.
@@ -47,7 +50,7 @@ pub trait Compiler {
         &mut self,
         job: &CompileJob,
         units: &[Unit],
-        on_unit: &mut dyn FnMut(&Unit, CompileOutcome) -> Result<(), Box<dyn Failure>>,
+        on_unit: OnUnit<'_, Unit>,
     ) -> impl Future<Output = Result<(), WorkerError>>;
 }
 
@@ -105,7 +108,7 @@ impl Compiler for Supervised {
         &mut self,
         job: &CompileJob,
         units: &[Unit],
-        on_unit: &mut dyn FnMut(&Unit, CompileOutcome) -> Result<(), Box<dyn Failure>>,
+        on_unit: OnUnit<'_, Unit>,
     ) -> Result<(), WorkerError> {
         let mut left: Vec<Unit> = units.to_vec();
         let mut deaths: HashMap<String, u32> = HashMap::new();

@@ -22,12 +22,17 @@ pub(super) fn check(context: &Context<'_>, file: &ConfigFile, findings: &mut Vec
         let Some(device) = context.device else { continue };
         // Every device of the catalogue is NVIDIA's.
         for (name, _) in entry.extra.iter().filter(|(name, _)| AMD_ONLY.contains(name)) {
-            found(Severity::Crash, "amd-field", format!("{name} is AMD's; on {device} the launch raises KeyError"));
+            found(
+                Severity::Crash,
+                "amd-field",
+                format!("{name} is AMD's; on {device} the launch raises KeyError"),
+            );
         }
         let required = shared_memory::required_bytes(&entry.config.tile(), quantization);
         let limit = device.shared_memory_per_block;
         if required > limit {
-            let bound = if shared_memory::is_exact(&entry.config.tile()) { "takes" } else { "may take up to" };
+            let bound =
+                if shared_memory::is_exact(&entry.config.tile()) { "takes" } else { "may take up to" };
             found(
                 // Above a bound is not above the allocation: that is for the compiler to say.
                 if bound == "takes" { Severity::Crash } else { Severity::Warning },
@@ -47,8 +52,7 @@ fn tma(
     found: &mut impl FnMut(Severity, &'static str, String),
 ) {
     let Some(use_tma) = entry.use_tma else { return };
-    let block_fp8 =
-        quantization.is_none_or(|q| q.dtype == Dtype::Fp8W8a8 && q.full_block().is_some());
+    let block_fp8 = quantization.is_none_or(|q| q.dtype == Dtype::Fp8W8a8 && q.full_block().is_some());
     match (context.role(), context.runtime) {
         (Role::Up, Some(Runtime::Sglang054)) => found(
             Severity::Crash,

@@ -2,17 +2,17 @@
 //! ignored? Pure: reading files is the caller's.
 
 mod entry;
-mod place;
 mod pair;
+mod place;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::ConfigFile;
 use super::manifest::{Manifest, ManifestError};
 use super::name::{BadName, ConfigName, Spelling};
 use super::problem::Problem;
-use super::ConfigFile;
 use crate::device::{Device, DeviceCatalogue};
 use crate::model::{Dtype, Quantization, Role};
 use crate::target::{Runtime, TritonVersion};
@@ -168,8 +168,7 @@ pub fn check(subject: &Subject<'_>, rules: &Rules<'_>) -> FileReport {
         .or(manifest.map(|manifest| manifest.target.triton));
     let name = ConfigName::parse(&file_name);
     let named = name.as_ref().ok().and_then(|(name, _)| rules.devices.by_file_name(&name.device));
-    let context =
-        Context { device: rules.device.or(named.as_ref()), name, manifest, runtime, triton };
+    let context = Context { device: rules.device.or(named.as_ref()), name, manifest, runtime, triton };
 
     place::check(&context, subject, rules, &mut findings);
     let (file, problems) = ConfigFile::parse(subject.text);

@@ -22,7 +22,8 @@ pub(super) fn check(
         findings.push(file_finding(
             Severity::Warning,
             "no-up-file",
-            "there is no up file beside it: BLOCK_SIZE_M must match a default that this tool does not know".into(),
+            "there is no up file beside it: BLOCK_SIZE_M must match a default that this tool does not know"
+                .into(),
         ));
         return;
     };
@@ -33,7 +34,9 @@ pub(super) fn check(
             (Severity::Ignored, "SGLang 0.5.23 overrides the down entry's, so what runs is not what it says")
         }
         Some(Runtime::Vllm) => return,
-        None => (Severity::Crash, "SGLang 0.5.4.post2 asserts that they agree, 0.5.23 overrides the down entry's"),
+        None => {
+            (Severity::Crash, "SGLang 0.5.4.post2 asserts that they agree, 0.5.23 overrides the down entry's")
+        }
     };
     findings.push(file_finding(
         severity,

@@ -50,7 +50,10 @@ fn spelled_for(
             ..ConfigName::for_shape(&manifest.shape, device, runtime, name.role)
         };
         if asked != *name {
-            ignored(format!("for the shape its manifest describes, {runtime} looks for {}", asked.file_name(runtime)));
+            ignored(format!(
+                "for the shape its manifest describes, {runtime} looks for {}",
+                asked.file_name(runtime)
+            ));
         }
     }
 }
@@ -65,7 +68,10 @@ fn device(context: &Context<'_>, name: &ConfigName, rules: &Rules<'_>, findings:
         (None, None) => findings.push(file_finding(
             Severity::Warning,
             "unknown-device",
-            format!("device {} is not in the catalogue: what fits it was not judged; name one with --device", name.device),
+            format!(
+                "device {} is not in the catalogue: what fits it was not judged; name one with --device",
+                name.device
+            ),
         )),
         _ => {}
     }
