@@ -16,6 +16,7 @@
 //! | [`events`], [`journal`], [`failure`], [`fs`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod artifact;
 pub mod cli;
