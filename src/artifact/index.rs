@@ -11,7 +11,8 @@ struct Row<'a> {
     manifests: Vec<&'a Manifest>,
 }
 
-/// The index of a collection: a table of the manifests, each with the folder its file lies in.
+/// The index of a collection: a table of the manifests, each with the folder its file lies in, relative
+/// to the page.
 ///
 /// The same manifests always give the same page, in whatever order they come.
 pub fn render(manifests: &[(String, Manifest)]) -> String {
@@ -22,7 +23,6 @@ pub fn render(manifests: &[(String, Manifest)]) -> String {
                 && row.manifests.iter().any(|other| {
                     other.shape == manifest.shape
                         && other.device == manifest.device
-                        && other.model == manifest.model
                         && other.target == manifest.target
                         && other.role != manifest.role
                 })
@@ -48,7 +48,7 @@ pub fn render(manifests: &[(String, Manifest)]) -> String {
         let _ = writeln!(
             page,
             "| {} | {} | {} | {} | {} | {} | {} | {} |",
-            first.model.name,
+            models(first),
             split(first),
             first.shape,
             first.device.name,
@@ -72,9 +72,17 @@ runtime's own default is kept wherever it fits: *replaced* counts the entries wh
 |---|---|---|---|---|---|---|---|
 ";
 
+/// Every model the layer was published for.
+fn models(manifest: &Manifest) -> String {
+    let mut names: Vec<&str> =
+        std::iter::once(&manifest.model).chain(&manifest.also_for).map(|model| model.name.as_str()).collect();
+    names.sort_unstable();
+    names.join(", ")
+}
+
 fn key<'a>(row: &Row<'a>) -> (String, &'a str, String, &'a str) {
     let first = row.manifests[0];
-    (first.model.name.to_lowercase(), &first.device.id, split(first), row.folder)
+    (models(first).to_lowercase(), &first.device.id, split(first), row.folder)
 }
 
 fn split(manifest: &Manifest) -> String {

@@ -75,6 +75,9 @@ pub struct Manifest {
     pub role: Role,
     /// The model the file was made for. Others can share its name with another K.
     pub model: ManifestModel,
+    /// Other models with the very same layer, for which the file was published too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_for: Vec<ManifestModel>,
     /// The layer on one rank.
     pub shape: MoeShape,
     /// The device.
@@ -232,6 +235,16 @@ impl Manifest {
         let mut text = serde_json::to_string_pretty(self).expect("plain data always serialises");
         text.push('\n');
         text
+    }
+
+    /// Remember the models of `older`, which this manifest takes the place of.
+    pub fn take_over_models(&mut self, older: &Manifest) {
+        for model in std::iter::once(&older.model).chain(&older.also_for) {
+            if *model != self.model && !self.also_for.contains(model) {
+                self.also_for.push(model.clone());
+            }
+        }
+        self.also_for.sort_by(|a, b| (&a.name, a.tp, a.ep).cmp(&(&b.name, b.tp, b.ep)));
     }
 
     /// The weakest rung among the entries.

@@ -306,6 +306,10 @@ pub struct PublishArgs {
     /// The collection to publish into
     #[arg(long, value_name = "DIR", default_value = "tuned-configs")]
     pub into: PathBuf,
+    /// Put the files into a folder of their own below the collection: for a layer whose file name
+    /// another layer (with another K) has already taken
+    #[arg(long, value_name = "NAME")]
+    pub apart: Option<String>,
     /// Say what would be copied and copy nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -40,6 +40,7 @@ pub fn run(profiles: Option<&Path>, json: bool, out: &mut dyn Output) -> Command
         out.json(&list.into()).map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
+    let mut refused = Vec::new();
     let rows: Vec<Vec<String>> = catalogue
         .recipes()
         .iter()
@@ -56,8 +57,8 @@ pub fn run(profiles: Option<&Path>, json: bool, out: &mut dyn Output) -> Command
                     cell(&recipe.target()),
                 ]),
                 Err(reason) => {
-                    row.extend(["-", "-", "-", "-"].map(String::from));
-                    row.extend([format!("refused: {reason}"), String::new()]);
+                    row.extend(["-", "-", "-", "-", "refused", "-"].map(String::from));
+                    refused.push(reason);
                 }
             }
             row
@@ -65,5 +66,8 @@ pub fn run(profiles: Option<&Path>, json: bool, out: &mut dyn Output) -> Command
         .collect();
     out.table(&["model", "tp", "E", "N", "K", "top-k", "quantisation", "target"], &rows)
         .map_err(OutputError)?;
+    for reason in refused {
+        out.line(&format!("refused: {reason}")).map_err(OutputError)?;
+    }
     Ok(Verdict::Done)
 }

@@ -96,7 +96,7 @@ pub async fn run(
     }
     text(&subject, &up, down.as_deref(), &rooflines, &defaults, &estimates, settings.nodes, out, |out| {
         let line = format!(
-            "  space   {} configs -> {} tiles -> {fit} fit {} B of shared memory a block",
+            "  space   {} configs -> {} tiles -> {fit} fit into {} B",
             grouped(configs.len() as u64),
             tiles.len(),
             grouped(limit)

@@ -19,6 +19,8 @@ pub struct PublishSettings {
     pub run: PathBuf,
     /// The collection.
     pub into: PathBuf,
+    /// A folder of its own below the collection, for a layer that shares its name with another.
+    pub apart: Option<String>,
     /// Say what would be copied and copy nothing.
     pub dry_run: bool,
     /// Print one JSON object.
@@ -66,6 +68,12 @@ pub enum PublishError {
         /// The new shape.
         now: String,
     },
+    /// `--apart` is no folder name.
+    #[error("--apart `{name}` is no plain folder name")]
+    BadFolder {
+        /// What was given.
+        name: String,
+    },
     /// The manifest cannot be used.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -86,10 +94,19 @@ impl Failure for PublishError {
                 Kind::CheckFailed
             }
             PublishError::Io { .. } => Kind::Environment,
-            PublishError::Empty { .. } | PublishError::NoManifest { .. } | PublishError::Manifest(_) => {
-                Kind::Input
-            }
+            PublishError::Empty { .. }
+            | PublishError::NoManifest { .. }
+            | PublishError::BadFolder { .. }
+            | PublishError::Manifest(_) => Kind::Input,
         }
+    }
+
+    fn hint(&self) -> Option<String> {
+        matches!(self, PublishError::OtherLayer { .. }).then(|| {
+            "a runtime cannot tell the two apart; give this one a folder of its own with --apart NAME, and \
+             deploy only the one you serve"
+                .into()
+        })
     }
 }
 
@@ -102,8 +119,16 @@ struct Copy {
 
 /// Publish the run. Everything is judged before anything is written.
 pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
-    let copies = sound_files(&settings.run)?;
-    for copy in &copies {
+    let mut copies = sound_files(&settings.run)?;
+    if let Some(name) = &settings.apart {
+        if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
+            return Err(PublishError::BadFolder { name: name.clone() }.into());
+        }
+        for copy in &mut copies {
+            copy.folder = format!("{name}/{}", copy.folder);
+        }
+    }
+    for copy in &mut copies {
         let path = settings.into.join(&copy.folder).join(&copy.manifest.file);
         let published = Manifest::read(&manifest::path_beside(&path)).map_err(PublishError::from)?;
         let Some(published) = published else { continue };
@@ -112,6 +137,7 @@ pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
             return Err(PublishError::OtherLayer { path, was, now }.into());
         }
         published.may_be_replaced_by(&copy.manifest).map_err(|why| PublishError::Better { path, why })?;
+        copy.manifest.take_over_models(&published);
     }
     if !settings.dry_run {
         for copy in &copies {
@@ -175,9 +201,8 @@ fn write_index(into: &Path) -> Result<(), Box<dyn Failure>> {
     let mut manifests = Vec::new();
     for path in config_files(&[into.to_owned()])? {
         if let Some(manifest) = Manifest::read(&manifest::path_beside(&path)).map_err(PublishError::from)? {
-            let folder =
-                path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-            manifests.push((folder.unwrap_or_default(), manifest));
+            let folder = path.parent().and_then(|folder| folder.strip_prefix(into).ok());
+            manifests.push((folder.unwrap_or(Path::new("")).display().to_string(), manifest));
         }
     }
     let page = into.join("README.md");

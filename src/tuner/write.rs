@@ -165,6 +165,7 @@ fn describe(
             tp: plan.model.tp,
             ep: plan.model.ep,
         },
+        also_for: Vec::new(),
         shape: plan.shape,
         device: ManifestDevice {
             id: device.id.clone(),
