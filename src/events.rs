@@ -12,15 +12,6 @@ pub enum Event {
     SetupStep(String),
     /// The managed environment is whole.
     SetupDone,
-    /// What the search is about to do.
-    Space {
-        /// Configs before anything is left out.
-        configs: usize,
-        /// Distinct tiles.
-        tiles: usize,
-        /// Tiles that fit the device.
-        fit: usize,
-    },
     /// Compilation of a batch begins.
     CompileStarted {
         /// Units to compile.

@@ -83,7 +83,7 @@ impl Observer for Progress {
             Event::Warning(text) => self.say(&format!("warning: {text}")),
             Event::SetupStep(text) => self.spin(text),
             Event::SetupDone => self.finish(),
-            Event::Space { .. } | Event::FileWritten { .. } => {}
+            Event::FileWritten { .. } => {}
             Event::CompileStarted { units, .. } => self.start_bar(*units),
             Event::Compiled { role, tile, outcome } => {
                 self.done += 1;

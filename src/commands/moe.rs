@@ -12,8 +12,7 @@ use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
-use crate::kernel::space::STANDARD_BATCH_SIZES;
-use crate::kernel::{shared_memory, space};
+use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
 use crate::target::{Target, TritonVersion};
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
@@ -129,12 +128,15 @@ pub async fn run(
         Place::Out(path) => RunDir::start(path, &plan)?,
         Place::Results => RunDir::start(&new_run_path(&plan), &plan)?,
     };
-    if !settings.json {
-        out.line(&format!("  {headline}")).map_err(OutputError)?;
-        out.line(&format!("  {}", space_line(&plan, &device))).map_err(OutputError)?;
-    }
     let finished = if plan.evidence >= Evidence::Compiled {
-        let mut compiler = start_compiler(&settings.compiler, plan.target, observer).await?;
+        let mut compiler = match start_compiler(&settings.compiler, plan.target, observer).await {
+            Ok(compiler) => compiler,
+            Err(error) => {
+                dir.abandon();
+                return Err(error);
+            }
+        };
+        introduce(settings, &headline, &plan, &device, out)?;
         let compiling = Compiling {
             jobs: settings.compiler.jobs.unwrap_or(compiler.cpus()),
             compiler: &mut compiler,
@@ -145,6 +147,7 @@ pub async fn run(
         compiler.stop().await;
         finished
     } else {
+        introduce(settings, &headline, &plan, &device, out)?;
         run::run::<Supervised>(&plan, &device, &mut dir, None, cancel, observer).await
     };
     let finished = match finished {
@@ -162,6 +165,21 @@ pub async fn run(
     };
     report(settings, &plan, &device, &finished, dir.path(), out)?;
     Ok(Verdict::Done)
+}
+
+/// The first lines of a run, once it can begin.
+fn introduce(
+    settings: &MoeSettings,
+    headline: &str,
+    plan: &Plan,
+    device: &Device,
+    out: &mut dyn Output,
+) -> Result<(), OutputError> {
+    if !settings.json {
+        out.line(&format!("  {headline}"))?;
+        out.line(&format!("  {}", space_line(plan, device)))?;
+    }
+    Ok(())
 }
 
 /// A run that stopped and can go on.
@@ -253,16 +271,10 @@ fn recorded_plan(settings: &MoeSettings, dir: &Path) -> Result<(Plan, Device, St
     Ok((plan, device, headline))
 }
 
+/// `1,920 configs -> 480 tiles -> 364 fit`
 fn space_line(plan: &Plan, device: &Device) -> String {
-    let configs = space::configs(&plan.shape.quantization);
-    let tiles = space::tiles(&configs);
-    let fit = tiles
-        .iter()
-        .filter(|tile| {
-            shared_memory::required_bytes(tile, &plan.shape.quantization) <= device.shared_memory_per_block
-        })
-        .count();
-    format!("{} configs -> {} tiles -> {fit} fit", grouped(configs.len() as u64), tiles.len())
+    let size = space::size(&plan.shape.quantization, device.shared_memory_per_block);
+    format!("{} configs -> {} tiles -> {} fit", grouped(size.configs as u64), size.tiles, size.fit)
 }
 
 /// `results/20260101-120000-glm-4.7-fp8-tp4`

@@ -1,14 +1,15 @@
 //! `sparktune plan`: what tuning a model means: shape, files, space, time. Writes nothing.
 
-use serde_json::json;
+use std::io;
+
+use serde_json::{Value, json};
 
 use super::subject::{Subject, SubjectSettings, grouped};
 use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::ConfigName;
 use crate::events::{Event, Observer};
-use crate::failure::Failure;
-use crate::kernel::space::STANDARD_BATCH_SIZES;
-use crate::kernel::{shared_memory, space};
+use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
+use crate::kernel::{KernelConfig, shared_memory};
 use crate::model::Role;
 use crate::tuner::estimate::{self, Estimate, Roofline};
 
@@ -35,154 +36,158 @@ pub async fn run(
     for warning in &subject.geometry.warnings {
         observer.on(&Event::Warning(warning.to_string()));
     }
-    let Subject { geometry, device, target, .. } = &subject;
-    let shape = &geometry.shape;
-    let runtime = target.runtime;
-    let batch_sizes = settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec());
-    let configs = space::configs(&shape.quantization);
-    let tiles = space::tiles(&configs);
-    let limit = device.shared_memory_per_block;
-    let fits = |tile| shared_memory::required_bytes(tile, &shape.quantization) <= limit;
-    let fit = tiles.iter().filter(|tile| fits(tile)).count();
-    let [up, down] =
-        Role::BOTH.map(|role| ConfigName::for_shape(shape, device, runtime, role).file_name(runtime));
-    let down = runtime.reads_down_file().then_some(down);
-    let rooflines = estimate::rooflines(shape, device, &batch_sizes);
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let estimates = estimate::estimates(shape, device, runtime, &batch_sizes, settings.nodes, jobs);
-    let defaults: Vec<_> = batch_sizes
-        .iter()
-        .map(|&batch_size| {
-            let config = runtime.default_config(shape, batch_size, limit);
-            let bytes = shared_memory::required_bytes(&config.tile(), &shape.quantization);
-            (config, bytes)
-        })
-        .collect();
+    let page = Page::new(settings, subject);
+    if settings.json { out.json(&page.json()) } else { page.text(out) }.map_err(OutputError)?;
+    Ok(Verdict::Done)
+}
 
-    if settings.json {
-        let by_batch_size: Vec<_> = rooflines
+/// Everything the plan shows, worked out.
+struct Page {
+    subject: Subject,
+    nodes: u32,
+    up: String,
+    down: Option<String>,
+    size: space::Size,
+    batch_sizes: Vec<BatchSize>,
+    estimates: Vec<Estimate>,
+}
+
+/// What is known of one batch size before anything is tuned.
+struct BatchSize {
+    roofline: Roofline,
+    default: KernelConfig,
+    default_bytes: u32,
+}
+
+impl Page {
+    fn new(settings: &PlanSettings, subject: Subject) -> Self {
+        let (shape, device, runtime) = (&subject.geometry.shape, &subject.device, subject.target.runtime);
+        let limit = device.shared_memory_per_block;
+        let keys = settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec());
+        let [up, down] =
+            Role::BOTH.map(|role| ConfigName::for_shape(shape, device, runtime, role).file_name(runtime));
+        let batch_sizes = estimate::rooflines(shape, device, &keys)
+            .into_iter()
+            .map(|roofline| {
+                let default = runtime.default_config(shape, roofline.batch_size, limit);
+                let default_bytes = shared_memory::required_bytes(&default.tile(), &shape.quantization);
+                BatchSize { roofline, default, default_bytes }
+            })
+            .collect();
+        let jobs = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            nodes: settings.nodes,
+            up,
+            down: runtime.reads_down_file().then_some(down),
+            size: space::size(&shape.quantization, limit),
+            batch_sizes,
+            estimates: estimate::estimates(shape, device, runtime, &keys, settings.nodes, jobs),
+            subject,
+        }
+    }
+
+    fn limit(&self) -> u32 {
+        self.subject.device.shared_memory_per_block
+    }
+
+    fn json(&self) -> Value {
+        let Subject { name, geometry, device, target } = &self.subject;
+        let batch_sizes: Vec<Value> = self
+            .batch_sizes
             .iter()
-            .zip(&defaults)
-            .map(|(roofline, (config, bytes))| {
+            .map(|BatchSize { roofline, default, default_bytes }| {
                 json!({
                     "batch_size": roofline.batch_size,
                     "roofline_up_us": roofline.up_us,
                     "roofline_down_us": roofline.down_us,
-                    "default": config,
-                    "default_shared_bytes": bytes,
-                    "default_fits": *bytes <= limit,
+                    "default": default,
+                    "default_shared_bytes": default_bytes,
+                    "default_fits": *default_bytes <= self.limit(),
                 })
             })
             .collect();
-        let value = json!({
-            "model": subject.name,
+        json!({
+            "model": name,
             "architecture": geometry.architecture,
             "tp": geometry.parallelism.tp(),
             "ep": geometry.parallelism.ep(),
-            "shape": shape,
-            "device": { "id": device.id, "name": device.name, "shared_memory_per_block": limit },
+            "shape": geometry.shape,
+            "device": {
+                "id": device.id,
+                "name": device.name,
+                "shared_memory_per_block": self.limit(),
+            },
             "target": target,
-            "files": { "up": up, "down": down },
+            "files": { "up": self.up, "down": self.down },
             "directory": target.triton.directory(),
-            "looked_up_in": places(&subject),
-            "space": { "configs": configs.len(), "tiles": tiles.len(), "fit": fit },
-            "batch_sizes": by_batch_size,
-            "nodes": settings.nodes,
-            "estimates": estimates,
+            "looked_up_in": self.places(),
+            "space": self.size,
+            "batch_sizes": batch_sizes,
+            "nodes": self.nodes,
+            "estimates": self.estimates,
             "warnings": geometry.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        });
-        out.json(&value).map_err(OutputError)?;
-        return Ok(Verdict::Done);
-    }
-    text(&subject, &up, down.as_deref(), &rooflines, &defaults, &estimates, settings.nodes, out, |out| {
-        let line = format!(
-            "  space   {} configs -> {} tiles -> {fit} fit into {} B",
-            grouped(configs.len() as u64),
-            tiles.len(),
-            grouped(limit)
-        );
-        out.line(&line)
-    })?;
-    Ok(Verdict::Done)
-}
-
-/// Where the runtime looks for the files, as people would write it.
-fn places(subject: &Subject) -> Vec<String> {
-    let runtime = subject.target.runtime;
-    let folder = subject.target.triton.directory();
-    if runtime.reads_down_file() {
-        vec![
-            format!("${}/configs/{folder}/", runtime.config_dir_variable()),
-            format!("{}/configs/{folder}/", runtime.config_module_dir()),
-        ]
-    } else {
-        vec![
-            format!("${}/", runtime.config_dir_variable()),
-            format!("{}/configs/", runtime.config_module_dir()),
-        ]
-    }
-}
-
-#[expect(clippy::too_many_arguments, reason = "one page of text is made of these parts")]
-fn text(
-    subject: &Subject,
-    up: &str,
-    down: Option<&str>,
-    rooflines: &[Roofline],
-    defaults: &[(crate::kernel::KernelConfig, u32)],
-    estimates: &[Estimate],
-    nodes: u32,
-    out: &mut dyn Output,
-    space_line: impl Fn(&mut dyn Output) -> std::io::Result<()>,
-) -> Result<(), Box<dyn Failure>> {
-    let limit = subject.device.shared_memory_per_block;
-    let mut lines = vec![format!("  {}", subject.headline()), format!("  target  {}", subject.target)];
-    lines.push(format!("  up      {up}"));
-    lines.extend(down.map(|down| format!("  down    {down}")));
-    lines.extend(places(subject).iter().map(|place| format!("  in      {place}")));
-    for line in lines {
-        out.line(&line).map_err(OutputError)?;
-    }
-    space_line(out).map_err(OutputError)?;
-    out.line("").map_err(OutputError)?;
-    let rows: Vec<Vec<String>> = rooflines
-        .iter()
-        .zip(defaults)
-        .map(|(roofline, (config, bytes))| {
-            vec![
-                roofline.batch_size.to_string(),
-                format!("{:.1}", roofline.up_us),
-                format!("{:.1}", roofline.down_us),
-                config.to_string(),
-                bytes.to_string(),
-                if *bytes <= limit { "fits".into() } else { "crashes".into() },
-            ]
         })
-        .collect();
-    out.table(
-        &["M", "roofline up us", "roofline down us", "runtime's default", "shared B", "default"],
-        &rows,
-    )
-    .map_err(OutputError)?;
-    out.line("").map_err(OutputError)?;
-    let rows: Vec<Vec<String>> = estimates
-        .iter()
-        .map(|estimate| {
-            vec![
-                estimate.strategy.to_owned(),
-                grouped(estimate.launches as u64),
-                grouped(estimate.compilations),
-                duration(estimate.seconds),
-                estimate.what.to_owned(),
-            ]
-        })
-        .collect();
-    let wall = format!("estimate, {nodes} node{}", if nodes == 1 { "" } else { "s" });
-    out.table(&["strategy", "launches", "compilations", &wall, "what it does"], &rows)
-        .map_err(OutputError)?;
-    out.line("  (estimates of the cost model; nothing here was measured on the device)")
-        .map_err(OutputError)?;
-    Ok(())
+    }
+
+    fn text(&self, out: &mut dyn Output) -> io::Result<()> {
+        out.line(&format!("  {}", self.subject.headline()))?;
+        out.line(&format!("  target  {}", self.subject.target))?;
+        out.line(&format!("  up      {}", self.up))?;
+        if let Some(down) = &self.down {
+            out.line(&format!("  down    {down}"))?;
+        }
+        for place in self.places() {
+            out.line(&format!("  in      {place}"))?;
+        }
+        let space::Size { configs, tiles, fit } = self.size;
+        let limit = grouped(self.limit());
+        out.line(&format!(
+            "  space   {} configs -> {tiles} tiles -> {fit} fit into {limit} B",
+            grouped(configs as u64)
+        ))?;
+        out.line("")?;
+        let rows: Vec<Vec<String>> = self
+            .batch_sizes
+            .iter()
+            .map(|BatchSize { roofline, default, default_bytes }| {
+                vec![
+                    roofline.batch_size.to_string(),
+                    format!("{:.1}", roofline.up_us),
+                    format!("{:.1}", roofline.down_us),
+                    default.to_string(),
+                    default_bytes.to_string(),
+                    if *default_bytes <= self.limit() { "fits".into() } else { "crashes".into() },
+                ]
+            })
+            .collect();
+        let header = ["M", "roofline up us", "roofline down us", "runtime's default", "shared B", "default"];
+        out.table(&header, &rows)?;
+        out.line("")?;
+        let rows: Vec<Vec<String>> = self
+            .estimates
+            .iter()
+            .map(|estimate| {
+                vec![
+                    estimate.strategy.to_owned(),
+                    grouped(estimate.launches as u64),
+                    grouped(estimate.compilations),
+                    duration(estimate.seconds),
+                    estimate.what.to_owned(),
+                ]
+            })
+            .collect();
+        let wall = format!("estimate, {} node{}", self.nodes, if self.nodes == 1 { "" } else { "s" });
+        out.table(&["strategy", "launches", "compilations", &wall, "what it does"], &rows)?;
+        out.line("  (estimates of the cost model; nothing here was measured on the device)")
+    }
+
+    /// Where the runtime looks for the files, as people would write it.
+    fn places(&self) -> Vec<String> {
+        let runtime = self.subject.target.runtime;
+        let folder = self.subject.target.triton.directory();
+        let (variable, module) = (runtime.config_dir_variable(), runtime.config_module_dir());
+        vec![format!("${variable}/configs/{folder}/"), format!("{module}/configs/{folder}/")]
+    }
 }
 
 /// `2 h 13 min`, `7 min`, `42 s`

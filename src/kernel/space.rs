@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::{KernelConfig, Tile};
+use super::{KernelConfig, Tile, shared_memory};
 use crate::model::Quantization;
 
 const NUM_STAGES: [u32; 4] = [2, 3, 4, 5];
@@ -60,10 +60,36 @@ pub fn tiles(configs: &[KernelConfig]) -> Vec<Tile> {
     configs.iter().map(KernelConfig::tile).filter(|tile| seen.insert(*tile)).collect()
 }
 
+/// How large a space is, before and after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Size {
+    /// Configs before anything is left out.
+    pub configs: usize,
+    /// Distinct tiles.
+    pub tiles: usize,
+    /// Tiles that fit the device.
+    pub fit: usize,
+}
+
+/// The size of `quantization`'s space where a block may use `limit` bytes of shared memory.
+pub fn size(quantization: &Quantization, limit: u32) -> Size {
+    let configs = configs(quantization);
+    let tiles = tiles(&configs);
+    let fits = |tile: &&Tile| shared_memory::required_bytes(tile, quantization) <= limit;
+    Size { configs: configs.len(), tiles: tiles.len(), fit: tiles.iter().filter(fits).count() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{BlockShape, Dtype};
+
+    #[test]
+    fn a_gb10_holds_three_quarters_of_the_fp8_tiles() {
+        let size = |dtype| size(&Quantization::none(dtype), 101_376);
+        assert_eq!(size(Dtype::Fp8W8a8), Size { configs: 1920, tiles: 480, fit: 364 });
+        assert_eq!(size(Dtype::Bfloat16).fit, 241);
+    }
 
     #[test]
     fn sizes_and_order_are_sglangs() {

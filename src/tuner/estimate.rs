@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::ranking::rank;
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
-use crate::kernel::{shared_memory, space};
+use crate::kernel::space;
 use crate::model::{MoeShape, Role};
 use crate::target::Runtime;
 
@@ -72,11 +72,8 @@ pub fn estimates(
     jobs: usize,
 ) -> Vec<Estimate> {
     let configs = space::configs(&shape.quantization);
-    let tiles = space::tiles(&configs);
-    let fits =
-        |tile| shared_memory::required_bytes(tile, &shape.quantization) <= device.shared_memory_per_block;
-    let fitting = tiles.iter().filter(|tile| fits(tile)).count() as f64;
-    let unfit = tiles.len() as f64 - fitting;
+    let size = space::size(&shape.quantization, device.shared_memory_per_block);
+    let (tiles, fitting) = (size.tiles as f64, size.fit as f64);
     let roles = Role::BOTH.len() as f64;
     let nodes_f = f64::from(nodes);
 
@@ -100,10 +97,10 @@ pub fn estimates(
             strategy: "stock",
             what: "SGLang's own tuner: every config, 151 launches each, compiled one at a time on each node",
             launches: stock * STOCK_LAUNCHES,
-            compilations: (tiles.len() as u64) * roles as u64 * u64::from(nodes),
+            compilations: (tiles * roles * nodes_f) as u64,
             // Batch sizes are dealt to nodes; every node compiles every kernel for itself.
             seconds: seconds(stock_us * STOCK_LAUNCHES) / nodes_f
-                + roles * (fitting * COMPILE_FITTING_S + unfit * COMPILE_UNFIT_S),
+                + roles * (fitting * COMPILE_FITTING_S + (tiles - fitting) * COMPILE_UNFIT_S),
         },
         Estimate {
             strategy: "exhaustive",

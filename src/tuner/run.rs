@@ -12,8 +12,8 @@ use crate::artifact::Evidence;
 use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
-use crate::journal::{Journal, JournalError};
-use crate::kernel::{Tile, shared_memory, space};
+use crate::journal::{self, Journal, JournalError};
+use crate::kernel::Tile;
 use crate::model::Role;
 use crate::worker::protocol::{CompileTarget, LaunchShape};
 use crate::worker::{CompileJob, Compiler, CompilerIdentity};
@@ -25,6 +25,8 @@ pub struct RunDir {
     journal: Journal<Record>,
     proofs: Proofs,
     compiler: Option<CompilerIdentity>,
+    /// For a new run, whether its directory was made for it; none for a resumed one.
+    made: Option<bool>,
 }
 
 /// Why a run ended early.
@@ -79,20 +81,36 @@ impl RunDir {
         let made = !path.exists();
         fs_err::create_dir_all(path)
             .map_err(|source| RunError::Directory { path: path.to_owned(), source })?;
-        let journal = Journal::create(path, plan).inspect_err(|_| {
+        let journal = Journal::create(path, plan).map_err(|error| {
             if made {
                 // Nothing of ours is in it: leave no empty folder behind.
                 let _ = std::fs::remove_dir(path);
             }
+            match error {
+                // Where a run cannot even begin, the directory is the wrong one.
+                JournalError::Io { source, .. } => RunError::Directory { path: path.to_owned(), source },
+                other => other.into(),
+            }
         })?;
-        Ok(Self { path: path.to_owned(), journal, proofs: Proofs::default(), compiler: None })
+        let (proofs, compiler) = (Proofs::default(), None);
+        Ok(Self { path: path.to_owned(), journal, proofs, compiler, made: Some(made) })
+    }
+
+    /// Undo [`start`](Self::start) for a run that could not begin; a resumed run stays as it is.
+    pub fn abandon(self) {
+        let Some(made) = self.made else { return };
+        // Whatever cannot be removed is at worst an empty run that can be resumed.
+        let _ = std::fs::remove_file(self.path.join(journal::FILE_NAME));
+        if made {
+            let _ = std::fs::remove_dir(&self.path);
+        }
     }
 
     /// Go on with the run in `path`.
     pub fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
         let (records, journal) = Journal::resume(path, plan)?;
         let (proofs, compiler) = Proofs::from_records(records);
-        Ok(Self { path: path.to_owned(), journal, proofs, compiler })
+        Ok(Self { path: path.to_owned(), journal, proofs, compiler, made: None })
     }
 
     /// The directory.
@@ -134,16 +152,6 @@ pub async fn run<C: Compiler>(
     cancel: CancellationToken,
     observer: &mut dyn Observer,
 ) -> Result<Finished, RunError> {
-    let configs = space::configs(&plan.shape.quantization);
-    let tiles = space::tiles(&configs);
-    let fits = |tile: &&Tile| {
-        shared_memory::required_bytes(tile, &plan.shape.quantization) <= device.shared_memory_per_block
-    };
-    observer.on(&Event::Space {
-        configs: configs.len(),
-        tiles: tiles.len(),
-        fit: tiles.iter().filter(fits).count(),
-    });
     let mut selector = Selector::new(plan, device);
     let limit = device.shared_memory_per_block;
     let (selected, proven) = match compiling {

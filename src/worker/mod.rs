@@ -7,6 +7,6 @@ pub mod protocol;
 mod result_cache;
 mod supervisor;
 
-pub use process::{Launch, Worker, WorkerError};
+pub use process::{Launch, OnUnit, Worker, WorkerError};
 pub use result_cache::ResultCache;
-pub use supervisor::{CompileJob, Compiler, CompilerIdentity, OnUnit, Supervised};
+pub use supervisor::{CompileJob, Compiler, CompilerIdentity, Supervised};

@@ -11,8 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::embedded::PACKAGE_NAME;
-use super::protocol::{self, Hello, Message, Op, Probe, Request};
-use super::supervisor::OnUnit;
+use super::protocol::{self, CompileOutcome, Hello, Message, Op, Probe, Request};
 use crate::failure::{Failure, Kind};
 
 /// Importing Triton from a cold disk takes seconds; a minute means it never will.
@@ -104,6 +103,9 @@ impl Failure for WorkerError {
         }
     }
 }
+
+/// Hears how each unit ended, as it ends. What it cannot keep ends the compilation.
+pub type OnUnit<'a, U> = &'a mut dyn FnMut(&U, CompileOutcome) -> Result<(), Box<dyn Failure>>;
 
 /// The last lines a worker logged, shown below an error's message.
 #[derive(Debug, Clone, Default)]

@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::process::{Launch, Worker, WorkerError};
+use super::process::{Launch, OnUnit, Worker, WorkerError};
 use super::protocol::{
     CompileFailure, CompileOutcome, CompileTarget, FailureReason, LaunchShape, Op, Probe, Unit,
 };
-use crate::failure::Failure;
 
 /// Workers a unit may take down before it is given up.
 const DEATHS_PER_UNIT: u32 = 2;
@@ -36,9 +35,6 @@ pub struct CompilerIdentity {
     /// The assembler's version, if one was found.
     pub ptxas: Option<String>,
 }
-
-/// Hears how each unit ended, as it ends. What it cannot keep ends the compilation.
-pub type OnUnit<'a, U> = &'a mut dyn FnMut(&U, CompileOutcome) -> Result<(), Box<dyn Failure>>;
 
 /// Compiles units: the real worker, or a look-alike in tests.
 pub trait Compiler {
