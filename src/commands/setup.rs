@@ -20,8 +20,15 @@ pub async fn run(
     let identity = worker.identity().clone();
     worker.stop().await;
     if json {
+        let variables: serde_json::Map<String, serde_json::Value> = environment
+            .launch
+            .variables
+            .iter()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into()))
+            .collect();
         out.json(&serde_json::json!({
             "python": environment.launch.python,
+            "variables": variables,
             "sglang_root": environment.sglang_root,
             "compiler": identity,
         }))

@@ -88,12 +88,8 @@ mod tests {
     fn shape(experts: u32, top_k: u32, fused: u32) -> MoeShape {
         MoeShape {
             experts: experts + fused,
-            intermediate: 384,
-            hidden: 5120,
             top_k,
-            fused_shared_experts: fused,
-            gated: true,
-            quantization: Quantization::none(Dtype::Bfloat16),
+            ..MoeShape::glm(Quantization::none(Dtype::Bfloat16), fused)
         }
     }
 

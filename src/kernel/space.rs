@@ -88,7 +88,8 @@ mod tests {
     fn a_gb10_holds_three_quarters_of_the_fp8_tiles() {
         let size = |dtype| size(&Quantization::none(dtype), 101_376);
         assert_eq!(size(Dtype::Fp8W8a8), Size { configs: 1920, tiles: 480, fit: 364 });
-        assert_eq!(size(Dtype::Bfloat16).fit, 241);
+        // Three of these crash the compiler of Triton 3.5.0, which leaves 241.
+        assert_eq!(size(Dtype::Bfloat16).fit, 244);
     }
 
     #[test]

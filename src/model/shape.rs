@@ -91,3 +91,19 @@ impl fmt::Display for MoeShape {
         write!(f, "  {quantization}")
     }
 }
+
+#[cfg(test)]
+impl MoeShape {
+    /// GLM-4.7's layer at tp 4 with the given quantisation and fused shared experts, for tests.
+    pub(crate) fn glm(quantization: Quantization, fused_shared_experts: u32) -> Self {
+        Self {
+            experts: 160 + fused_shared_experts,
+            intermediate: 384,
+            hidden: 5120,
+            top_k: 8,
+            fused_shared_experts,
+            gated: true,
+            quantization,
+        }
+    }
+}

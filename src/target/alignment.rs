@@ -34,15 +34,7 @@ mod tests {
 
     #[test]
     fn rows_follow_each_version() {
-        let shape = MoeShape {
-            experts: 160,
-            intermediate: 384,
-            hidden: 5120,
-            top_k: 8,
-            fused_shared_experts: 0,
-            gated: true,
-            quantization: Quantization::none(Dtype::Bfloat16),
-        };
+        let shape = MoeShape::glm(Quantization::none(Dtype::Bfloat16), 0);
         assert_eq!(Runtime::Sglang054.allocated_rows(&shape, 1, 16), 8 + 161 * 15);
         assert_eq!(Runtime::Sglang0523.allocated_rows(&shape, 1, 16), 8 * 16);
         assert_eq!(Runtime::Sglang0523.allocated_rows(&shape, 64, 16), 512 + 161 * 15 + 1);

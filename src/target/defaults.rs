@@ -57,28 +57,20 @@ mod tests {
     use super::*;
     use crate::model::Quantization;
 
-    fn glm(experts: u32) -> MoeShape {
-        MoeShape {
-            experts,
-            intermediate: 384,
-            hidden: 5120,
-            top_k: 8,
-            fused_shared_experts: experts - 160,
-            gated: true,
-            quantization: Quantization { dtype: Dtype::Fp8W8a8, block_shape: None, per_channel: true },
-        }
+    fn glm(fused: u32) -> MoeShape {
+        MoeShape::glm(Quantization { per_channel: true, ..Quantization::none(Dtype::Fp8W8a8) }, fused)
     }
 
     #[test]
     fn glm_defaults_change_above_the_expert_count() {
-        let old = |m| Runtime::Sglang054.default_config(&glm(160), m, 101_376).to_string();
+        let old = |m| Runtime::Sglang054.default_config(&glm(0), m, 101_376).to_string();
         assert_eq!(old(160), "64x128x128 g1 w4 s4");
         assert_eq!(old(161), "128x256x128 g32 w8 s4");
-        let new = |m| Runtime::Sglang0523.default_config(&glm(161), m, 101_376).to_string();
+        let new = |m| Runtime::Sglang0523.default_config(&glm(1), m, 101_376).to_string();
         assert_eq!(new(161), "32x64x256 g1 w4 s4");
         assert_eq!(new(162), "64x128x256 g64 w4 s2");
         assert_eq!(
-            Runtime::Sglang0523.default_config(&glm(161), 162, 232_448).to_string(),
+            Runtime::Sglang0523.default_config(&glm(1), 162, 232_448).to_string(),
             "128x256x128 g32 w8 s4"
         );
     }

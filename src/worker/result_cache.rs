@@ -79,16 +79,8 @@ mod tests {
     use crate::model::{Dtype, MoeShape, Quantization, Role};
     use crate::worker::protocol::{CompileFailure, CompileTarget, Compiled, LaunchShape};
 
-    fn job(experts: u32) -> CompileJob {
-        let shape = MoeShape {
-            experts,
-            intermediate: 384,
-            hidden: 5120,
-            top_k: 8,
-            fused_shared_experts: 0,
-            gated: true,
-            quantization: Quantization::none(Dtype::Bfloat16),
-        };
+    fn job(fused: u32) -> CompileJob {
+        let shape = MoeShape::glm(Quantization::none(Dtype::Bfloat16), fused);
         CompileJob {
             target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
             shape: LaunchShape::new(&shape, 1),
@@ -111,7 +103,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
         let (up, down) = (Unit::of(Role::Up, &tile), Unit::of(Role::Down, &tile));
-        let cache = ResultCache::new(dir.path(), &identity("a"), &job(160));
+        let cache = ResultCache::new(dir.path(), &identity("a"), &job(0));
         let compiled = CompileOutcome::Compiled(Compiled {
             shared_bytes: 6144,
             registers: Some(64),
@@ -122,8 +114,8 @@ mod tests {
         cache.put(&up, &compiled).unwrap();
         assert_eq!(cache.get(&up), Some(compiled));
         assert_eq!(cache.get(&down), None);
-        assert_eq!(ResultCache::new(dir.path(), &identity("b"), &job(160)).get(&up), None);
-        assert_eq!(ResultCache::new(dir.path(), &identity("a"), &job(161)).get(&up), None);
+        assert_eq!(ResultCache::new(dir.path(), &identity("b"), &job(0)).get(&up), None);
+        assert_eq!(ResultCache::new(dir.path(), &identity("a"), &job(1)).get(&up), None);
     }
 
     #[test]
@@ -131,7 +123,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
         let unit = Unit::of(Role::Up, &tile);
-        let cache = ResultCache::new(dir.path(), &identity("a"), &job(160));
+        let cache = ResultCache::new(dir.path(), &identity("a"), &job(0));
         let failed =
             |reason| CompileOutcome::Failed(CompileFailure { reason, message: String::new(), seconds: 1.0 });
         cache.put(&unit, &failed(FailureReason::Timeout)).unwrap();
