@@ -66,7 +66,7 @@ async fn dispatch(command: Command) -> CommandResult {
         Command::Merge(args) => merge::run(&settings::merge(args), &mut progress, &mut out),
         Command::Setup(args) => {
             let (environment, target, json) = settings::setup(args)?;
-            setup::run(&environment, target, json, &mut progress, &mut out).await
+            setup::run(&environment, target, json, &cancelled_by_signals(), &mut progress, &mut out).await
         }
         Command::Models(args) => models::run(args.profiles.as_deref(), args.json, &mut out),
         Command::Devices(args) => {

@@ -236,7 +236,7 @@ async fn compile_group(
     observer: &mut dyn Observer,
 ) -> Result<BTreeMap<String, CompileOutcome>, Box<dyn Failure>> {
     let device = devices.find(&group.device)?;
-    let mut compiler = start_compiler(settings, group.target, observer).await?;
+    let mut compiler = start_compiler(settings, group.target, cancel, observer).await?;
     let job = CompileJob {
         target: CompileTarget { arch: device.compile_target.clone(), capability: device.capability() },
         shape: group.shape,

@@ -87,9 +87,10 @@ impl Failure for OtherTriton {
 pub async fn start_compiler(
     settings: &CompilerSettings,
     target: Target,
+    cancel: &CancellationToken,
     observer: &mut dyn Observer,
 ) -> Result<Supervised, Box<dyn Failure>> {
-    let environment = environment::ensure(&settings.environment, target, observer).await?;
+    let environment = environment::ensure(&settings.environment, target, cancel, observer).await?;
     let python = environment.launch.python.clone();
     let root = environment.sglang_root.display().to_string();
     let compiler = Supervised::start(environment.launch, &root).await?;
@@ -129,7 +130,7 @@ pub async fn run(
         Place::Results => RunDir::start(&new_run_path(&plan), &plan)?,
     };
     let finished = if plan.evidence >= Evidence::Compiled {
-        let mut compiler = match start_compiler(&settings.compiler, plan.target, observer).await {
+        let mut compiler = match start_compiler(&settings.compiler, plan.target, &cancel, observer).await {
             Ok(compiler) => compiler,
             Err(error) => {
                 dir.abandon();
@@ -367,12 +368,10 @@ fn report(
     }
     let mut lines = Vec::new();
     if plan.evidence >= Evidence::Compiled {
+        let entries = Role::BOTH.len() * finished.selected.len();
         lines.push(format!(
-            "  {} entries, {} kernels compiled on {} with Triton {}: all fit",
-            2 * finished.selected.len(),
-            finished.proven,
-            device.compile_target,
-            plan.target.triton
+            "  compiled {entries}/{entries} on {} with Triton {}  ({} kernels, all fit)",
+            device.compile_target, plan.target.triton, finished.proven
         ));
     }
     if !replaced.is_empty() {

@@ -1,5 +1,7 @@
 //! `sparktune setup`: make the managed environment ready before it is needed.
 
+use tokio_util::sync::CancellationToken;
+
 use super::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
 use crate::target::Target;
@@ -11,10 +13,11 @@ pub async fn run(
     settings: &Settings,
     target: Target,
     json: bool,
+    cancel: &CancellationToken,
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let environment = environment::ensure(settings, target, observer).await?;
+    let environment = environment::ensure(settings, target, cancel, observer).await?;
     let root = environment.sglang_root.display().to_string();
     let worker = Supervised::start(environment.launch.clone(), &root).await?;
     let identity = worker.identity().clone();

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
 use crate::kernel::Tile;
 use crate::model::Role;
-use crate::worker::protocol::{CompileOutcome, Compiled, Unit};
+use crate::worker::protocol::{CompileOutcome, Compiled, FailureReason, Unit};
 use crate::worker::{CompileJob, Compiler, CompilerIdentity, ResultCache, WorkerError};
 
 /// A line of a run's journal.
@@ -57,6 +57,14 @@ pub enum ProofError {
         /// Now.
         now: String,
     },
+    /// The compiler does not know the device at all.
+    #[error("nothing can be compiled for {arch}: {message}")]
+    UnsupportedTarget {
+        /// The compile target.
+        arch: String,
+        /// The compiler's words.
+        message: String,
+    },
     /// The user stopped it.
     #[error("interrupted; every result so far is kept")]
     Interrupted,
@@ -68,6 +76,7 @@ impl Failure for ProofError {
             ProofError::Worker(error) => error.kind(),
             ProofError::Journal(error) => error.kind(),
             ProofError::OtherCompiler { .. } => Kind::Input,
+            ProofError::UnsupportedTarget { .. } => Kind::Environment,
             ProofError::Interrupted => Kind::Interrupted,
         }
     }
@@ -77,6 +86,9 @@ impl Failure for ProofError {
             ProofError::Worker(error) => error.hint(),
             ProofError::Journal(error) => error.hint(),
             ProofError::OtherCompiler { .. } => Some("start a new run".into()),
+            ProofError::UnsupportedTarget { .. } => {
+                Some("point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python".into())
+            }
             ProofError::Interrupted => None,
         }
     }
@@ -210,9 +222,16 @@ impl<'a, C: Compiler> Prover<'a, C> {
             return Ok(());
         }
         observer.on(&Event::CompileStarted { units: units.len(), known: kernels.len() - units.len() });
-        let (cache, journal) = (&self.cache, &mut *self.journal);
+        let (cache, journal, arch) = (&self.cache, &mut *self.journal, &self.job.target.arch);
         let mut on_unit = |unit: &Unit, result: CompileOutcome| -> Result<(), Box<dyn Failure>> {
             let Some(&(role, tile)) = kernel_of.get(&unit.unit) else { return Ok(()) };
+            if let CompileOutcome::Failed(failure) = &result
+                && failure.reason == FailureReason::UnsupportedTarget
+            {
+                // No other kernel fares better; and a mended toolchain must not find this on record.
+                let (arch, message) = (arch.clone(), failure.message.clone());
+                return Err(ProofError::UnsupportedTarget { arch, message }.into());
+            }
             journal.append(&Record::Proof { role, tile, result: result.clone() })?;
             if let Err(error) = cache.put(unit, &result) {
                 // The run's own journal has the result: only a later run would miss it.

@@ -208,3 +208,6 @@ fn kernels(selected: &[Selected]) -> Vec<(Role, Tile)> {
         .filter(|kernel| seen.insert(*kernel))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,13 @@
 //! (a download that was cut) is made anew.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
 use super::embedded;
 use super::process::Launch;
@@ -21,6 +23,9 @@ use crate::target::{Runtime, Target, TritonVersion};
 
 /// Written last into a part that is whole.
 const MARKER: &str = "complete";
+
+/// How often a lock that another run holds is tried again.
+const LOCK_POLL: Duration = Duration::from_millis(300);
 
 /// The oldest Python the worker's code runs on.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
@@ -114,6 +119,9 @@ pub enum EnvironmentError {
         /// What the tool said.
         detail: String,
     },
+    /// The user stopped it. Half-made parts have no marker and are made anew.
+    #[error("interrupted while preparing the environment")]
+    Interrupted,
     /// The runtime's kernels are not published as a package we can unpack.
     #[error("{0} kernels cannot be fetched: only SGLang's are known")]
     NoKernels(Runtime),
@@ -121,7 +129,10 @@ pub enum EnvironmentError {
 
 impl Failure for EnvironmentError {
     fn kind(&self) -> Kind {
-        Kind::Environment
+        match self {
+            EnvironmentError::Interrupted => Kind::Interrupted,
+            _ => Kind::Environment,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -138,8 +149,20 @@ impl Failure for EnvironmentError {
     }
 }
 
-/// What there is of an environment, and make the rest.
+/// Take what there is of an environment and make the rest. `cancel` stops downloads.
 pub async fn ensure(
+    settings: &Settings,
+    target: Target,
+    cancel: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Result<Environment, EnvironmentError> {
+    tokio::select! {
+        made = make(settings, target, observer) => made,
+        () = cancel.cancelled() => Err(EnvironmentError::Interrupted),
+    }
+}
+
+async fn make(
     settings: &Settings,
     target: Target,
     observer: &mut dyn Observer,
@@ -149,12 +172,8 @@ pub async fn ensure(
         move |source| EnvironmentError::Io { path, source }
     };
     fs_err::create_dir_all(&settings.cache).map_err(io(&settings.cache))?;
-    // Two runs that both find nothing would build over each other.
-    let lock_path = settings.cache.join("setup.lock");
-    let lock = File::create(&lock_path).map_err(io(&lock_path))?;
-    lock.lock().map_err(io(&lock_path))?;
-
-    let (python, site) = match &settings.python {
+    let _lock = lock(&settings.cache.join("setup.lock"), observer).await?;
+    let (python, venv) = match &settings.python {
         Some(python) => (python.clone(), None),
         None => {
             let venv = virtual_environment(settings, target.triton, observer).await?;
@@ -167,11 +186,31 @@ pub async fn ensure(
     };
     let package_dir = embedded::lay_out(&settings.cache).map_err(io(&settings.cache))?;
     let mut variables = Vec::new();
-    if let Some(ptxas) = site.as_deref().and_then(own_ptxas) {
+    if let Some(ptxas) = venv.as_deref().and_then(own_ptxas) {
         variables.push((OsString::from("TRITON_PTXAS_PATH"), ptxas.into_os_string()));
     }
     observer.on(&Event::SetupDone);
     Ok(Environment { launch: Launch { python, package_dir, variables }, sglang_root })
+}
+
+/// Keep other runs from building over this one: two that both find nothing would.
+async fn lock(path: &Path, observer: &mut dyn Observer) -> Result<File, EnvironmentError> {
+    let io = |source| EnvironmentError::Io { path: path.to_owned(), source };
+    let file = File::create(path).map_err(io)?;
+    let mut told = false;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(io(source)),
+            Err(TryLockError::WouldBlock) if told => {}
+            Err(TryLockError::WouldBlock) => {
+                observer
+                    .on(&Event::SetupStep("waiting for another run that prepares the environment".into()));
+                told = true;
+            }
+        }
+        tokio::time::sleep(LOCK_POLL).await;
+    }
 }
 
 /// The virtual environment with `triton`, made if it is not whole.
@@ -298,6 +337,8 @@ async fn step(what: &str, command: &mut Command) -> Result<(), EnvironmentError>
     let Output { status, stdout, stderr } = command
         .stdin(Stdio::null())
         .kill_on_drop(true)
+        // A Ctrl-C at the terminal is for us: we end the step and say that it was interrupted.
+        .process_group(0)
         .output()
         .await
         .map_err(|error| fail(error.to_string()))?;

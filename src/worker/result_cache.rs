@@ -2,7 +2,8 @@
 //!
 //! A result is filed under a hash of everything it depends on: the kernel's source, Triton,
 //! assembler, target, launch shape, role, tile and the worker's own code. Only results that would
-//! come out the same again are kept: a time limit or a lost worker says nothing about the kernel.
+//! come out the same again are kept: a time limit, a lost worker or an assembler that is too old says
+//! nothing about the kernel.
 
 use std::path::PathBuf;
 
@@ -50,7 +51,10 @@ impl ResultCache {
     /// Keep `unit`'s result, if it would come out the same again.
     pub fn put(&self, unit: &Unit, result: &CompileOutcome) -> std::io::Result<()> {
         if let CompileOutcome::Failed(failure) = result
-            && matches!(failure.reason, FailureReason::Timeout | FailureReason::WorkerLost)
+            && matches!(
+                failure.reason,
+                FailureReason::Timeout | FailureReason::WorkerLost | FailureReason::UnsupportedTarget
+            )
         {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use spark::events::Silent;
 use spark::target::Target;
 use spark::worker::environment::{self, Environment, Settings};
+use tokio_util::sync::CancellationToken;
 
 /// Where the real components lie: `SPARKTUNE_CACHE`, else a folder below `target/`.
 pub fn cache() -> PathBuf {
@@ -15,5 +16,7 @@ pub fn cache() -> PathBuf {
 /// The managed environment for `target`, fetched if it is not there. A missing part is a failure.
 pub async fn environment(target: Target) -> Environment {
     let settings = Settings { cache: cache(), python: None, sglang_root: None, offline: false };
-    environment::ensure(&settings, target, &mut Silent).await.unwrap_or_else(|error| panic!("{error}"))
+    environment::ensure(&settings, target, &CancellationToken::new(), &mut Silent)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,0 +1,269 @@
+//! Whole runs against a look-alike compiler that obeys the shared-memory rule.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::*;
+use crate::artifact::ConfigFile;
+use crate::device::Device;
+use crate::kernel::shared_memory;
+use crate::model::{Dtype, MoeShape, Quantization};
+use crate::target::{Runtime, Target};
+use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
+use crate::worker::protocol::{CompileFailure, CompileOutcome, Compiled, FailureReason, Unit};
+use crate::worker::{OnUnit, WorkerError};
+
+/// Allocates by the rule, except for the units it was told otherwise about.
+struct LookAlikeCompiler {
+    identity: CompilerIdentity,
+    quantization: Quantization,
+    /// Units that end otherwise, by name.
+    special: HashMap<String, CompileOutcome>,
+    /// Every unit compiled, in order.
+    compiled: Vec<String>,
+    /// Pulled after this many results.
+    cancel_after: Option<(usize, CancellationToken)>,
+}
+
+impl Compiler for LookAlikeCompiler {
+    fn identity(&self) -> &CompilerIdentity {
+        &self.identity
+    }
+
+    async fn compile(
+        &mut self,
+        _: &CompileJob,
+        units: &[Unit],
+        on_unit: OnUnit<'_, Unit>,
+    ) -> Result<(), WorkerError> {
+        for unit in units {
+            if let Some((after, token)) = &self.cancel_after
+                && self.compiled.len() >= *after
+            {
+                token.cancel();
+                std::future::pending::<()>().await;
+            }
+            self.compiled.push(unit.unit.clone());
+            let outcome = self.special.get(&unit.unit).cloned().unwrap_or_else(|| {
+                compiled(shared_memory::required_bytes(&unit.config.tile(), &self.quantization), 0)
+            });
+            on_unit(unit, outcome).map_err(WorkerError::Reader)?;
+        }
+        Ok(())
+    }
+}
+
+fn compiled(shared_bytes: u32, spill_bytes: u32) -> CompileOutcome {
+    CompileOutcome::Compiled(Compiled {
+        shared_bytes,
+        registers: Some(128),
+        spill_bytes: Some(spill_bytes),
+        seconds: 1.0,
+        binary_sha256: "0".repeat(64),
+    })
+}
+
+fn failed(reason: FailureReason) -> CompileOutcome {
+    CompileOutcome::Failed(CompileFailure { reason, message: "PassManager::run failed".into(), seconds: 1.0 })
+}
+
+fn look_alike() -> LookAlikeCompiler {
+    LookAlikeCompiler {
+        identity: CompilerIdentity {
+            kernel_digest: "k".into(),
+            sglang_version: Some("0.5.4.post2".into()),
+            triton: "3.5.0".into(),
+            ptxas: Some("13.0".into()),
+        },
+        quantization: glm().shape.quantization,
+        special: HashMap::new(),
+        compiled: Vec::new(),
+        cancel_after: None,
+    }
+}
+
+fn gb10() -> Device {
+    Device::find("gb10").unwrap()
+}
+
+fn glm() -> Plan {
+    let device = gb10();
+    Plan {
+        model: PlannedModel { name: "org/GLM".into(), architecture: None, tp: 4, ep: 1 },
+        shape: MoeShape::glm(Quantization { per_channel: true, ..Quantization::none(Dtype::Fp8W8a8) }, 0),
+        device: PlannedDevice {
+            id: device.id,
+            name: device.name,
+            shared_memory_per_block: device.shared_memory_per_block,
+        },
+        target: Target::of(Runtime::Sglang054),
+        batch_sizes: vec![1, 160, 161, 4096],
+        policy: Policy::RuntimeDefault,
+        evidence: Evidence::Compiled,
+    }
+}
+
+/// Run `plan` in `dir` with results kept in a folder of this run's own.
+async fn go(
+    plan: &Plan,
+    dir: &mut RunDir,
+    compiler: &mut LookAlikeCompiler,
+    cache: &Path,
+) -> Result<Finished, RunError> {
+    let cancel =
+        compiler.cancel_after.as_ref().map_or_else(CancellationToken::new, |(_, token)| token.clone());
+    let compiling = Compiling { compiler, jobs: 1, timeout_s: 1, cache };
+    run(plan, &gb10(), dir, Some(compiling), cancel, &mut crate::events::Silent).await
+}
+
+#[tokio::test]
+async fn only_what_would_crash_is_replaced_and_everything_is_proven() {
+    let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut compiler = look_alike();
+    let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
+    for entry in &finished.selected {
+        let kept = entry.batch_size <= 160;
+        assert_eq!(entry.up.default_replaced.is_none(), kept, "M={}", entry.batch_size);
+        assert_eq!(entry.up.config.block_size_m, entry.down.config.block_size_m);
+    }
+    assert_eq!(finished.proven, compiler.compiled.len());
+    let mut once = compiler.compiled.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), compiler.compiled.len(), "a kernel was compiled twice");
+    for file in &finished.files {
+        let file = ConfigFile::read(&dir.path().join(&file.path)).unwrap();
+        assert_eq!(file.entries().len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_second_run_compiles_nothing() {
+    let (plan, cache) = (glm(), tempfile::tempdir().unwrap());
+    let mut files = Vec::new();
+    for compilations in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut compiler = look_alike();
+        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
+        assert_eq!(!compiler.compiled.is_empty(), compilations);
+        files.push(finished.files);
+    }
+    assert_eq!(files[0], files[1]);
+}
+
+#[tokio::test]
+async fn a_crash_of_the_compiler_and_spills_move_the_choice_elsewhere() {
+    let plan = glm();
+    let first = {
+        let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap()
+    };
+    let tile = |entry: &Selected| entry.up.config.tile();
+    let chosen = tile(first.selected.last().unwrap());
+    let name = format!("up {chosen}");
+    for outcome in [failed(FailureReason::CompilerCrash), compiled(200_000, 0), compiled(90_000, 64)] {
+        let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut compiler = look_alike();
+        compiler.special.insert(name.clone(), outcome);
+        let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
+        assert_ne!(tile(finished.selected.last().unwrap()), chosen);
+    }
+}
+
+#[tokio::test]
+async fn a_default_that_does_not_compile_is_replaced_with_the_reason() {
+    let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut compiler = look_alike();
+    compiler.special.insert("up 64x128x128 w4 s4".into(), failed(FailureReason::CompilerCrash));
+    let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
+    let first = &finished.selected[0];
+    let reason = first.up.default_replaced.as_deref().unwrap();
+    assert!(reason.contains("compiler_crash"), "{reason}");
+    assert_eq!(first.down.default_replaced, None, "the other projection keeps its default");
+    assert_eq!(first.up.config.block_size_m, first.down.config.block_size_m);
+}
+
+#[tokio::test]
+async fn an_interrupted_run_goes_on_where_it_stopped() {
+    let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut compiler = look_alike();
+    compiler.cancel_after = Some((3, CancellationToken::new()));
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let error = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert_eq!(compiler.compiled.len(), 3);
+    drop(run_dir);
+
+    // Another cache: what is known comes from the journal alone.
+    let other = tempfile::tempdir().unwrap();
+    let mut rest = look_alike();
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let finished = go(&plan, &mut run_dir, &mut rest, other.path()).await.unwrap();
+    assert!(rest.compiled.iter().all(|unit| !compiler.compiled.contains(unit)), "compiled twice");
+    assert_eq!(finished.proven, rest.compiled.len() + 3);
+}
+
+#[tokio::test]
+async fn results_of_another_kernel_prove_nothing() {
+    let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap();
+    drop(run_dir);
+    let mut other = look_alike();
+    other.identity.kernel_digest = "another".into();
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let error = go(&plan, &mut run_dir, &mut other, cache.path()).await.unwrap_err();
+    assert!(error.to_string().contains("another kernel source"), "{error}");
+    assert_eq!(error.kind(), Kind::Input);
+}
+
+#[tokio::test]
+async fn a_target_nobody_knows_ends_the_run_at_once_and_is_not_on_record() {
+    let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut compiler = look_alike();
+    compiler.special.insert("up 64x128x128 w4 s4".into(), failed(FailureReason::UnsupportedTarget));
+    let error = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Environment);
+    assert!(error.to_string().contains("sm_121a"), "{error}");
+    drop(run_dir);
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_left_says_for_which_batch_size() {
+    let (mut plan, dir) = (glm(), tempfile::tempdir().unwrap());
+    plan.evidence = Evidence::Predicted;
+    plan.shape.quantization = Quantization {
+        dtype: Dtype::Fp8W8a8,
+        block_shape: Some(crate::model::BlockShape { n: 128, k: 32 }),
+        per_channel: false,
+    };
+    plan.policy = Policy::BestPredicted;
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let none = None::<Compiling<'_, LookAlikeCompiler>>;
+    let token = CancellationToken::new();
+    let error = run(&plan, &gb10(), &mut run_dir, none, token, &mut crate::events::Silent).await.unwrap_err();
+    assert!(error.to_string().contains("no config is left for batch size 1"), "{error}");
+}
+
+#[test]
+fn a_run_that_cannot_begin_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    RunDir::start(&path, &glm()).unwrap().abandon();
+    assert!(!path.exists());
+    // A folder that was there before stays.
+    RunDir::start(dir.path(), &glm()).unwrap().abandon();
+    assert!(dir.path().exists());
+    std::fs::write(&path, b"a file").unwrap();
+    let error = RunDir::start(&path, &glm()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Input);
+    assert!(error.to_string().contains("run`"), "{error}");
+}
