@@ -36,6 +36,9 @@ pub enum BadArgument {
     /// `--triton`.
     #[error("--triton: {0}")]
     Triton(#[from] BadTritonVersion),
+    /// `--triton`, where something is to be made for it.
+    #[error("--triton: unknown Triton {0}; known: {list} (what a tile takes was held against these)", list = known_tritons())]
+    UnknownTriton(TritonVersion),
     /// `--batch-sizes`.
     #[error("--batch-sizes: {0}")]
     BatchSizes(#[from] BadBatchSizes),
@@ -129,7 +132,7 @@ pub fn merge(args: MergeArgs) -> MergeSettings {
 pub fn setup(args: SetupArgs) -> Settled<(environment::Settings, Target, bool)> {
     let SetupArgs { sglang, triton, compiler, offline, json } = args;
     let runtime = Runtime::from_sglang_version(&sglang)?;
-    let triton = self::triton(triton)?.unwrap_or(runtime.default_triton());
+    let triton = known_triton(triton)?.unwrap_or(runtime.default_triton());
     Ok((self::compiler(compiler, offline)?.environment, Target { runtime, triton }, json))
 }
 
@@ -170,7 +173,7 @@ fn subject(model: ModelArgs, target: TargetArgs) -> Settled<SubjectSettings> {
             Fusion::Off => FusionChoice::Off,
         },
         runtime: sglang.as_deref().map(Runtime::from_sglang_version).transpose()?,
-        triton: self::triton(triton)?,
+        triton: known_triton(triton)?,
         device,
         profiles,
         offline,
@@ -196,4 +199,16 @@ fn default_cache() -> Option<PathBuf> {
 
 fn triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
     Ok(text.as_deref().map(str::parse).transpose()?)
+}
+
+/// A Triton whose allocations are known. Files for others can be checked, not made.
+fn known_triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
+    match triton(text)? {
+        Some(version) if !TritonVersion::KNOWN.contains(&version) => Err(BadArgument::UnknownTriton(version)),
+        version => Ok(version),
+    }
+}
+
+fn known_tritons() -> String {
+    TritonVersion::KNOWN.map(|version| version.to_string()).join(", ")
 }
