@@ -12,7 +12,7 @@ use spark::artifact::{ConfigFile, ConfigName};
 use spark::device::Device;
 use spark::kernel::KernelConfig;
 use spark::model::{Dtype, MoeShape, Quantization, Role};
-use spark::target::Runtime;
+use spark::runtime::Runtime;
 use spark::tuner::ranking::rank;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

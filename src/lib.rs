@@ -10,7 +10,7 @@
 //! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
 //! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
 //! | [`kernel`] | configs, the search space, schedules, the shared-memory rule, the cost model |
-//! | [`target`] | the serving runtime a file is for: defaults, row alignment, where it looks |
+//! | [`runtime`] | the serving runtime a file is for: defaults, row alignment, where it looks |
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
 //! | [`events`], [`journal`], [`failure`], [`fs`] | what everything above says, keeps and writes with |
@@ -28,6 +28,6 @@ pub mod fs;
 pub mod journal;
 pub mod kernel;
 pub mod model;
-pub mod target;
+pub mod runtime;
 pub mod tuner;
 pub mod worker;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use spark::kernel::{Tile, shared_memory, space};
 use spark::model::{BlockShape, Dtype, MoeShape, Quantization, Role};
-use spark::target::{Runtime, Target, TritonVersion};
+use spark::runtime::{Runtime, Target, TritonVersion};
 use spark::worker::protocol::{CompileOutcome, CompileTarget, FailureReason, LaunchShape, Unit};
 use spark::worker::{CompileJob, Compiler, Supervised};
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
-use spark::target::{Runtime, Target};
+use spark::runtime::{Runtime, Target};
 
 /// What SGLang's look-up answered.
 struct Answer {

@@ -9,7 +9,7 @@ use super::json::{Members, RawEntry, RawValue};
 use super::problem::Problem;
 use crate::failure::{Failure, Kind};
 use crate::kernel::KernelConfig;
-use crate::target::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
+use crate::runtime::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
 
 /// Eighteen entries take 3 KB; nothing near this size is a config file.
 pub const MAX_BYTES: u64 = 1024 * 1024;

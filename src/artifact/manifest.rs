@@ -14,7 +14,7 @@ use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
 use crate::kernel::KernelConfig;
 use crate::model::{MoeShape, Role};
-use crate::target::Target;
+use crate::runtime::Target;
 
 /// The format this version writes and the only one it reads.
 pub const FORMAT: u32 = 1;

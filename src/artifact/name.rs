@@ -7,7 +7,7 @@ use std::fmt;
 
 use crate::device::Device;
 use crate::model::{BlockShape, Dtype, MoeShape, Role};
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// What a config file's name says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

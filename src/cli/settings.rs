@@ -17,7 +17,7 @@ use crate::commands::space::{self, SpaceSettings};
 use crate::commands::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
 use crate::model::{BadBlockShape, ByHand, FusionChoice, UnknownDtype};
-use crate::target::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
+use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
 use crate::tuner::plan::{BadBatchSizes, Policy, parse_batch_sizes};
 use crate::worker::environment;
 

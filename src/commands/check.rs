@@ -16,7 +16,7 @@ use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::kernel::Tile;
 use crate::model::Role;
-use crate::target::{Runtime, Target, TritonVersion};
+use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::worker::protocol::{CompileOutcome, CompileTarget, LaunchShape, Unit};
 use crate::worker::{CompileJob, Compiler, ResultCache};
 

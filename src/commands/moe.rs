@@ -14,7 +14,7 @@ use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
-use crate::target::{Target, TritonVersion};
+use crate::runtime::{Target, TritonVersion};
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
 use crate::tuner::proofs::Record;
 use crate::tuner::run::{self, Compiling, Finished, RunDir};

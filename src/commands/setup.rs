@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
-use crate::target::Target;
+use crate::runtime::Target;
 use crate::worker::environment::{self, Settings};
 use crate::worker::{Compiler, Supervised};
 

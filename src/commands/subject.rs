@@ -6,7 +6,7 @@ use crate::device::{Device, DeviceCatalogue};
 use crate::failure::{Failure, Kind};
 use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
 use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
-use crate::target::{Runtime, Target, TritonVersion};
+use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// The device everything is for unless another is named.
 const DEFAULT_DEVICE: &str = "gb10";

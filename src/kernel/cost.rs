@@ -282,3 +282,54 @@ fn overlapped(memory_us: f64, l2_us: f64, math_us: f64) -> f64 {
 fn bytes_per_us(device: &Device) -> f64 {
     device.bandwidth_gb_s * 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::space;
+    use crate::model::Quantization;
+
+    fn glm() -> MoeShape {
+        MoeShape::glm(Quantization { per_channel: true, ..Quantization::none(Dtype::Fp8W8a8) }, 1)
+    }
+
+    #[test]
+    fn what_does_not_fit_has_no_cost_and_nothing_beats_the_roofline() {
+        let (shape, gb10) = (glm(), Device::find("gb10").unwrap());
+        for tokens in [1, 64, 4096] {
+            let model = CostModel::new(&shape, &gb10, tokens);
+            for role in Role::BOTH {
+                let roofline = model.roofline_us(role);
+                for config in space::configs(&shape.quantization) {
+                    let bytes = shared_memory::required_bytes(&config.tile(), &shape.quantization);
+                    let cost = model.cost(role, &config);
+                    assert_eq!(cost.is_some(), bytes <= gb10.shared_memory_per_block, "{config}");
+                    if let Some(cost) = cost {
+                        assert!(cost.time_us.is_finite() && cost.time_us >= roofline, "{config}: {cost:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// At one token the layer is its woken experts' weights over the bandwidth: nine of 161 experts,
+    /// 768 x 5120 bytes each with a scale per row, at 273 GB/s.
+    #[test]
+    fn the_roofline_at_one_token_is_the_weights_over_the_bandwidth() {
+        let (shape, gb10) = (glm(), Device::find("gb10").unwrap());
+        let weights = 9.0 * (768.0 * 5120.0 + 768.0 * 4.0);
+        let rows = 5120.0 + 9.0 * 768.0 * 2.0;
+        let expected = (weights + rows) / 273e3;
+        let roofline = CostModel::new(&shape, &gb10, 1).roofline_us(Role::Up);
+        assert!((roofline - expected).abs() < 1e-6, "{roofline} is not {expected}");
+    }
+
+    #[test]
+    fn more_tokens_never_cost_less() {
+        let (shape, gb10) = (glm(), Device::find("gb10").unwrap());
+        let config = space::configs(&shape.quantization)[100];
+        let times = [1, 2, 8, 64, 512, 4096]
+            .map(|tokens| CostModel::new(&shape, &gb10, tokens).cost(Role::Down, &config).unwrap().time_us);
+        assert!(times.is_sorted(), "{times:?}");
+    }
+}

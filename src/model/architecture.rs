@@ -6,7 +6,7 @@
 //! everything else, including which version has the class at all.
 
 use super::fusion::SharedExperts;
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// Where a config keeps the numbers. Each entry lists the names to try, the first one present wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

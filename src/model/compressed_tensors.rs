@@ -12,7 +12,7 @@ use super::excluded::targets_experts;
 use super::quantization::{BlockShape, Dtype, Quantization};
 use super::quantization_config::{Method, QuantizationError, Scheme, Section, plain_dtype};
 use super::warning::GeometryWarning;
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// The part of a group that decides.
 struct Weights<'a> {

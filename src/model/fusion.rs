@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::config_json::{ConfigError, ModelConfig};
 use super::quantization::Dtype;
 use super::quantization_config::{Method, Scheme};
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// What the user says about fusing shared experts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

@@ -17,7 +17,7 @@ use super::quantization::Quantization;
 use super::quantization_config::{Method, Scheme, scheme};
 use super::shape::MoeShape;
 use super::warning::GeometryWarning;
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// How a model is spread over ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

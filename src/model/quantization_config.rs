@@ -12,7 +12,7 @@ use super::excluded::{Excluded, excluded, names};
 use super::quantization::{BlockShape, Dtype, Quantization};
 use super::warning::GeometryWarning;
 use crate::failure::{Failure, Kind};
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// The family of a `quant_method`, as far as later rules ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

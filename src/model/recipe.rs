@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::config_json::ModelConfig;
 use super::geometry::Parallelism;
 use super::model_id::ModelId;
-use crate::target::{Runtime, Target, TritonVersion};
+use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// One model of the catalogue.
 #[derive(Debug, Clone, PartialEq, Deserialize)]

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::quantization::BlockShape;
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// Something about a geometry that does not stop the work but may make it worthless.
 #[derive(Debug, Clone, PartialEq, Eq)]

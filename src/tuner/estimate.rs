@@ -11,7 +11,7 @@ use crate::device::Device;
 use crate::kernel::cost::CostModel;
 use crate::kernel::space;
 use crate::model::{MoeShape, Role};
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// Mean time to compile a tile that fits, seconds.
 const COMPILE_FITTING_S: f64 = 1.5;

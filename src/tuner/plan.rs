@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::Evidence;
 use crate::model::MoeShape;
-use crate::target::Target;
+use crate::runtime::Target;
 
 /// How entries are chosen where nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

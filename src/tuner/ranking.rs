@@ -6,7 +6,7 @@ use crate::kernel::cost::CostModel;
 use crate::kernel::schedule::Grid;
 use crate::kernel::space::{self, GROUP_SIZE_M};
 use crate::model::{MoeShape, Role};
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// A config with its predicted time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,4 +36,39 @@ pub fn rank(shape: &MoeShape, device: &Device, runtime: Runtime, tokens: u32, ro
         .collect();
     ranked.sort_by(|a, b| a.predicted_us.total_cmp(&b.predicted_us));
     ranked
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::kernel::shared_memory;
+    use crate::model::{Dtype, Quantization};
+
+    #[test]
+    fn everything_that_fits_is_ranked_once_and_nothing_else() {
+        let shape = MoeShape::glm(Quantization::none(Dtype::Bfloat16), 0);
+        let gb10 = Device::find("gb10").unwrap();
+        // With 16 tokens the grid is at most 161 + 16 x 8 / 256 row blocks tall: groups stay distinct.
+        let ranked = rank(&shape, &gb10, Runtime::Sglang054, 16, Role::Up);
+        let distinct: HashSet<KernelConfig> = ranked.iter().map(|entry| entry.config).collect();
+        assert_eq!(distinct.len(), ranked.len());
+        assert!(ranked.is_sorted_by(|a, b| a.predicted_us <= b.predicted_us));
+        for entry in &ranked {
+            let bytes = shared_memory::required_bytes(&entry.config.tile(), &shape.quantization);
+            assert!(bytes <= gb10.shared_memory_per_block);
+        }
+        assert_eq!(ranked.len(), 244 * 4);
+    }
+
+    /// On 0.5.23 one token fills at most nine row blocks: every group from 16 up is the same schedule.
+    #[test]
+    fn equal_schedules_are_ranked_once() {
+        let shape = MoeShape::glm(Quantization::none(Dtype::Bfloat16), 1);
+        let gb10 = Device::find("gb10").unwrap();
+        let ranked = rank(&shape, &gb10, Runtime::Sglang0523, 1, Role::Up);
+        let groups: HashSet<u32> = ranked.iter().map(|entry| entry.config.group_size_m).collect();
+        assert_eq!(groups, HashSet::from([1, 16]));
+    }
 }

@@ -19,7 +19,7 @@ use super::process::Launch;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
-use crate::target::{Runtime, Target, TritonVersion};
+use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// Written last into a part that is whole.
 const MARKER: &str = "complete";

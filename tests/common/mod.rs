@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use spark::events::Silent;
-use spark::target::Target;
+use spark::runtime::Target;
 use spark::worker::environment::{self, Environment, Settings};
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use crate::artifact::{ConfigFile, Entry};
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::kernel::{KernelConfig, shared_memory};
 use crate::model::{Quantization, Role};
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// Launch options that only AMD's compiler takes; NVIDIA's raises KeyError on them.
 const AMD_ONLY: [&str; 3] = ["waves_per_eu", "matrix_instr_nonkdim", "kpack"];

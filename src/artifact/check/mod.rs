@@ -15,7 +15,7 @@ use super::name::{BadName, ConfigName, Spelling};
 use super::problem::Problem;
 use crate::device::{Device, DeviceCatalogue};
 use crate::model::{Dtype, Quantization, Role};
-use crate::target::{Runtime, TritonVersion};
+use crate::runtime::{Runtime, TritonVersion};
 
 /// How bad a finding is. From `Fallback` on, the file does not do what it is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -3,7 +3,7 @@
 use super::{Context, Finding, Severity, file_finding};
 use crate::artifact::ConfigFile;
 use crate::model::Role;
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 /// The largest batch the two look-ups are compared at: SGLang's default chunk of prefill tokens.
 const LARGEST: u32 = 8192;

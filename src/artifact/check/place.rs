@@ -4,7 +4,7 @@ use super::{Context, Finding, Rules, Severity, Subject, file_finding};
 use crate::artifact::ConfigName;
 use crate::artifact::name::Spelling;
 use crate::model::Role;
-use crate::target::{Runtime, TritonVersion};
+use crate::runtime::{Runtime, TritonVersion};
 
 pub(super) fn check(
     context: &Context<'_>,

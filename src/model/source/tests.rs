@@ -10,7 +10,7 @@ use super::look_alike_hub::{Answer, LookAlikeHub};
 use super::*;
 use crate::failure::{Failure, Kind};
 use crate::model::{FusionChoice, Parallelism, moe_shape};
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 const MIXTRAL: &str = r#"{"architectures": ["MixtralForCausalLM"], "num_local_experts": 8, "num_experts_per_tok": 2,
     "intermediate_size": 64, "hidden_size": 32, "torch_dtype": "float16"}"#;

@@ -9,7 +9,7 @@ mod quantization;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::target::Runtime;
+use crate::runtime::Runtime;
 
 pub(super) fn config(json: Value) -> ModelConfig {
     ModelConfig::parse(json.to_string().as_bytes(), "config.json").unwrap()

@@ -8,7 +8,7 @@ use crate::artifact::ConfigFile;
 use crate::device::Device;
 use crate::kernel::shared_memory;
 use crate::model::{Dtype, MoeShape, Quantization};
-use crate::target::{Runtime, Target};
+use crate::runtime::{Runtime, Target};
 use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
 use crate::worker::protocol::{CompileFailure, CompileOutcome, Compiled, FailureReason, Unit};
 use crate::worker::{OnUnit, WorkerError};

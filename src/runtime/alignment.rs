@@ -30,7 +30,7 @@ impl Runtime {
 #[cfg(test)]
 mod tests {
     use crate::model::{Dtype, MoeShape, Quantization};
-    use crate::target::Runtime;
+    use crate::runtime::Runtime;
 
     #[test]
     fn rows_follow_each_version() {
