@@ -1,7 +1,6 @@
 //! What happens while a command works, said once. Progress bars, logs and JSON are its readers.
 
 use crate::model::Role;
-use crate::worker::protocol::CompileOutcome;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +24,8 @@ pub enum Event {
         role: Role,
         /// Which tile, as `64x128x128 w4 s3`.
         tile: String,
-        /// How it ended.
-        outcome: CompileOutcome,
+        /// Why there is no binary, where there is none.
+        failed: Option<String>,
     },
     /// All units of the run's final choice are proven.
     CompileDone {

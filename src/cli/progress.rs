@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::events::{Event, Observer};
-use crate::worker::protocol::CompileOutcome;
 
 /// Off a terminal, at most one line of progress in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -85,14 +84,10 @@ impl Observer for Progress {
             Event::SetupDone => self.finish(),
             Event::FileWritten { .. } => {}
             Event::CompileStarted { units, .. } => self.start_bar(*units),
-            Event::Compiled { role, tile, outcome } => {
+            Event::Compiled { role, tile, failed } => {
                 self.done += 1;
-                if let CompileOutcome::Failed(failure) = outcome {
-                    self.say(&format!(
-                        "  {role} {tile}: {}: {}",
-                        failure.reason.name(),
-                        failure.message.lines().next().unwrap_or_default()
-                    ));
+                if let Some(why) = failed {
+                    self.say(&format!("  {role} {tile}: {why}"));
                 }
                 match &self.bar {
                     Some(bar) => {

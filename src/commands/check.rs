@@ -269,7 +269,7 @@ async fn compile_group(
                 observer.on(&Event::Warning(format!("cannot keep a compile result for later runs: {error}")));
             }
             let tile = unit.config.tile().to_string();
-            observer.on(&Event::Compiled { role: unit.role, tile, outcome: outcome.clone() });
+            observer.on(&Event::Compiled { role: unit.role, tile, failed: outcome.failed() });
             outcomes.insert(unit.unit.clone(), outcome);
             Ok(())
         };

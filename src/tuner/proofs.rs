@@ -237,7 +237,7 @@ impl<'a, C: Compiler> Prover<'a, C> {
                 // The run's own journal has the result: only a later run would miss it.
                 observer.on(&Event::Warning(format!("cannot keep a compile result for later runs: {error}")));
             }
-            observer.on(&Event::Compiled { role, tile: tile.to_string(), outcome: result.clone() });
+            observer.on(&Event::Compiled { role, tile: tile.to_string(), failed: result.failed() });
             proofs.results.insert((role, tile), result);
             Ok(())
         };

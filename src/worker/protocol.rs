@@ -215,6 +215,19 @@ pub enum CompileOutcome {
     Failed(CompileFailure),
 }
 
+impl CompileOutcome {
+    /// Why there is no binary, in one line, where there is none.
+    pub fn failed(&self) -> Option<String> {
+        match self {
+            CompileOutcome::Compiled(_) => None,
+            CompileOutcome::Failed(failure) => {
+                let said = failure.message.lines().next().unwrap_or_default();
+                Some(format!("{}: {said}", failure.reason.name()))
+            }
+        }
+    }
+}
+
 /// What the compiler allocated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compiled {
