@@ -15,8 +15,6 @@ pub enum Event {
     CompileStarted {
         /// Units to compile.
         units: usize,
-        /// Units whose result was known from this run's journal or an earlier run.
-        known: usize,
     },
     /// One unit ended.
     Compiled {
@@ -27,13 +25,8 @@ pub enum Event {
         /// Why there is no binary, where there is none.
         failed: Option<String>,
     },
-    /// All units of the run's final choice are proven.
-    CompileDone {
-        /// Distinct kernels behind the chosen entries.
-        proven: usize,
-        /// Kernels that failed on the way and were replaced.
-        failed: usize,
-    },
+    /// Nothing more is compiled for now.
+    CompileDone,
     /// A file is on disk.
     FileWritten {
         /// Its path relative to the run directory.

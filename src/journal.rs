@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::failure::{Failure, Kind};
-use crate::fs::sha256_hex;
+use crate::fs::{sha256_hex, write_atomic_new};
 
 /// The format this version writes and the only one it reads.
 pub const FORMAT: u32 = 1;
@@ -131,24 +131,19 @@ pub struct Journal<Record> {
 
 impl<Record: Serialize + DeserializeOwned> Journal<Record> {
     /// Start a journal in `run_dir`, which must exist and hold none.
+    ///
+    /// It appears with its header or not at all: one without could be neither resumed nor started again.
     pub fn create<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<Self, JournalError> {
         let path = run_dir.join(FILE_NAME);
-        let file =
-            OpenOptions::new().create_new(true).append(true).read(true).open(&path).map_err(|source| {
-                match source.kind() {
-                    std::io::ErrorKind::AlreadyExists => JournalError::Exists { path: path.clone() },
-                    _ => JournalError::Io { action: "create", path: path.clone(), source },
-                }
-            })?;
-        let mut journal = Self { path, file, record: PhantomData };
-        journal.lock()?;
         let plan = to_value(plan);
         let header = Header { format: FORMAT, plan_sha256: hash(&plan), plan };
-        if let Err(error) = journal.write_line(&header) {
-            // A journal without a header could be neither resumed nor started again.
-            let _ = std::fs::remove_file(&journal.path);
-            return Err(error);
-        }
+        let line = format!("{}\n", to_value(&header));
+        write_atomic_new(&path, line.as_bytes()).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => JournalError::Exists { path: path.clone() },
+            _ => JournalError::Io { action: "create", path: path.clone(), source },
+        })?;
+        let journal = Self { file: open(&path, run_dir)?, path, record: PhantomData };
+        journal.lock()?;
         Ok(journal)
     }
 
@@ -187,7 +182,7 @@ impl<Record: Serialize + DeserializeOwned> Journal<Record> {
                 .map_err(|error| JournalError::Corrupt {
                     path: journal.path.clone(),
                     line: index + 1,
-                    message: error.inner().to_string(),
+                    message: without_position(&error.inner().to_string()),
                 })?;
             records.push(record);
         }
@@ -275,6 +270,11 @@ fn header(text: &str, path: &Path) -> Result<Header, JournalError> {
         return Err(corrupt("the plan does not match its own hash: the line was edited".into()));
     }
     Ok(header)
+}
+
+/// serde_json counts lines from the start of what it is given, which is one line of ours.
+fn without_position(message: &str) -> String {
+    message.rfind(" at line ").map_or(message, |end| &message[..end]).to_owned()
 }
 
 /// Plans and records are plain data: maps with string keys, numbers, strings.

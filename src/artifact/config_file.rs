@@ -158,7 +158,9 @@ impl ConfigFile {
                 RawEntry::Other(found) => problems.push(Problem::NotAnEntry { key, found }),
                 RawEntry::Object(fields) => {
                     let entry = read_entry(&key, fields, &mut problems);
-                    if let (Some(batch_size), Some(entry)) = (batch_size, entry) {
+                    // A server may take what we call no key: its entry must be judged as well.
+                    let used_as = batch_size.or_else(|| as_python(&key));
+                    if let (Some(batch_size), Some(entry)) = (used_as, entry) {
                         entries.push((batch_size, entry));
                     }
                 }
@@ -198,6 +200,15 @@ impl ConfigFile {
 fn batch_size(key: &str) -> Option<u32> {
     let number = key.parse::<u32>().ok().filter(|&number| number > 0)?;
     (number.to_string() == key).then_some(number)
+}
+
+/// What Python's `int()` makes of a key, where it takes it and it is not negative: blanks around it, a
+/// sign, zeros before it, single underscores between digits.
+fn as_python(key: &str) -> Option<u32> {
+    let digits = key.trim();
+    let digits = digits.strip_prefix('+').unwrap_or(digits);
+    let sound = digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    if sound { digits.replace('_', "").parse().ok() } else { None }
 }
 
 /// The range a field's value must be in, in words and as a test.

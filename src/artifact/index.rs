@@ -61,6 +61,11 @@ pub fn render(manifests: &[(String, Manifest)]) -> String {
     page
 }
 
+/// Whether a page is one of ours: it begins as they all do.
+pub fn is_ours(page: &str) -> bool {
+    page.starts_with(HEADER.lines().next().unwrap_or_default())
+}
+
 const HEADER: &str = "# Tuned configs
 
 Made by `sparktune publish` from the manifests beside the files; do not edit. The rung of the evidence says

@@ -45,28 +45,26 @@ pub struct Disagreement {
 pub fn merge(parts: &[Part], expected: &[u32], preferred: Option<&str>) -> Result<Merged, Disagreement> {
     let mut entries: BTreeMap<u32, (&Part, &Entry)> = BTreeMap::new();
     let mut overruled = Vec::new();
-    for part in parts {
+    // The preferred part first: then whatever differs from it is overruled, however many differ.
+    let is_preferred = |part: &&Part| preferred == Some(part.origin.as_str());
+    let (first, rest): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(is_preferred);
+    for part in first.into_iter().chain(rest) {
         for (key, entry) in part.file.entries() {
-            let Some((holder, held)) = entries.get(key).copied() else {
-                entries.insert(*key, (part, entry));
-                continue;
-            };
-            if held == entry {
-                continue;
-            }
-            if preferred == Some(holder.origin.as_str()) {
-                overruled.push((*key, part.origin.clone()));
-            } else if preferred == Some(part.origin.as_str()) {
-                overruled.push((*key, holder.origin.clone()));
-                entries.insert(*key, (part, entry));
-            } else {
-                return Err(Disagreement {
-                    key: *key,
-                    first: holder.origin.clone(),
-                    first_config: held.config.to_string(),
-                    second: part.origin.clone(),
-                    second_config: entry.config.to_string(),
-                });
+            match entries.get(key).copied() {
+                None => {
+                    entries.insert(*key, (part, entry));
+                }
+                Some((_, held)) if held == entry => {}
+                Some((holder, _)) if is_preferred(&holder) => overruled.push((*key, part.origin.clone())),
+                Some((holder, held)) => {
+                    return Err(Disagreement {
+                        key: *key,
+                        first: holder.origin.clone(),
+                        first_config: held.config.to_string(),
+                        second: part.origin.clone(),
+                        second_config: entry.config.to_string(),
+                    });
+                }
             }
         }
     }
@@ -109,5 +107,16 @@ mod tests {
             assert_eq!(merged.file.get(1).unwrap().config.block_size_n, n);
             assert_eq!(merged.overruled, [(1, loser.to_owned())]);
         }
+    }
+
+    #[test]
+    fn the_preferred_part_wins_over_any_number_of_others() {
+        let parts = [part("a", &[(1, 32)]), part("b", &[(1, 64)]), part("c", &[(1, 128)])];
+        let merged = merge(&parts, &[], Some("c")).unwrap();
+        assert_eq!(merged.file.get(1).unwrap().config.block_size_n, 128);
+        assert_eq!(merged.overruled, [(1, "a".to_owned()), (1, "b".to_owned())]);
+        // Where the preferred part says nothing, the others must still agree.
+        let parts = [part("a", &[(1, 32)]), part("b", &[(1, 64)]), part("c", &[(2, 128)])];
+        assert!(merge(&parts, &[], Some("c")).is_err());
     }
 }

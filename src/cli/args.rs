@@ -172,7 +172,12 @@ pub struct MoeArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "resume", help_heading = "Run")]
     pub out: Option<PathBuf>,
     /// Go on with the run in this directory
-    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help_heading = "Run",
+        conflicts_with_all = ["experts", "intermediate", "hidden", "top_k", "dtype", "block_shape", "per_channel"]
+    )]
     pub resume: Option<PathBuf>,
     /// Say what would be done and do nothing
     #[arg(long, help_heading = "Run")]

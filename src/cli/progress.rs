@@ -83,7 +83,7 @@ impl Observer for Progress {
             Event::SetupStep(text) => self.spin(text),
             Event::SetupDone => self.finish(),
             Event::FileWritten { .. } => {}
-            Event::CompileStarted { units, .. } => self.start_bar(*units),
+            Event::CompileStarted { units } => self.start_bar(*units),
             Event::Compiled { role, tile, failed } => {
                 self.done += 1;
                 if let Some(why) = failed {
@@ -101,7 +101,7 @@ impl Observer for Progress {
                     None => {}
                 }
             }
-            Event::CompileDone { .. } => self.finish(),
+            Event::CompileDone => self.finish(),
         }
     }
 }

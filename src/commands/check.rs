@@ -18,7 +18,7 @@ use crate::kernel::Tile;
 use crate::model::Role;
 use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::worker::protocol::{CompileOutcome, CompileTarget, LaunchShape, Unit};
-use crate::worker::{CompileJob, Compiler, ResultCache};
+use crate::worker::{CachedCompiler, CompileJob};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -55,6 +55,24 @@ impl Failure for WalkError {
     }
 }
 
+/// Folders without a config file: a check of nothing proves nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("no config files (E=...json) below {}", list(paths))]
+pub struct NothingToCheck {
+    paths: Vec<PathBuf>,
+}
+
+impl Failure for NothingToCheck {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+    names.join(", ")
+}
+
 /// Check the files.
 pub async fn run(
     settings: &CheckSettings,
@@ -71,6 +89,9 @@ pub async fn run(
         devices: &devices,
     };
     let files = config_files(&settings.paths)?;
+    if files.is_empty() {
+        return Err(NothingToCheck { paths: settings.paths.clone() }.into());
+    }
     let mut reports: Vec<FileReport> = files.iter().map(|path| check_file(path, &rules)).collect();
     if let Some(compiler) = &settings.compile {
         compile(&mut reports, compiler, &rules, cancel, observer).await?;
@@ -198,6 +219,7 @@ async fn compile(
             let report = &mut reports[index];
             for (role, key, tile) in kernels_of(&report.path) {
                 let unit = Unit::of(role, &tile);
+                let mut severity = Severity::Crash;
                 let said = match outcomes.get(&unit.unit) {
                     Some(CompileOutcome::Compiled(compiled))
                         if compiled.shared_bytes <= device.shared_memory_per_block =>
@@ -208,13 +230,17 @@ async fn compile(
                         "compiled, {tile} takes {} bytes of shared memory, {device} has {}",
                         compiled.shared_bytes, device.shared_memory_per_block
                     ),
-                    Some(CompileOutcome::Failed(failure)) => {
+                    Some(CompileOutcome::Failed(failure)) if failure.reason.is_about_the_kernel() => {
                         format!("{tile} does not compile: {}: {}", failure.reason.name(), failure.message)
+                    }
+                    Some(CompileOutcome::Failed(failure)) => {
+                        severity = Severity::Warning;
+                        format!("{tile} could not be judged: {}: {}", failure.reason.name(), failure.message)
                     }
                     None => format!("{tile} was not compiled"),
                 };
                 report.findings.push(Finding {
-                    severity: Severity::Crash,
+                    severity,
                     code: "compiler",
                     key: Some(key.to_string()),
                     message: said,
@@ -243,43 +269,27 @@ async fn compile_group(
         jobs: settings.jobs.unwrap_or(compiler.cpus()),
         timeout_s: settings.timeout_s,
     };
-    let cache = ResultCache::new(&settings.environment.cache, compiler.identity(), &job);
-    let mut outcomes = BTreeMap::new();
-    let mut units = Vec::new();
+    let mut units: Vec<Unit> = Vec::new();
     for &index in members {
         for (role, _, tile) in kernels_of(&reports[index].path) {
             let unit = Unit::of(role, &tile);
-            if outcomes.contains_key(&unit.unit) || units.contains(&unit) {
-                continue;
-            }
-            match cache.get(&unit) {
-                Some(known) => {
-                    outcomes.insert(unit.unit, known);
-                }
-                None => units.push(unit),
+            if !units.contains(&unit) {
+                units.push(unit);
             }
         }
     }
-    let result = if units.is_empty() {
+    let mut outcomes = BTreeMap::new();
+    let mut keep = |unit: &Unit, outcome: CompileOutcome| -> Result<(), Box<dyn Failure>> {
+        outcomes.insert(unit.unit.clone(), outcome);
         Ok(())
-    } else {
-        observer.on(&Event::CompileStarted { units: units.len(), known: outcomes.len() });
-        let mut on_unit = |unit: &Unit, outcome: CompileOutcome| -> Result<(), Box<dyn Failure>> {
-            if let Err(error) = cache.put(unit, &outcome) {
-                observer.on(&Event::Warning(format!("cannot keep a compile result for later runs: {error}")));
-            }
-            let tile = unit.config.tile().to_string();
-            observer.on(&Event::Compiled { role: unit.role, tile, failed: outcome.failed() });
-            outcomes.insert(unit.unit.clone(), outcome);
-            Ok(())
-        };
-        tokio::select! {
-            result = compiler.compile(&job, &units, &mut on_unit) => result.map_err(Into::into),
-            () = cancel.cancelled() => Err(Interrupted.into()),
-        }
     };
+    let result = CachedCompiler::new(&mut compiler, job, &settings.environment.cache, cancel.clone())
+        .compile(&units, observer, &mut keep)
+        .await;
     compiler.stop().await;
-    result.map(|()| outcomes)
+    observer.on(&Event::CompileDone);
+    result?;
+    Ok(outcomes)
 }
 
 /// The kernels behind a file's sound entries.
@@ -291,17 +301,6 @@ fn kernels_of(path: &Path) -> Vec<(Role, u32, Tile)> {
     let Ok(text) = ConfigFile::read_bytes(path) else { return Vec::new() };
     let (file, _) = ConfigFile::parse(&text);
     file.entries().iter().map(|(key, entry)| (role, *key, entry.config.tile())).collect()
-}
-
-/// The user stopped the check.
-#[derive(Debug, thiserror::Error)]
-#[error("interrupted")]
-struct Interrupted;
-
-impl Failure for Interrupted {
-    fn kind(&self) -> Kind {
-        Kind::Interrupted
-    }
 }
 
 fn print(

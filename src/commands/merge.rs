@@ -9,7 +9,7 @@ use crate::artifact::merge::{Disagreement, Part, merge};
 use crate::artifact::{ConfigFile, ConfigName};
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
-use crate::fs::write_atomic;
+use crate::fs::write_atomic_new;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 
 /// What the user said.
@@ -50,10 +50,10 @@ pub enum MergeError {
         /// What was preferred.
         prefer: PathBuf,
     },
-    /// The result would overwrite one of its own parts.
-    #[error("`{path}` is one of the files to merge and would be overwritten", path = path.display())]
-    OverPart {
-        /// The part.
+    /// There is a file already, perhaps with a manifest that describes it.
+    #[error("`{path}` is there already", path = path.display())]
+    Exists {
+        /// The file.
         path: PathBuf,
     },
     /// Two parts differ.
@@ -78,7 +78,11 @@ impl Failure for MergeError {
     }
 
     fn hint(&self) -> Option<String> {
-        matches!(self, MergeError::Disagreement(_)).then(|| "say which file wins with --prefer FILE".into())
+        match self {
+            MergeError::Disagreement(_) => Some("say which file wins with --prefer FILE".into()),
+            MergeError::Exists { .. } => Some("choose another folder with --into, or remove it first".into()),
+            _ => None,
+        }
     }
 }
 
@@ -86,25 +90,27 @@ impl Failure for MergeError {
 pub fn run(settings: &MergeSettings, observer: &mut dyn Observer, out: &mut dyn Output) -> CommandResult {
     let name = common_name(&settings.parts)?;
     let origin = |path: &Path| path.display().to_string();
-    if let Some(prefer) = &settings.prefer
-        && !settings.parts.contains(prefer)
-    {
-        return Err(MergeError::UnknownPreference { prefer: prefer.clone() }.into());
-    }
+    let preferred = match &settings.prefer {
+        None => None,
+        Some(prefer) => {
+            let part = settings.parts.iter().find(|part| *part == prefer || same_file(part, prefer));
+            Some(part.ok_or_else(|| MergeError::UnknownPreference { prefer: prefer.clone() })?)
+        }
+    };
     let mut parts = Vec::new();
     for path in &settings.parts {
         parts.push(Part { origin: origin(path), file: ConfigFile::read(path)? });
     }
-    let preferred = settings.prefer.as_deref().map(origin);
+    let preferred = preferred.map(|part| origin(part));
     let merged =
         merge(&parts, &STANDARD_BATCH_SIZES, preferred.as_deref()).map_err(MergeError::Disagreement)?;
     let path = settings.into.join(&name);
-    if settings.parts.iter().any(|part| same_file(part, &path)) {
-        return Err(MergeError::OverPart { path }.into());
-    }
     let io = |source| MergeError::Io { path: settings.into.clone(), source };
     fs_err::create_dir_all(&settings.into).map_err(io)?;
-    write_atomic(&path, merged.file.render().as_bytes()).map_err(io)?;
+    write_atomic_new(&path, merged.file.render().as_bytes()).map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => MergeError::Exists { path: path.clone() },
+        _ => io(source),
+    })?;
     for (key, loser) in &merged.overruled {
         observer.on(&Event::Warning(format!("key \"{key}\" of {loser} was overruled")));
     }

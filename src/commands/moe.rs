@@ -17,9 +17,9 @@ use crate::model::Role;
 use crate::runtime::{Target, TritonVersion};
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
 use crate::tuner::proofs::Record;
-use crate::tuner::run::{self, Compiling, Finished, RunDir};
+use crate::tuner::run::{self, Compiling, Finished, RunDir, RunError};
 use crate::worker::environment;
-use crate::worker::{Compiler, Supervised};
+use crate::worker::{CompileError, Compiler, Supervised};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -93,7 +93,10 @@ pub async fn start_compiler(
     let environment = environment::ensure(&settings.environment, target, cancel, observer).await?;
     let python = environment.launch.python.clone();
     let root = environment.sglang_root.display().to_string();
-    let compiler = Supervised::start(environment.launch, &root).await?;
+    let compiler = tokio::select! {
+        compiler = Supervised::start(environment.launch, &root) => compiler?,
+        () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
+    };
     let found = &compiler.identity().triton;
     if *found != target.triton.to_string() {
         let found = found.clone();
@@ -113,7 +116,10 @@ pub async fn run(
     let (plan, device, headline) = match &settings.place {
         Place::Resume(dir) => recorded_plan(settings, dir)?,
         _ => {
-            let subject = Subject::resolve(&settings.subject).await?;
+            let subject = tokio::select! {
+                subject = Subject::resolve(&settings.subject) => subject?,
+                () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
+            };
             for warning in &subject.geometry.warnings {
                 observer.on(&Event::Warning(warning.to_string()));
             }
@@ -151,19 +157,8 @@ pub async fn run(
         introduce(settings, &headline, &plan, &device, out)?;
         run::run::<Supervised>(&plan, &device, &mut dir, None, cancel, observer).await
     };
-    let finished = match finished {
-        Ok(finished) => finished,
-        Err(error) if matches!(error.kind(), Kind::Interrupted | Kind::Environment) => {
-            // What is done is kept: say how to go on, whatever stopped it.
-            return Err(Resumable {
-                kind: error.kind(),
-                message: error.to_string(),
-                dir: dir.path().to_owned(),
-            }
-            .into());
-        }
-        Err(error) => return Err(error.into()),
-    };
+    // What is done is kept, whatever stopped the run.
+    let finished = finished.map_err(|source| Stopped { source, dir: dir.path().to_owned() })?;
     report(settings, &plan, &device, &finished, dir.path(), out)?;
     Ok(Verdict::Done)
 }
@@ -183,22 +178,28 @@ fn introduce(
     Ok(())
 }
 
-/// A run that stopped and can go on.
+/// A run that stopped.
 #[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-struct Resumable {
-    kind: Kind,
-    message: String,
+#[error("{source}")]
+struct Stopped {
+    source: RunError,
     dir: PathBuf,
 }
 
-impl Failure for Resumable {
+impl Failure for Stopped {
     fn kind(&self) -> Kind {
-        self.kind
+        self.source.kind()
     }
 
     fn hint(&self) -> Option<String> {
-        Some(format!("go on with: sparktune moe --resume '{}'", self.dir.display()))
+        let resume = match self.kind() {
+            Kind::Interrupted | Kind::Incomplete | Kind::Environment => {
+                Some(format!("go on with: sparktune moe --resume '{}'", self.dir.display()))
+            }
+            Kind::Input | Kind::CheckFailed => None,
+        };
+        let hints: Vec<String> = self.source.hint().into_iter().chain(resume).collect();
+        (!hints.is_empty()).then(|| hints.join("; "))
     }
 }
 
@@ -257,6 +258,12 @@ fn recorded_plan(settings: &MoeSettings, dir: &Path) -> Result<(Plan, Device, St
             .as_ref()
             .map(|sizes| ("batch_sizes", format!("{:?}", plan.batch_sizes), format!("{sizes:?}"))),
     );
+    let recorded_limit = plan.device.shared_memory_per_block;
+    said.push((
+        "device.shared_memory_per_block",
+        recorded_limit.to_string(),
+        device.shared_memory_per_block.to_string(),
+    ));
     if let Some((field, was, now)) = said.into_iter().find(|(_, was, now)| was != now) {
         let path = dir.join(crate::journal::FILE_NAME);
         return Err(JournalError::OtherPlan { path, field: field.into(), was, now }.into());
@@ -286,7 +293,17 @@ fn new_run_path(plan: &Plan) -> PathBuf {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c.to_ascii_lowercase() } else { '-' })
         .collect();
-    Path::new("results").join(format!("{now}-{slug}-tp{}", plan.model.tp))
+    let name = format!("{now}-{slug}-tp{}", plan.model.tp);
+    let results = Path::new("results");
+    // Two runs can start in one second.
+    let mut path = results.join(&name);
+    for number in 2.. {
+        if !path.exists() {
+            break;
+        }
+        path = results.join(format!("{name}-{number}"));
+    }
+    path
 }
 
 fn file_names(plan: &Plan, device: &Device) -> [String; 2] {
@@ -361,6 +378,7 @@ fn report(
             "run": dir,
             "plan": plan,
             "kernels_proven": finished.proven,
+            "kernels_rejected": finished.rejected,
             "default_replaced_at": replaced,
             "files": files,
         });
@@ -370,8 +388,8 @@ fn report(
     if plan.evidence >= Evidence::Compiled {
         let entries = Role::BOTH.len() * finished.selected.len();
         lines.push(format!(
-            "  compiled {entries}/{entries} on {} with Triton {}  ({} kernels, all fit)",
-            device.compile_target, plan.target.triton, finished.proven
+            "  compiled {entries}/{entries} on {} with Triton {}  ({} kernels, all fit; {} rejected)",
+            device.compile_target, plan.target.triton, finished.proven, finished.rejected
         ));
     }
     if !replaced.is_empty() {

@@ -68,6 +68,12 @@ pub enum PublishError {
         /// The new shape.
         now: String,
     },
+    /// The collection's page is somebody's own.
+    #[error("`{path}` was not made by `sparktune publish` and would be overwritten", path = path.display())]
+    ForeignPage {
+        /// The page.
+        path: PathBuf,
+    },
     /// `--apart` is no folder name.
     #[error("--apart `{name}` is no plain folder name")]
     BadFolder {
@@ -97,6 +103,7 @@ impl Failure for PublishError {
             PublishError::Empty { .. }
             | PublishError::NoManifest { .. }
             | PublishError::BadFolder { .. }
+            | PublishError::ForeignPage { .. }
             | PublishError::Manifest(_) => Kind::Input,
         }
     }
@@ -119,6 +126,10 @@ struct Copy {
 
 /// Publish the run. Everything is judged before anything is written.
 pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
+    let page = settings.into.join("README.md");
+    if std::fs::read_to_string(&page).is_ok_and(|text| !index::is_ours(&text)) {
+        return Err(PublishError::ForeignPage { path: page }.into());
+    }
     let mut copies = sound_files(&settings.run)?;
     if let Some(name) = &settings.apart {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
@@ -132,8 +143,11 @@ pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
         let path = settings.into.join(&copy.folder).join(&copy.manifest.file);
         let published = Manifest::read(&manifest::path_beside(&path)).map_err(PublishError::from)?;
         let Some(published) = published else { continue };
-        if published.shape != copy.manifest.shape {
-            let (was, now) = (published.shape.to_string(), copy.manifest.shape.to_string());
+        let layer = |manifest: &Manifest| {
+            format!("{} on {} for {}", manifest.shape, manifest.device.name, manifest.target)
+        };
+        let (was, now) = (layer(&published), layer(&copy.manifest));
+        if was != now {
             return Err(PublishError::OtherLayer { path, was, now }.into());
         }
         published.may_be_replaced_by(&copy.manifest).map_err(|why| PublishError::Better { path, why })?;

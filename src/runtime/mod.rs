@@ -118,7 +118,9 @@ impl FromStr for Runtime {
     /// `sglang-0.5.4`, `sglang-0.5.4.post2`, `sglang-0.5.23` or `vllm`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once('-') {
-            Some(("sglang", version)) => Runtime::from_sglang_version(version),
+            Some(("sglang", version)) => {
+                Runtime::from_sglang_version(version).map_err(|_| UnknownRuntime::Runtime(text.to_owned()))
+            }
             None if text == "vllm" => Ok(Runtime::Vllm),
             _ => Err(UnknownRuntime::Runtime(text.to_owned())),
         }

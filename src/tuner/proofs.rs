@@ -2,17 +2,15 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
-
 use super::select::Known;
-use crate::events::{Event, Observer};
+use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
 use crate::kernel::Tile;
 use crate::model::Role;
-use crate::worker::protocol::{CompileOutcome, Compiled, FailureReason, Unit};
-use crate::worker::{CompileJob, Compiler, CompilerIdentity, ResultCache, WorkerError};
+use crate::worker::protocol::{CompileOutcome, Compiled, Unit};
+use crate::worker::{CachedCompiler, CompileError, Compiler, CompilerIdentity};
+use serde::{Deserialize, Serialize};
 
 /// A line of a run's journal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,9 +39,9 @@ pub enum Record {
 /// Why proving stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The worker or what it was asked.
+    /// The compiler.
     #[error(transparent)]
-    Worker(#[from] WorkerError),
+    Compile(#[from] CompileError),
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -57,39 +55,38 @@ pub enum ProofError {
         /// Now.
         now: String,
     },
-    /// The compiler does not know the device at all.
-    #[error("nothing can be compiled for {arch}: {message}")]
-    UnsupportedTarget {
-        /// The compile target.
-        arch: String,
-        /// The compiler's words.
-        message: String,
+    /// Kernels of the choice ended without a word about themselves.
+    #[error("{count} kernels could not be judged; first {role} {tile}: {why}")]
+    Unjudged {
+        /// How many.
+        count: usize,
+        /// The first one's role.
+        role: Role,
+        /// The first one's tile.
+        tile: Tile,
+        /// What happened to it.
+        why: String,
     },
-    /// The user stopped it.
-    #[error("interrupted; every result so far is kept")]
-    Interrupted,
 }
 
 impl Failure for ProofError {
     fn kind(&self) -> Kind {
         match self {
-            ProofError::Worker(error) => error.kind(),
+            ProofError::Compile(error) => error.kind(),
             ProofError::Journal(error) => error.kind(),
             ProofError::OtherCompiler { .. } => Kind::Input,
-            ProofError::UnsupportedTarget { .. } => Kind::Environment,
-            ProofError::Interrupted => Kind::Interrupted,
+            ProofError::Unjudged { .. } => Kind::Incomplete,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            ProofError::Worker(error) => error.hint(),
+            ProofError::Compile(error) => error.hint(),
             ProofError::Journal(error) => error.hint(),
             ProofError::OtherCompiler { .. } => Some("start a new run".into()),
-            ProofError::UnsupportedTarget { .. } => {
-                Some("point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python".into())
+            ProofError::Unjudged { .. } => {
+                Some("resume with a larger --compile-timeout or fewer --jobs: they are tried again".into())
             }
-            ProofError::Interrupted => None,
         }
     }
 }
@@ -108,6 +105,8 @@ impl Proofs {
         for record in records {
             match record {
                 Record::Compiler(found) => identity = Some(found),
+                // What says nothing about the kernel is tried again.
+                Record::Proof { result, .. } if !result.is_lasting() => {}
                 Record::Proof { role, tile, result } => {
                     proofs.results.insert((role, tile), result);
                 }
@@ -155,39 +154,47 @@ impl Proofs {
         known
     }
 
+    /// That some of `kernels` ended without a word about themselves, if any did.
+    pub fn unjudged(&self, kernels: &[(Role, Tile)]) -> Option<ProofError> {
+        let unjudged: Vec<_> = kernels
+            .iter()
+            .filter_map(|kernel| Some((kernel, self.results.get(kernel)?)))
+            .filter(|(_, result)| !result.is_lasting())
+            .collect();
+        let ((role, tile), result) = unjudged.first()?;
+        Some(ProofError::Unjudged {
+            count: unjudged.len(),
+            role: *role,
+            tile: *tile,
+            why: result.failed().unwrap_or_default(),
+        })
+    }
+
     /// Those of `kernels` that nothing is known of.
     pub fn unknown(&self, kernels: &[(Role, Tile)]) -> Vec<(Role, Tile)> {
         kernels.iter().filter(|kernel| !self.results.contains_key(*kernel)).copied().collect()
     }
 }
 
-/// Compiles kernels for one run and keeps what comes out.
+/// Compiles kernels for one run and records what comes out.
 #[derive(Debug)]
 pub struct Prover<'a, C> {
-    compiler: &'a mut C,
-    job: CompileJob,
-    cache: ResultCache,
+    compiler: CachedCompiler<'a, C>,
     journal: &'a mut Journal<Record>,
-    cancel: CancellationToken,
 }
 
 impl<'a, C: Compiler> Prover<'a, C> {
     /// A prover that writes to `journal`; `recorded` is the compiler an earlier part of the run used.
     pub fn new(
-        compiler: &'a mut C,
-        job: CompileJob,
-        cache_dir: &std::path::Path,
+        compiler: CachedCompiler<'a, C>,
         journal: &'a mut Journal<Record>,
         recorded: Option<&CompilerIdentity>,
-        cancel: CancellationToken,
     ) -> Result<Self, ProofError> {
-        let identity = compiler.identity().clone();
         match recorded {
-            Some(recorded) => same_compiler(recorded, &identity)?,
-            None => journal.append(&Record::Compiler(identity.clone()))?,
+            Some(recorded) => same_compiler(recorded, compiler.identity())?,
+            None => journal.append(&Record::Compiler(compiler.identity().clone()))?,
         }
-        let cache = ResultCache::new(cache_dir, &identity, &job);
-        Ok(Self { compiler, job, cache, journal, cancel })
+        Ok(Self { compiler, journal })
     }
 
     /// What compiles and what is compiled.
@@ -202,50 +209,17 @@ impl<'a, C: Compiler> Prover<'a, C> {
         proofs: &mut Proofs,
         observer: &mut dyn Observer,
     ) -> Result<(), ProofError> {
-        let mut units = Vec::new();
-        let mut kernel_of = HashMap::new();
-        let asked = proofs.unknown(kernels);
-        for &(role, tile) in &asked {
-            let unit = Unit::of(role, &tile);
-            match self.cache.get(&unit) {
-                Some(result) => {
-                    self.journal.append(&Record::Proof { role, tile, result: result.clone() })?;
-                    proofs.results.insert((role, tile), result);
-                }
-                None => {
-                    kernel_of.insert(unit.unit.clone(), (role, tile));
-                    units.push(unit);
-                }
-            }
-        }
-        if units.is_empty() {
-            return Ok(());
-        }
-        observer.on(&Event::CompileStarted { units: units.len(), known: kernels.len() - units.len() });
-        let (cache, journal, arch) = (&self.cache, &mut *self.journal, &self.job.target.arch);
-        let mut on_unit = |unit: &Unit, result: CompileOutcome| -> Result<(), Box<dyn Failure>> {
-            let Some(&(role, tile)) = kernel_of.get(&unit.unit) else { return Ok(()) };
-            if let CompileOutcome::Failed(failure) = &result
-                && failure.reason == FailureReason::UnsupportedTarget
-            {
-                // No other kernel fares better; and a mended toolchain must not find this on record.
-                let (arch, message) = (arch.clone(), failure.message.clone());
-                return Err(ProofError::UnsupportedTarget { arch, message }.into());
-            }
+        let units: Vec<Unit> =
+            proofs.unknown(kernels).iter().map(|(role, tile)| Unit::of(*role, tile)).collect();
+        let journal = &mut *self.journal;
+        let mut record = |unit: &Unit, result: CompileOutcome| -> Result<(), Box<dyn Failure>> {
+            let (role, tile) = (unit.role, unit.config.tile());
             journal.append(&Record::Proof { role, tile, result: result.clone() })?;
-            if let Err(error) = cache.put(unit, &result) {
-                // The run's own journal has the result: only a later run would miss it.
-                observer.on(&Event::Warning(format!("cannot keep a compile result for later runs: {error}")));
-            }
-            observer.on(&Event::Compiled { role, tile: tile.to_string(), failed: result.failed() });
             proofs.results.insert((role, tile), result);
             Ok(())
         };
-        let compiling = self.compiler.compile(&self.job, &units, &mut on_unit);
-        tokio::select! {
-            result = compiling => Ok(result?),
-            () = self.cancel.cancelled() => Err(ProofError::Interrupted),
-        }
+        self.compiler.compile(&units, observer, &mut record).await?;
+        proofs.unjudged(kernels).map_or(Ok(()), Err)
     }
 }
 

@@ -8,7 +8,6 @@ use super::plan::Plan;
 use super::proofs::{ProofError, Proofs, Prover, Record};
 use super::select::{NothingLeft, Selected, Selector};
 use super::write::{self, WriteError, Written};
-use crate::artifact::Evidence;
 use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
@@ -16,7 +15,7 @@ use crate::journal::{self, Journal, JournalError};
 use crate::kernel::Tile;
 use crate::model::Role;
 use crate::worker::protocol::{CompileTarget, LaunchShape};
-use crate::worker::{CompileJob, Compiler, CompilerIdentity};
+use crate::worker::{CachedCompiler, CompileJob, Compiler, CompilerIdentity};
 
 /// Where a run lives.
 #[derive(Debug)]
@@ -141,6 +140,8 @@ pub struct Finished {
     pub files: Vec<Written>,
     /// Distinct kernels proven; 0 at the rung `predicted`.
     pub proven: usize,
+    /// Kernels that did not compile and were passed over.
+    pub rejected: usize,
 }
 
 /// Carry out `plan` in `dir`. `compiling` is needed for the rung `compiled`.
@@ -166,14 +167,8 @@ pub async fn run<C: Compiler>(
                 jobs: compiling.jobs,
                 timeout_s: compiling.timeout_s,
             };
-            let mut prover = Prover::new(
-                compiling.compiler,
-                job,
-                compiling.cache,
-                &mut dir.journal,
-                dir.compiler.as_ref(),
-                cancel,
-            )?;
+            let compiler = CachedCompiler::new(compiling.compiler, job, compiling.cache, cancel);
+            let mut prover = Prover::new(compiler, &mut dir.journal, dir.compiler.as_ref())?;
             let proofs = &mut dir.proofs;
             // Every round learns of at least one kernel, and there are finitely many: this ends.
             loop {
@@ -188,15 +183,13 @@ pub async fn run<C: Compiler>(
             }
         }
     };
-    if plan.evidence >= Evidence::Compiled {
-        observer.on(&Event::CompileDone { proven, failed: dir.proofs.failed() });
-    }
+    observer.on(&Event::CompileDone);
     let files = write::write(plan, device, &selected, &dir.proofs, dir.compiler.as_ref(), &dir.path)?;
     for file in &files {
         dir.journal.append(&Record::File { path: file.path.clone(), sha256: file.sha256.clone() })?;
         observer.on(&Event::FileWritten { path: file.path.clone(), evidence: plan.evidence.to_string() });
     }
-    Ok(Finished { selected, files, proven })
+    Ok(Finished { selected, files, proven, rejected: dir.proofs.failed() })
 }
 
 /// The distinct kernels behind a choice, in order.

@@ -2,8 +2,7 @@
 //! assembler that knows the target, all below the user's cache folder.
 //!
 //! Nothing is installed into the user's own Python, and SGLang is only unpacked: the kernel is read
-//! from its source file. A part counts as made once its marker file is written; a part without one
-//! (a download that was cut) is made anew.
+//! from its source file. A part is made in a folder beside its place and moved there once it is whole.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +26,9 @@ const MARKER: &str = "complete";
 
 /// How often a lock that another run holds is tried again.
 const LOCK_POLL: Duration = Duration::from_millis(300);
+
+/// How long a signal that ended an installer may take to be heard by us.
+const SIGNAL_GRACE: Duration = Duration::from_millis(50);
 
 /// The oldest Python the worker's code runs on.
 const OLDEST_PYTHON: (u32, u32) = (3, 10);
@@ -119,7 +122,7 @@ pub enum EnvironmentError {
         /// What the tool said.
         detail: String,
     },
-    /// The user stopped it. Half-made parts have no marker and are made anew.
+    /// The user stopped it. Nothing half-made is in any part's place.
     #[error("interrupted while preparing the environment")]
     Interrupted,
     /// The runtime's kernels are not published as a package we can unpack.
@@ -156,10 +159,18 @@ pub async fn ensure(
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
 ) -> Result<Environment, EnvironmentError> {
-    tokio::select! {
+    let made = tokio::select! {
         made = make(settings, target, observer) => made,
-        () = cancel.cancelled() => Err(EnvironmentError::Interrupted),
+        () = cancel.cancelled() => return Err(EnvironmentError::Interrupted),
+    };
+    if made.is_err() {
+        // A Ctrl-C at the terminal ends the installer too, and its error may come first.
+        tokio::time::sleep(SIGNAL_GRACE).await;
+        if cancel.is_cancelled() {
+            return Err(EnvironmentError::Interrupted);
+        }
     }
+    made
 }
 
 async fn make(
@@ -219,7 +230,6 @@ async fn virtual_environment(
     triton: TritonVersion,
     observer: &mut dyn Observer,
 ) -> Result<PathBuf, EnvironmentError> {
-    let base = base_python().await?;
     let venv = settings.cache.join("environments").join(format!("triton-{triton}"));
     if whole(&venv) && venv.join("bin/python").exists() {
         return Ok(venv);
@@ -230,10 +240,11 @@ async fn virtual_environment(
             path: venv,
         });
     }
-    clear(&venv)?;
+    let base = base_python().await?;
+    let draft = draft_of(&venv)?;
     observer.on(&Event::SetupStep(format!("making a virtual environment for Triton {triton}")));
-    step("make a virtual environment", Command::new(&base).args(["-m", "venv"]).arg(&venv)).await?;
-    let python = venv.join("bin/python");
+    step("make a virtual environment", Command::new(&base).args(["-m", "venv"]).arg(draft.path())).await?;
+    let python = draft.path().join("bin/python");
     observer.on(&Event::SetupStep(format!("installing Triton {triton} (about 200 MB)")));
     step("install Triton", pip(&python).args(["install", &format!("triton=={triton}")])).await?;
     if triton < FIRST_WITH_OWN_PTXAS {
@@ -241,7 +252,7 @@ async fn virtual_environment(
         // Alone: the rest of the CUDA compiler is not needed.
         step("install ptxas", pip(&python).args(["install", "--no-deps", PTXAS_PACKAGE])).await?;
     }
-    mark(&venv)?;
+    finish(draft, &venv)?;
     Ok(venv)
 }
 
@@ -263,10 +274,8 @@ async fn unpacked_sglang(
             path: root,
         });
     }
-    clear(&root)?;
-    let io = |source| EnvironmentError::Io { path: root.clone(), source };
-    fs_err::create_dir_all(&root).map_err(io)?;
-    let download = tempfile::Builder::new().prefix(".download-").tempdir_in(&settings.cache).map_err(io)?;
+    let draft = draft_of(&root)?;
+    let download = draft_of(&root)?;
     observer.on(&Event::SetupStep(format!("fetching SGLang {version}'s wheel")));
     let mut refused = None;
     for choice in WHEEL_CHOICES {
@@ -285,7 +294,7 @@ async fn unpacked_sglang(
         return Err(error);
     }
     let wheel = fs_err::read_dir(download.path())
-        .map_err(io)?
+        .map_err(|source| EnvironmentError::Io { path: root.clone(), source })?
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|e| e == "whl"))
@@ -295,9 +304,9 @@ async fn unpacked_sglang(
         })?;
     observer.on(&Event::SetupStep(format!("unpacking SGLang {version}")));
     let mut unpack = Command::new(python);
-    unpack.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(&root);
+    unpack.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(draft.path());
     step("unpack the wheel", &mut unpack).await?;
-    mark(&root)?;
+    finish(draft, &root)?;
     Ok(root)
 }
 
@@ -337,8 +346,6 @@ async fn step(what: &str, command: &mut Command) -> Result<(), EnvironmentError>
     let Output { status, stdout, stderr } = command
         .stdin(Stdio::null())
         .kill_on_drop(true)
-        // A Ctrl-C at the terminal is for us: we end the step and say that it was interrupted.
-        .process_group(0)
         .output()
         .await
         .map_err(|error| fail(error.to_string()))?;
@@ -354,20 +361,27 @@ fn whole(part: &Path) -> bool {
     part.join(MARKER).exists()
 }
 
-fn mark(part: &Path) -> Result<(), EnvironmentError> {
-    write_atomic(&part.join(MARKER), b"")
-        .map_err(|source| EnvironmentError::Io { path: part.to_owned(), source })
+/// A folder beside `part` in which it is made: whatever a killed run leaves behind, or an installer that
+/// outlives it still writes, is in a folder of its own.
+fn draft_of(part: &Path) -> Result<TempDir, EnvironmentError> {
+    let io = |source| EnvironmentError::Io { path: part.to_owned(), source };
+    let parent = part.parent().unwrap_or(part);
+    fs_err::create_dir_all(parent).map_err(io)?;
+    tempfile::Builder::new().prefix(".making-").tempdir_in(parent).map_err(io)
 }
 
-fn clear(part: &Path) -> Result<(), EnvironmentError> {
+/// Put a whole draft in its place. A virtual environment can be moved: its interpreter finds itself,
+/// and nothing here runs the scripts that carry the old path.
+fn finish(draft: TempDir, part: &Path) -> Result<(), EnvironmentError> {
     let io = |source| EnvironmentError::Io { path: part.to_owned(), source };
+    write_atomic(&draft.path().join(MARKER), b"").map_err(io)?;
     match fs_err::remove_dir_all(part) {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(io(error)),
     }
-    match part.parent() {
-        Some(parent) => fs_err::create_dir_all(parent).map_err(io),
-        None => Ok(()),
-    }
+    fs_err::rename(draft.path(), part).map_err(io)?;
+    // Nothing is left where the draft was.
+    let _ = draft.keep();
+    Ok(())
 }

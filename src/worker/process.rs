@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::embedded::PACKAGE_NAME;
@@ -20,6 +20,8 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Log lines kept to explain a death.
 const LOG_LINES: usize = 30;
+/// The longest part of a log line that is kept in one piece.
+const LOG_LINE_BYTES: u64 = 4096;
 
 /// How to start a worker.
 #[derive(Debug, Clone)]
@@ -89,6 +91,10 @@ pub enum WorkerError {
 impl Failure for WorkerError {
     fn kind(&self) -> Kind {
         match self {
+            // A machine that lacks an assembler, or a fault of the worker's own, is no input.
+            WorkerError::Refused { code, .. } if code == "ptxas_missing" || code == "internal_error" => {
+                Kind::Environment
+            }
             // The user named the kernel or the interpreter: what is wrong with them is input.
             WorkerError::Refused { .. } => Kind::Input,
             WorkerError::Reader(error) => error.kind(),
@@ -166,9 +172,18 @@ impl Worker {
         tokio::spawn({
             let log = log.clone();
             async move {
-                let mut lines = BufReader::new(stderr).lines();
-                while let Ok(Some(line)) = lines.next_line().await {
-                    log.push(line);
+                // Bytes, not text: a compiler may say anything, and a reader that gives up would
+                // close the worker's log under it.
+                let mut reader = BufReader::new(stderr);
+                let mut line = Vec::new();
+                while (&mut reader)
+                    .take(LOG_LINE_BYTES)
+                    .read_until(b'\n', &mut line)
+                    .await
+                    .is_ok_and(|n| n > 0)
+                {
+                    log.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+                    line.clear();
                 }
             }
         });

@@ -215,7 +215,26 @@ pub enum CompileOutcome {
     Failed(CompileFailure),
 }
 
+impl FailureReason {
+    /// Whether the failure says something about the kernel. A time limit, a lost worker or an assembler
+    /// that is too old says nothing: the same kernel may compile the next time.
+    pub fn is_about_the_kernel(self) -> bool {
+        match self {
+            FailureReason::CompilerCrash | FailureReason::InvalidConfig | FailureReason::KernelError => true,
+            FailureReason::Timeout | FailureReason::WorkerLost | FailureReason::UnsupportedTarget => false,
+        }
+    }
+}
+
 impl CompileOutcome {
+    /// Whether the outcome would be the same the next time.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            CompileOutcome::Compiled(_) => true,
+            CompileOutcome::Failed(failure) => failure.reason.is_about_the_kernel(),
+        }
+    }
+
     /// Why there is no binary, in one line, where there is none.
     pub fn failed(&self) -> Option<String> {
         match self {

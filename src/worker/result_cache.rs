@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::{CompileOutcome, FailureReason, Unit};
+use super::protocol::{CompileOutcome, Unit};
 use super::supervisor::{CompileJob, CompilerIdentity};
 use crate::fs::{sha256_hex, write_atomic};
 
@@ -50,12 +50,7 @@ impl ResultCache {
 
     /// Keep `unit`'s result, if it would come out the same again.
     pub fn put(&self, unit: &Unit, result: &CompileOutcome) -> std::io::Result<()> {
-        if let CompileOutcome::Failed(failure) = result
-            && matches!(
-                failure.reason,
-                FailureReason::Timeout | FailureReason::WorkerLost | FailureReason::UnsupportedTarget
-            )
-        {
+        if !result.is_lasting() {
             return Ok(());
         }
         let filed = Filed { key: self.key(unit), result: result.clone() };
@@ -81,7 +76,7 @@ mod tests {
     use super::*;
     use crate::kernel::Tile;
     use crate::model::{Dtype, MoeShape, Quantization, Role};
-    use crate::worker::protocol::{CompileFailure, CompileTarget, Compiled, LaunchShape};
+    use crate::worker::protocol::{CompileFailure, CompileTarget, Compiled, FailureReason, LaunchShape};
 
     fn job(fused: u32) -> CompileJob {
         let shape = MoeShape::glm(Quantization::none(Dtype::Bfloat16), fused);

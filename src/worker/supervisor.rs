@@ -64,7 +64,13 @@ impl Supervised {
     /// Start a worker and probe the kernel below `sglang_root`.
     pub async fn start(launch: Launch, sglang_root: &str) -> Result<Self, WorkerError> {
         let mut worker = Worker::start(&launch).await?;
-        let Probe { kernel, ptxas, cpus } = worker.probe(sglang_root).await?;
+        let Probe { kernel, ptxas, cpus } = worker.probe(sglang_root).await.map_err(|error| match error {
+            WorkerError::Refused { code, message } if code == "triton_missing" => {
+                let message = format!("`{}` has no Triton: {message}", launch.python.display());
+                WorkerError::Refused { code, message }
+            }
+            other => other,
+        })?;
         let identity = CompilerIdentity {
             kernel_digest: kernel.digest,
             sglang_version: kernel.sglang_version,
@@ -108,9 +114,11 @@ impl Compiler for Supervised {
     ) -> Result<(), WorkerError> {
         let mut left: Vec<Unit> = units.to_vec();
         let mut deaths: HashMap<String, u32> = HashMap::new();
+        let mut batch_deaths = 0;
         while !left.is_empty() {
-            // After a death, one unit a request: the next death then has one suspect.
-            let batch = if deaths.is_empty() { left.clone() } else { vec![left[0].clone()] };
+            // One death can be anybody's; after two, one unit a request: the next has one suspect.
+            let together = batch_deaths < DEATHS_PER_UNIT;
+            let batch = if together { left.clone() } else { vec![left[0].clone()] };
             let request = Op::Compile {
                 sglang_root: self.sglang_root.clone(),
                 target: job.target.clone(),
@@ -143,6 +151,7 @@ impl Compiler for Supervised {
                         continue;
                     }
                     let alone = suspects.len() == 1;
+                    batch_deaths += u32::from(together);
                     for unit in suspects {
                         let count = deaths.entry(unit.unit.clone()).or_default();
                         *count += 1;

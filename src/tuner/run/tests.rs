@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use super::*;
-use crate::artifact::ConfigFile;
+use crate::artifact::{ConfigFile, Evidence};
 use crate::device::Device;
 use crate::kernel::shared_memory;
 use crate::model::{Dtype, MoeShape, Quantization};
