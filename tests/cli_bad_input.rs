@@ -195,7 +195,7 @@ fn a_version_or_device_nobody_knows_elsewhere() {
     sandbox.write("triton_3_5_0/f.json", "{}");
     sandbox.refused(&["setup", "--offline", "--sglang", "9.9.9"], &["`9.9.9`", "0.5.4.post2"]);
     sandbox.refused(&["setup", "--offline", "--triton", "x"], &["--triton", "`x`"]);
-    sandbox.refused(&["check", "--for", "sglang-9", "triton_3_5_0"], &["`9`", "0.5.4"]);
+    sandbox.refused(&["check", "--for", "sglang-9", "triton_3_5_0"], &["`sglang-9`", "sglang-0.5.4", "vllm"]);
     sandbox.refused(&["check", "--triton", "x", "triton_3_5_0"], &["--triton", "`x`"]);
     sandbox.refused(&["check", "--device", "gtx", "triton_3_5_0"], &["`gtx`", "gb10"]);
     sandbox.refused(&["check", "nowhere"], &["nowhere"]);
