@@ -1,0 +1,401 @@
+//! Runs without a compiler: where they go, how they go on, what stdout says.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use support::{GLM_STEM, Sandbox, stderr, stdout};
+
+const PREDICTED: [&str; 6] = ["moe", "--model", "GLM-4.7-FP8", "--evidence", "predicted", "--out"];
+
+fn predicted(out: &str) -> Vec<&str> {
+    [&PREDICTED[..], &[out]].concat()
+}
+
+/// The files of a finished run of GLM-4.7-FP8.
+fn files_of(run: &str) -> Vec<String> {
+    ["", "_down"]
+        .into_iter()
+        .flat_map(|role| {
+            ["json", "manifest.json"].map(|end| format!("{run}/triton_3_5_0/{GLM_STEM}{role}.{end}"))
+        })
+        .collect()
+}
+
+#[test]
+fn a_predicted_run_writes_the_pair_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let text = sandbox.succeeds(&predicted("run"));
+    for role in ["", "_down"] {
+        assert!(text.contains(&format!("wrote triton_3_5_0/{GLM_STEM}{role}.json")), "{text}");
+    }
+    assert!(text.contains("1,920 configs -> 480 tiles -> 364 fit"), "{text}");
+    assert!(text.contains("evidence: predicted"), "{text}");
+    let mut expected: Vec<_> = files_of("run").iter().map(|file| sandbox.path(file)).collect();
+    expected.extend(["run", "run/journal.jsonl", "run/triton_3_5_0"].map(|file| sandbox.path(file)));
+    expected.sort();
+    let found = sandbox.snapshot().into_keys().filter(|path| path.starts_with(sandbox.path("run")));
+    assert_eq!(found.collect::<Vec<_>>(), expected);
+    sandbox.succeeds(&["check", "run", "--for", "sglang-0.5.4", "--device", "gb10"]);
+}
+
+#[test]
+fn every_entry_fits_and_the_default_is_kept_where_it_does() {
+    let sandbox = Sandbox::new();
+    let said = sandbox.json(&[&predicted("run")[..], &["--json"]].concat());
+    assert_eq!(said["default_replaced_at"], json!([256, 512, 1024, 1536, 2048, 3072, 4096]));
+    for (file, role) in [(format!("{GLM_STEM}.json"), "up"), (format!("{GLM_STEM}_down.json"), "down")] {
+        let path = format!("run/triton_3_5_0/{}", file.replace(".json", ".manifest.json"));
+        let manifest: Value = serde_json::from_str(&sandbox.read(path)).unwrap();
+        assert_eq!(manifest["role"], role);
+        assert_eq!(manifest["file"], file.as_str());
+        assert_eq!(manifest["model"]["name"], "zai-org/GLM-4.7-FP8");
+        let entries = manifest["entries"].as_object().unwrap();
+        assert_eq!(entries.len(), 18);
+        for (key, entry) in entries {
+            assert_eq!(entry["evidence"], "predicted", "{key}");
+            assert!(entry["shared_bytes"].as_u64().unwrap() <= 101_376, "{key}: {entry}");
+        }
+        let config: Value = serde_json::from_str(&sandbox.read(format!("run/triton_3_5_0/{file}"))).unwrap();
+        assert_eq!(config.as_object().unwrap().len(), 18);
+    }
+}
+
+#[test]
+fn the_same_arguments_give_the_same_files() {
+    let sandbox = Sandbox::new();
+    sandbox.succeeds(&predicted("one"));
+    sandbox.succeeds(&predicted("two"));
+    for role in ["", "_down"] {
+        let file = format!("triton_3_5_0/{GLM_STEM}{role}.json");
+        assert_eq!(sandbox.read(format!("one/{file}")), sandbox.read(format!("two/{file}")));
+    }
+}
+
+#[test]
+fn a_name_of_the_model_is_as_good_as_another() {
+    let sandbox = Sandbox::new();
+    for name in ["glm-4.7-fp8", "zai-org/GLM-4.7-FP8", "ZAI-ORG/glm-4.7-fp8"] {
+        let plan = sandbox.json(&["plan", "--model", name, "--json"]);
+        assert_eq!(plan["model"], "zai-org/GLM-4.7-FP8", "{name}");
+    }
+}
+
+#[test]
+fn json_is_one_object_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.json(&[&predicted("run")[..], &["--json"]].concat());
+    assert_eq!(run["run"], "run");
+    let files = run["files"].as_array().unwrap();
+    assert_eq!(files.len(), 2);
+    for file in files {
+        assert!(sandbox.path("run").join(file["path"].as_str().unwrap()).exists(), "{file}");
+        assert_eq!(file["evidence"], "predicted");
+    }
+    let resumed = sandbox.json(&["moe", "--resume", "run", "--json"]);
+    assert_eq!(resumed["files"], run["files"]);
+    assert_eq!(resumed["plan"], run["plan"]);
+    for arguments in [
+        &["plan", "--model", "GLM-4.7-FP8", "--json"][..],
+        &["check", "run", "--json"],
+        &["publish", "run", "--json"],
+        &["moe", "--model", "GLM-4.7-FP8", "--dry-run", "--json"],
+    ] {
+        assert!(sandbox.json(arguments).is_object(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.snapshot();
+    let text = sandbox.succeeds(&["moe", "--model", "GLM-4.7-FP8", "--dry-run"]);
+    assert!(text.contains("would write results/"), "{text}");
+    let text = sandbox.succeeds(&["moe", "--model", "GLM-4.7-FP8", "--dry-run", "--out", "run"]);
+    assert!(text.contains(&format!("would write run/triton_3_5_0/{GLM_STEM}.json")), "{text}");
+    assert!(text.contains("would compile") && text.contains("sm_121a"), "{text}");
+    assert!(sandbox.snapshot() == before, "a dry run wrote something");
+
+    sandbox.predicted_run();
+    let before = sandbox.snapshot();
+    sandbox.succeeds(&["moe", "--resume", "run", "--dry-run"]);
+    sandbox.succeeds(&["publish", "run", "--dry-run"]);
+    assert!(sandbox.snapshot() == before, "a dry run wrote something");
+}
+
+#[test]
+fn reading_commands_write_nothing() {
+    let sandbox = Sandbox::new();
+    for arguments in [
+        &["plan", "--model", "GLM-4.7-FP8"][..],
+        &["space", "--model", "GLM-4.7-FP8"],
+        &["models"],
+        &["devices"],
+    ] {
+        let before = sandbox.snapshot();
+        sandbox.succeeds(arguments);
+        assert!(sandbox.snapshot() == before, "{arguments:?}");
+    }
+}
+
+#[test]
+fn without_out_a_run_goes_to_results() {
+    let sandbox = Sandbox::new();
+    sandbox.succeeds(&PREDICTED[..5]);
+    let runs: Vec<_> = std::fs::read_dir(sandbox.path("results")).unwrap().collect();
+    assert_eq!(runs.len(), 1);
+    let name = runs[0].as_ref().unwrap().file_name().into_string().unwrap();
+    assert!(name.ends_with("-glm-4.7-fp8-tp4") && name.starts_with("20"), "{name}");
+}
+
+#[test]
+fn an_out_that_cannot_be_a_run_directory() {
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "mine");
+    sandbox.refused(&predicted("file"), &["`file`"]);
+    // Permissions do not stop root: below a file, and where no folder can be made, nobody gets in.
+    sandbox.refused(&predicted("file/run"), &["`file/run`"]);
+    if Path::new("/proc/self").exists() {
+        sandbox.refused(&predicted("/proc/sparktune-run"), &["`/proc/sparktune-run`"]);
+    }
+    sandbox.predicted_run();
+    sandbox.refused(&predicted("run"), &["`run/journal.jsonl`", "already", "--resume run", "--out"]);
+}
+
+/// A file system with room for nothing, as long as it is mounted.
+struct FullDisk<'a>(&'a Path);
+
+impl<'a> FullDisk<'a> {
+    /// None where this user may not mount.
+    fn mount(path: &'a Path) -> Option<Self> {
+        std::fs::create_dir_all(path).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4k,nr_inodes=32", "tmpfs"])
+            .arg(path)
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self(path))
+    }
+}
+
+impl Drop for FullDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn an_out_on_a_full_disk() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("disk");
+    let Some(_disk) = FullDisk::mount(&path) else {
+        eprintln!("skipped: this user may not mount a tmpfs, so there is no full disk to write to");
+        return;
+    };
+    support::write(&path.join("filler"), [0; 4096]);
+    sandbox.refused(&predicted("disk/run"), &["disk/run", "No space left"]);
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_a_run_that_goes_on() {
+    let sandbox = Sandbox::new();
+    let path = sandbox.path("disk");
+    let Some(disk) = FullDisk::mount(&path) else {
+        eprintln!("skipped: this user may not mount a tmpfs, so there is no full disk to write to");
+        return;
+    };
+    // Room for the journal, none for the files.
+    let assert = sandbox.sparktune(&predicted("disk/run")).assert().code(3);
+    let message = stderr(&assert);
+    for words in ["No space left", "disk/run", "--resume 'disk/run'"] {
+        assert!(message.contains(words), "{message}");
+    }
+    let remount = ["-o", "remount,size=1m"];
+    assert!(Command::new("mount").args(remount).arg(&path).status().unwrap().success());
+    sandbox.succeeds(&["moe", "--resume", "disk/run"]);
+    for file in files_of("disk/run") {
+        assert!(sandbox.path(&file).exists(), "{file}");
+    }
+    let left: Vec<_> =
+        sandbox.snapshot().into_keys().filter(|path| path.display().to_string().contains(".tmp-")).collect();
+    assert!(left.is_empty(), "half-written files: {left:?}");
+    drop(disk);
+}
+
+#[test]
+fn a_finished_run_can_be_resumed() {
+    let sandbox = Sandbox::new();
+    sandbox.predicted_run();
+    let before: Vec<String> =
+        ["", "_down"].map(|role| sandbox.read(format!("run/triton_3_5_0/{GLM_STEM}{role}.json"))).into();
+    sandbox.succeeds(&["moe", "--resume", "run"]);
+    sandbox.succeeds(&["moe", "--resume", "run", "--model", "GLM-4.7-FP8", "--tp", "4", "--device", "gb10"]);
+    let after: Vec<String> =
+        ["", "_down"].map(|role| sandbox.read(format!("run/triton_3_5_0/{GLM_STEM}{role}.json"))).into();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn a_journal_of_another_plan() {
+    let sandbox = Sandbox::new();
+    sandbox.predicted_run();
+    for (flag, value, field, was) in [
+        ("--policy", "best-predicted", "policy", "runtime-default"),
+        ("--tp", "2", "model.tp", "4"),
+        ("--ep", "2", "model.ep", "1"),
+        ("--model", "Qwen/Qwen3-30B-A3B-FP8", "model.name", "zai-org/GLM-4.7-FP8"),
+        ("--device", "rtx-5090", "device.id", "gb10"),
+        ("--sglang", "0.5.23", "target.runtime", "0.5.4.post2"),
+        ("--triton", "3.8.0", "target.triton", "3.5.0"),
+        ("--evidence", "compiled", "evidence", "predicted"),
+        ("--batch-sizes", "1,2", "batch_sizes", "[1, 2, 4"),
+    ] {
+        let field = format!("`{field}` was");
+        sandbox.refused(&["moe", "--resume", "run", flag, value], &["run/journal.jsonl", &field, was]);
+    }
+}
+
+#[test]
+fn a_shape_given_by_hand_to_a_run_of_another() {
+    let sandbox = Sandbox::new();
+    sandbox.predicted_run();
+    sandbox.refused(&["moe", "--resume", "run", "--experts", "8"], &["run", "experts", "160"]);
+    sandbox.refused(&["moe", "--resume", "run", "--dtype", "bfloat16"], &["run", "dtype", "fp8_w8a8"]);
+}
+
+#[test]
+fn a_journal_with_a_broken_line() {
+    let sandbox = Sandbox::new();
+    sandbox.predicted_run();
+    let journal = sandbox.read("run/journal.jsonl");
+    let lines: Vec<&str> = journal.lines().collect();
+    assert_eq!(lines.len(), 3, "a header and two files");
+    for (broken, line) in [
+        (format!("{}\n{{\"rec\n{}\n", lines[0], lines[2]), "line 2"),
+        (format!("{}\n\n{}\n", lines[0], lines[2]), "line 2"),
+        (format!("{}\n{{\"record\":\"nobody\"}}\n", lines[0]), "line 2"),
+        (format!("{}\n{}\nnull\n", lines[0], lines[1]), "line 3"),
+        (format!("{{\n{}\n", lines[1]), "line 1"),
+        (String::new(), "line 1"),
+        (format!("{}\n", lines[0].replace("\"format\":1", "\"format\":99")), "line 1"),
+        (format!("{}\n", lines[0].replace("\"tp\":4", "\"tp\":-4")), "line 1"),
+    ] {
+        sandbox.write("run/journal.jsonl", &broken);
+        sandbox.refused(&["moe", "--resume", "run"], &["run/journal.jsonl", line]);
+    }
+}
+
+#[test]
+fn a_journal_changed_by_hand() {
+    let sandbox = Sandbox::new();
+    sandbox.predicted_run();
+    let journal = sandbox.read("run/journal.jsonl");
+    // The plan no longer is what its hash says.
+    sandbox.write("run/journal.jsonl", journal.replace("\"top_k\":8", "\"top_k\":6"));
+    sandbox.refused(&["moe", "--resume", "run"], &["run/journal.jsonl"]);
+}
+
+#[test]
+fn a_torn_last_line_is_forgiven() {
+    let sandbox = Sandbox::new();
+    sandbox.predicted_run();
+    let journal = sandbox.read("run/journal.jsonl");
+    for torn in ["{\"record\":\"proof\",\"ro", "{", &journal[..40]] {
+        sandbox.write("run/journal.jsonl", format!("{journal}{torn}"));
+        sandbox.succeeds(&["moe", "--resume", "run"]);
+        let mended = sandbox.read("run/journal.jsonl");
+        assert!(mended.starts_with(&journal) && mended.ends_with('\n'), "{mended}");
+        for line in mended.lines() {
+            serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        }
+    }
+}
+
+#[test]
+fn no_run_to_resume() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("empty")).unwrap();
+    sandbox.write("file", "");
+    for place in ["empty", "nowhere", "file"] {
+        sandbox.refused(&["moe", "--resume", place], &[place, "no run to resume", "journal.jsonl"]);
+    }
+}
+
+/// A tree with a kernel the worker gets as far as reading.
+fn fake_sglang(sandbox: &Sandbox) {
+    let kernel = "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef fused_moe_kernel(a_ptr, \
+                  BLOCK_SIZE_M: tl.constexpr):\n    pass\n";
+    sandbox.write("tree/sglang/__init__.py", "");
+    sandbox.write("tree/sglang/srt/layers/moe/fused_moe_triton/fused_moe_triton_kernels.py", kernel);
+}
+
+/// What is left below the working folder, apart from what the test put there.
+fn left_in(sandbox: &Sandbox, name: &str) -> bool {
+    sandbox.path(name).exists()
+}
+
+#[test]
+fn a_python_without_triton() {
+    let sandbox = Sandbox::new();
+    fake_sglang(&sandbox);
+    let made =
+        Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(sandbox.path("venv")).output();
+    assert!(made.unwrap().status.success(), "python3 -m venv");
+    let assert = sandbox
+        .sparktune(&["moe", "--model", "GLM-4.7-FP8", "--offline", "--out", "run"])
+        .args(["--python", "venv/bin/python", "--sglang-root", "tree"])
+        .assert();
+    let message = stderr(&assert);
+    assert_eq!(assert.get_output().status.code(), Some(2), "{message}");
+    assert!(message.contains("venv/bin/python") && message.to_lowercase().contains("triton"), "{message}");
+    assert!(!message.contains("Traceback"), "{message}");
+    assert_eq!(stdout(&assert), "");
+    assert!(!left_in(&sandbox, "run"), "a run that never began is there");
+}
+
+#[test]
+fn a_python_that_is_none() {
+    let sandbox = Sandbox::new();
+    fake_sglang(&sandbox);
+    sandbox.write("text", "no program");
+    for python in ["/nowhere/python", "text"] {
+        let assert = sandbox
+            .sparktune(&["moe", "--model", "GLM-4.7-FP8", "--offline", "--out", "run"])
+            .args(["--python", python, "--sglang-root", "tree"])
+            .assert();
+        let message = stderr(&assert);
+        assert!(matches!(assert.get_output().status.code(), Some(2 | 3)), "{message}");
+        assert!(message.contains(python), "{message}");
+    }
+}
+
+#[test]
+fn an_sglang_root_that_is_none() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("tree")).unwrap();
+    for root in ["tree", "nowhere"] {
+        let assert = sandbox
+            .sparktune(&["moe", "--model", "GLM-4.7-FP8", "--offline", "--out", "run"])
+            .args(["--python", "python3", "--sglang-root", root])
+            .assert();
+        let message = stderr(&assert);
+        assert_eq!(assert.get_output().status.code(), Some(2), "{message}");
+        assert!(message.contains(root), "{message}");
+        assert_eq!(stdout(&assert), "");
+        assert!(!left_in(&sandbox, "run"), "a run that never began is there");
+    }
+}
+
+#[test]
+fn an_environment_that_may_not_be_fetched() {
+    let sandbox = Sandbox::new();
+    let assert =
+        sandbox.sparktune(&["moe", "--model", "GLM-4.7-FP8", "--offline", "--out", "run"]).assert().code(3);
+    let message = stderr(&assert);
+    for words in ["Triton 3.5.0", "--offline", "sparktune setup"] {
+        assert!(message.contains(words), "{message}");
+    }
+}
