@@ -263,7 +263,7 @@ fn files_that_are_no_parts_of_one() {
     sandbox.refused(&["merge", &one, &two, "--into", "m"], &["\"1\"", &one, &two, "--prefer"]);
     sandbox.refused(&["merge", &one, &two, "--into", "m", "--prefer", "c.json"], &["c.json"]);
     sandbox.refused(&["merge", &one, "nowhere/x.json", "--into", "m"], &["nowhere/x.json"]);
-    sandbox.refused(&["merge", &one, &two, "--into", "a", "--prefer", &one], &["overwritten"]);
+    sandbox.refused(&["merge", &one, &two, "--into", "a", "--prefer", &one], &["is there already"]);
     sandbox.refused(&["merge", &one, "--into", "m"], &["FILE"]);
     let merged = sandbox.json(&["merge", &one, &two, "--into", "m", "--prefer", &two, "--json"]);
     assert_eq!(merged["overruled"], json!([1]));

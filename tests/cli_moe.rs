@@ -258,12 +258,23 @@ fn a_journal_of_another_plan() {
     }
 }
 
+/// A recorded plan has its shape: figures given beside it would have to be ignored.
 #[test]
 fn a_shape_given_by_hand_to_a_run_of_another() {
     let sandbox = Sandbox::new();
     sandbox.predicted_run();
-    sandbox.refused(&["moe", "--resume", "run", "--experts", "8"], &["run", "experts", "160"]);
-    sandbox.refused(&["moe", "--resume", "run", "--dtype", "bfloat16"], &["run", "dtype", "fp8_w8a8"]);
+    for (flag, value) in [
+        ("--experts", "8"),
+        ("--intermediate", "64"),
+        ("--hidden", "128"),
+        ("--top-k", "2"),
+        ("--dtype", "bfloat16"),
+        ("--block-shape", "128,128"),
+        ("--shared-experts-fusion", "off"),
+    ] {
+        sandbox.refused(&["moe", "--resume", "run", flag, value], &["--resume", flag]);
+    }
+    sandbox.refused(&["moe", "--resume", "run", "--per-channel"], &["--resume", "--per-channel"]);
 }
 
 #[test]

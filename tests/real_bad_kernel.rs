@@ -5,7 +5,7 @@
 mod common;
 mod support;
 
-use spark::target::{Runtime, Target};
+use spark::runtime::{Runtime, Target};
 
 use support::{Sandbox, stderr, stdout, write};
 

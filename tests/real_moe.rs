@@ -12,7 +12,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use spark::target::{Runtime, Target};
+use spark::runtime::{Runtime, Target};
 
 use support::{GLM_STEM, Sandbox};
 

@@ -176,7 +176,7 @@ pub struct MoeArgs {
         long,
         value_name = "DIR",
         help_heading = "Run",
-        conflicts_with_all = ["experts", "intermediate", "hidden", "top_k", "dtype", "block_shape", "per_channel"]
+        conflicts_with_all = ["experts", "intermediate", "hidden", "top_k", "dtype", "block_shape", "per_channel", "shared_experts_fusion"]
     )]
     pub resume: Option<PathBuf>,
     /// Say what would be done and do nothing
