@@ -208,6 +208,33 @@ async fn an_interrupted_run_goes_on_where_it_stopped() {
     assert_eq!(finished.proven, rest.compiled.len() + 3);
 }
 
+/// Slowness of a machine must not steer what is chosen.
+#[tokio::test]
+async fn what_timed_out_is_tried_again_and_never_passed_over() {
+    let plan = glm();
+    let expected = {
+        let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap().files
+    };
+    for reason in [FailureReason::Timeout, FailureReason::WorkerLost] {
+        let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut slow = look_alike();
+        slow.special.insert("up 64x128x128 w4 s4".into(), failed(reason));
+        let error = go(&plan, &mut run_dir, &mut slow, cache.path()).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Incomplete);
+        assert!(error.to_string().contains("up 64x128x128 w4 s4"), "{error}");
+        assert!(!dir.path().join("triton_3_5_0").exists(), "nothing is written on half the proof");
+        drop(run_dir);
+        let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+        let mut quiet = look_alike();
+        let finished = go(&plan, &mut run_dir, &mut quiet, cache.path()).await.unwrap();
+        assert!(quiet.compiled.contains(&"up 64x128x128 w4 s4".to_owned()));
+        assert_eq!(finished.files, expected);
+    }
+}
+
 #[tokio::test]
 async fn results_of_another_kernel_prove_nothing() {
     let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
