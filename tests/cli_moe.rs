@@ -348,6 +348,35 @@ fn left_in(sandbox: &Sandbox, name: &str) -> bool {
     sandbox.path(name).exists()
 }
 
+/// Waiting for a worker that says nothing is no reason to be deaf.
+#[test]
+fn a_python_that_says_nothing_can_be_interrupted() {
+    let sandbox = Sandbox::new();
+    fake_sglang(&sandbox);
+    let silent = sandbox.write("silent", "#!/bin/sh\ntouch started\nexec sleep 120\n");
+    std::fs::set_permissions(&silent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sparktune"));
+    command
+        .args(["moe", "--model", "GLM-4.7-FP8", "--offline", "--out", "run", "--python"])
+        .arg(&silent)
+        .args(["--sglang-root", "tree"])
+        .current_dir(sandbox.work())
+        .envs(sandbox.environment())
+        .stderr(std::process::Stdio::piped());
+    let child = command.spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while !sandbox.path("started").exists() {
+        assert!(std::time::Instant::now() < deadline, "the worker was never started");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{message}");
+    assert!(message.contains("interrupted"), "{message}");
+    assert!(!left_in(&sandbox, "run"), "a run that never began is there");
+}
+
 #[test]
 fn a_python_without_triton() {
     let sandbox = Sandbox::new();
