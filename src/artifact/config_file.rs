@@ -1,6 +1,6 @@
 //! The contents of a config file: one kernel config a batch size.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, hash_map};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -144,28 +144,36 @@ impl ConfigFile {
             problems.push(Problem::Empty);
         }
         let mut seen = HashSet::new();
-        let mut entries = Vec::new();
+        let mut entries: Vec<(u32, Option<Entry>)> = Vec::new();
+        let mut places: HashMap<u32, usize> = HashMap::new();
         for (key, raw) in members.0 {
             if !seen.insert(key.clone()) {
-                problems.push(Problem::DuplicateKey { key });
-                continue;
+                problems.push(Problem::DuplicateKey { key: key.clone() });
             }
             let batch_size = batch_size(&key);
             if batch_size.is_none() {
                 problems.push(Problem::BadKey { key: key.clone() });
             }
-            match raw {
-                RawEntry::Other(found) => problems.push(Problem::NotAnEntry { key, found }),
-                RawEntry::Object(fields) => {
-                    let entry = read_entry(&key, fields, &mut problems);
-                    // A server may take what we call no key: its entry must be judged as well.
-                    let used_as = batch_size.or_else(|| as_python(&key));
-                    if let (Some(batch_size), Some(entry)) = (used_as, entry) {
-                        entries.push((batch_size, entry));
-                    }
+            let used_as = batch_size.or_else(|| as_python(&key));
+            let entry = match raw {
+                RawEntry::Other(found) => {
+                    problems.push(Problem::NotAnEntry { key, found });
+                    None
+                }
+                RawEntry::Object(fields) => read_entry(&key, fields, &mut problems),
+            };
+            // A server may take what we call no key: its entry must be judged as well.
+            let Some(batch_size) = used_as else { continue };
+            // As a Python dict: the last value, in the place of the first.
+            match places.entry(batch_size) {
+                hash_map::Entry::Occupied(place) => entries[*place.get()].1 = entry,
+                hash_map::Entry::Vacant(place) => {
+                    place.insert(entries.len());
+                    entries.push((batch_size, entry));
                 }
             }
         }
+        let entries = entries.into_iter().filter_map(|(key, entry)| Some((key, entry?))).collect();
         (Self { entries }, problems)
     }
 
@@ -325,3 +333,6 @@ fn without_position(error: &serde_json::Error) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests;

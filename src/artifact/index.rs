@@ -16,6 +16,8 @@ struct Row<'a> {
 ///
 /// The same manifests always give the same page, in whatever order they come.
 pub fn render(manifests: &[(String, Manifest)]) -> String {
+    let mut manifests: Vec<&(String, Manifest)> = manifests.iter().collect();
+    manifests.sort_by_key(|(folder, manifest)| (folder, &manifest.file));
     let mut rows: Vec<Row<'_>> = Vec::new();
     for (folder, manifest) in manifests {
         let same = |row: &&mut Row<'_>| {
@@ -35,6 +37,7 @@ pub fn render(manifests: &[(String, Manifest)]) -> String {
     for row in &mut rows {
         row.manifests.sort_by_key(|manifest| manifest.role);
     }
+    // Rows that say the same of model, device and split stay in the order of their files.
     rows.sort_by(|a, b| key(a).cmp(&key(b)));
     let mut page = String::from(HEADER);
     for row in &rows {
@@ -48,7 +51,7 @@ pub fn render(manifests: &[(String, Manifest)]) -> String {
         let _ = writeln!(
             page,
             "| {} | {} | {} | {} | {} | {} | {} | {} |",
-            models(first),
+            models(first).replace('|', "\\|"),
             split(first),
             first.shape,
             first.device.name,
@@ -106,4 +109,90 @@ fn evidence(manifests: &[&Manifest]) -> String {
         .count();
     let rung = weakest.map_or("none", Evidence::name);
     format!("{rung} ({} entries, {replaced} replaced)", counts.join(" + "))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::artifact::ConfigFile;
+    use crate::artifact::manifest::tests::of_glm;
+    use crate::kernel::Tile;
+    use crate::model::Role;
+    use crate::runtime::Runtime;
+
+    fn manifest(runtime: Runtime, role: Role) -> Manifest {
+        let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+        of_glm(&ConfigFile::new([(1, tile.with_group(1)), (64, tile.with_group(1))]), runtime, role)
+    }
+
+    /// Two runtimes, two models, two folders: in both roles, but for the last.
+    fn collection() -> Vec<(String, Manifest)> {
+        let mut all = Vec::new();
+        for role in Role::BOTH {
+            all.push(("triton_3_5_0".to_owned(), manifest(Runtime::Sglang054, role)));
+            all.push(("triton_3_5_0".to_owned(), manifest(Runtime::Sglang0523, role)));
+            all.push(("triton_3_8_0".to_owned(), manifest(Runtime::Sglang0523, role)));
+            let mut other = manifest(Runtime::Sglang054, role);
+            other.model.name = "Another/Model".into();
+            other.model.ep = 2;
+            other.shape.experts = 80;
+            other.file = other.file.replace("E=160", "E=80");
+            all.push(("apart/triton_3_5_0".to_owned(), other));
+        }
+        all.pop();
+        all
+    }
+
+    fn rows(page: &str) -> Vec<&str> {
+        page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| model |")).collect()
+    }
+
+    #[test]
+    fn a_pair_is_one_row_and_a_single_file_another() {
+        let mut all = collection();
+        let down = &mut all[4].1;
+        assert_eq!((down.role, down.target.runtime), (Role::Down, Runtime::Sglang054));
+        let entry = down.entries.get_mut(&64).unwrap();
+        (entry.source, entry.evidence) = (Source::BestPredicted, Evidence::Compiled);
+        let page = render(&all);
+        let rows = rows(&page);
+        assert_eq!(rows.len(), 4, "{page}");
+        assert!(rows[0].starts_with("| Another/Model | tp 4 ep 2 | E=80 N=384 K=5120 top-8 "), "{page}");
+        assert!(rows[0].contains("| predicted (2 entries, 0 replaced) |"), "{page}");
+        assert_eq!(
+            rows[2],
+            "| zai-org/GLM-4.7-FP8 | tp 4 | E=160 N=384 K=5120 top-8  fp8 per channel | NVIDIA GB10 | \
+             SGLang 0.5.4.post2 with Triton 3.5.0 | predicted (2 + 2 entries, 1 replaced) | 2026-01-02 | \
+             [up](<triton_3_5_0/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json>) \
+             [down](<triton_3_5_0/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8_down.json>) |"
+        );
+    }
+
+    #[test]
+    fn every_model_of_a_layer_is_named_and_none_breaks_the_table() {
+        let mut manifest = manifest(Runtime::Sglang054, Role::Up);
+        let mut other = manifest.model.clone();
+        other.name = "a|b".into();
+        manifest.also_for.push(other);
+        let page = render(&[("x".to_owned(), manifest)]);
+        assert!(rows(&page)[0].starts_with("| a\\|b, zai-org/GLM-4.7-FP8 | tp 4 |"), "{page}");
+    }
+
+    #[test]
+    fn nothing_gives_the_header_alone() {
+        assert_eq!(render(&[]), HEADER);
+        let mut empty = manifest(Runtime::Sglang054, Role::Up);
+        empty.entries.clear();
+        empty.created = "?".into();
+        assert!(render(&[("x".to_owned(), empty)]).contains("| none (0 entries, 0 replaced) | ? |"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_manifests_does_not_matter(shuffled in Just(collection()).prop_shuffle()) {
+            prop_assert_eq!(render(&shuffled), render(&collection()));
+        }
+    }
 }

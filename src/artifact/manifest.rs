@@ -19,6 +19,12 @@ use crate::runtime::Target;
 /// The format this version writes and the only one it reads.
 pub const FORMAT: u32 = 1;
 
+/// As much of a manifest as every format has.
+#[derive(Deserialize)]
+struct Format {
+    format: u64,
+}
+
 /// How sure an entry is: a ladder, each rung implies those below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -221,12 +227,16 @@ impl Manifest {
             }
         };
         let bad = |message| ManifestError::Bad { path: path.to_owned(), message };
+        // The format first: another one may differ in everything else.
+        if let Ok(Format { format }) = serde_json::from_slice(&text)
+            && format != u64::from(FORMAT)
+        {
+            return Err(bad(format!("format is {format}, this version reads {FORMAT}")));
+        }
         let mut deserializer = serde_json::Deserializer::from_slice(&text);
         let manifest: Self = serde_path_to_error::deserialize(&mut deserializer)
             .map_err(|error| bad(format!("{}: {}", error.path(), error.inner())))?;
-        if manifest.format != FORMAT {
-            return Err(bad(format!("format is {}, this version reads {FORMAT}", manifest.format)));
-        }
+        deserializer.end().map_err(|error| bad(error.to_string()))?;
         Ok(Some(manifest))
     }
 
@@ -292,3 +302,6 @@ impl Manifest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

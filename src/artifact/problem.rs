@@ -126,23 +126,34 @@ impl fmt::Display for Problem {
                 write!(f, "key \"{}\" holds {found}; an entry is an object", shorten(key))
             }
             Problem::DuplicateField { key, field } => {
-                write!(f, "key \"{key}\": field {} is there twice", shorten(field))
+                write!(f, "key \"{}\": field {} is there twice", shorten(key), shorten(field))
             }
             Problem::UnknownField { key, field } => {
-                write!(f, "key \"{key}\": no launch takes a field {}", shorten(field))
+                write!(f, "key \"{}\": no launch takes a field {}", shorten(key), shorten(field))
             }
-            Problem::MissingField { key, field } => write!(f, "key \"{key}\": {field} is missing"),
+            Problem::MissingField { key, field } => {
+                write!(f, "key \"{}\": {field} is missing", shorten(key))
+            }
             Problem::BadValue { key, field, value, accepted } => {
-                write!(f, "key \"{key}\": {field} is {value}, accepted is {accepted}")
+                write!(f, "key \"{}\": {field} is {}, accepted is {accepted}", shorten(key), shorten(value))
             }
         }
     }
 }
 
+/// The beginning of a text from the file, with nothing in it that a terminal would act on.
 fn shorten(text: &str) -> String {
     const SHOWN: usize = 60;
-    match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text.to_owned(),
+    let mut shown = String::new();
+    for c in text.chars().take(SHOWN) {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
     }
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }

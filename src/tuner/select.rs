@@ -164,3 +164,6 @@ impl<'a> Selector<'a> {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

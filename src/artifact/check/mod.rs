@@ -207,7 +207,7 @@ fn judge(problem: Problem, runtime: Option<Runtime>) -> Option<Finding> {
             return None;
         }
         // One finding about the key is enough.
-        Problem::NotAnEntry { key, .. } if key.parse::<u32>().is_err() => return None,
+        Problem::NotAnEntry { key, .. } if !python_reads_as_integer(key) => return None,
         Problem::BadKey { key } if python_reads_as_integer(key) => Severity::Warning,
         // An empty object is as good as no file.
         Problem::Empty => Severity::Ignored,
@@ -229,3 +229,6 @@ fn python_reads_as_integer(text: &str) -> bool {
     let digits = digits.strip_prefix(['+', '-']).unwrap_or(digits);
     digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
+
+#[cfg(test)]
+mod tests;

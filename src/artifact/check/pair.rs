@@ -15,10 +15,12 @@ pub(super) fn check(
     sibling: Option<&ConfigFile>,
     findings: &mut Vec<Finding>,
 ) {
-    if context.role() != Role::Down || context.name.is_err() {
+    let read = context.runtime.is_none_or(Runtime::reads_down_file);
+    if context.role() != Role::Down || context.name.is_err() || !read {
         return;
     }
-    let Some(up) = sibling else {
+    // SGLang takes an empty file for none.
+    let Some(up) = sibling.filter(|up| !up.entries().is_empty()) else {
         findings.push(file_finding(
             Severity::Warning,
             "no-up-file",

@@ -6,6 +6,14 @@ use crate::artifact::name::Spelling;
 use crate::model::Role;
 use crate::runtime::{Runtime, TritonVersion};
 
+/// Where SGLang 0.5.4.post2 looks if the running Triton's folder lacks a file; 0.5.23 looks everywhere.
+const FALLBACKS: [TritonVersion; 4] = [
+    TritonVersion::new(3, 4, 0),
+    TritonVersion::new(3, 3, 1),
+    TritonVersion::new(3, 2, 0),
+    TritonVersion::new(3, 1, 0),
+];
+
 pub(super) fn check(
     context: &Context<'_>,
     subject: &Subject<'_>,
@@ -91,17 +99,26 @@ fn folder(context: &Context<'_>, folder: Option<&str>, findings: &mut Vec<Findin
         ));
         return;
     };
-    match (TritonVersion::from_directory(folder), context.triton) {
+    // `triton_3_05_0` reads as a version and is no version's folder.
+    let found = TritonVersion::from_directory(folder).filter(|version| version.directory() == folder);
+    match (found, context.triton) {
         (None, _) => findings.push(file_finding(
             Severity::Ignored,
             "bad-folder",
             format!("{folder} is no Triton version's folder; SGLang 0.5.23 fails to start if it has to search beside it"),
         )),
-        (Some(found), Some(wanted)) if found != wanted => findings.push(file_finding(
-            Severity::Fallback,
-            "other-triton",
-            format!("it lies in {folder}; under Triton {wanted} only {} is looked into first", wanted.directory()),
-        )),
+        (Some(found), Some(wanted)) if found != wanted => {
+            let (severity, why) = if context.runtime == Some(Runtime::Sglang054) && !FALLBACKS.contains(&found) {
+                (Severity::Ignored, "SGLang 0.5.4.post2 never looks there")
+            } else {
+                (Severity::Fallback, "it is looked into only where that has no such file")
+            };
+            findings.push(file_finding(
+                severity,
+                "other-triton",
+                format!("it lies in {folder}, and Triton {wanted}'s folder is {}: {why}", wanted.directory()),
+            ));
+        }
         _ => {}
     }
 }
