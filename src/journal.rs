@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::difference::{Difference, first_difference};
 use crate::failure::{Failure, Kind};
 use crate::fs::{sha256_hex, write_atomic_new};
 
@@ -171,9 +172,13 @@ impl<Record: Serialize + DeserializeOwned> Journal<Record> {
         let header = header(&text, &journal.path)?;
         let now = to_value(plan);
         if header.plan_sha256 != hash(&now) {
-            let (field, was, journal_now) = first_difference("", &header.plan, &now)
-                .unwrap_or_else(|| ("plan_sha256".into(), header.plan_sha256.clone(), hash(&now)));
-            return Err(JournalError::OtherPlan { path: journal.path, field, was, now: journal_now });
+            let Difference { path: field, first: was, second: now } = first_difference(&header.plan, &now)
+                .unwrap_or_else(|| Difference {
+                    path: "plan_sha256".into(),
+                    first: header.plan_sha256,
+                    second: hash(&now),
+                });
+            return Err(JournalError::OtherPlan { path: journal.path, field, was, now });
         }
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let mut records = Vec::new();
@@ -284,22 +289,6 @@ fn to_value(value: &impl Serialize) -> Value {
 
 fn hash(plan: &Value) -> String {
     sha256_hex(plan.to_string().as_bytes())
-}
-
-/// The first place where two plans differ: dotted path, old value, new value.
-fn first_difference(at: &str, was: &Value, now: &Value) -> Option<(String, String, String)> {
-    match (was, now) {
-        (Value::Object(a), Value::Object(b)) => {
-            let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));
-            keys.into_iter().find_map(|key| {
-                let path = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
-                let absent = Value::Null;
-                first_difference(&path, a.get(key).unwrap_or(&absent), b.get(key).unwrap_or(&absent))
-            })
-        }
-        _ if was == now => None,
-        _ => Some((at.to_owned(), was.to_string(), now.to_string())),
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@
 //! | [`runtime`] | the serving runtime a file is for: defaults, row alignment, where it looks |
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
-//! | [`events`], [`journal`], [`failure`], [`fs`] | what everything above says, keeps and writes with |
+//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -22,6 +22,7 @@ pub mod artifact;
 pub mod cli;
 pub mod commands;
 pub mod device;
+pub mod difference;
 pub mod events;
 pub mod failure;
 pub mod fs;

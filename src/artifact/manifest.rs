@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::config_file::{ConfigFile, MAX_BYTES};
+use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
 use crate::kernel::KernelConfig;
@@ -237,6 +238,13 @@ impl Manifest {
         let manifest: Self = serde_path_to_error::deserialize(&mut deserializer)
             .map_err(|error| bad(format!("{}: {}", error.path(), error.inner())))?;
         deserializer.end().map_err(|error| bad(error.to_string()))?;
+        // Fields of the flattened parts are not refused by name: whatever does not come back was not read.
+        let (said, read) = (serde_json::from_slice(&text), serde_json::to_value(&manifest));
+        if let (Ok(said), Ok(read)) = (said, read)
+            && let Some(difference) = first_difference(&said, &read)
+        {
+            return Err(bad(format!("{}: unknown field, {}", difference.path, difference.first)));
+        }
         Ok(Some(manifest))
     }
 

@@ -262,3 +262,14 @@ proptest! {
         prop_assert_eq!(read(&manifest.render()).unwrap(), Some(manifest));
     }
 }
+
+/// The flattened quantisation cannot refuse unknown fields by itself.
+#[test]
+fn a_misspelt_field_of_the_shape_is_refused() {
+    let said = refusal(|manifest| {
+        let shape = manifest["shape"].as_object_mut().unwrap();
+        shape.remove("block_shape");
+        shape.insert("blok_shape".into(), serde_json::json!([128, 128]));
+    });
+    assert!(said.contains("shape.blok_shape: unknown field, [128,128]"), "{said}");
+}
