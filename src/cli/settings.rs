@@ -9,8 +9,9 @@ use super::args::{
 };
 use crate::artifact::Evidence;
 use crate::commands::check::CheckSettings;
+use crate::commands::compiler::CompilerSettings;
 use crate::commands::merge::MergeSettings;
-use crate::commands::moe::{CompilerSettings, MoeSettings, Place};
+use crate::commands::moe::{MoeSettings, Place};
 use crate::commands::plan::PlanSettings;
 use crate::commands::publish::PublishSettings;
 use crate::commands::space::{self, SpaceSettings};

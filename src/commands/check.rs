@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::moe::{CompilerSettings, start_compiler};
+use super::compiler::{CompilerSettings, start_compiler};
 use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::check::{self, FileReport, Finding, Rules, Severity, Subject};
 use crate::artifact::config_file::ConfigFileError;

@@ -1,6 +1,7 @@
 //! One file per subcommand: settings -> plan -> engine -> output. No clap type gets this far.
 
 pub mod check;
+pub mod compiler;
 pub mod devices;
 pub mod merge;
 pub mod models;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::compiler::{CompilerSettings, start_compiler};
 use super::subject::{Subject, SubjectSettings, grouped};
 use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::{ConfigName, Evidence};
@@ -14,12 +15,10 @@ use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
-use crate::runtime::{Target, TritonVersion};
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
 use crate::tuner::proofs::Record;
 use crate::tuner::run::{self, Compiling, Finished, RunDir, RunError};
-use crate::worker::environment;
-use crate::worker::{CompileError, Compiler, Supervised};
+use crate::worker::{CompileError, Supervised};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -42,17 +41,6 @@ pub struct MoeSettings {
     pub json: bool,
 }
 
-/// What compiles, and how much of it at a time.
-#[derive(Debug, Clone)]
-pub struct CompilerSettings {
-    /// The environment.
-    pub environment: environment::Settings,
-    /// Compilations at a time; every processor where not given.
-    pub jobs: Option<usize>,
-    /// Time one compilation may take, seconds.
-    pub timeout_s: u64,
-}
-
 /// Where a run goes.
 #[derive(Debug, Clone)]
 pub enum Place {
@@ -62,48 +50,6 @@ pub enum Place {
     Out(PathBuf),
     /// The run in this folder goes on.
     Resume(PathBuf),
-}
-
-/// The Python the user named has another Triton than the target.
-#[derive(Debug, thiserror::Error)]
-#[error("`{python}` has Triton {found}, the target needs {wanted}", python = python.display())]
-pub struct OtherTriton {
-    python: PathBuf,
-    found: String,
-    wanted: TritonVersion,
-}
-
-impl Failure for OtherTriton {
-    fn kind(&self) -> Kind {
-        Kind::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(format!("pass --triton {} if the server runs with that one", self.found))
-    }
-}
-
-/// Start a worker for `target` in the environment the settings ask for.
-pub async fn start_compiler(
-    settings: &CompilerSettings,
-    target: Target,
-    cancel: &CancellationToken,
-    observer: &mut dyn Observer,
-) -> Result<Supervised, Box<dyn Failure>> {
-    let environment = environment::ensure(&settings.environment, target, cancel, observer).await?;
-    let python = environment.launch.python.clone();
-    let root = environment.sglang_root.display().to_string();
-    let compiler = tokio::select! {
-        compiler = Supervised::start(environment.launch, &root) => compiler?,
-        () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
-    };
-    let found = &compiler.identity().triton;
-    if *found != target.triton.to_string() {
-        let found = found.clone();
-        compiler.stop().await;
-        return Err(OtherTriton { python, found, wanted: target.triton }.into());
-    }
-    Ok(compiler)
 }
 
 /// Carry out `settings`. `cancel` is pulled when the user wants out.

@@ -1,0 +1,64 @@
+//! The compiler a command asked for: its environment, and a worker started in it.
+
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::events::Observer;
+use crate::failure::{Failure, Kind};
+use crate::runtime::{Target, TritonVersion};
+use crate::worker::environment;
+use crate::worker::{CompileError, Compiler, Supervised};
+
+/// What compiles, and how much of it at a time.
+#[derive(Debug, Clone)]
+pub struct CompilerSettings {
+    /// The environment.
+    pub environment: environment::Settings,
+    /// Compilations at a time; every processor where not given.
+    pub jobs: Option<usize>,
+    /// Time one compilation may take, seconds.
+    pub timeout_s: u64,
+}
+
+/// The Python the user named has another Triton than the target.
+#[derive(Debug, thiserror::Error)]
+#[error("`{python}` has Triton {found}, the target needs {wanted}", python = python.display())]
+pub struct OtherTriton {
+    python: PathBuf,
+    found: String,
+    wanted: TritonVersion,
+}
+
+impl Failure for OtherTriton {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!("pass --triton {} if the server runs with that one", self.found))
+    }
+}
+
+/// Start a worker for `target` in the environment the settings ask for.
+pub async fn start_compiler(
+    settings: &CompilerSettings,
+    target: Target,
+    cancel: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Result<Supervised, Box<dyn Failure>> {
+    let environment = environment::ensure(&settings.environment, target, cancel, observer).await?;
+    let python = environment.launch.python.clone();
+    let root = environment.sglang_root.display().to_string();
+    let compiler = tokio::select! {
+        compiler = Supervised::start(environment.launch, &root) => compiler?,
+        () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
+    };
+    let found = &compiler.identity().triton;
+    if *found != target.triton.to_string() {
+        let found = found.clone();
+        compiler.stop().await;
+        return Err(OtherTriton { python, found, wanted: target.triton }.into());
+    }
+    Ok(compiler)
+}
