@@ -1,6 +1,7 @@
 //! The contents of a config file: one kernel config a batch size.
 
 use std::collections::{HashMap, HashSet, hash_map};
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,8 +15,13 @@ use crate::runtime::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
 /// Eighteen entries take 3 KB; nothing near this size is a config file.
 pub const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Launch options of AMD's compiler, and one of NVIDIA's that SGLang's tuner never writes.
-const EXTRA_FIELDS: [&str; 4] = ["waves_per_eu", "matrix_instr_nonkdim", "kpack", "num_ctas"];
+/// Launch options that only AMD's compiler takes; NVIDIA's raises KeyError on them.
+pub(super) const AMD_ONLY: [&str; 3] = ["waves_per_eu", "matrix_instr_nonkdim", "kpack"];
+
+/// An option of NVIDIA's compiler that SGLang's tuner never writes.
+pub(super) const NUM_CTAS: &str = "num_ctas";
+
+const EXTRA_FIELDS: [&str; 4] = [AMD_ONLY[0], AMD_ONLY[1], AMD_ONLY[2], NUM_CTAS];
 
 /// One entry of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +37,17 @@ pub struct Entry {
 impl From<KernelConfig> for Entry {
     fn from(config: KernelConfig) -> Self {
         Self { config, use_tma: None, extra: Vec::new() }
+    }
+}
+
+impl fmt::Display for Entry {
+    /// `64x128x128 g32 w4 s3`, and what goes beyond it: `... num_ctas=1 USE_TMA=true`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.config.fmt(f)?;
+        for (name, value) in &self.extra {
+            write!(f, " {name}={value}")?;
+        }
+        self.use_tma.map_or(Ok(()), |use_tma| write!(f, " USE_TMA={use_tma}"))
     }
 }
 
@@ -103,16 +120,49 @@ impl ConfigFile {
         self.entries.iter().min_by_key(|(key, _)| key.abs_diff(tokens)).map(|(key, entry)| (*key, entry))
     }
 
-    /// Read a file's bytes, at most [`MAX_BYTES`] of them.
+    /// [`Self::nearest`] as steps: from which number of tokens on which entry is used.
+    ///
+    /// The first begins at 1; each ends where the next begins.
+    pub fn steps(&self) -> Vec<(u32, u32, &Entry)> {
+        let mut places: Vec<usize> = (0..self.entries.len()).collect();
+        places.sort_by_key(|place| self.entries[*place].0);
+        let mut steps = Vec::with_capacity(places.len());
+        let mut before: Option<usize> = None;
+        for place in places {
+            let (key, entry) = &self.entries[place];
+            let from = before.map_or(1, |before| {
+                let below = self.entries[before].0;
+                // Half way between two keys the one that comes first in the file is taken.
+                let (half, odd) = (below + (key - below) / 2, (key - below) % 2);
+                if odd == 0 && place < before { half } else { half + 1 }
+            });
+            steps.push((from, *key, entry));
+            before = Some(place);
+        }
+        steps
+    }
+
+    /// Read a file's bytes, at most [`MAX_BYTES`] of them, whatever size it claims to be.
     pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigFileError> {
         let io = |source| ConfigFileError::Read { path: path.to_owned(), source };
+        let too_large = |bytes| {
+            let problems = vec![Problem::TooLarge { bytes, limit: MAX_BYTES }];
+            ConfigFileError::Problems { path: path.to_owned(), problems }
+        };
+        // Before opening: opening a pipe waits for its writer.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")));
+        }
         let file = File::open(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
-        let mut text = Vec::new();
+        if bytes > MAX_BYTES {
+            return Err(too_large(bytes));
+        }
+        let mut text = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+        // It may grow meanwhile, and some file systems say 0 of files that have contents.
         file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(io)?;
         if text.len() as u64 > MAX_BYTES {
-            let problems = vec![Problem::TooLarge { bytes: bytes.max(text.len() as u64), limit: MAX_BYTES }];
-            return Err(ConfigFileError::Problems { path: path.to_owned(), problems });
+            return Err(too_large(text.len() as u64));
         }
         Ok(text)
     }
@@ -203,9 +253,9 @@ impl ConfigFile {
     }
 }
 
-/// A key as every runtime writes it. Python's `int()` takes `" 1 "`, `"+1"` and `"1_0"` too; nobody
+/// A key as every runtime writes it: digits alone, no leading zero. Python's `int()` takes `" 1 "`, `"+1"` and `"1_0"` too; nobody
 /// means those.
-fn batch_size(key: &str) -> Option<u32> {
+pub(super) fn batch_size(key: &str) -> Option<u32> {
     let number = key.parse::<u32>().ok().filter(|&number| number > 0)?;
     (number.to_string() == key).then_some(number)
 }

@@ -45,19 +45,22 @@ pub fn render(manifests: &[(String, Manifest)]) -> String {
         let files: Vec<String> = row
             .manifests
             .iter()
-            .map(|manifest| format!("[{}](<{}/{}>)", manifest.role, row.folder, manifest.file))
+            .map(|manifest| {
+                let slash = if row.folder.is_empty() { "" } else { "/" };
+                format!("[{}](<{}{slash}{}>)", manifest.role, row.folder, manifest.file)
+            })
             .collect();
         // Writing to a String cannot fail.
         let _ = writeln!(
             page,
             "| {} | {} | {} | {} | {} | {} | {} | {} |",
-            models(first).replace('|', "\\|"),
+            cell(&models(first)),
             split(first),
             first.shape,
-            first.device.name,
+            cell(&first.device.name),
             first.target,
             evidence(&row.manifests),
-            first.created.get(..10).unwrap_or(&first.created),
+            cell(first.created.get(..10).unwrap_or(&first.created)),
             files.join(" "),
         );
     }
@@ -91,6 +94,11 @@ fn models(manifest: &Manifest) -> String {
 fn key<'a>(row: &Row<'a>) -> (String, &'a str, String, &'a str) {
     let first = row.manifests[0];
     (models(first).to_lowercase(), &first.device.id, split(first), row.folder)
+}
+
+/// Text from a manifest as one table cell: a bar or a line break would end it.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 
 fn split(manifest: &Manifest) -> String {
@@ -178,6 +186,15 @@ mod tests {
         manifest.also_for.push(other);
         let page = render(&[("x".to_owned(), manifest)]);
         assert!(rows(&page)[0].starts_with("| a\\|b, zai-org/GLM-4.7-FP8 | tp 4 |"), "{page}");
+    }
+
+    #[test]
+    fn no_line_break_ends_a_row_and_no_folder_is_no_slash() {
+        let mut manifest = manifest(Runtime::Sglang054, Role::Up);
+        manifest.model.name = "a\nb".into();
+        let page = render(&[(String::new(), manifest)]);
+        assert!(rows(&page)[0].starts_with("| a b | tp 4 |"), "{page}");
+        assert!(page.contains("[up](<E=160,"), "{page}");
     }
 
     #[test]

@@ -7,9 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
-use super::config_file::{ConfigFile, MAX_BYTES};
+use super::ConfigName;
+use super::config_file::{ConfigFile, MAX_BYTES, batch_size};
+use super::json::Members;
+use super::problem::shorten;
 use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
@@ -100,6 +104,7 @@ pub struct Manifest {
     /// When, RFC 3339 in UTC.
     pub created: String,
     /// By batch size, as the config file's keys.
+    #[serde(deserialize_with = "each_key_once")]
     pub entries: BTreeMap<u32, ManifestEntry>,
 }
 
@@ -199,6 +204,23 @@ impl Failure for ManifestError {
     }
 }
 
+/// Read entries by batch size. Of a key given twice serde would keep the last without a word.
+fn each_key_once<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<u32, ManifestEntry>, D::Error> {
+    let Members(members) = Members::<ManifestEntry>::deserialize(deserializer)?;
+    let mut entries = BTreeMap::new();
+    for (key, entry) in members {
+        let number = batch_size(&key).ok_or_else(|| {
+            D::Error::custom(format_args!("key \"{}\" is no batch size, such as \"64\"", shorten(&key)))
+        })?;
+        if entries.insert(number, entry).is_some() {
+            return Err(D::Error::custom(format_args!("key \"{}\" is there twice", shorten(&key))));
+        }
+    }
+    Ok(entries)
+}
+
 /// The manifest's path beside the config file at `path`.
 pub fn path_beside(path: &Path) -> PathBuf {
     path.with_extension("manifest.json")
@@ -291,6 +313,33 @@ impl Manifest {
             return Some(format!("key \"{key}\" is not in the file"));
         }
         (self.sha256 != sha256_hex(text)).then(|| "the file's bytes are not those it was written for".into())
+    }
+
+    /// Where the manifest claims what it does not back itself, if it does.
+    pub fn contradiction(&self) -> Option<String> {
+        if let Ok((name, _)) = ConfigName::parse(&self.file)
+            && name.role != self.role
+        {
+            return Some(format!(
+                "its role is {} and {} is not the name of such a file",
+                self.role, self.file
+            ));
+        }
+        if self.created.parse::<jiff::Timestamp>().is_err() {
+            return Some(format!("created is \"{}\", which is no RFC 3339 time", shorten(&self.created)));
+        }
+        let limit = self.device.shared_memory_per_block;
+        self.entries.iter().find_map(|(key, entry)| {
+            if entry.evidence >= Evidence::Compiled && self.compiler.is_none() {
+                return Some(format!("key \"{key}\" is {} and no compiler is named", entry.evidence));
+            }
+            (entry.shared_bytes > limit).then(|| {
+                format!(
+                    "key \"{key}\" takes {} bytes of shared memory and its device has {limit}",
+                    entry.shared_bytes
+                )
+            })
+        })
     }
 
     /// Whether `newer` may take this one's place: no entry falls to a lower rung, none disappears.

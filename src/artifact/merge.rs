@@ -60,9 +60,9 @@ pub fn merge(parts: &[Part], expected: &[u32], preferred: Option<&str>) -> Resul
                     return Err(Disagreement {
                         key: *key,
                         first: holder.origin.clone(),
-                        first_config: held.config.to_string(),
+                        first_config: held.to_string(),
                         second: part.origin.clone(),
-                        second_config: entry.config.to_string(),
+                        second_config: entry.to_string(),
                     });
                 }
             }
@@ -118,5 +118,17 @@ mod tests {
         // Where the preferred part says nothing, the others must still agree.
         let parts = [part("a", &[(1, 32)]), part("b", &[(1, 64)]), part("c", &[(2, 128)])];
         assert!(merge(&parts, &[], Some("c")).is_err());
+    }
+
+    #[test]
+    fn disagreement_shows_what_differs_beyond_the_tile() {
+        let config = part("a", &[(1, 32)]).file.get(1).unwrap().config;
+        let plain = Part { origin: "a".into(), file: ConfigFile::new([(1, config)]) };
+        let tma = Entry { use_tma: Some(true), extra: vec![("num_ctas", 1)], ..config.into() };
+        let other = Part { origin: "b".into(), file: ConfigFile::from_entries([(1, tma)]) };
+        assert_eq!(
+            merge(&[plain, other], &[], None).unwrap_err().to_string(),
+            "key \"1\" is 16x32x64 g1 w4 s2 in a and 16x32x64 g1 w4 s2 num_ctas=1 USE_TMA=true in b"
+        );
     }
 }

@@ -89,6 +89,20 @@ impl Problem {
         }
     }
 
+    /// Whether the entry it is about is not among the sound ones.
+    pub(super) fn loses_an_entry(&self) -> bool {
+        match self {
+            Problem::TooLarge { .. }
+            | Problem::NotJson { .. }
+            | Problem::NotAnEntry { .. }
+            | Problem::DuplicateField { .. }
+            | Problem::UnknownField { .. }
+            | Problem::MissingField { .. }
+            | Problem::BadValue { .. } => true,
+            Problem::Empty | Problem::BadKey { .. } | Problem::DuplicateKey { .. } => false,
+        }
+    }
+
     /// A stable name for programs.
     pub fn code(&self) -> &'static str {
         match self {
@@ -142,7 +156,7 @@ impl fmt::Display for Problem {
 }
 
 /// The beginning of a text from the file, with nothing in it that a terminal would act on.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown = String::new();
     for c in text.chars().take(SHOWN) {

@@ -1,14 +1,12 @@
 //! What would happen to single entries: do they launch, fit, compute the right thing?
 
 use super::{Context, Finding, Severity, file_finding};
+use crate::artifact::config_file::{AMD_ONLY, NUM_CTAS};
 use crate::artifact::{ConfigFile, Entry};
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::kernel::{KernelConfig, shared_memory};
-use crate::model::{Quantization, Role};
+use crate::model::{Dtype, Quantization, Role};
 use crate::runtime::Runtime;
-
-/// Launch options that only AMD's compiler takes; NVIDIA's raises KeyError on them.
-const AMD_ONLY: [&str; 3] = ["waves_per_eu", "matrix_instr_nonkdim", "kpack"];
 
 pub(super) fn check(context: &Context<'_>, file: &ConfigFile, findings: &mut Vec<Finding>) {
     let quantization = context.quantization();
@@ -17,17 +15,11 @@ pub(super) fn check(context: &Context<'_>, file: &ConfigFile, findings: &mut Vec
             findings.push(Finding { severity, code, key: Some(key.to_string()), message });
         };
         tma(context, entry, &mut found);
+        options(context, entry, &mut found);
         let Some(quantization) = &quantization else { continue };
+        smallest_step(&entry.config, quantization, &mut found);
         scales(&entry.config, quantization, &mut found);
         let Some(device) = context.device else { continue };
-        // Every device of the catalogue is NVIDIA's.
-        for (name, _) in entry.extra.iter().filter(|(name, _)| AMD_ONLY.contains(name)) {
-            found(
-                Severity::Crash,
-                "amd-field",
-                format!("{name} is AMD's; on {device} the launch raises KeyError"),
-            );
-        }
         let required = shared_memory::required_bytes(&entry.config.tile(), quantization);
         let limit = device.shared_memory_per_block;
         if required > limit {
@@ -68,6 +60,53 @@ fn tma(context: &Context<'_>, entry: &Entry, found: &mut impl FnMut(Severity, &'
     }
 }
 
+/// Launch options beyond the six.
+fn options(context: &Context<'_>, entry: &Entry, found: &mut impl FnMut(Severity, &'static str, String)) {
+    // Every device of the catalogue is NVIDIA's; of others the name tells.
+    let nvidia = match (context.device, &context.name) {
+        (Some(device), _) => Some(device.name.clone()),
+        (None, Ok((name, _))) if name.device.starts_with("NVIDIA_") => Some(name.device.clone()),
+        _ => None,
+    };
+    let Some(device) = nvidia else { return };
+    for (name, value) in &entry.extra {
+        if AMD_ONLY.contains(name) {
+            found(
+                Severity::Crash,
+                "amd-field",
+                format!("{name} is AMD's; on {device} the launch raises KeyError"),
+            );
+        } else if *name == NUM_CTAS && *value != 1 {
+            found(
+                Severity::Warning,
+                "cluster-not-judged",
+                format!("{name} {value}: launches of several blocks together were not judged"),
+            );
+        }
+    }
+}
+
+/// Matrix units take 8-bit operands 32 elements at a time.
+///
+/// Source: `min_dot_size` in Triton's `backends/nvidia/compiler.py`, 3.5.0 and 3.8.0.
+fn smallest_step(
+    config: &KernelConfig,
+    quantization: &Quantization,
+    found: &mut impl FnMut(Severity, &'static str, String),
+) {
+    const EIGHT_BIT: u32 = 32;
+    if quantization.dtype.activation_bytes() == 1 && config.block_size_k < EIGHT_BIT {
+        found(
+            Severity::Crash,
+            "step-too-small",
+            format!(
+                "BLOCK_SIZE_K is {}, and Triton multiplies {} in steps of {EIGHT_BIT} at least",
+                config.block_size_k, quantization.dtype
+            ),
+        );
+    }
+}
+
 /// With full block scales the kernel applies one scale to a whole step of K, and one to all columns of
 /// a tile no wider than a block.
 fn scales(
@@ -75,6 +114,11 @@ fn scales(
     quantization: &Quantization,
     found: &mut impl FnMut(Severity, &'static str, String),
 ) {
+    // Other dtypes have no scales of both operands, whatever a name says (SGLang ships one bf16 file with
+    // a block shape).
+    if !matches!(quantization.dtype, Dtype::Fp8W8a8 | Dtype::Int8W8a8) {
+        return;
+    }
     let Some(block) = quantization.full_block() else { return };
     if !block.k.is_multiple_of(config.block_size_k) {
         found(

@@ -5,9 +5,11 @@ mod entry;
 mod pair;
 mod place;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
 
 use super::ConfigFile;
 use super::manifest::{Manifest, ManifestError};
@@ -68,12 +70,14 @@ pub struct Finding {
 }
 
 /// One file's findings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
     /// The file.
     pub path: PathBuf,
     /// Sound entries in it.
     pub entries: usize,
+    /// Their keys, in file order.
+    keys: Vec<u32>,
     /// What was found, worst first.
     pub findings: Vec<Finding>,
 }
@@ -88,6 +92,40 @@ impl FileReport {
     pub fn passes(&self) -> bool {
         !self.worst().is_some_and(Severity::fails)
     }
+
+    /// The worst finding of every sound entry, in file order; none where nothing was found.
+    pub fn by_entry(&self) -> impl Iterator<Item = (u32, Option<Severity>)> {
+        let mut worst: HashMap<&str, Severity> = HashMap::new();
+        for finding in &self.findings {
+            let Some(key) = &finding.key else { continue };
+            let known = worst.entry(key).or_insert(finding.severity);
+            *known = finding.severity.max(*known);
+        }
+        self.keys.iter().map(move |key| (*key, worst.get(key.to_string().as_str()).copied()))
+    }
+}
+
+impl Serialize for FileReport {
+    /// `path`, `entries`, `verdicts` (by key: `ok` or the severity that fails), `findings`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Verdicts<'a>(&'a FileReport);
+        impl Serialize for Verdicts<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_map(self.0.by_entry().map(|(key, worst)| (key, verdict(worst))))
+            }
+        }
+        let mut report = serializer.serialize_struct("FileReport", 4)?;
+        report.serialize_field("path", &self.path)?;
+        report.serialize_field("entries", &self.entries)?;
+        report.serialize_field("verdicts", &Verdicts(self))?;
+        report.serialize_field("findings", &self.findings)?;
+        report.end()
+    }
+}
+
+/// The word for a worst severity: what fails has its name, everything else is `ok`.
+fn verdict(worst: Option<Severity>) -> &'static str {
+    worst.filter(|worst| worst.fails()).map_or("ok", Severity::name)
 }
 
 /// By what to judge.
@@ -172,25 +210,52 @@ pub fn check(subject: &Subject<'_>, rules: &Rules<'_>) -> FileReport {
 
     place::check(&context, subject, rules, &mut findings);
     let (file, problems) = ConfigFile::parse(subject.text);
-    for problem in problems {
-        findings.extend(judge(problem, runtime));
-    }
-    if let Some(manifest) = manifest
-        && let Some(how) = manifest.disagreement(&file_name, subject.text, &file)
-    {
-        findings.push(file_finding(Severity::Warning, "manifest-disagrees", format!("its manifest: {how}")));
+    let broken = problems.iter().any(Problem::loses_an_entry);
+    text(problems, runtime, &mut findings);
+    if let Some(manifest) = manifest {
+        if let Some(how) = manifest.disagreement(&file_name, subject.text, &file) {
+            findings.push(file_finding(
+                Severity::Warning,
+                "manifest-disagrees",
+                format!("its manifest: {how}"),
+            ));
+        }
+        if let Some(how) = manifest.contradiction() {
+            findings.push(file_finding(
+                Severity::Warning,
+                "manifest-contradicts-itself",
+                format!("its manifest: {how}"),
+            ));
+        }
     }
     entry::check(&context, &file, &mut findings);
-    pair::check(&context, &file, subject.sibling, &mut findings);
+    // Which entry is nearest is only known where all of them are.
+    if !broken {
+        pair::check(&context, &file, subject.sibling, &mut findings);
+    }
     // Worst first; within a severity as found, which is the order of the file.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-    FileReport { path: subject.path.to_owned(), entries: file.entries().len(), findings }
+    let keys: Vec<u32> = file.entries().iter().map(|(key, _)| *key).collect();
+    FileReport { path: subject.path.to_owned(), entries: keys.len(), keys, findings }
+}
+
+/// What the problems with the text mean. A file can hold a hundred thousand of them: the first few dozen
+/// say what is wrong with it.
+fn text(problems: Vec<Problem>, runtime: Option<Runtime>, findings: &mut Vec<Finding>) {
+    const SHOWN: usize = 50;
+    let mut judged = problems.into_iter().filter_map(|problem| judge(problem, runtime));
+    findings.extend(judged.by_ref().take(SHOWN));
+    let rest =
+        judged.fold((0, Severity::Note), |(count, worst), finding| (count + 1, worst.max(finding.severity)));
+    if let (more @ 1.., worst) = rest {
+        findings.push(file_finding(worst, "more-problems", format!("and {more} more like these")));
+    }
 }
 
 /// Report a file that could not even be read as far as its bytes.
 pub fn unreadable(path: &Path, code: &'static str, message: String) -> FileReport {
     let findings = vec![file_finding(Severity::Crash, code, message)];
-    FileReport { path: path.to_owned(), entries: 0, findings }
+    FileReport { path: path.to_owned(), entries: 0, keys: Vec::new(), findings }
 }
 
 fn file_finding(severity: Severity, code: &'static str, message: String) -> Finding {

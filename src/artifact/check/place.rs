@@ -25,6 +25,14 @@ pub(super) fn check(
         Ok((name, spelling)) => {
             spelled_for(context, name, *spelling, findings);
             device(context, name, rules, findings);
+            if name.block_shape.is_some() && name.dtype.is_none() {
+                findings.push(file_finding(
+                    Severity::Warning,
+                    "block-shape-without-dtype",
+                    "it names scale blocks and no quantised dtype: no known layer looks for such a name"
+                        .into(),
+                ));
+            }
         }
     }
     folder(context, subject.folder, findings);
@@ -91,7 +99,13 @@ fn folder(context: &Context<'_>, folder: Option<&str>, findings: &mut Vec<Findin
     if context.runtime == Some(Runtime::Vllm) {
         return;
     }
-    let Some(folder) = folder.filter(|folder| folder.starts_with("triton_")) else {
+    // People put files into plain folders before they deploy them; one that looks like Triton's and is not
+    // is a mistake.
+    let looks_like_tritons = |folder: &&str| {
+        folder.starts_with("triton_")
+            || folder.starts_with("triton") && folder.contains(|c: char| c.is_ascii_digit())
+    };
+    let Some(folder) = folder.filter(looks_like_tritons) else {
         findings.push(file_finding(
             Severity::Note,
             "no-triton-folder",
@@ -102,17 +116,25 @@ fn folder(context: &Context<'_>, folder: Option<&str>, findings: &mut Vec<Findin
     // `triton_3_05_0` reads as a version and is no version's folder.
     let found = TritonVersion::from_directory(folder).filter(|version| version.directory() == folder);
     match (found, context.triton) {
-        (None, _) => findings.push(file_finding(
-            Severity::Ignored,
-            "bad-folder",
-            format!("{folder} is no Triton version's folder; SGLang 0.5.23 fails to start if it has to search beside it"),
-        )),
-        (Some(found), Some(wanted)) if found != wanted => {
-            let (severity, why) = if context.runtime == Some(Runtime::Sglang054) && !FALLBACKS.contains(&found) {
-                (Severity::Ignored, "SGLang 0.5.4.post2 never looks there")
+        (None, _) => {
+            let also = if stops_a_search(folder) {
+                "; SGLang 0.5.23 fails to start if it has to search beside it"
             } else {
-                (Severity::Fallback, "it is looked into only where that has no such file")
+                ""
             };
+            findings.push(file_finding(
+                Severity::Ignored,
+                "bad-folder",
+                format!("{folder} is no Triton version's folder, which is called as triton_3_5_0{also}"),
+            ));
+        }
+        (Some(found), Some(wanted)) if found != wanted => {
+            let (severity, why) =
+                if context.runtime == Some(Runtime::Sglang054) && !FALLBACKS.contains(&found) {
+                    (Severity::Ignored, "SGLang 0.5.4.post2 never looks there")
+                } else {
+                    (Severity::Fallback, "it is looked into only where that has no such file")
+                };
             findings.push(file_finding(
                 severity,
                 "other-triton",
@@ -121,4 +143,12 @@ fn folder(context: &Context<'_>, folder: Option<&str>, findings: &mut Vec<Findin
         }
         _ => {}
     }
+}
+
+/// Whether 0.5.23 raises ValueError on a folder's name: it sorts all that begin `triton_` by the whole
+/// numbers that follow.
+fn stops_a_search(folder: &str) -> bool {
+    folder.strip_prefix("triton_").is_some_and(|version| {
+        version.split(['_', '.']).any(|part| part.is_empty() || !part.bytes().all(|b| b.is_ascii_digit()))
+    })
 }

@@ -372,12 +372,12 @@ fn as_many_entries_as_a_file_can_hold_are_read_in_no_time() {
     assert!(problems.len() > 100_000);
 }
 
-/// A device has no length to go by.
+/// A device has no length to go by, and a pipe would be waited for.
 #[cfg(target_os = "linux")]
 #[test]
 fn an_endless_file_is_refused() {
     let error = ConfigFile::read(Path::new("/dev/zero")).unwrap_err();
-    assert!(error.to_string().contains(&(MAX_BYTES + 1).to_string()), "{error}");
+    assert!(error.to_string().contains("it is no regular file"), "{error}");
 }
 
 fn any_config() -> impl Strategy<Value = KernelConfig> {
@@ -489,5 +489,23 @@ fn of_two_equally_near_keys_the_first_in_the_file_wins() {
     for (first, second) in [(2, 4), (4, 2)] {
         let (file, _) = ConfigFile::parse(text(first, second).as_bytes());
         assert_eq!(file.nearest(3).unwrap().0, first);
+    }
+}
+
+proptest! {
+    /// Steps are the look-up at every number of tokens at once.
+    #[test]
+    fn steps_say_what_nearest_says(
+        keys in proptest::collection::hash_set(0u32..50, 1..8)
+            .prop_map(|keys| keys.into_iter().collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let entries = keys.iter().map(|&key| (key, config(16).into())).collect();
+        let file = ConfigFile { entries };
+        let steps = file.steps();
+        prop_assert_eq!(steps[0].0, 1);
+        for tokens in 1..70 {
+            let (_, key, _) = steps.iter().rev().find(|(from, ..)| *from <= tokens).unwrap();
+            prop_assert_eq!(*key, file.nearest(tokens).unwrap().0, "at {}", tokens);
+        }
     }
 }

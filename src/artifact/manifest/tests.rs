@@ -139,6 +139,36 @@ fn what_is_not_known_is_refused_with_its_path() {
     assert!(refusal(|m| drop(m.as_object_mut().unwrap().remove("role"))).contains("missing field `role`"));
 }
 
+/// Of a key given twice serde keeps the last without a word.
+#[test]
+fn keys_are_batch_sizes_and_each_is_there_once() {
+    for key in ["+1", "01", " 1", "0", "-1", "x"] {
+        let message = refusal(|m| m["entries"][key] = m["entries"]["1"].clone());
+        assert!(message.contains(&format!("key \"{key}\" is no batch size")), "{message}");
+    }
+    let twice = sample().1.render().replacen("\"64\": {", "\"1\": {", 1);
+    assert!(read(&twice).unwrap_err().to_string().contains("key \"1\" is there twice"));
+}
+
+#[test]
+fn a_claim_without_its_backing_is_a_contradiction() {
+    let sound = sample().1;
+    assert_eq!(sound.contradiction(), None);
+    let mut unproven = sound.clone();
+    unproven.entries.get_mut(&64).unwrap().evidence = Evidence::Compiled;
+    assert_eq!(unproven.contradiction().unwrap(), "key \"64\" is compiled and no compiler is named");
+    let mut large = sound.clone();
+    large.entries.get_mut(&64).unwrap().shared_bytes = 147_456;
+    assert_eq!(
+        large.contradiction().unwrap(),
+        "key \"64\" takes 147456 bytes of shared memory and its device has 101376"
+    );
+    let down = Manifest { role: Role::Down, ..sound.clone() };
+    assert!(down.contradiction().unwrap().starts_with("its role is down and E=160,"));
+    let undated = Manifest { created: "yesterday".into(), ..sound };
+    assert!(undated.contradiction().unwrap().contains("created is \"yesterday\""));
+}
+
 #[test]
 fn another_format_is_refused_as_such_whatever_else_it_says() {
     for format in [json!(0), json!(2), json!(u64::from(u32::MAX) + 1)] {
