@@ -17,23 +17,34 @@ pub(super) fn check(context: &Context<'_>, file: &ConfigFile, findings: &mut Vec
         tma(context, entry, &mut found);
         options(context, entry, &mut found);
         let Some(quantization) = &quantization else { continue };
-        smallest_step(&entry.config, quantization, &mut found);
-        scales(&entry.config, quantization, &mut found);
+        let config = as_launched(&entry.config, quantization, context.runtime);
+        smallest_step(&config, quantization, &mut found);
+        scales(&config, quantization, &mut found);
         let Some(device) = context.device else { continue };
-        let required = shared_memory::required_bytes(&entry.config.tile(), quantization);
+        let required = shared_memory::required_bytes(&config.tile(), quantization);
         let limit = device.shared_memory_per_block;
         if required > limit {
-            let bound =
-                if shared_memory::is_exact(&entry.config.tile()) { "takes" } else { "may take up to" };
+            let bound = if shared_memory::is_exact(&config.tile()) { "takes" } else { "may take up to" };
             found(
                 // Above a bound is not above the allocation: that is for the compiler to say.
                 if bound == "takes" { Severity::Crash } else { Severity::Warning },
                 "out-of-resources",
-                format!("{} {bound} {required} bytes of shared memory, {device} has {limit}", entry.config),
+                format!("{config} {bound} {required} bytes of shared memory, {device} has {limit}"),
             );
         }
     }
     coverage(file, findings);
+}
+
+/// The config as the runtime launches it: vLLM cuts BLOCK_SIZE_K to the smaller side of the scale block
+/// (`invoke_fused_moe_triton_kernel` in `fused_moe.py`), SGLang takes it as it is.
+fn as_launched(config: &KernelConfig, quantization: &Quantization, runtime: Option<Runtime>) -> KernelConfig {
+    match (runtime, quantization.full_block()) {
+        (Some(Runtime::Vllm), Some(block)) => {
+            KernelConfig { block_size_k: config.block_size_k.min(block.n).min(block.k), ..*config }
+        }
+        _ => *config,
+    }
 }
 
 /// The TMA variants are other kernels: see where the field is taken at all.

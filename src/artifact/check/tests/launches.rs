@@ -64,3 +64,15 @@ fn a_folder_that_only_looks_like_tritons_is_a_mistake() {
         assert_eq!(message.contains("fails to start"), stops, "{message}");
     }
 }
+
+/// vLLM cuts the step to the scale block before it launches: neither wrong nor too large.
+#[test]
+fn vllm_cuts_steps_to_the_scale_block() {
+    let name = BLOCK.replace("[128, 128]", "[128,128]");
+    // 64 x 128 x 256 in four stages takes 147,456 bytes as it stands and half of it cut to 128.
+    let case = Case { text: full(|_| config(64, 128, 256, 4, 4)).render(), ..Case::named(&name) };
+    for code in ["scale-block", "out-of-resources"] {
+        assert_eq!(case.found(Some(Runtime::Vllm), code), [], "{code}");
+        assert_ne!(case.found(SGLANG_0523, code), [], "{code}");
+    }
+}
