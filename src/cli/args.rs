@@ -76,7 +76,7 @@ pub struct ModelArgs {
     /// Weights and activations: fp8_w8a8, int8_w8a8, int8_w8a16, int4_w4a16, bfloat16, float16, float32
     #[arg(long, value_name = "DTYPE")]
     pub dtype: Option<String>,
-    /// Block-wise scales as N,K, such as 128,128; or `none`
+    /// Block-wise scales as N,K, such as 128,128 (0,128 for groups along K)
     #[arg(long, value_name = "N,K")]
     pub block_shape: Option<String>,
     /// One scale per output channel and token, by hand (also: --per-channel=false)
