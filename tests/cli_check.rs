@@ -270,3 +270,14 @@ fn files_that_are_no_parts_of_one() {
     let file: Value = serde_json::from_str(&sandbox.read(format!("m/{GLM_STEM}.json"))).unwrap();
     assert_eq!(file["1"]["num_stages"], 3);
 }
+
+/// A file without a manifest cannot be compiled: nobody says for which K. That is no yes.
+#[test]
+fn compile_is_not_content_with_a_file_it_could_not_compile() {
+    let sandbox = Sandbox::new();
+    sandbox.write(format!("triton_3_5_0/{GLM_STEM}.json"), file_of(&[("1", sound_entry())]));
+    sandbox.succeeds(&["check", "triton_3_5_0"]);
+    let assert = sandbox.sparktune(&["check", "triton_3_5_0", "--compile", "--offline"]).assert().code(4);
+    let message = support::stderr(&assert);
+    assert!(message.contains("no say") && message.contains("manifest"), "{message}");
+}

@@ -315,6 +315,9 @@ pub struct PublishArgs {
     /// another layer (with another K) has already taken
     #[arg(long, value_name = "NAME")]
     pub apart: Option<String>,
+    /// A folder with devices/*.toml of your own, where the run was for one of them
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
+    pub profiles: Option<PathBuf>,
     /// Say what would be copied and copy nothing
     #[arg(long)]
     pub dry_run: bool,

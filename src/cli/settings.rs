@@ -121,8 +121,8 @@ pub fn check(args: CheckArgs) -> Settled<CheckSettings> {
 }
 
 pub fn publish(args: PublishArgs) -> PublishSettings {
-    let PublishArgs { run, into, apart, dry_run, json } = args;
-    PublishSettings { run, into, apart, dry_run, json }
+    let PublishArgs { run, into, apart, profiles, dry_run, json } = args;
+    PublishSettings { run, into, apart, profiles, dry_run, json }
 }
 
 pub fn merge(args: MergeArgs) -> MergeSettings {

@@ -97,7 +97,37 @@ pub async fn run(
         compile(&mut reports, compiler, &rules, cancel, observer).await?;
     }
     print(settings, &reports, out)?;
-    Ok(if reports.iter().all(FileReport::passes) { Verdict::Done } else { Verdict::CheckSaidNo })
+    if !reports.iter().all(FileReport::passes) {
+        return Ok(Verdict::CheckSaidNo);
+    }
+    // Whoever asks for the compiler's word must not take its silence for a yes.
+    let silent = reports.iter().filter(|report| report.findings.iter().any(compiler_was_silent)).count();
+    if settings.compile.is_some() && silent > 0 {
+        return Err(NotCompiled { files: silent }.into());
+    }
+    Ok(Verdict::Done)
+}
+
+/// Whether a finding says that something was not compiled, or not to an end.
+fn compiler_was_silent(finding: &Finding) -> bool {
+    ["not-compiled", "not-judged", "tma-not-judged"].contains(&finding.code)
+}
+
+/// `--compile` could not have the compiler's word on everything.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing failed, but the compiler had no say on all of {files} file{}", if *files == 1 { "" } else { "s" })]
+pub struct NotCompiled {
+    files: usize,
+}
+
+impl Failure for NotCompiled {
+    fn kind(&self) -> Kind {
+        Kind::Incomplete
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("--verbose says which and why: a missing manifest, a time limit, or a TMA variant".into())
+    }
 }
 
 /// The config files at or below `paths`, each once, in order.
@@ -219,7 +249,7 @@ async fn compile(
             let report = &mut reports[index];
             for (role, key, tile) in kernels_of(&report.path) {
                 let unit = Unit::of(role, &tile);
-                let mut severity = Severity::Crash;
+                let (mut severity, mut code) = (Severity::Crash, "compiler");
                 let said = match outcomes.get(&unit.unit) {
                     Some(CompileOutcome::Compiled(compiled))
                         if compiled.shared_bytes <= device.shared_memory_per_block =>
@@ -234,17 +264,12 @@ async fn compile(
                         format!("{tile} does not compile: {}: {}", failure.reason.name(), failure.message)
                     }
                     Some(CompileOutcome::Failed(failure)) => {
-                        severity = Severity::Warning;
+                        (severity, code) = (Severity::Warning, "not-judged");
                         format!("{tile} could not be judged: {}: {}", failure.reason.name(), failure.message)
                     }
                     None => format!("{tile} was not compiled"),
                 };
-                report.findings.push(Finding {
-                    severity,
-                    code: "compiler",
-                    key: Some(key.to_string()),
-                    message: said,
-                });
+                report.findings.push(Finding { severity, code, key: Some(key.to_string()), message: said });
             }
             report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         }

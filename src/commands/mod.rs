@@ -8,6 +8,7 @@ pub mod models;
 pub mod moe;
 pub mod plan;
 pub mod publish;
+mod resume;
 pub mod setup;
 pub mod space;
 pub mod subject;

@@ -6,17 +6,16 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::compiler::{CompilerSettings, start_compiler};
-use super::subject::{Subject, SubjectSettings, grouped};
+use super::resume;
+use super::subject::{Subject, SubjectSettings, grouped, short};
 use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::{ConfigName, Evidence};
 use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
-use crate::journal::{Journal, JournalError};
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
-use crate::tuner::proofs::Record;
 use crate::tuner::run::{self, Compiling, Finished, RunDir, RunError};
 use crate::worker::{CompileError, Supervised};
 
@@ -60,7 +59,7 @@ pub async fn run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let (plan, device, headline) = match &settings.place {
-        Place::Resume(dir) => recorded_plan(settings, dir)?,
+        Place::Resume(dir) => resume::recorded_plan(settings, dir)?,
         _ => {
             let subject = tokio::select! {
                 subject = Subject::resolve(&settings.subject) => subject?,
@@ -170,61 +169,6 @@ fn new_plan(settings: &MoeSettings, subject: &Subject) -> Plan {
     }
 }
 
-/// The plan a run was started with; flags that say otherwise are refused, not ignored.
-fn recorded_plan(settings: &MoeSettings, dir: &Path) -> Result<(Plan, Device, String), Box<dyn Failure>> {
-    let plan: Plan = Journal::<Record>::plan(dir)?;
-    let device =
-        super::subject::devices(settings.subject.profiles.as_deref())?.find(&plan.device.id)?.clone();
-    let SubjectSettings { model, tp, ep, by_hand: _, fusion: _, runtime, triton, device: asked, .. } =
-        &settings.subject;
-    let text = |value: &dyn std::fmt::Display| value.to_string();
-    let mut said: Vec<(&str, String, String)> = Vec::new();
-    if let Some(model) = model {
-        let same = plan.model.name.eq_ignore_ascii_case(model)
-            || plan.model.name.rsplit('/').next().is_some_and(|short| short.eq_ignore_ascii_case(model));
-        said.push((
-            "model.name",
-            plan.model.name.clone(),
-            if same { plan.model.name.clone() } else { model.clone() },
-        ));
-    }
-    said.extend(tp.map(|tp| ("model.tp", text(&plan.model.tp), text(&tp))));
-    said.extend(ep.map(|ep| ("model.ep", text(&plan.model.ep), text(&ep))));
-    said.extend(runtime.map(|runtime| ("target.runtime", text(&plan.target.runtime), text(&runtime))));
-    said.extend(triton.map(|triton| ("target.triton", text(&plan.target.triton), text(&triton))));
-    if let Some(asked) = asked {
-        let found = super::subject::devices(settings.subject.profiles.as_deref())?.find(asked)?.id.clone();
-        said.push(("device.id", plan.device.id.clone(), found));
-    }
-    said.extend(settings.policy.map(|policy| ("policy", plan.policy.name().into(), policy.name().into())));
-    said.extend(settings.evidence.map(|rung| ("evidence", text(&plan.evidence), text(&rung))));
-    said.extend(
-        settings
-            .batch_sizes
-            .as_ref()
-            .map(|sizes| ("batch_sizes", format!("{:?}", plan.batch_sizes), format!("{sizes:?}"))),
-    );
-    let recorded_limit = plan.device.shared_memory_per_block;
-    said.push((
-        "device.shared_memory_per_block",
-        recorded_limit.to_string(),
-        device.shared_memory_per_block.to_string(),
-    ));
-    if let Some((field, was, now)) = said.into_iter().find(|(_, was, now)| was != now) {
-        let path = dir.join(crate::journal::FILE_NAME);
-        return Err(JournalError::OtherPlan { path, field: field.into(), was, now }.into());
-    }
-    let name = plan.model.name.rsplit('/').next().unwrap_or_default();
-    let headline = format!(
-        "{name}  tp {}  {}   {} ({} B shared)",
-        plan.model.tp,
-        plan.shape,
-        device.name,
-        grouped(device.shared_memory_per_block)
-    );
-    Ok((plan, device, headline))
-}
-
 /// `1,920 configs -> 480 tiles -> 364 fit`
 fn space_line(plan: &Plan, device: &Device) -> String {
     let size = space::size(&plan.shape.quantization, device.shared_memory_per_block);
@@ -234,8 +178,7 @@ fn space_line(plan: &Plan, device: &Device) -> String {
 /// `results/20260101-120000-glm-4.7-fp8-tp4`
 fn new_run_path(plan: &Plan) -> PathBuf {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let short = plan.model.name.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let slug: String = short
+    let slug: String = short(&plan.model.name)
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c.to_ascii_lowercase() } else { '-' })
         .collect();

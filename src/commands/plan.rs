@@ -178,7 +178,12 @@ impl Page {
             .collect();
         let wall = format!("estimate, {} node{}", self.nodes, if self.nodes == 1 { "" } else { "s" });
         out.table(&["strategy", "launches", "compilations", &wall, "what it does"], &rows)?;
-        out.line("  (estimates of the cost model; nothing here was measured on the device)")
+        out.line(
+            "  (estimates of the cost model; nothing here was measured on the device, and of these only",
+        )?;
+        out.line(
+            "  compiling is built so far: `sparktune moe` compiles the kernels it chooses, times nothing)",
+        )
     }
 
     /// Where the runtime looks for the files, as people would write it.

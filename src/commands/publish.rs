@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::check::{check_file, config_files};
 use super::{CommandResult, Output, OutputError, Verdict};
-use crate::artifact::check::Rules;
+use crate::artifact::check::{Finding, Rules};
 use crate::artifact::manifest::ManifestError;
 use crate::artifact::{ConfigFile, Manifest, index, manifest};
 use crate::failure::{Failure, Kind};
@@ -21,6 +21,8 @@ pub struct PublishSettings {
     pub into: PathBuf,
     /// A folder of its own below the collection, for a layer that shares its name with another.
     pub apart: Option<String>,
+    /// The user's own profiles.
+    pub profiles: Option<PathBuf>,
     /// Say what would be copied and copy nothing.
     pub dry_run: bool,
     /// Print one JSON object.
@@ -130,7 +132,7 @@ pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
     if std::fs::read_to_string(&page).is_ok_and(|text| !index::is_ours(&text)) {
         return Err(PublishError::ForeignPage { path: page }.into());
     }
-    let mut copies = sound_files(&settings.run)?;
+    let mut copies = sound_files(&settings.run, settings.profiles.as_deref())?;
     if let Some(name) = &settings.apart {
         if name.is_empty() || name.starts_with('.') || name.contains(['/', '\\']) {
             return Err(PublishError::BadFolder { name: name.clone() }.into());
@@ -175,20 +177,22 @@ pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
 }
 
 /// The config files of a run, each with its manifest, all passing the check.
-fn sound_files(run: &Path) -> Result<Vec<Copy>, Box<dyn Failure>> {
-    let devices = super::subject::devices(None)?;
+fn sound_files(run: &Path, profiles: Option<&Path>) -> Result<Vec<Copy>, Box<dyn Failure>> {
+    let devices = super::subject::devices(profiles)?;
     let rules = Rules { device: None, runtime: None, triton: None, devices: &devices };
     let mut copies = Vec::new();
     for path in config_files(&[run.to_owned()])? {
         let manifest = Manifest::read(&manifest::path_beside(&path)).map_err(PublishError::from)?;
         let Some(manifest) = manifest else { return Err(PublishError::NoManifest { path }.into()) };
         let report = check_file(&path, &rules);
-        // A manifest that disagrees with its file proves nothing about it.
-        let reason = report
-            .findings
-            .iter()
-            .find(|finding| finding.severity.fails() || finding.code.starts_with("manifest-"))
-            .map(|finding| finding.message.clone());
+        // A manifest that disagrees with its file proves nothing about it, and what fits a device that
+        // nobody knows was not judged.
+        let unsound = |finding: &&Finding| {
+            finding.severity.fails()
+                || finding.code.starts_with("manifest-")
+                || finding.code == "unknown-device"
+        };
+        let reason = report.findings.iter().find(unsound).map(|finding| finding.message.clone());
         if let Some(why) = reason {
             return Err(PublishError::Unsound { path, why }.into());
         }

@@ -1,11 +1,12 @@
 //! What a command is about: a model's shape, a device and a target runtime, resolved from settings.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use crate::device::{Device, DeviceCatalogue};
 use crate::failure::{Failure, Kind};
 use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
-use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
+use crate::model::{ByHand, FusionChoice, Geometry, MoeShape, Parallelism, Recipe};
 use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// The device everything is for unless another is named.
@@ -122,23 +123,27 @@ impl Subject {
         Ok(Self { name, geometry, device, target: Target { runtime, triton } })
     }
 
-    /// One line for people: model, split, shape, device.
+    /// One line for people.
     pub fn headline(&self) -> String {
-        format!(
-            "{}  {}  {}   {} ({} B shared)",
-            self.short_name(),
-            self.geometry.parallelism,
-            self.geometry.shape,
-            self.device.name,
-            grouped(self.device.shared_memory_per_block)
-        )
+        let Self { name, geometry, device, .. } = self;
+        headline(name, geometry.parallelism, &geometry.shape, device)
     }
+}
 
-    /// The model's name without its organisation.
-    pub fn short_name(&self) -> &str {
-        let name = self.name.trim_end_matches('/');
-        name.rsplit('/').next().unwrap_or(name)
-    }
+/// One line for people: model without its organisation, split, shape, device.
+pub fn headline(name: &str, split: impl Display, shape: &MoeShape, device: &Device) -> String {
+    format!(
+        "{}  {split}  {shape}   {} ({} B shared)",
+        short(name),
+        device.name,
+        grouped(device.shared_memory_per_block)
+    )
+}
+
+/// A model's name without its organisation, or a path's last part.
+pub fn short(name: &str) -> &str {
+    let name = name.trim_end_matches('/');
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// `101,376`
