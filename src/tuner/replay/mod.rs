@@ -1,0 +1,111 @@
+//! A strategy against a recorded table: what it would have chosen, and at what cost.
+
+pub mod disturbance;
+pub mod regret;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+pub use disturbance::Disturbance;
+
+use crate::tuner::strategy::{Entrant, Heard, Round, Strategy};
+use crate::tuner::table::{Answer, Table};
+
+/// Answers rounds from a table: each run is one of the arm's repeats, drawn with replacement.
+#[derive(Debug)]
+pub struct Replay<'a> {
+    table: &'a Table,
+    rng: ChaCha8Rng,
+    weather: disturbance::Weather,
+    /// Time of all runs so far, microseconds.
+    busy_us: f64,
+    launches: u64,
+}
+
+impl<'a> Replay<'a> {
+    /// A device that behaves as recorded but for `disturbance`; equal seeds answer equally.
+    pub fn new(table: &'a Table, disturbance: Disturbance, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let weather = disturbance.weather(&mut rng);
+        Self { table, rng, weather, busy_us: 0.0, launches: 0 }
+    }
+
+    /// Carry out `round`.
+    pub fn answer(&mut self, round: &Round) -> Heard {
+        let table = self.table;
+        let began = self.busy_us;
+        let answers = &table.answers[round.contest];
+        let parts = |entrant: &Entrant| -> Vec<&Answer> {
+            match entrant {
+                Entrant::Single { slot, arm } => vec![&answers[*slot][*arm]],
+                Entrant::Whole(choice) => {
+                    choice.iter().enumerate().map(|(slot, &arm)| &answers[slot][arm]).collect()
+                }
+            }
+        };
+        let entrants: Vec<Vec<&Answer>> = round.entrants.iter().map(parts).collect();
+        let mut failures = Vec::new();
+        for (index, parts) in entrants.iter().enumerate() {
+            if let Some(failure) = parts.iter().find_map(|answer| match answer {
+                Answer::Failed(failure) => Some(*failure),
+                Answer::Times(_) => None,
+            }) {
+                failures.push((index as u16, failure));
+            }
+        }
+        let mut out: Vec<bool> = vec![false; entrants.len()];
+        for (index, _) in &failures {
+            out[usize::from(*index)] = true;
+        }
+        if round.warm_up {
+            for (index, parts) in entrants.iter().enumerate() {
+                if !out[index] {
+                    self.run(parts);
+                }
+            }
+        }
+        let mut times_us = Vec::with_capacity(round.order.len());
+        for &entrant in &round.order {
+            let entrant = usize::from(entrant);
+            if out[entrant] {
+                times_us.push(None);
+                continue;
+            }
+            let time = self.run(&entrants[entrant]);
+            out[entrant] = round.abort_above_us.is_some_and(|above| time > above);
+            times_us.push(Some(time));
+        }
+        Heard { times_us, failures, seconds: (self.busy_us - began) / 1e6 }
+    }
+
+    /// Time of all runs so far, warm-ups included, seconds.
+    pub fn seconds(&self) -> f64 {
+        self.busy_us / 1e6
+    }
+
+    /// Kernel launches so far, warm-ups included.
+    pub fn launches(&self) -> u64 {
+        self.launches
+    }
+
+    /// One run of parts that follow one another.
+    fn run(&mut self, parts: &[&Answer]) -> f64 {
+        let mut time = 0.0;
+        for part in parts {
+            let Answer::Times(times) = part else { continue };
+            time += times[self.rng.random_range(0..times.len())];
+            self.launches += 1;
+        }
+        let time = time * self.weather.factor(self.busy_us / 1e6);
+        self.busy_us += time;
+        time
+    }
+}
+
+/// Let `strategy` ask until it has decided.
+pub fn run(strategy: &mut dyn Strategy, replay: &mut Replay<'_>) {
+    while let Some(round) = strategy.next() {
+        let heard = replay.answer(&round);
+        strategy.observe(&round, &heard);
+    }
+}

@@ -1,0 +1,115 @@
+//! How far a strategy's choices are from the best, over many seeds.
+
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::{Disturbance, Replay};
+use crate::tuner::strategy::paired::quantile;
+use crate::tuner::strategy::{Choice, Contest, Grounds, Strategy};
+use crate::tuner::table::{Table, Truth};
+
+/// Kernel runs SGLang's tuner spends on one config and batch size: 1 to compile, 5 warm-up and 10 timed
+/// replays of a graph of ten.
+pub const STOCK_RUNS: u64 = 151;
+
+/// One seed's outcome.
+#[derive(Debug, Clone)]
+pub struct Trial {
+    /// By contest: the chosen time over the best, less one; none where nothing was chosen.
+    pub regrets: Vec<Option<f64>>,
+    /// Contests in which the default was replaced.
+    pub adopted: usize,
+    /// Time of all runs, seconds.
+    pub seconds: f64,
+    /// Kernel launches.
+    pub launches: u64,
+    /// Time the strategy itself took for its slowest decision, seconds.
+    pub slowest_decision_s: f64,
+}
+
+/// A distribution of regrets, as fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// Half are below.
+    pub median: f64,
+    /// One in twenty is above.
+    pub p95: f64,
+    /// The worst.
+    pub max: f64,
+}
+
+/// Run the strategy `make` builds on `table` once for each seed, on all processors.
+pub fn trials<S: Strategy>(
+    table: &Table,
+    truth: Truth,
+    disturbance: Disturbance,
+    seeds: std::ops::Range<u64>,
+    make: impl Fn(u64) -> S + Sync,
+) -> Vec<Trial> {
+    let best = best_us(table, truth);
+    let one = |seed: u64| {
+        let mut strategy = make(seed);
+        // The device's dice are not the strategy's.
+        let mut replay = Replay::new(table, disturbance, seed ^ 0x5eed_0f7e_c0de);
+        let mut slowest_decision_s = 0.0_f64;
+        loop {
+            let asked = Instant::now();
+            let Some(round) = strategy.next() else { break };
+            let asking = asked.elapsed();
+            let heard = replay.answer(&round);
+            let told = Instant::now();
+            strategy.observe(&round, &heard);
+            slowest_decision_s = slowest_decision_s.max((asking + told.elapsed()).as_secs_f64());
+        }
+        let decisions = strategy.decisions();
+        let regret = |(contest, best): (usize, &Option<f64>)| {
+            let chosen = whole_us(table, contest, &decisions[contest].as_ref()?.choice, truth)?;
+            Some(chosen / (*best)? - 1.0)
+        };
+        let adopted = |it: &Grounds| matches!(it, Grounds::BeatsDefault(_));
+        Trial {
+            regrets: best.iter().enumerate().map(regret).collect(),
+            adopted: decisions.iter().flatten().filter(|it| adopted(&it.grounds)).count(),
+            seconds: replay.seconds(),
+            launches: replay.launches(),
+            slowest_decision_s,
+        }
+    };
+    let seeds: Vec<u64> = seeds.collect();
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = seeds.len().div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = seeds
+            .chunks(share)
+            .map(|seeds| scope.spawn(|| seeds.iter().map(|&seed| one(seed)).collect::<Vec<_>>()))
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
+}
+
+/// The spread of the regrets `of` picks from each trial; none where there are none.
+pub fn spread(trials: &[Trial], of: impl Fn(&Trial) -> Vec<f64>) -> Option<Spread> {
+    let mut regrets: Vec<f64> = trials.iter().flat_map(of).collect();
+    regrets.sort_by(f64::total_cmp);
+    Some(Spread { median: quantile(&regrets, 0.5)?, p95: quantile(&regrets, 0.95)?, max: *regrets.last()? })
+}
+
+/// The least true time of a whole choice in each contest, microseconds.
+fn best_us(table: &Table, truth: Truth) -> Vec<Option<f64>> {
+    let contest = |(contest, data): (usize, &Contest)| {
+        let time = |slot: usize, arm: usize| table.answers[contest][slot][arm].true_us(truth);
+        let best = data.best_by(time)?;
+        whole_us(table, contest, &best, truth)
+    };
+    table.problem.contests.iter().enumerate().map(contest).collect()
+}
+
+fn whole_us(table: &Table, contest: usize, choice: &Choice, truth: Truth) -> Option<f64> {
+    let time = |(slot, &arm): (usize, &usize)| table.answers[contest][slot][arm].true_us(truth);
+    choice.iter().enumerate().map(time).sum()
+}

@@ -1,0 +1,536 @@
+//! The default strategy: screen once, race the promising in pairs, confirm the best against the default.
+//!
+//! Exhaustive tuning gives a hopeless config as many runs as a good one and trusts a mean of ten. Here a
+//! run is spent where it can change the choice:
+//!
+//! 1. **Screen** one arm of every family at a few anchor batch sizes; elsewhere only what won nearby, the
+//!    incumbents and a random share.
+//! 2. **Race** the best: blocks of one run each in random order on one routing. An arm is dropped only
+//!    where the interval of its paired log-ratio excludes zero and it trails by more than 1 %.
+//! 3. **Widen**: the survivors' families (GROUP_SIZE_M) and neighbours join, until the leader stays.
+//! 4. **Confirm** the best three whole choices against the default: at least 200 pairs, fresh seeds, every
+//!    fourth round skewed. The default stays unless it is beaten by more than the margin.
+
+mod confirm;
+mod field;
+mod screen;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use self::confirm::Confirm;
+use self::field::Field;
+use self::screen::Screen;
+use super::paired::Level;
+use super::{Choice, Contest, Decision, Entrant, Heard, Problem, Round, Routing, Strategy};
+
+/// Batch sizes at which the whole space is screened.
+const ANCHORS: [u32; 5] = [1, 16, 64, 512, 4096];
+/// Routings a race takes turns with, and the first seed of a confirmation's.
+const RACE_SEEDS: u32 = 5;
+const CONFIRM_SEED: u32 = 1000;
+
+/// How a race is run. Ratios are of times: 0.01 is one per cent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Share of the families tried at random where the whole space is not screened.
+    pub random_share: f64,
+    /// Candidates of a neighbouring batch size that are tried again.
+    pub inherited: usize,
+    /// Slower than the screening's leader by more than this is not looked at twice.
+    pub second_look_within: f64,
+    /// Slower than the leader by more than this after the second look does not enter the race.
+    pub race_within: f64,
+    /// Arms that enter the race at most.
+    pub field: usize,
+    /// A deficit up to this is never a reason to drop an arm.
+    pub deficit: f64,
+    /// Probability that one judgement of an arm in the race is wrong.
+    pub race_miss: f64,
+    /// Blocks after which a race ends where nothing more is dropped.
+    pub blocks: usize,
+    /// Times the survivors' neighbours may join.
+    pub widenings: usize,
+    /// Whole choices that are confirmed.
+    pub rivals: usize,
+    /// Pairs of a confirmation.
+    pub pairs: usize,
+    /// Probability that a confirmation's interval misses, for each rival.
+    pub confirm_miss: f64,
+    /// The gain below which the default stays.
+    pub margin: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            random_share: 1.0 / 16.0,
+            inherited: 12,
+            second_look_within: 0.25,
+            race_within: 0.10,
+            field: 48,
+            deficit: 0.01,
+            race_miss: 0.01,
+            blocks: 16,
+            widenings: 3,
+            rivals: 3,
+            pairs: 200,
+            confirm_miss: 0.003,
+            margin: 0.005,
+        }
+    }
+}
+
+/// One arm in this many, and no fewer than these, get a second look.
+const SECOND_LOOK_SHARE: usize = 40;
+const SECOND_LOOK_LEAST: usize = 64;
+/// A survivor's neighbour this many times slower stays out. One run said so, and one run can be disturbed.
+const HOPELESS: f64 = 2.0;
+/// Blocks of a race's first round: the fewest an interval means anything for.
+const FIRST_BLOCKS: usize = 5;
+/// Blocks of each round after it.
+const MORE_BLOCKS: usize = 3;
+/// Blocks of each round of a confirmation.
+const CONFIRM_BLOCKS: usize = 20;
+
+/// Screen, race, widen, confirm.
+#[derive(Debug)]
+pub struct Race {
+    problem: Arc<Problem>,
+    options: Options,
+    race_level: Level,
+    confirm_level: Level,
+    rng: ChaCha8Rng,
+    /// Contests still to decide, the next one last.
+    waiting: Vec<usize>,
+    anchors: HashSet<usize>,
+    current: Option<Current>,
+    ended: Vec<Option<Ended>>,
+}
+
+/// The contest under way.
+#[derive(Debug)]
+struct Current {
+    contest: usize,
+    stage: Stage,
+    screen: Screen,
+    /// What the screening said of each arm, by slot: the logarithm of microseconds.
+    scores: Vec<Vec<Option<f64>>>,
+    field: Field,
+    dead: HashSet<(usize, usize)>,
+    widened: usize,
+    /// Blocks since arms joined, and rounds since one was dropped.
+    blocks: usize,
+    quiet: usize,
+    /// The leader when the neighbours joined last.
+    leader: Option<Choice>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Screen,
+    Race,
+    Confirm(Confirm),
+}
+
+/// A contest that is over.
+#[derive(Debug)]
+struct Ended {
+    decision: Option<Decision>,
+    /// The best arms of each slot by name and family: what the neighbours try first.
+    top: Vec<(usize, u32, u32)>,
+}
+
+impl Race {
+    /// Decide every contest of `problem`; equal seeds ask equal questions.
+    pub fn new(problem: Arc<Problem>, options: Options, seed: u64) -> Self {
+        let anchors: HashSet<usize> = ANCHORS
+            .iter()
+            .filter_map(|anchor| {
+                let distance = |at: &usize| problem.contests[*at].key.abs_diff(*anchor);
+                (0..problem.contests.len()).min_by_key(distance)
+            })
+            .collect();
+        let mut waiting: Vec<usize> = (0..problem.contests.len()).collect();
+        waiting.sort_by_key(|at| (anchors.contains(at), std::cmp::Reverse(*at)));
+        Self {
+            options,
+            race_level: Level::missing(options.race_miss),
+            confirm_level: Level::missing(options.confirm_miss),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            waiting,
+            anchors,
+            current: None,
+            ended: problem.contests.iter().map(|_| None).collect(),
+            problem,
+        }
+    }
+
+    fn begin(&mut self, contest: usize) -> Current {
+        let candidates =
+            if self.anchors.contains(&contest) { self.everything(contest) } else { self.inherited(contest) };
+        let data = &self.problem.contests[contest];
+        Current {
+            contest,
+            stage: Stage::Screen,
+            screen: Screen::new(data, candidates),
+            scores: data.slots.iter().map(|slot| vec![None; slot.arms.len()]).collect(),
+            field: Field::new(data, &[]),
+            dead: HashSet::new(),
+            widened: 0,
+            blocks: 0,
+            quiet: 0,
+            leader: None,
+        }
+    }
+
+    /// One arm of every family and every incumbent, best prior first.
+    fn everything(&mut self, contest: usize) -> Vec<(usize, usize)> {
+        let families = self.families(contest);
+        let data = &self.problem.contests[contest];
+        let mut listed = Candidates::with_incumbents(data);
+        for arm in families {
+            listed.add(arm);
+        }
+        listed.order
+    }
+
+    /// What won nearby, the incumbents and a random share.
+    fn inherited(&mut self, contest: usize) -> Vec<(usize, usize)> {
+        let mut families = self.families(contest);
+        families.shuffle(&mut self.rng);
+        let data = &self.problem.contests[contest];
+        let mut listed = Candidates::with_incumbents(data);
+        for neighbour in self.neighbours(contest) {
+            let Some(ended) = &self.ended[neighbour] else { continue };
+            for &(slot, name, family) in &ended.top {
+                let arms = &data.slots[slot].arms;
+                let same = arms.iter().position(|arm| arm.name == name);
+                // The same tile under another GROUP_SIZE_M, where that one means nothing here.
+                let found = same.or_else(|| arms.iter().position(|arm| arm.family == family));
+                if let Some(arm) = found {
+                    listed.add((slot, arm));
+                }
+            }
+        }
+        let share = (families.len() as f64 * self.options.random_share).ceil() as usize;
+        for arm in families.into_iter().take(share) {
+            listed.add(arm);
+        }
+        listed.order
+    }
+
+    /// One arm of every family of every slot, best prior first, those without in random order.
+    fn families(&mut self, contest: usize) -> Vec<(usize, usize)> {
+        let data = &self.problem.contests[contest];
+        let mut best: BTreeMap<(usize, u32), (usize, f64)> = BTreeMap::new();
+        for (slot, index, arm) in data.arms() {
+            let prior = arm.prior.unwrap_or(f64::INFINITY);
+            let entry = best.entry((slot, arm.family)).or_insert((index, prior));
+            if prior < entry.1 {
+                *entry = (index, prior);
+            }
+        }
+        let mut families: Vec<_> =
+            best.into_iter().map(|((slot, _), (arm, prior))| (slot, arm, prior)).collect();
+        families.shuffle(&mut self.rng);
+        families.sort_by(|a, b| a.2.total_cmp(&b.2));
+        families.into_iter().map(|(slot, arm, _)| (slot, arm)).collect()
+    }
+
+    /// The nearest contests that are over, one on each side.
+    fn neighbours(&self, contest: usize) -> impl Iterator<Item = usize> + '_ {
+        let below = (0..contest).rev().find(|&at| self.ended[at].is_some());
+        let above = (contest + 1..self.ended.len()).find(|&at| self.ended[at].is_some());
+        below.into_iter().chain(above)
+    }
+
+    /// The next round of the contest under way; none where it has come to its end.
+    fn step(&mut self, current: &mut Current) -> Option<Round> {
+        loop {
+            match &mut current.stage {
+                Stage::Screen => {
+                    if let Some(round) = current.screen.next(current.contest, &mut self.rng) {
+                        return Some(round);
+                    }
+                    self.after_screening(current);
+                }
+                Stage::Race => {
+                    if let Some(round) = self.race_round(current) {
+                        return Some(round);
+                    }
+                    let data = &self.problem.contests[current.contest];
+                    let rivals = self.rivals(current);
+                    let preferred = self.neighbours_choice(current.contest);
+                    let default = data.default.clone().filter(|choice| {
+                        choice.iter().enumerate().all(|(slot, &arm)| !current.dead.contains(&(slot, arm)))
+                    });
+                    current.stage = Stage::Confirm(Confirm::new(default, rivals, preferred));
+                }
+                Stage::Confirm(confirm) => {
+                    if confirm.blocks() >= self.options.pairs || !confirm.is_contested() {
+                        return None;
+                    }
+                    let round = (confirm.blocks() / CONFIRM_BLOCKS) as u32;
+                    let routing = Routing { skewed: round % 4 == 3, seed: CONFIRM_SEED + round };
+                    let order = |entrants| Round::shuffled_blocks(entrants, CONFIRM_BLOCKS, &mut self.rng);
+                    return Some(confirm.next(current.contest, routing, order));
+                }
+            }
+        }
+    }
+
+    /// Look again at the best of the first pass, or let the best of the second into the race.
+    fn after_screening(&mut self, current: &mut Current) {
+        let data = &self.problem.contests[current.contest];
+        current.scores = current.screen.scores();
+        let ranked = ranked_by_whole(data, &current.scores);
+        if !current.screen.is_second() {
+            let within = (1.0 + self.options.second_look_within).ln();
+            let mut listed = Candidates::with_incumbents(data);
+            for arm in current.screen.references() {
+                listed.add(arm);
+            }
+            listed.order.retain(|arm| !current.dead.contains(arm));
+            // The leader of single runs can be a mistake: some are looked at however far behind they are.
+            let most = (ranked.len() / SECOND_LOOK_SHARE).max(SECOND_LOOK_LEAST);
+            for (at, (arm, ratio)) in ranked.iter().take(most).enumerate() {
+                if at < SECOND_LOOK_LEAST || *ratio <= within {
+                    listed.add(*arm);
+                }
+            }
+            current.screen.look_again(listed.order);
+            return;
+        }
+        let within = (1.0 + self.options.race_within).ln();
+        let mut arms: Vec<_> =
+            ranked.iter().take(self.options.field).filter(|it| it.1 <= within).map(|it| it.0).collect();
+        for arm in Candidates::with_incumbents(data).order {
+            if !current.dead.contains(&arm) && !arms.contains(&arm) {
+                arms.push(arm);
+            }
+        }
+        current.field = Field::new(data, &arms);
+        current.stage = Stage::Race;
+    }
+
+    /// The next round of the race, after judging the last; none where the race is run.
+    fn race_round(&mut self, current: &mut Current) -> Option<Round> {
+        let data = &self.problem.contests[current.contest];
+        if current.field.blocks() > 0 {
+            let dropped = current.field.drop_losers(&self.race_level, (1.0 + self.options.deficit).ln());
+            current.quiet = if dropped == 0 { current.quiet + 1 } else { 0 };
+        }
+        let done = current.blocks >= self.options.blocks
+            || (current.quiet >= 2 && current.blocks >= self.options.blocks / 2)
+            || (current.blocks > 0 && current.field.alive() <= data.slots.len());
+        if done && !self.widen(current) {
+            return None;
+        }
+        let entrants = current.field.entrants();
+        if entrants.is_empty() {
+            return None;
+        }
+        let blocks = if current.blocks == 0 { FIRST_BLOCKS } else { MORE_BLOCKS };
+        let order = Round::shuffled_blocks(entrants.len(), blocks, &mut self.rng);
+        // By rounds, not blocks: the arms of a round share their routing.
+        let seed = self.rng.random_range(0..RACE_SEEDS);
+        current.blocks += blocks;
+        Some(Round {
+            contest: current.contest,
+            routing: Routing { skewed: false, seed },
+            entrants,
+            order,
+            warm_up: true,
+            abort_above_us: None,
+        })
+    }
+
+    /// Let the survivors' families and neighbours join; whether any did.
+    fn widen(&self, current: &mut Current) -> bool {
+        let data = &self.problem.contests[current.contest];
+        let leaders = current.field.ranked(2);
+        if current.widened >= self.options.widenings || current.leader == leaders.first().cloned() {
+            return false;
+        }
+        current.leader = leaders.first().cloned();
+        let hopeless = |slot: usize, arm: usize, best: usize| match (
+            current.scores[slot][arm],
+            current.scores[slot][best],
+        ) {
+            (Some(arm), Some(best)) => arm - best > HOPELESS.ln(),
+            _ => false,
+        };
+        let mut joining = Vec::new();
+        for leader in &leaders {
+            for (slot, &best) in leader.iter().enumerate() {
+                let of = data.arm(slot, best);
+                for (index, arm) in data.slots[slot].arms.iter().enumerate() {
+                    let related = arm.link == of.link && (arm.family == of.family || arm.is_neighbour(of));
+                    let known = current.field.has(slot, index) || current.dead.contains(&(slot, index));
+                    if related && !known && !hopeless(slot, index, best) {
+                        joining.push((slot, index));
+                    }
+                }
+            }
+        }
+        joining.sort_unstable();
+        joining.dedup();
+        for &(slot, arm) in joining.iter().take(self.options.field) {
+            current.field.join(data, slot, arm);
+        }
+        current.widened += 1;
+        (current.blocks, current.quiet) = (0, 0);
+        !joining.is_empty()
+    }
+
+    /// The whole choices to confirm: the best, and what the neighbours chose if it still runs along.
+    fn rivals(&self, current: &Current) -> Vec<Choice> {
+        let mut rivals = current.field.ranked(self.options.rivals);
+        let survivors = current.field.survivors();
+        let alive =
+            |choice: &Choice| choice.iter().enumerate().all(|(slot, &arm)| survivors.contains(&(slot, arm)));
+        if let Some(preferred) = self.neighbours_choice(current.contest).filter(alive)
+            && !rivals.contains(&preferred)
+        {
+            rivals.truncate(self.options.rivals.saturating_sub(1));
+            rivals.push(preferred);
+        }
+        rivals
+    }
+
+    /// What a neighbour chose, in this contest's terms.
+    fn neighbours_choice(&self, contest: usize) -> Option<Choice> {
+        self.neighbours(contest).find_map(|neighbour| {
+            let decision = self.ended[neighbour].as_ref()?.decision.as_ref()?;
+            let names = self.problem.contests[neighbour].names(&decision.choice);
+            self.problem.contests[contest].named(&names)
+        })
+    }
+
+    fn end(&mut self, current: Current) {
+        let data = &self.problem.contests[current.contest];
+        let decision = match &current.stage {
+            Stage::Confirm(confirm) => confirm.decide(&self.confirm_level, (1.0 + self.options.margin).ln()),
+            Stage::Screen | Stage::Race => None,
+        };
+        // What was raced is known better than what was only screened.
+        let mut known = current.scores;
+        for (slot, arm, level_us) in current.field.levels_us() {
+            known[slot][arm] = Some(level_us.ln());
+        }
+        let mut top = Vec::new();
+        for (slot, scores) in known.iter().enumerate() {
+            let mut scored: Vec<_> =
+                scores.iter().enumerate().filter_map(|(arm, score)| Some((arm, (*score)?))).collect();
+            scored.sort_by(|a, b| a.1.total_cmp(&b.1));
+            let named = |(arm, _): (usize, f64)| (slot, data.arm(slot, arm).name, data.arm(slot, arm).family);
+            top.extend(scored.into_iter().take(self.options.inherited).map(named));
+        }
+        self.ended[current.contest] = Some(Ended { decision, top });
+    }
+}
+
+impl Strategy for Race {
+    fn next(&mut self) -> Option<Round> {
+        loop {
+            let mut current = match self.current.take() {
+                Some(current) => current,
+                None => {
+                    let contest = self.waiting.pop()?;
+                    self.begin(contest)
+                }
+            };
+            let round = self.step(&mut current);
+            if round.is_some() {
+                self.current = Some(current);
+                return round;
+            }
+            self.end(current);
+        }
+    }
+
+    fn observe(&mut self, round: &Round, heard: &Heard) {
+        let Some(current) = &mut self.current else { return };
+        for (entrant, _) in &heard.failures {
+            if let Entrant::Single { slot, arm } = round.entrants[usize::from(*entrant)] {
+                current.dead.insert((slot, arm));
+            }
+        }
+        match &mut current.stage {
+            Stage::Screen => current.screen.observe(round, heard),
+            Stage::Race => current.field.observe(round, heard),
+            Stage::Confirm(confirm) => confirm.observe(round, heard),
+        }
+    }
+
+    fn decisions(&self) -> Vec<Option<Decision>> {
+        self.ended.iter().map(|ended| ended.as_ref().and_then(|ended| ended.decision.clone())).collect()
+    }
+
+    fn leader(&self, contest: usize) -> Option<Choice> {
+        if let Some(ended) = &self.ended[contest] {
+            return ended.decision.as_ref().map(|decision| decision.choice.clone());
+        }
+        let current = self.current.as_ref().filter(|current| current.contest == contest)?;
+        let data = &self.problem.contests[contest];
+        current.field.best().or_else(|| data.best_by(|slot, arm| current.scores[slot][arm].map(f64::exp)))
+    }
+}
+
+/// Arms in order, each once.
+struct Candidates {
+    order: Vec<(usize, usize)>,
+    seen: HashSet<(usize, usize)>,
+}
+
+impl Candidates {
+    /// The default and the incumbents: the first to be heard, everywhere.
+    fn with_incumbents(contest: &Contest) -> Self {
+        let mut listed = Self { order: Vec::new(), seen: HashSet::new() };
+        for choice in contest.default.iter().chain(&contest.incumbents) {
+            for arm in choice.iter().copied().enumerate() {
+                listed.add(arm);
+            }
+        }
+        listed
+    }
+
+    fn add(&mut self, arm: (usize, usize)) {
+        if self.seen.insert(arm) {
+            self.order.push(arm);
+        }
+    }
+}
+
+/// Every screened arm with the logarithm of how much slower its best whole choice is than the best of all,
+/// best first. An arm without a partner of its link is left out.
+fn ranked_by_whole(contest: &Contest, scores: &[Vec<Option<f64>>]) -> Vec<((usize, usize), f64)> {
+    let time = |slot: usize, arm: usize| scores[slot][arm].map(f64::exp);
+    let mut best: Vec<BTreeMap<u32, f64>> = vec![BTreeMap::new(); contest.slots.len()];
+    for (slot, index, arm) in contest.arms() {
+        if let Some(time) = time(slot, index) {
+            let entry = best[slot].entry(arm.link).or_insert(time);
+            *entry = entry.min(time);
+        }
+    }
+    let whole = |slot: usize, index: usize, link: u32| -> Option<f64> {
+        let others: Option<f64> =
+            (0..best.len()).filter(|&other| other != slot).map(|other| best[other].get(&link).copied()).sum();
+        Some(time(slot, index)? + others?)
+    };
+    let mut ranked: Vec<_> = contest
+        .arms()
+        .filter_map(|(slot, index, arm)| Some(((slot, index), whole(slot, index, arm.link)?)))
+        .collect();
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let fastest = ranked.first().map_or(1.0, |it| it.1);
+    for it in &mut ranked {
+        it.1 = (it.1 / fastest).ln();
+    }
+    ranked
+}

@@ -1,0 +1,130 @@
+//! Recorded timings: every arm of a space with its raw repeats, to try strategies on without a device.
+
+pub mod kernel_tuner;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::failure::{Failure, Kind};
+use crate::tuner::strategy::paired::median;
+use crate::tuner::strategy::{ArmFailure, Problem};
+
+/// A problem with the answers.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// What was measured, for people: a kernel and a device.
+    pub title: String,
+    /// The choices.
+    pub problem: Arc<Problem>,
+    /// By contest, slot and arm.
+    pub answers: Vec<Vec<Vec<Answer>>>,
+    /// How to write each arm's name down.
+    pub labels: Vec<String>,
+}
+
+/// What was recorded of one arm.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Microseconds of each run, in the order of the runs; at least one.
+    Times(Vec<f64>),
+    /// It did not run.
+    Failed(ArmFailure),
+}
+
+/// Which statistic of its repeats an arm's true time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Truth {
+    /// The mean: what a server would pay, and what Kernel Tuner reports.
+    #[default]
+    Mean,
+    /// The median: blind to a few runs that something else disturbed.
+    Median,
+}
+
+impl Answer {
+    /// The arm's true time, microseconds.
+    pub fn true_us(&self, truth: Truth) -> Option<f64> {
+        match self {
+            Answer::Failed(_) => None,
+            Answer::Times(times) => match truth {
+                Truth::Mean => Some(times.iter().sum::<f64>() / times.len() as f64),
+                Truth::Median => median(&mut times.clone()),
+            },
+        }
+    }
+}
+
+impl Table {
+    /// Arms that ran, and arms that did not, over all contests.
+    pub fn size(&self) -> (usize, usize) {
+        let failed = |answer: &&Answer| matches!(answer, Answer::Failed(_));
+        let all = self.answers.iter().flatten().map(Vec::len).sum::<usize>();
+        let failed = self.answers.iter().flatten().flatten().filter(failed).count();
+        (all - failed, failed)
+    }
+
+    /// Time of every recorded run together, microseconds.
+    pub fn total_us(&self) -> f64 {
+        let times = |answer: &Answer| match answer {
+            Answer::Times(times) => times.iter().sum(),
+            Answer::Failed(_) => 0.0,
+        };
+        self.answers.iter().flatten().flatten().map(times).sum()
+    }
+
+    /// The same table where every arm runs like the default: whatever a strategy adopts, it adopts noise.
+    ///
+    /// A contest without a default gets its arm of median time as one.
+    pub fn with_identical_arms(&self) -> Self {
+        let mut contests = self.problem.contests.clone();
+        let mut answers = self.answers.clone();
+        for (contest, answers) in contests.iter_mut().zip(&mut answers) {
+            let default =
+                contest.default.get_or_insert_with(|| answers.iter().map(|slot| median_arm(slot)).collect());
+            for (slot, &arm) in answers.iter_mut().zip(default.iter()) {
+                let same = slot[arm].clone();
+                slot.fill(same);
+            }
+        }
+        Self {
+            title: format!("{}, every config made identical", self.title),
+            problem: Arc::new(Problem { contests }),
+            answers,
+            labels: self.labels.clone(),
+        }
+    }
+}
+
+fn median_arm(slot: &[Answer]) -> usize {
+    let mut order: Vec<(usize, f64)> =
+        slot.iter().enumerate().filter_map(|(arm, it)| Some((arm, it.true_us(Truth::Median)?))).collect();
+    order.sort_by(|a, b| a.1.total_cmp(&b.1));
+    order.get(order.len() / 2).map_or(0, |it| it.0)
+}
+
+/// Why a table is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// It cannot be read.
+    #[error("cannot read `{path}`: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// It is no table.
+    #[error("`{path}`: {message}", path = path.display())]
+    Bad {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        message: String,
+    },
+}
+
+impl Failure for TableError {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
