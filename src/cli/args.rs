@@ -40,6 +40,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Merge partial config files of one layer
     Merge(MergeArgs),
+    /// Try a search strategy on recorded timings: what it would choose, and at what cost
+    Replay(ReplayArgs),
     /// Prepare the environment that compiles kernels (Triton, SGLang's kernel source, an assembler)
     Setup(SetupArgs),
     /// List the models in the catalogue
@@ -344,6 +346,64 @@ pub struct MergeArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `sparktune replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune replay --table convolution_A100.json.gz --seeds 1000
+  sparktune replay --table glm.parquet --drift 0.1 --spikes 0.02 --noise 0.02
+  sparktune replay --table glm.parquet --identical      how often noise alone is adopted
+
+Tables: Parquet files of `sparktune record`, or Kernel Tuner's cache files (JSON, plain or gzipped).")]
+pub struct ReplayArgs {
+    /// The recorded timings
+    #[arg(long, value_name = "FILE")]
+    pub table: PathBuf,
+    /// How to search
+    #[arg(long, value_enum, default_value_t = StrategyArg::Race)]
+    pub strategy: StrategyArg,
+    /// How many times, each with other dice
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub seeds: u64,
+    /// Which statistic of its repeats is a config's true time
+    #[arg(long, value_enum, default_value_t = TruthArg::Mean)]
+    pub truth: TruthArg,
+    /// Let clocks wander: all times change by up to this share, up and down every 20 simulated seconds
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub drift: f64,
+    /// Slow this share of runs down to 1.5 to 3 times their time
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub spikes: f64,
+    /// Add noise to every run: standard deviation of the logarithm of its factor
+    #[arg(long, value_name = "SD", default_value_t = 0.0)]
+    pub noise: f64,
+    /// Give every config the default's times: whatever is adopted then is noise
+    #[arg(long)]
+    pub identical: bool,
+    /// Print one JSON object; regrets are fractions
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `--strategy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StrategyArg {
+    /// Screen once, race the promising in pairs, confirm against the default
+    Race,
+    /// Every config, the mean of ten runs: SGLang's own tuner
+    Exhaustive,
+    /// A random tenth of the space, the mean of ten runs
+    Random,
+}
+
+/// `--truth`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TruthArg {
+    /// The mean of all repeats
+    Mean,
+    /// Their median
+    Median,
 }
 
 /// `sparktune setup`.

@@ -45,7 +45,7 @@ pub fn sparktune() -> ExitCode {
 }
 
 async fn dispatch(command: Command) -> CommandResult {
-    use crate::commands::{check, devices, merge, models, moe, plan, publish, setup, space, subject};
+    use crate::commands::{check, devices, merge, models, moe, plan, publish, replay, setup, space, subject};
     let mut out = Printer::default();
     let mut progress = Progress::default();
     match command {
@@ -64,6 +64,7 @@ async fn dispatch(command: Command) -> CommandResult {
         }
         Command::Publish(args) => publish::run(&settings::publish(args), &mut out),
         Command::Merge(args) => merge::run(&settings::merge(args), &mut progress, &mut out),
+        Command::Replay(args) => replay::run(&settings::replay(args)?, &mut out),
         Command::Setup(args) => {
             let (environment, target, json) = settings::setup(args)?;
             setup::run(&environment, target, json, &cancelled_by_signals(), &mut progress, &mut out).await

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MergeArgs, ModelArgs, MoeArgs, PlanArgs, PolicyArg,
-    PublishArgs, SetupArgs, SpaceArgs, TargetArgs,
+    PublishArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::commands::check::CheckSettings;
@@ -14,12 +14,15 @@ use crate::commands::merge::MergeSettings;
 use crate::commands::moe::{MoeSettings, Place};
 use crate::commands::plan::PlanSettings;
 use crate::commands::publish::PublishSettings;
+use crate::commands::replay::{ReplaySettings, StrategyKind};
 use crate::commands::space::{self, SpaceSettings};
 use crate::commands::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
 use crate::model::{BadBlockShape, ByHand, FusionChoice, UnknownDtype};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
 use crate::tuner::plan::{BadBatchSizes, Policy, parse_batch_sizes};
+use crate::tuner::replay::Disturbance;
+use crate::tuner::table::Truth;
 use crate::worker::environment;
 
 /// An argument that cannot be right, with the flag it was given to.
@@ -49,6 +52,16 @@ pub enum BadArgument {
     /// `--compile-timeout`.
     #[error("--compile-timeout: 0 seconds is too short for any compilation")]
     NoTime,
+    /// A disturbance that no machine has.
+    #[error("{flag}: {value} is not {accepted}")]
+    Disturbance {
+        /// Which one.
+        flag: &'static str,
+        /// What was given.
+        value: f64,
+        /// What can be given.
+        accepted: &'static str,
+    },
     /// There is no home to put a cache into.
     #[error("no cache folder: neither --cache, XDG_CACHE_HOME nor HOME says where")]
     NoCache,
@@ -128,6 +141,36 @@ pub fn publish(args: PublishArgs) -> PublishSettings {
 pub fn merge(args: MergeArgs) -> MergeSettings {
     let MergeArgs { parts, into, prefer, json } = args;
     MergeSettings { parts, into, prefer, json }
+}
+
+pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
+    let ReplayArgs { table, strategy, seeds, truth, drift, spikes, noise, identical, json } = args;
+    let within = |flag, value: f64, below: f64, accepted| {
+        if (0.0..below).contains(&value) {
+            Ok(())
+        } else {
+            Err(BadArgument::Disturbance { flag, value, accepted })
+        }
+    };
+    within("--drift", drift, 1.0, "a share from 0 to below 1")?;
+    within("--spikes", spikes, 1.0, "a share from 0 to below 1")?;
+    within("--noise", noise, 10.0, "a standard deviation from 0 to below 10")?;
+    Ok(ReplaySettings {
+        table,
+        strategy: match strategy {
+            StrategyArg::Race => StrategyKind::Race,
+            StrategyArg::Exhaustive => StrategyKind::Exhaustive,
+            StrategyArg::Random => StrategyKind::Random,
+        },
+        seeds,
+        truth: match truth {
+            TruthArg::Mean => Truth::Mean,
+            TruthArg::Median => Truth::Median,
+        },
+        disturbance: Disturbance { drift, spikes, noise },
+        identical,
+        json,
+    })
 }
 
 pub fn setup(args: SetupArgs) -> Settled<(environment::Settings, Target, bool)> {

@@ -8,6 +8,7 @@ pub mod models;
 pub mod moe;
 pub mod plan;
 pub mod publish;
+pub mod replay;
 mod resume;
 pub mod setup;
 pub mod space;

@@ -2,7 +2,7 @@
 
 pub mod kernel_tuner;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::failure::{Failure, Kind};
@@ -93,6 +93,11 @@ impl Table {
             labels: self.labels.clone(),
         }
     }
+}
+
+/// Read the table at `path`, whichever kind it is.
+pub fn read(path: &Path) -> Result<Table, TableError> {
+    kernel_tuner::read(path)
 }
 
 fn median_arm(slot: &[Answer]) -> usize {

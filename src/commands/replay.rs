@@ -1,0 +1,240 @@
+//! `sparktune replay`: a strategy against a recorded table, over many seeds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::subject::grouped;
+use super::{CommandResult, Output, OutputError, Verdict};
+use crate::tuner::replay::Disturbance;
+use crate::tuner::replay::regret::{STOCK_RUNS, Spread, Trial, spread, trials};
+use crate::tuner::strategy::exhaustive::Exhaustive;
+use crate::tuner::strategy::race::{Options, Race};
+use crate::tuner::strategy::random::Random;
+use crate::tuner::table::{self, Table, Truth};
+
+/// What the user said.
+#[derive(Debug, Clone)]
+pub struct ReplaySettings {
+    /// A table of `sparktune record`, or a Kernel Tuner cache.
+    pub table: PathBuf,
+    /// Which strategy.
+    pub strategy: StrategyKind,
+    /// Seeds tried, from 0.
+    pub seeds: u64,
+    /// What an arm's true time is.
+    pub truth: Truth,
+    /// What goes wrong while it measures.
+    pub disturbance: Disturbance,
+    /// Make every config the same: whatever is adopted is noise.
+    pub identical: bool,
+    /// Print one JSON object.
+    pub json: bool,
+}
+
+/// The strategies by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrategyKind {
+    /// [`Race`].
+    Race,
+    /// [`Exhaustive`], ten runs each.
+    Exhaustive,
+    /// [`Random`], a tenth of the space, ten runs each.
+    Random,
+}
+
+impl StrategyKind {
+    fn name(self) -> &'static str {
+        match self {
+            StrategyKind::Race => "race",
+            StrategyKind::Exhaustive => "exhaustive",
+            StrategyKind::Random => "random",
+        }
+    }
+}
+
+/// Share of a space the random strategy tries.
+const RANDOM_SHARE: f64 = 0.1;
+
+#[derive(Debug, Serialize)]
+struct Report {
+    table: String,
+    strategy: &'static str,
+    seeds: u64,
+    contests: usize,
+    configs: usize,
+    failing_configs: usize,
+    /// Chosen time over the best, less one, over all seeds and batch sizes.
+    regret_median: f64,
+    regret_p95: f64,
+    regret_max: f64,
+    /// Measuring time over that of every run in the table.
+    cost_ratio: f64,
+    exhaustive_regret_median: f64,
+    exhaustive_regret_p95: f64,
+    exhaustive_regret_max: f64,
+    /// Simulated measuring time of one seed, mean.
+    seconds: f64,
+    exhaustive_seconds: f64,
+    /// Kernel launches of one seed, mean, warm-ups included.
+    launches: f64,
+    /// What SGLang's tuner launches for as many configs.
+    stock_launches: u64,
+    launches_saved: f64,
+    /// Seeds and contests in which a default was replaced; none where the table has no default.
+    adoption_rate: Option<f64>,
+    /// Seeds and contests that ended without a choice.
+    undecided: usize,
+    slowest_decision_ms: f64,
+    by_batch_size: Vec<BatchSize>,
+}
+
+#[derive(Debug, Serialize)]
+struct BatchSize {
+    batch_size: u32,
+    regret_median: f64,
+    regret_p95: f64,
+    regret_max: f64,
+    exhaustive_regret_p95: f64,
+}
+
+/// Replay, and print what came of it.
+pub fn run(settings: &ReplaySettings, out: &mut dyn Output) -> CommandResult {
+    let mut table = table::read(&settings.table)?;
+    if settings.identical {
+        table = table.with_identical_arms();
+    }
+    let report = report(settings, &table);
+    if settings.json {
+        out.json(&serde_json::to_value(&report).expect("plain data always serialises"))
+            .map_err(OutputError)?;
+    } else {
+        print(settings, &table, &report, out).map_err(OutputError)?;
+    }
+    Ok(Verdict::Done)
+}
+
+fn report(settings: &ReplaySettings, table: &Table) -> Report {
+    let problem = &table.problem;
+    let try_all = |kind| {
+        let (truth, disturbance, seeds) = (settings.truth, settings.disturbance, 0..settings.seeds);
+        match kind {
+            StrategyKind::Race => trials(table, truth, disturbance, seeds, |seed| {
+                Race::new(Arc::clone(problem), Options::default(), seed)
+            }),
+            StrategyKind::Exhaustive => trials(table, truth, disturbance, seeds, |_| {
+                Exhaustive::new(Arc::clone(problem), Exhaustive::STOCK_REPEATS)
+            }),
+            StrategyKind::Random => trials(table, truth, disturbance, seeds, |seed| {
+                Random::new(Arc::clone(problem), RANDOM_SHARE, Exhaustive::STOCK_REPEATS, seed)
+            }),
+        }
+    };
+    let ours = try_all(settings.strategy);
+    let exhaustive = try_all(StrategyKind::Exhaustive);
+    let every = |trial: &Trial| trial.regrets.iter().flatten().copied().collect();
+    let of = |contest: usize| move |trial: &Trial| trial.regrets[contest].into_iter().collect();
+    let none = Spread { median: f64::NAN, p95: f64::NAN, max: f64::NAN };
+    let (all, their) = (spread(&ours, every).unwrap_or(none), spread(&exhaustive, every).unwrap_or(none));
+    let mean =
+        |trials: &[Trial], of: fn(&Trial) -> f64| trials.iter().map(of).sum::<f64>() / trials.len() as f64;
+    let (configs, failing_configs) = table.size();
+    let launches = mean(&ours, |trial| trial.launches as f64);
+    let stock_launches = configs as u64 * STOCK_RUNS;
+    let has_default = problem.contests.iter().any(|contest| contest.default.is_some());
+    let decisions = settings.seeds as f64 * problem.contests.len() as f64;
+    Report {
+        table: table.title.clone(),
+        strategy: settings.strategy.name(),
+        seeds: settings.seeds,
+        contests: problem.contests.len(),
+        configs,
+        failing_configs,
+        regret_median: all.median,
+        regret_p95: all.p95,
+        regret_max: all.max,
+        cost_ratio: mean(&ours, |trial| trial.seconds) / (table.total_us() / 1e6),
+        exhaustive_regret_median: their.median,
+        exhaustive_regret_p95: their.p95,
+        exhaustive_regret_max: their.max,
+        seconds: mean(&ours, |trial| trial.seconds),
+        exhaustive_seconds: mean(&exhaustive, |trial| trial.seconds),
+        launches,
+        stock_launches,
+        launches_saved: stock_launches as f64 / launches,
+        adoption_rate: has_default
+            .then(|| ours.iter().map(|trial| trial.adopted).sum::<usize>() as f64 / decisions),
+        undecided: ours.iter().flat_map(|trial| &trial.regrets).filter(|regret| regret.is_none()).count(),
+        slowest_decision_ms: ours.iter().map(|trial| trial.slowest_decision_s).fold(0.0, f64::max) * 1e3,
+        by_batch_size: problem
+            .contests
+            .iter()
+            .enumerate()
+            .filter_map(|(contest, data)| {
+                let (ours, theirs) = (spread(&ours, of(contest))?, spread(&exhaustive, of(contest))?);
+                Some(BatchSize {
+                    batch_size: data.key,
+                    regret_median: ours.median,
+                    regret_p95: ours.p95,
+                    regret_max: ours.max,
+                    exhaustive_regret_p95: theirs.p95,
+                })
+            })
+            .collect(),
+    }
+}
+
+fn print(
+    settings: &ReplaySettings,
+    table: &Table,
+    report: &Report,
+    out: &mut dyn Output,
+) -> std::io::Result<()> {
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    out.line(&format!(
+        "  {}: {} configs ran, {} failed; {} seeds",
+        table.title,
+        grouped(report.configs as u64),
+        grouped(report.failing_configs as u64),
+        grouped(settings.seeds)
+    ))?;
+    let row = |name: &str, spread: [f64; 3], seconds: f64| {
+        let mut row = vec![name.to_owned()];
+        row.extend(spread.map(percent));
+        row.push(format!("{seconds:.2} s"));
+        row
+    };
+    let ours = [report.regret_median, report.regret_p95, report.regret_max];
+    let theirs =
+        [report.exhaustive_regret_median, report.exhaustive_regret_p95, report.exhaustive_regret_max];
+    let header = ["strategy", "regret median", "p95", "max", "measuring"];
+    let mut rows = vec![row(report.strategy, ours, report.seconds)];
+    if settings.strategy != StrategyKind::Exhaustive {
+        rows.push(row("exhaustive", theirs, report.exhaustive_seconds));
+    }
+    out.table(&header, &rows)?;
+    if report.by_batch_size.len() > 1 {
+        let rows: Vec<Vec<String>> = report
+            .by_batch_size
+            .iter()
+            .map(|it| {
+                let regrets = [it.regret_median, it.regret_p95, it.regret_max, it.exhaustive_regret_p95];
+                [vec![it.batch_size.to_string()], regrets.map(percent).to_vec()].concat()
+            })
+            .collect();
+        out.table(&["batch size", "regret median", "p95", "max", "exhaustive p95"], &rows)?;
+    }
+    out.line(&format!(
+        "  {} kernel launches against the stock tuner's {}: {:.0} times fewer; {} of the table's measuring time",
+        grouped(report.launches as u64),
+        grouped(report.stock_launches),
+        report.launches_saved,
+        percent(report.cost_ratio)
+    ))?;
+    if let Some(rate) = report.adoption_rate {
+        let what = if settings.identical { "false adoptions" } else { "defaults replaced" };
+        out.line(&format!("  {what}: {}", percent(rate)))?;
+    }
+    out.line(&format!("  slowest decision: {:.2} ms", report.slowest_decision_ms))
+}
