@@ -353,13 +353,18 @@ pub struct MergeArgs {
 #[command(after_help = "Examples:
   sparktune replay --table convolution_A100.json.gz --seeds 1000
   sparktune replay --table glm.parquet --drift 0.1 --spikes 0.02 --noise 0.02
+  sparktune replay --look-alike GLM-4.7-FP8 --seeds 20
   sparktune replay --table glm.parquet --identical      how often noise alone is adopted
 
 Tables: Parquet files of `sparktune record`, or Kernel Tuner's cache files (JSON, plain or gzipped).")]
 pub struct ReplayArgs {
     /// The recorded timings
-    #[arg(long, value_name = "FILE")]
-    pub table: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "look_alike")]
+    pub table: Option<PathBuf>,
+    /// Instead of a table, the cost model's times for this catalogue model, bent and made noisy: how many
+    /// runs a strategy needs at full size. Nothing of it was measured
+    #[arg(long, value_name = "MODEL", conflicts_with = "table")]
+    pub look_alike: Option<String>,
     /// How to search
     #[arg(long, value_enum, default_value_t = StrategyArg::Race)]
     pub strategy: StrategyArg,

@@ -64,7 +64,7 @@ async fn dispatch(command: Command) -> CommandResult {
         }
         Command::Publish(args) => publish::run(&settings::publish(args), &mut out),
         Command::Merge(args) => merge::run(&settings::merge(args), &mut progress, &mut out),
-        Command::Replay(args) => replay::run(&settings::replay(args)?, &mut out),
+        Command::Replay(args) => replay::run(&settings::replay(args)?, &mut out).await,
         Command::Setup(args) => {
             let (environment, target, json) = settings::setup(args)?;
             setup::run(&environment, target, json, &cancelled_by_signals(), &mut progress, &mut out).await

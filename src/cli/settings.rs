@@ -14,7 +14,7 @@ use crate::commands::merge::MergeSettings;
 use crate::commands::moe::{MoeSettings, Place};
 use crate::commands::plan::PlanSettings;
 use crate::commands::publish::PublishSettings;
-use crate::commands::replay::{ReplaySettings, StrategyKind};
+use crate::commands::replay::{ReplaySettings, StrategyKind, TableSource};
 use crate::commands::space::{self, SpaceSettings};
 use crate::commands::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
@@ -144,7 +144,8 @@ pub fn merge(args: MergeArgs) -> MergeSettings {
 }
 
 pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
-    let ReplayArgs { table, strategy, seeds, truth, drift, spikes, noise, identical, json } = args;
+    let ReplayArgs { table, look_alike, strategy, seeds, truth, drift, spikes, noise, identical, json } =
+        args;
     let within = |flag, value: f64, below: f64, accepted| {
         if (0.0..below).contains(&value) {
             Ok(())
@@ -156,7 +157,10 @@ pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
     within("--spikes", spikes, 1.0, "a share from 0 to below 1")?;
     within("--noise", noise, 10.0, "a standard deviation from 0 to below 10")?;
     Ok(ReplaySettings {
-        table,
+        table: match (table, look_alike) {
+            (Some(path), _) => TableSource::File(path),
+            (None, model) => TableSource::LookAlike(model.unwrap_or_default()),
+        },
         strategy: match strategy {
             StrategyArg::Race => StrategyKind::Race,
             StrategyArg::Exhaustive => StrategyKind::Exhaustive,

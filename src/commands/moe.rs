@@ -15,7 +15,7 @@ use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
-use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
+use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::run::{self, Compiling, Finished, RunDir, RunError};
 use crate::worker::{CompileError, Supervised};
 
@@ -69,7 +69,12 @@ pub async fn run(
                 observer.on(&Event::Warning(warning.to_string()));
             }
             let headline = subject.headline();
-            (new_plan(settings, &subject), subject.device, headline)
+            let plan = subject.plan(
+                settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
+                settings.policy.unwrap_or(Policy::RuntimeDefault),
+                settings.evidence.unwrap_or(Evidence::Compiled),
+            );
+            (plan, subject.device, headline)
         }
     };
     if settings.dry_run {
@@ -145,27 +150,6 @@ impl Failure for Stopped {
         };
         let hints: Vec<String> = self.source.hint().into_iter().chain(resume).collect();
         (!hints.is_empty()).then(|| hints.join("; "))
-    }
-}
-
-fn new_plan(settings: &MoeSettings, subject: &Subject) -> Plan {
-    Plan {
-        model: PlannedModel {
-            name: subject.name.clone(),
-            architecture: subject.geometry.architecture.clone(),
-            tp: subject.geometry.parallelism.tp(),
-            ep: subject.geometry.parallelism.ep(),
-        },
-        shape: subject.geometry.shape,
-        device: PlannedDevice {
-            id: subject.device.id.clone(),
-            name: subject.device.name.clone(),
-            shared_memory_per_block: subject.device.shared_memory_per_block,
-        },
-        target: subject.target,
-        batch_sizes: settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
-        policy: settings.policy.unwrap_or(Policy::RuntimeDefault),
-        evidence: settings.evidence.unwrap_or(Evidence::Compiled),
     }
 }
 

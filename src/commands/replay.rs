@@ -5,8 +5,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::subject::grouped;
+use super::subject::{Subject, SubjectSettings, grouped};
 use super::{CommandResult, Output, OutputError, Verdict};
+use crate::artifact::Evidence;
+use crate::failure::Failure;
+use crate::kernel::space::STANDARD_BATCH_SIZES;
+use crate::tuner::plan::Policy;
 use crate::tuner::replay::Disturbance;
 use crate::tuner::replay::regret::{STOCK_RUNS, Spread, Trial, spread, trials};
 use crate::tuner::strategy::exhaustive::Exhaustive;
@@ -17,8 +21,8 @@ use crate::tuner::table::{self, Table, Truth};
 /// What the user said.
 #[derive(Debug, Clone)]
 pub struct ReplaySettings {
-    /// A table of `sparktune record`, or a Kernel Tuner cache.
-    pub table: PathBuf,
+    /// Where the times come from.
+    pub table: TableSource,
     /// Which strategy.
     pub strategy: StrategyKind,
     /// Seeds tried, from 0.
@@ -31,6 +35,15 @@ pub struct ReplaySettings {
     pub identical: bool,
     /// Print one JSON object.
     pub json: bool,
+}
+
+/// Where a replay's times come from.
+#[derive(Debug, Clone)]
+pub enum TableSource {
+    /// A table of `sparktune record`, or a Kernel Tuner cache.
+    File(PathBuf),
+    /// A look-alike of this catalogue model, on its default target.
+    LookAlike(String),
 }
 
 /// The strategies by name.
@@ -100,8 +113,11 @@ struct BatchSize {
 }
 
 /// Replay, and print what came of it.
-pub fn run(settings: &ReplaySettings, out: &mut dyn Output) -> CommandResult {
-    let mut table = table::read(&settings.table)?;
+pub async fn run(settings: &ReplaySettings, out: &mut dyn Output) -> CommandResult {
+    let mut table = match &settings.table {
+        TableSource::File(path) => table::read(path)?,
+        TableSource::LookAlike(model) => look_alike(model).await?,
+    };
     if settings.identical {
         table = table.with_identical_arms();
     }
@@ -113,6 +129,12 @@ pub fn run(settings: &ReplaySettings, out: &mut dyn Output) -> CommandResult {
         print(settings, &table, &report, out).map_err(OutputError)?;
     }
     Ok(Verdict::Done)
+}
+
+async fn look_alike(model: &str) -> Result<Table, Box<dyn Failure>> {
+    let subject = Subject::resolve(&SubjectSettings::of_model(model)).await?;
+    let plan = subject.plan(STANDARD_BATCH_SIZES.to_vec(), Policy::RuntimeDefault, Evidence::Predicted);
+    Ok(table::look_alike::table(&plan, &subject.device, 1))
 }
 
 fn report(settings: &ReplaySettings, table: &Table) -> Report {

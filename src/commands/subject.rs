@@ -3,11 +3,13 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+use crate::artifact::Evidence;
 use crate::device::{Device, DeviceCatalogue};
 use crate::failure::{Failure, Kind};
 use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
 use crate::model::{ByHand, FusionChoice, Geometry, MoeShape, Parallelism, Recipe};
 use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
 
 /// The device everything is for unless another is named.
 const DEFAULT_DEVICE: &str = "gb10";
@@ -77,7 +79,47 @@ pub fn devices(profiles: Option<&std::path::Path>) -> Result<DeviceCatalogue, Bo
     })
 }
 
+impl SubjectSettings {
+    /// Nothing said but the model.
+    pub fn of_model(model: &str) -> Self {
+        Self {
+            model: Some(model.to_owned()),
+            tp: None,
+            ep: None,
+            by_hand: ByHand::default(),
+            fusion: FusionChoice::Auto,
+            runtime: None,
+            triton: None,
+            device: None,
+            profiles: None,
+            offline: false,
+        }
+    }
+}
+
 impl Subject {
+    /// What a run for this subject is to do.
+    pub fn plan(&self, batch_sizes: Vec<u32>, policy: Policy, evidence: Evidence) -> Plan {
+        Plan {
+            model: PlannedModel {
+                name: self.name.clone(),
+                architecture: self.geometry.architecture.clone(),
+                tp: self.geometry.parallelism.tp(),
+                ep: self.geometry.parallelism.ep(),
+            },
+            shape: self.geometry.shape,
+            device: PlannedDevice {
+                id: self.device.id.clone(),
+                name: self.device.name.clone(),
+                shared_memory_per_block: self.device.shared_memory_per_block,
+            },
+            target: self.target,
+            batch_sizes,
+            policy,
+            evidence,
+        }
+    }
+
     /// Look everything up. A flag wins over the recipe, the recipe over the built-in default.
     pub async fn resolve(settings: &SubjectSettings) -> Result<Self, Box<dyn Failure>> {
         let device = devices(settings.profiles.as_deref())?

@@ -1,5 +1,6 @@
 //! Chooses configs: plan, rankings, selection, proofs, and the run that ties them together.
 
+pub mod contests;
 pub mod estimate;
 pub mod plan;
 pub mod proofs;

@@ -3,6 +3,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::tuner::table::look_alike::normal;
+
 /// How much of each disturbance. All zero is the table as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Disturbance {
@@ -45,9 +47,7 @@ impl Weather {
             factor *= self.rng.random_range(1.5..3.0);
         }
         if noise > 0.0 {
-            // Box and Muller.
-            let (a, b): (f64, f64) = (self.rng.random_range(f64::MIN_POSITIVE..1.0), self.rng.random());
-            factor *= (noise * (-2.0 * a.ln()).sqrt() * (b * std::f64::consts::TAU).cos()).exp();
+            factor *= (noise * normal(self.rng.random(), self.rng.random())).exp();
         }
         factor
     }

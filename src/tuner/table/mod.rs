@@ -1,6 +1,7 @@
 //! Recorded timings: every arm of a space with its raw repeats, to try strategies on without a device.
 
 pub mod kernel_tuner;
+pub mod look_alike;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,0 +1,161 @@
+//! A plan as a problem for a strategy: one contest a batch size, one slot a role.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::plan::Plan;
+use super::ranking::rank;
+use super::strategy::{Arm, Choice, Contest, Problem, Slot};
+use crate::artifact::ConfigFile;
+use crate::device::Device;
+use crate::kernel::schedule::Grid;
+use crate::kernel::space::GROUP_SIZE_M;
+use crate::kernel::{KernelConfig, Tile, shared_memory};
+use crate::model::Role;
+
+/// The problem of a plan, and the configs behind its arms.
+#[derive(Debug, Clone)]
+pub struct Contests {
+    /// What a strategy sees. Slot 0 is the up projection, slot 1 the down projection.
+    pub problem: Arc<Problem>,
+    /// By arm name.
+    configs: Vec<KernelConfig>,
+    /// The runtime's default by contest, as it is written in a file.
+    defaults: Vec<KernelConfig>,
+}
+
+impl Contests {
+    /// Every schedule of the space that fits and compiles, the runtime's default included where it does.
+    ///
+    /// `rejected` are kernels the compiler made no binary of; `incumbents` are config files in use, up and
+    /// down, whose entries deserve a hearing.
+    pub fn new(
+        plan: &Plan,
+        device: &Device,
+        rejected: &HashSet<(Role, Tile)>,
+        incumbents: &[[ConfigFile; 2]],
+    ) -> Self {
+        let mut names = Names::default();
+        let limit = device.shared_memory_per_block;
+        let mut defaults = Vec::new();
+        let contests = plan
+            .batch_sizes
+            .iter()
+            .map(|&key| {
+                let default = plan.target.runtime.default_config(&plan.shape, key, limit);
+                defaults.push(default);
+                let mut slots = Role::BOTH.map(|role| {
+                    let ranked = rank(&plan.shape, device, plan.target.runtime, key, role);
+                    let runs = |config: &KernelConfig| !rejected.contains(&(role, config.tile()));
+                    let arms = ranked.iter().filter(|it| runs(&it.config));
+                    let arms = arms.map(|it| names.arm(it.config, Some(it.predicted_us))).collect();
+                    Slot { arms }
+                });
+                let mut choice = |configs: [KernelConfig; 2]| -> Option<Choice> {
+                    let [up, down] = &mut slots;
+                    let mut enter = |slot: &mut Slot, role: Role, config: KernelConfig| {
+                        let fits =
+                            shared_memory::required_bytes(&config.tile(), &plan.shape.quantization) <= limit;
+                        if !fits || rejected.contains(&(role, config.tile())) {
+                            return None;
+                        }
+                        let config = representative(plan, key, role, config);
+                        let name = names.name(config);
+                        let at = slot.arms.iter().position(|arm| arm.name == name);
+                        Some(at.unwrap_or_else(|| {
+                            slot.arms.push(names.arm(config, None));
+                            slot.arms.len() - 1
+                        }))
+                    };
+                    Some(vec![enter(up, Role::Up, configs[0])?, enter(down, Role::Down, configs[1])?])
+                };
+                let incumbents = incumbents
+                    .iter()
+                    .filter_map(|[up, down]| Some([up.nearest(key)?.1.config, down.nearest(key)?.1.config]))
+                    .filter(|[up, down]| up.block_size_m == down.block_size_m)
+                    .filter_map(&mut choice)
+                    .collect();
+                let default = choice([default, default]);
+                Contest { key, slots: slots.into(), default, incumbents }
+            })
+            .collect();
+        Self { problem: Arc::new(Problem { contests }), configs: names.configs, defaults }
+    }
+
+    /// The config behind an arm.
+    pub fn config(&self, contest: usize, slot: usize, arm: usize) -> KernelConfig {
+        self.configs[self.problem.contests[contest].arm(slot, arm).name as usize]
+    }
+
+    /// The configs of a choice, up and down, as they are to be written: the default as the runtime has it,
+    /// whatever schedule stands for it.
+    pub fn configs(&self, contest: usize, choice: &[usize]) -> [KernelConfig; 2] {
+        if self.problem.contests[contest].default.as_deref() == Some(choice) {
+            return [self.defaults[contest]; 2];
+        }
+        [0, 1].map(|slot| self.config(contest, slot, choice[slot]))
+    }
+
+    /// How each arm's config is written, by name.
+    pub fn labels(&self) -> Vec<String> {
+        self.configs.iter().map(ToString::to_string).collect()
+    }
+
+    /// Every kernel a strategy may ask for.
+    pub fn kernels(&self) -> Vec<(Role, Tile)> {
+        let mut seen = HashSet::new();
+        let mut kernels = Vec::new();
+        for contest in &self.problem.contests {
+            for (slot, _, arm) in contest.arms() {
+                let kernel = (Role::BOTH[slot], self.configs[arm.name as usize].tile());
+                if seen.insert(kernel) {
+                    kernels.push(kernel);
+                }
+            }
+        }
+        kernels
+    }
+}
+
+/// The config with the smallest GROUP_SIZE_M that gives the same schedule.
+fn representative(plan: &Plan, tokens: u32, role: Role, config: KernelConfig) -> KernelConfig {
+    let rows = plan.target.runtime.allocated_rows(&plan.shape, tokens, config.block_size_m);
+    let grid = Grid::new(rows, plan.shape.gemm(role), &config);
+    config.tile().with_group(grid.representative_group(config.group_size_m, &GROUP_SIZE_M))
+}
+
+/// Numbers for configs and tiles, the same in every contest.
+#[derive(Debug, Default)]
+struct Names {
+    configs: Vec<KernelConfig>,
+    names: HashMap<KernelConfig, u32>,
+    families: HashMap<Tile, u32>,
+}
+
+impl Names {
+    fn name(&mut self, config: KernelConfig) -> u32 {
+        *self.names.entry(config).or_insert_with(|| {
+            self.configs.push(config);
+            (self.configs.len() - 1) as u32
+        })
+    }
+
+    fn arm(&mut self, config: KernelConfig, prior: Option<f64>) -> Arm {
+        let name = self.name(config);
+        let next = self.families.len() as u32;
+        let family = *self.families.entry(config.tile()).or_insert(next);
+        // Powers of two but for the stages: a step doubles or halves.
+        let log = |value: u32| value.ilog2() as u16;
+        let KernelConfig { block_size_m, block_size_n, block_size_k, group_size_m, num_warps, num_stages } =
+            config;
+        let place = vec![
+            log(block_size_m),
+            log(block_size_n),
+            log(block_size_k),
+            log(group_size_m),
+            log(num_warps),
+            num_stages as u16,
+        ];
+        Arm { name, link: block_size_m, family, place, prior }
+    }
+}
