@@ -122,14 +122,9 @@ pub enum TableError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The file system refused; the message names the path where it was a write.
-    #[error("`{}`: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: std::io::Error,
-    },
+    /// The file system refused. The message comes from where the path was known and names it.
+    #[error(transparent)]
+    Io(std::io::Error),
     /// The file is not Parquet.
     #[error("`{}` is not a Parquet file: it does not begin with PAR1", path.display())]
     NotParquet {
@@ -197,7 +192,7 @@ fn listed(names: &[String]) -> String {
 impl Failure for TableError {
     fn kind(&self) -> FailureKind {
         match self {
-            TableError::Io { .. } | TableError::Encode { .. } => FailureKind::Environment,
+            TableError::Io(_) | TableError::Encode { .. } => FailureKind::Environment,
             _ => FailureKind::Input,
         }
     }
@@ -256,15 +251,14 @@ impl Table {
 
     /// Write the table to `path` as Parquet, whole or not at all.
     pub fn write(&self, path: &Path) -> Result<(), TableError> {
-        write_atomic(path, &self.to_parquet()?)
-            .map_err(|source| TableError::Io { path: path.to_owned(), source })
+        write_atomic(path, &self.to_parquet()?).map_err(TableError::Io)
     }
 
     /// Read from the Parquet file at `path` the columns `expected`, in that order; others are ignored.
     ///
     /// Every error names the file, and the column where one is at fault.
     pub fn read(path: &Path, expected: &[(&str, Kind)]) -> Result<Self, TableError> {
-        let bytes = fs_err::read(path).map_err(|source| TableError::Io { path: path.to_owned(), source })?;
+        let bytes = fs_err::read(path).map_err(TableError::Io)?;
         Self::from_parquet(path, bytes, expected)
     }
 
@@ -328,9 +322,9 @@ fn from_polars(path: &Path, column: &PolarsColumn, expected: Kind) -> Result<Col
         Kind::U32 => Values::U32(column.u32().map_err(|_| wrong())?.into_no_null_iter().collect()),
         Kind::F64 => Values::F64(column.f64().map_err(|_| wrong())?.into_no_null_iter().collect()),
         Kind::Text => {
-            Values::Text(column.str().map_err(|_| wrong())?.into_no_null_iter().map(str::to_owned).collect())
+            Values::Text(column.str().map_err(|_| wrong())?.iter().flatten().map(str::to_owned).collect())
         }
-        Kind::Bool => Values::Bool(column.bool().map_err(|_| wrong())?.into_no_null_iter().collect()),
+        Kind::Bool => Values::Bool(column.bool().map_err(|_| wrong())?.iter().flatten().collect()),
     };
     Ok(Column { name, values })
 }

@@ -166,7 +166,8 @@ impl Canvas {
             Anchor::End => HPos::Right,
         };
         let font = ("sans-serif", TEXT * FINE * FONT_FACTOR).into_font().style(weight).transform(transform);
-        let style = TextStyle::from(font).color(&paint.placeholder()).pos(Pos::new(horizontal, VPos::Center));
+        let colour = paint.placeholder();
+        let style = TextStyle::from(font).color(&colour).pos(Pos::new(horizontal, VPos::Center));
         let words = text::clean(words);
         self.draw(|b| drop(b.draw_text(&words, &style, fine(at))));
     }
