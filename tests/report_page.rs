@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use spark::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};
 use spark::report::plot::{
     Axis, Best, Cdf, Drawn, Forest, ForestRow, HeatMap, Lines, Mark, Point, Reference, Samples, Scale,
-    Series, Svg,
+    Series, Svg, Within,
 };
 
 const BATCHES: [u32; 10] = [1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096];
@@ -85,6 +85,7 @@ fn tiles_made_up(rows: u32, best: Best) -> HeatMap {
         value_label: "time (µs), logarithmic".into(),
         scale: Scale::Log10,
         best,
+        within: if best == Best::Lowest { Within::Column } else { Within::Map },
     }
 }
 
@@ -248,7 +249,16 @@ struct Seen {
 fn look(page: &Path, dark: bool, width: u32) -> Seen {
     let folder = tempfile::tempdir().unwrap();
     let (shot, netlog) = (folder.path().join("shot.png"), folder.path().join("net.json"));
-    let run = |last: &[String]| {
+    // A window is never narrower than 500 pixels, a frame is.
+    let framed = folder.path().join("framed.html");
+    let frame =
+        format!("<iframe src=\"file://{}\" width=\"{width}\" height=\"8000\"></iframe>", page.display());
+    std::fs::write(
+        &framed,
+        format!("<!doctype html><meta name=\"color-scheme\" content=\"light dark\">{frame}"),
+    )
+    .unwrap();
+    let run = |page: &Path, last: &[String]| {
         let mut command = Command::new("chromium");
         command
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
@@ -268,9 +278,12 @@ fn look(page: &Path, dark: bool, width: u32) -> Seen {
             String::from_utf8_lossy(&output.stderr).into_owned(),
         )
     };
-    let (dom, mut log) = run(&["--dump-dom".into(), format!("--log-net-log={}", netlog.display())]);
-    let height = if width < 600 { 8200 } else { 5600 };
-    log += &run(&[format!("--screenshot={}", shot.display()), format!("--window-size={width},{height}")]).1;
+    let (dom, mut log) = run(page, &["--dump-dom".into(), format!("--log-net-log={}", netlog.display())]);
+    let height = if width < 600 { 8100 } else { 5600 };
+    let shown = if width < 600 { &framed } else { page };
+    log +=
+        &run(shown, &[format!("--screenshot={}", shot.display()), format!("--window-size={width},{height}")])
+            .1;
     let png = std::fs::read(&shot).unwrap();
     Seen { dom, log, netlog: std::fs::read_to_string(&netlog).unwrap_or_default(), png }
 }
@@ -308,7 +321,7 @@ fn a_page_of_made_up_data_in_a_browser() {
     let page = folder.path().join("page.html");
     std::fs::write(&page, &html).unwrap();
     let mut shots = Vec::new();
-    for (dark, width) in [(false, 1200), (true, 1200), (false, 500), (true, 500)] {
+    for (dark, width) in [(false, 1200), (true, 1200), (false, 420), (true, 420)] {
         let seen = look(&page, dark, width);
         assert_eq!(seen.dom.matches("<svg ").count(), html.matches("<svg ").count());
         assert_eq!(seen.dom.matches("<section ").count(), 4);

@@ -61,7 +61,16 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn at(&self, (x, y): (f64, f64)) -> (f64, f64) {
-        (self.across(x), self.bottom - self.y.place(y) * (self.bottom - self.top))
+        (self.across(x), self.up(y))
+    }
+
+    pub(super) fn up(&self, y: f64) -> f64 {
+        self.bottom - self.y.place(y) * (self.bottom - self.top)
+    }
+
+    /// Whether a line of text at `height` stays between the edges.
+    pub(super) fn holds(&self, height: f64) -> bool {
+        height - TEXT / 2.0 >= self.top - 4.0 && height + TEXT / 2.0 <= self.bottom
     }
 
     pub(super) fn across(&self, x: f64) -> f64 {

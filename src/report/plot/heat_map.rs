@@ -20,6 +20,16 @@ pub enum Best {
     Highest,
 }
 
+/// Among which cells the best is sought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Within {
+    /// All of them: one cell is ringed.
+    #[default]
+    Map,
+    /// Each column by itself: one cell a column is ringed.
+    Column,
+}
+
 /// A table of values as colours. The best cell is ringed, missing ones are hatched.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct HeatMap {
@@ -41,8 +51,10 @@ pub struct HeatMap {
     pub value_label: String,
     /// How values map to colours.
     pub scale: Scale,
-    /// Which cell is ringed.
+    /// Which value is the best.
     pub best: Best,
+    /// Among which cells.
+    pub within: Within,
 }
 
 impl HeatMap {
@@ -54,19 +66,35 @@ impl HeatMap {
         (0..self.rows.len()).flat_map(|row| (0..self.columns.len()).map(move |column| (row, column)))
     }
 
-    fn best(&self) -> Option<(usize, usize, f64)> {
-        let filled = self.places().filter_map(|(r, c)| Some((r, c, self.cell(r, c)?)));
-        match self.best {
-            Best::Lowest => filled.min_by(|a, b| a.2.total_cmp(&b.2)),
-            // Of equals the first, as with the lowest.
-            Best::Highest => filled.reduce(|a, b| if b.2.total_cmp(&a.2).is_gt() { b } else { a }),
+    /// The cells to ring.
+    fn ringed(&self) -> Vec<(usize, usize, f64)> {
+        let in_column = |column: usize| {
+            let filled =
+                (0..self.rows.len()).filter_map(move |row| Some((row, column, self.cell(row, column)?)));
+            self.better_of(filled)
+        };
+        let best = (0..self.columns.len()).filter_map(in_column);
+        match self.within {
+            Within::Column => best.collect(),
+            Within::Map => self.better_of(best).into_iter().collect(),
         }
+    }
+
+    /// The best of `cells`, of equals the first.
+    fn better_of(&self, cells: impl Iterator<Item = (usize, usize, f64)>) -> Option<(usize, usize, f64)> {
+        cells.reduce(|a, b| {
+            let better = match self.best {
+                Best::Lowest => b.2 < a.2,
+                Best::Highest => b.2 > a.2,
+            };
+            if better { b } else { a }
+        })
     }
 
     /// The plot as SVG.
     pub fn render(&self) -> Svg {
         let bounds = self.places().filter_map(|(r, c)| self.cell(r, c)).collect::<Bounds>().get();
-        let (Some(bounds), Some(best)) = (bounds, self.best()) else {
+        let Some(bounds) = bounds else {
             return Canvas::no_data(&self.title, &self.description);
         };
         let ranged = Ranged::over(&Axis::new("", self.scale), bounds, 0.0);
@@ -96,15 +124,20 @@ impl HeatMap {
         }
         let corner =
             |row: usize, column: usize| (left + column as f64 * cell_width, top + row as f64 * CELL_HEIGHT);
+        // All cells show their figure or none does: a few figures among many would look like a choice.
+        let figures = self.places().filter_map(|(r, c)| self.cell(r, c)).map(figure);
+        let fits = figures.map(|f| text::width(&f, TEXT)).fold(0.0, f64::max) < cell_width - 4.0;
         for (row, column) in self.places() {
             let at = corner(row, column);
-            self.draw_cell(&mut canvas, &ranged, self.cell(row, column), at, cell_width);
+            draw_cell(&mut canvas, &ranged, self.cell(row, column), at, cell_width, fits);
         }
-        let (row, column, value) = best;
-        let (x, y) = corner(row, column);
-        canvas.outline((x, y), (x + cell_width, y + CELL_HEIGHT), Paint::Paper, 5.0);
-        canvas.outline((x, y), (x + cell_width, y + CELL_HEIGHT), Paint::Ink, 2.5);
-        self.key(&mut canvas, value, row, column, bottom + 10.0 + ROW / 2.0, missing);
+        let ringed = self.ringed();
+        for (row, column, _) in &ringed {
+            let (x, y) = corner(*row, *column);
+            canvas.outline((x, y), (x + cell_width, y + CELL_HEIGHT), Paint::Paper, 5.0);
+            canvas.outline((x, y), (x + cell_width, y + CELL_HEIGHT), Paint::Ink, 2.5);
+        }
+        self.key(&mut canvas, &ringed, bottom + 10.0 + ROW / 2.0, missing);
         canvas.text(&note, (0.0, bottom + 10.0 + ROW * 1.5), Anchor::Start, Paint::Quiet);
         canvas.finish()
     }
@@ -153,47 +186,55 @@ impl HeatMap {
         }
     }
 
-    fn draw_cell(
-        &self,
-        canvas: &mut Canvas,
-        ranged: &Ranged,
-        value: Option<f64>,
-        (x, y): (f64, f64),
-        width: f64,
-    ) {
-        let gap = if width > 8.0 { 0.75 } else { 0.0 };
-        let (from, to) = ((x + gap, y + gap), (x + width - gap, y + CELL_HEIGHT - gap));
-        let Some(value) = value else {
-            canvas.hatch(from, to);
-            return;
-        };
-        let colour = viridis(ranged.place(value));
-        canvas.rect(from, to, Paint::Fixed(colour));
-        let figure = text::number(value, 3);
-        if text::width(&figure, TEXT) < width - 4.0 {
-            let centre = (x + width / 2.0, y + CELL_HEIGHT / 2.0);
-            canvas.text(&figure, centre, Anchor::Middle, text_on(colour));
-        }
-    }
-
-    fn key(&self, canvas: &mut Canvas, value: f64, row: usize, column: usize, y: f64, missing: bool) {
+    fn key(&self, canvas: &mut Canvas, ringed: &[(usize, usize, f64)], y: f64, missing: bool) {
         let end = if missing { WIDTH - 110.0 } else { WIDTH };
         canvas.outline((2.0, y - 6.0), (18.0, y + 6.0), Paint::Ink, 2.5);
-        let name = |labels: &[String], index: usize| labels.get(index).cloned().unwrap_or_default();
         let what = match self.best {
             Best::Lowest => "lowest",
             Best::Highest => "highest",
         };
-        let words = format!(
-            "{what}: {} at {}, {}",
-            text::number(value, 4),
-            name(&self.rows, row),
-            name(&self.columns, column)
-        );
+        let words = match (self.within, ringed) {
+            (Within::Map, [(row, column, value)]) => {
+                format!(
+                    "{what}: {} at {}, {}",
+                    text::number(*value, 4),
+                    self.rows[*row],
+                    self.columns[*column]
+                )
+            }
+            _ => format!("{what} in each column"),
+        };
         canvas.text(&text::fit(&words, TEXT, end - 36.0), (26.0, y), Anchor::Start, Paint::Ink);
         if missing {
             canvas.hatch((end + 22.0, y - 6.0), (end + 40.0, y + 6.0));
             canvas.text("no value", (end + 48.0, y), Anchor::Start, Paint::Ink);
         }
+    }
+}
+
+/// What stands in a cell.
+fn figure(value: f64) -> String {
+    text::number(value, 3)
+}
+
+fn draw_cell(
+    canvas: &mut Canvas,
+    ranged: &Ranged,
+    value: Option<f64>,
+    (x, y): (f64, f64),
+    width: f64,
+    with_figure: bool,
+) {
+    let gap = if width > 8.0 { 0.75 } else { 0.0 };
+    let (from, to) = ((x + gap, y + gap), (x + width - gap, y + CELL_HEIGHT - gap));
+    let Some(value) = value else {
+        canvas.hatch(from, to);
+        return;
+    };
+    let colour = viridis(ranged.place(value));
+    canvas.rect(from, to, Paint::Fixed(colour));
+    if with_figure {
+        let centre = (x + width / 2.0, y + CELL_HEIGHT / 2.0);
+        canvas.text(&figure(value), centre, Anchor::Middle, text_on(colour));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::bounds::Bounds;
 use super::canvas::{Anchor, Canvas, TEXT, WIDTH};
+use super::clearing::{Spot, clearest};
 use super::frame::{Frame, Legend, ROW, left_out, roomy_ticks, x_axis};
 use super::palette::Paint;
 use super::scale::{Axis, Ranged};
@@ -116,10 +117,14 @@ impl Lines {
             self.band(&mut canvas, &frame, index, series);
         }
         self.reference(&mut canvas, &frame);
+        let mut drawn = Vec::new();
         for (index, series) in self.series.iter().enumerate() {
-            self.line(&mut canvas, &frame, index, series);
+            self.line(&mut canvas, &frame, index, series, &mut drawn);
         }
         self.mark(&mut canvas, &frame);
+        // Words come last, so that their rims keep them readable where they must cross a line.
+        self.reference_label(&mut canvas, &frame, &mut drawn);
+        self.mark_label(&mut canvas, &frame, &drawn);
         canvas.text(&note, (frame.left, frame.bottom + 56.0), Anchor::Start, Paint::Quiet);
         canvas.finish()
     }
@@ -194,7 +199,14 @@ impl Lines {
         }
     }
 
-    fn line(&self, canvas: &mut Canvas, frame: &Frame, index: usize, series: &Series) {
+    fn line(
+        &self,
+        canvas: &mut Canvas,
+        frame: &Frame,
+        index: usize,
+        series: &Series,
+        drawn: &mut Vec<Vec<(f64, f64)>>,
+    ) {
         for part in self.parts(series) {
             let mut places: Vec<(f64, f64)> = Vec::with_capacity(part.len() * 2);
             for point in part {
@@ -211,6 +223,7 @@ impl Lines {
                 _ if part.len() == 1 => canvas.marker(index, places[0]),
                 _ => {}
             }
+            drawn.push(places);
         }
     }
 
@@ -220,12 +233,24 @@ impl Lines {
 
     fn reference(&self, canvas: &mut Canvas, frame: &Frame) {
         let Some(reference) = self.shown_reference() else { return };
-        let (left, right) = (frame.left, frame.right);
-        let y = frame.bottom - frame.y.place(reference.y) * (frame.bottom - frame.top);
-        canvas.dashed((left, y), (right, y), Paint::Ink, 1.25);
-        let label = text::fit(&reference.label, TEXT, right - left - 8.0);
-        let beside = if y - frame.top < 16.0 { y + 10.0 } else { y - 9.0 };
-        canvas.text(&label, (right - 2.0, beside), Anchor::End, Paint::Haloed);
+        let y = frame.up(reference.y);
+        canvas.dashed((frame.left, y), (frame.right, y), Paint::Ink, 1.25);
+    }
+
+    fn reference_label(&self, canvas: &mut Canvas, frame: &Frame, drawn: &mut Vec<Vec<(f64, f64)>>) {
+        let Some(reference) = self.shown_reference() else { return };
+        let y = frame.up(reference.y);
+        let (left, right) = (frame.left + 4.0, frame.right - 2.0);
+        let label = text::fit(&reference.label, TEXT, right - left);
+        let heights = [y - 9.0, y + 11.0].into_iter().filter(|h| frame.holds(*h));
+        let spots: Vec<Spot> =
+            heights.flat_map(|h| [Spot::until(right, &label, h), Spot::from(left, &label, h)]).collect();
+        if let Some(spot) = clearest(&spots, drawn) {
+            canvas.text(&label, (spot.left, spot.height), Anchor::Start, Paint::Haloed);
+            // What comes after must keep off the line and its words too.
+            drawn.push(vec![(frame.left, y), (frame.right, y)]);
+            drawn.push(vec![(spot.left, spot.height), (spot.right, spot.height)]);
+        }
     }
 
     fn shown_mark(&self) -> Option<&Mark> {
@@ -238,14 +263,27 @@ impl Lines {
         canvas.dashed((x, y + 7.0), (x, frame.bottom), Paint::Axis, 1.25);
         canvas.ring((x, y), 7.5, Paint::Paper, 4.0);
         canvas.ring((x, y), 7.5, Paint::Ink, 2.0);
-        // On the side with more room, above or below, whichever stays inside.
-        let (anchor, beside, room) = if x < (frame.left + frame.right) / 2.0 {
-            (Anchor::Start, x + 10.0, frame.right - x)
-        } else {
-            (Anchor::End, x - 10.0, x - frame.left)
-        };
-        let label = text::fit(&mark.label, TEXT, room - 12.0);
-        let height = if y - frame.top < 26.0 { y + 18.0 } else { y - 16.0 };
-        canvas.bold(&label, (beside, height), anchor, Paint::Haloed);
+    }
+
+    fn mark_label(&self, canvas: &mut Canvas, frame: &Frame, drawn: &[Vec<(f64, f64)>]) {
+        let Some(mark) = self.shown_mark() else { return };
+        let (x, y) = frame.at((mark.x, mark.y));
+        let limit = (frame.right - x).max(x - frame.left) - 12.0;
+        let label = text::fit(&mark.label, TEXT, limit * 0.9);
+        let heights = [y - 17.0, y + 18.0, y - 34.0, y + 36.0, y - 54.0, y + 56.0];
+        let spots: Vec<Spot> = heights
+            .into_iter()
+            .filter(|h| frame.holds(*h))
+            // Bold words are a little wider, for which the name gets a letter more.
+            .flat_map(|h| {
+                [format!("{label}m")]
+                    .map(|wide| [Spot::from(x + 9.0, &wide, h), Spot::until(x - 9.0, &wide, h)])
+            })
+            .flatten()
+            .filter(|spot| spot.left >= frame.left && spot.right <= WIDTH)
+            .collect();
+        let Some(spot) = clearest(&spots, drawn) else { return };
+        let (at, anchor) = if spot.left > x { (spot.left, Anchor::Start) } else { (spot.right, Anchor::End) };
+        canvas.bold(&label, (at, spot.height), anchor, Paint::Haloed);
     }
 }

@@ -8,6 +8,7 @@
 mod bounds;
 mod canvas;
 mod cdf;
+mod clearing;
 mod forest;
 mod frame;
 mod heat_map;
@@ -22,7 +23,7 @@ mod tests;
 
 pub use cdf::{Cdf, Samples};
 pub use forest::{Forest, ForestRow};
-pub use heat_map::{Best, HeatMap};
+pub use heat_map::{Best, HeatMap, Within};
 pub use lines::{Drawn, Lines, Mark, Point, Reference, Series};
 pub use palette::STYLE;
 pub use scale::{Axis, Scale};

@@ -85,12 +85,14 @@ proptest! {
     #[test]
     fn heat_maps_take_anything(
         scale in scale(), rows in 0..6usize, columns in 0..40usize, best in prop::bool::ANY,
+        each in prop::bool::ANY,
         cells in prop::collection::vec(prop::collection::vec(prop::option::of(odd()), 0..40), 0..7),
     ) {
         let best = if best { Best::Highest } else { Best::Lowest };
+        let within = if each { Within::Column } else { Within::Map };
         let rows = (0..rows).map(|n| format!("row <{n}>")).collect();
         let columns = (0..columns).map(|n| format!("{}", 1u64 << n)).collect();
-        check(&HeatMap { scale, rows, columns, cells, best, ..HeatMap::default() }.render());
+        check(&HeatMap { scale, rows, columns, cells, best, within, ..HeatMap::default() }.render());
     }
 }
 
