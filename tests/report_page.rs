@@ -249,17 +249,19 @@ struct Seen {
 fn look(page: &Path, dark: bool, width: u32) -> Seen {
     let folder = tempfile::tempdir().unwrap();
     let (shot, netlog) = (folder.path().join("shot.png"), folder.path().join("net.json"));
+    // Other systems call it otherwise.
+    let browser = std::env::var_os("SPARK_CHROMIUM").unwrap_or_else(|| "chromium".into());
     // A window is never narrower than 500 pixels, a frame is.
     let framed = folder.path().join("framed.html");
     let frame =
         format!("<iframe src=\"file://{}\" width=\"{width}\" height=\"8000\"></iframe>", page.display());
     std::fs::write(
         &framed,
-        format!("<!doctype html><meta name=\"color-scheme\" content=\"light dark\">{frame}"),
+        format!("<!doctype html><meta name=\"color-scheme\" content=\"light dark\"><style>*{{margin:0;border:0}}</style>{frame}"),
     )
     .unwrap();
     let run = |page: &Path, last: &[String]| {
-        let mut command = Command::new("chromium");
+        let mut command = Command::new(&browser);
         command
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
