@@ -1,7 +1,8 @@
 //! Typed long tables as Parquet files: written whole or not at all, read back by what is expected.
 //!
 //! Compressed with zstd, which polars builds in with Parquet anyway. No cell may be missing: a value that
-//! can be absent is a value and a `bool` column.
+//! can be absent is a value and a `bool` column. Any Parquet reader reads these files; this one reads no
+//! others, because each carries a checksum that is looked at first (see `seal`).
 
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,10 @@ use polars::prelude::{
 
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::fs::write_atomic;
+
+mod seal;
+
+use seal::{seal, sealed};
 
 #[cfg(test)]
 mod tests;
@@ -137,7 +142,13 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
     },
-    /// The file begins and ends like Parquet and does not read.
+    /// The file begins and ends like Parquet and its bytes are not those this program wrote.
+    #[error("`{}` is damaged or was not written by this program: its checksum does not match", path.display())]
+    Unsealed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is as it was written and does not read.
     #[error("`{}` does not read as Parquet: {message}", path.display())]
     Damaged {
         /// The file.
@@ -246,7 +257,7 @@ impl Table {
             .with_compression(ParquetCompression::Zstd(None))
             .finish(&mut frame)
             .map_err(encode)?;
-        Ok(bytes)
+        seal(bytes).ok_or_else(|| TableError::Encode { message: "it has no footer".to_owned() })
     }
 
     /// Write the table to `path` as Parquet, whole or not at all.
@@ -271,25 +282,33 @@ impl Table {
         if bytes.len() < 12 || !bytes.ends_with(MAGIC) {
             return Err(TableError::Truncated { path: path.to_owned() });
         }
-        let damaged =
-            |error: PolarsError| TableError::Damaged { path: path.to_owned(), message: error.to_string() };
-        let mut reader = ParquetReader::new(Cursor::new(bytes));
-        let there: Vec<String> =
-            reader.schema().map_err(damaged)?.iter_names().map(ToString::to_string).collect();
-        for (column, _) in expected {
-            if !there.iter().any(|name| name == column) {
-                let column = (*column).to_owned();
-                return Err(TableError::MissingColumn { path: path.to_owned(), column, there });
-            }
+        if !sealed(&bytes) {
+            return Err(TableError::Unsealed { path: path.to_owned() });
         }
-        let wanted = expected.iter().map(|(name, _)| (*name).to_owned()).collect();
-        let frame = reader.with_columns(Some(wanted)).finish().map_err(damaged)?;
-        let columns = expected
-            .iter()
-            .map(|(name, kind)| from_polars(path, frame.column(name).map_err(damaged)?, *kind))
-            .collect::<Result<_, _>>()?;
-        Self::new(columns)
+        from_sealed(path, bytes, expected)
     }
+}
+
+/// The table in `bytes`, which are as they were written.
+fn from_sealed(path: &Path, bytes: Vec<u8>, expected: &[(&str, Kind)]) -> Result<Table, TableError> {
+    let damaged =
+        |error: PolarsError| TableError::Damaged { path: path.to_owned(), message: error.to_string() };
+    let mut reader = ParquetReader::new(Cursor::new(bytes));
+    let there: Vec<String> =
+        reader.schema().map_err(damaged)?.iter_names().map(ToString::to_string).collect();
+    for (column, _) in expected {
+        if !there.iter().any(|name| name == column) {
+            let column = (*column).to_owned();
+            return Err(TableError::MissingColumn { path: path.to_owned(), column, there });
+        }
+    }
+    let wanted = expected.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let frame = reader.with_columns(Some(wanted)).finish().map_err(damaged)?;
+    let columns = expected
+        .iter()
+        .map(|(name, kind)| from_polars(path, frame.column(name).map_err(damaged)?, *kind))
+        .collect::<Result<_, _>>()?;
+    Table::new(columns)
 }
 
 fn to_polars(column: &Column) -> PolarsColumn {
