@@ -7,6 +7,7 @@
 //! | [`cli`] | clap types, the printer, progress on a terminal, exit codes |
 //! | [`commands`] | one file per subcommand: settings -> plan -> engine -> output |
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
+//! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
 //! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
 //! | [`kernel`] | configs, the search space, schedules, the shared-memory rule, the cost model |
@@ -29,6 +30,7 @@ pub mod fs;
 pub mod journal;
 pub mod kernel;
 pub mod model;
+pub mod report;
 pub mod runtime;
 pub mod tuner;
 pub mod worker;
