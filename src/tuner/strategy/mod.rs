@@ -70,3 +70,6 @@ pub struct Against {
     /// Median time of the default, microseconds.
     pub default_us: f64,
 }
+
+#[cfg(test)]
+mod tests;

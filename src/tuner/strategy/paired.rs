@@ -1,9 +1,9 @@
 //! Where a sample lies and how sure that is, little moved by outliers.
 //!
-//! The trimmed mean with Yuen's interval: the lowest and highest fifth are left out, the variance is that
-//! of the winsorised sample, and Student's t has the degrees of freedom of what is left. Source: K. K.
-//! Yuen, "The two-sample trimmed t for unequal population variances", Biometrika 61 (1974), and R. R.
-//! Wilcox, "Introduction to Robust Estimation and Hypothesis Testing". With logarithms of paired ratios
+//! The trimmed mean with Tukey and McLaughlin's interval: the lowest and highest fifth are left out, the
+//! standard error is s_w / (0.6 sqrt(n)) with s_w that of the winsorised sample, and Student's t has the
+//! degrees of freedom of what is left. Source: J. W. Tukey and D. H. McLaughlin, Sankhya A 25 (1963), as
+//! R. R. Wilcox gives it in "Introduction to Robust Estimation and Hypothesis Testing". With logarithms of paired ratios
 //! as the sample, what both runs of a pair share (a clock that sinks, a routing that is heavier) cancels.
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ impl Level {
         let mean = winsorised.clone().sum::<f64>() / n as f64;
         let variance = winsorised.map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
         let left = n - 2 * cut;
-        let standard_error = ((n - 1) as f64 * variance / (left * (left - 1)) as f64).sqrt();
+        let standard_error = (variance / n as f64).sqrt() / (1.0 - 2.0 * TRIM);
         let half = self.quantiles[(left - 2).min(Self::KNOWN - 1)] * standard_error;
         Some(Interval { lower: estimate - half, estimate, upper: estimate + half })
     }

@@ -23,9 +23,8 @@ const REPEATS: usize = 16;
 const TILE_BEND: f64 = 0.25;
 /// The same for what changes from batch size to batch size.
 const BATCH_BEND: f64 = 0.03;
-/// Standard deviation of the logarithm of one run, and how often something else slows one down.
+/// Standard deviation of the logarithm of one run. A replay can add spikes and drift.
 const RUN_NOISE: f64 = 0.01;
-const SPIKES: f64 = 0.005;
 
 /// A look-alike of what measuring `plan` on `device` might give; equal seeds are equal tables.
 pub fn table(plan: &Plan, device: &Device, seed: u64) -> Table {
@@ -70,8 +69,7 @@ pub fn table(plan: &Plan, device: &Device, seed: u64) -> Table {
 }
 
 fn noise(rng: &mut ChaCha8Rng) -> f64 {
-    let spike = if rng.random::<f64>() < SPIKES { rng.random_range(1.2..2.0) } else { 1.0 };
-    spike * (RUN_NOISE * normal(rng.random(), rng.random())).exp()
+    (RUN_NOISE * normal(rng.random(), rng.random())).exp()
 }
 
 /// A normal variate that belongs to `key` for good.

@@ -15,7 +15,7 @@ mod confirm;
 mod field;
 mod screen;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
@@ -41,8 +41,12 @@ pub struct Options {
     pub random_share: f64,
     /// Candidates of a neighbouring batch size that are tried again.
     pub inherited: usize,
+    /// Candidates by the corrected prior where the whole space is not screened.
+    pub foretold: usize,
     /// Slower than the screening's leader by more than this is not looked at twice.
     pub second_look_within: f64,
+    /// Arms whose whole families get a second look with them.
+    pub whole_families: usize,
     /// Slower than the leader by more than this after the second look does not enter the race.
     pub race_within: f64,
     /// Arms that enter the race at most.
@@ -70,7 +74,9 @@ impl Default for Options {
         Self {
             random_share: 1.0 / 16.0,
             inherited: 12,
+            foretold: 24,
             second_look_within: 0.25,
+            whole_families: 24,
             race_within: 0.10,
             field: 48,
             deficit: 0.01,
@@ -143,6 +149,8 @@ struct Ended {
     decision: Option<Decision>,
     /// The best arms of each slot by name and family: what the neighbours try first.
     top: Vec<(usize, u32, u32)>,
+    /// By slot and family: the logarithm of what an arm took over its prior.
+    residuals: HashMap<(usize, u32), f64>,
 }
 
 impl Race {
@@ -217,6 +225,10 @@ impl Race {
                 }
             }
         }
+        let foretold = self.foretold(contest);
+        for (arm, _) in ranked_by_whole(data, &foretold).into_iter().take(self.options.foretold) {
+            listed.add(arm);
+        }
         let share = (families.len() as f64 * self.options.random_share).ceil() as usize;
         for arm in families.into_iter().take(share) {
             listed.add(arm);
@@ -224,19 +236,27 @@ impl Race {
         listed.order
     }
 
-    /// One arm of every family of every slot, best prior first, those without in random order.
-    fn families(&mut self, contest: usize) -> Vec<(usize, usize)> {
+    /// What each family should take here: its prior, corrected by how wrong the prior was at the nearest
+    /// batch sizes that are over. One arm speaks for a family.
+    fn foretold(&self, contest: usize) -> Vec<Vec<Option<f64>>> {
         let data = &self.problem.contests[contest];
-        let mut best: BTreeMap<(usize, u32), (usize, f64)> = BTreeMap::new();
-        for (slot, index, arm) in data.arms() {
-            let prior = arm.prior.unwrap_or(f64::INFINITY);
-            let entry = best.entry((slot, arm.family)).or_insert((index, prior));
-            if prior < entry.1 {
-                *entry = (index, prior);
+        let near: Vec<&Ended> = self.neighbours(contest).filter_map(|at| self.ended[at].as_ref()).collect();
+        let mut foretold: Vec<Vec<Option<f64>>> =
+            data.slots.iter().map(|slot| vec![None; slot.arms.len()]).collect();
+        for (slot, index, prior) in spokesmen(data) {
+            let family = data.arm(slot, index).family;
+            let residuals = near.iter().filter_map(|ended| ended.residuals.get(&(slot, family)));
+            let (sum, count) = residuals.fold((0.0, 0), |(sum, count), residual| (sum + residual, count + 1));
+            if count > 0 && prior.is_finite() {
+                foretold[slot][index] = Some(prior.ln() + sum / f64::from(count));
             }
         }
-        let mut families: Vec<_> =
-            best.into_iter().map(|((slot, _), (arm, prior))| (slot, arm, prior)).collect();
+        foretold
+    }
+
+    /// One arm of every family of every slot, best prior first, those without in random order.
+    fn families(&mut self, contest: usize) -> Vec<(usize, usize)> {
+        let mut families = spokesmen(&self.problem.contests[contest]);
         families.shuffle(&mut self.rng);
         families.sort_by(|a, b| a.2.total_cmp(&b.2));
         families.into_iter().map(|(slot, arm, _)| (slot, arm)).collect()
@@ -295,14 +315,21 @@ impl Race {
             for arm in current.screen.references() {
                 listed.add(arm);
             }
-            listed.order.retain(|arm| !current.dead.contains(arm));
             // The leader of single runs can be a mistake: some are looked at however far behind they are.
             let most = (ranked.len() / SECOND_LOOK_SHARE).max(SECOND_LOOK_LEAST);
             for (at, (arm, ratio)) in ranked.iter().take(most).enumerate() {
                 if at < SECOND_LOOK_LEAST || *ratio <= within {
                     listed.add(*arm);
                 }
+                if at < self.options.whole_families {
+                    let (slot, family) = (arm.0, data.arm(arm.0, arm.1).family);
+                    let arms = data.slots[slot].arms.iter().enumerate();
+                    for (sibling, _) in arms.filter(|(_, it)| it.family == family) {
+                        listed.add((slot, sibling));
+                    }
+                }
             }
+            listed.order.retain(|arm| !current.dead.contains(arm));
             current.screen.look_again(listed.order);
             return;
         }
@@ -423,6 +450,19 @@ impl Race {
         for (slot, arm, level_us) in current.field.levels_us() {
             known[slot][arm] = Some(level_us.ln());
         }
+        let mut residuals = HashMap::new();
+        let anchored = self.anchors.contains(&current.contest);
+        if !anchored {
+            // Few arms ran here; what the neighbours know of the others is passed on.
+            for at in self.neighbours(current.contest) {
+                residuals.extend(self.ended[at].iter().flat_map(|ended| ended.residuals.clone()));
+            }
+        }
+        for (slot, index, arm) in data.arms() {
+            if let (Some(score), Some(prior)) = (known[slot][index], arm.prior) {
+                residuals.insert((slot, arm.family), score - prior.ln());
+            }
+        }
         let mut top = Vec::new();
         for (slot, scores) in known.iter().enumerate() {
             let mut scored: Vec<_> =
@@ -431,7 +471,7 @@ impl Race {
             let named = |(arm, _): (usize, f64)| (slot, data.arm(slot, arm).name, data.arm(slot, arm).family);
             top.extend(scored.into_iter().take(self.options.inherited).map(named));
         }
-        self.ended[current.contest] = Some(Ended { decision, top });
+        self.ended[current.contest] = Some(Ended { decision, top, residuals });
     }
 }
 
@@ -480,6 +520,19 @@ impl Strategy for Race {
         let data = &self.problem.contests[contest];
         current.field.best().or_else(|| data.best_by(|slot, arm| current.scores[slot][arm].map(f64::exp)))
     }
+}
+
+/// The arm of the best prior of each family, with that prior; infinite where there is none.
+fn spokesmen(contest: &Contest) -> Vec<(usize, usize, f64)> {
+    let mut best: BTreeMap<(usize, u32), (usize, f64)> = BTreeMap::new();
+    for (slot, index, arm) in contest.arms() {
+        let prior = arm.prior.unwrap_or(f64::INFINITY);
+        let entry = best.entry((slot, arm.family)).or_insert((index, prior));
+        if prior < entry.1 {
+            *entry = (index, prior);
+        }
+    }
+    best.into_iter().map(|((slot, _), (arm, prior))| (slot, arm, prior)).collect()
 }
 
 /// Arms in order, each once.
