@@ -27,6 +27,27 @@ pub enum Event {
     },
     /// Nothing more is compiled for now.
     CompileDone,
+    /// Measuring begins.
+    SearchStarted {
+        /// Batch sizes to decide.
+        batch_sizes: usize,
+    },
+    /// One round was measured.
+    Measured {
+        /// At which batch size.
+        batch_size: u32,
+        /// Kernel launches so far.
+        launches: u64,
+        /// Measuring time so far, seconds.
+        seconds: f64,
+    },
+    /// Batch sizes are decided.
+    Decided {
+        /// How many so far.
+        batch_sizes: usize,
+    },
+    /// Nothing more is measured.
+    SearchDone,
     /// A file is on disk.
     FileWritten {
         /// Its path relative to the run directory.

@@ -70,6 +70,8 @@ pub enum Source {
     RuntimeDefault,
     /// The cost model's best among what fits and compiles.
     BestPredicted,
+    /// The fastest on the device: it beat the runtime's default, or that cannot run.
+    Tuned,
 }
 
 /// Everything known about one config file.
@@ -172,9 +174,40 @@ pub struct ManifestEntry {
     /// SHA-256 of the binary, where it was compiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_sha256: Option<String>,
+    /// What was measured, from the rung `measured` up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<ManifestMeasurement>,
     /// The cost model's estimate, microseconds. A rank, not a measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_us: Option<f64>,
+}
+
+/// An entry's times on the device. The two projections of a layer were timed together, activation included.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestMeasurement {
+    /// Median time of both projections, microseconds.
+    pub time_us: f64,
+    /// The same under the runtime's default, where that can run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_us: Option<f64>,
+    /// The default's time over this one's in paired runs, where this is not the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speedup: Option<ManifestSpeedup>,
+}
+
+/// A paired comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestSpeedup {
+    /// Lower end of the interval.
+    pub lower: f64,
+    /// The estimate.
+    pub estimate: f64,
+    /// Upper end.
+    pub upper: f64,
+    /// Runs of each.
+    pub pairs: u32,
 }
 
 /// Why a manifest is of no use.
@@ -332,6 +365,13 @@ impl Manifest {
         self.entries.iter().find_map(|(key, entry)| {
             if entry.evidence >= Evidence::Compiled && self.compiler.is_none() {
                 return Some(format!("key \"{key}\" is {} and no compiler is named", entry.evidence));
+            }
+            if entry.evidence >= Evidence::Measured && entry.measured.is_none() {
+                return Some(format!("key \"{key}\" is {} and carries no time", entry.evidence));
+            }
+            let speedup = entry.measured.and_then(|measured| measured.speedup);
+            if entry.evidence == Evidence::Confirmed && speedup.is_none() {
+                return Some(format!("key \"{key}\" is confirmed and carries no comparison"));
             }
             (entry.shared_bytes > limit).then(|| {
                 format!(

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::select::Known;
+use super::strategy::{Heard, Round};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
@@ -26,6 +27,13 @@ pub enum Record {
         tile: Tile,
         /// What the compiler said.
         result: CompileOutcome,
+    },
+    /// What was measured: one question of the strategy with its answer.
+    Round {
+        /// The question.
+        round: Round,
+        /// The answer.
+        heard: Heard,
     },
     /// A file is on disk.
     File {
@@ -110,7 +118,7 @@ impl Proofs {
                 Record::Proof { role, tile, result } => {
                     proofs.results.insert((role, tile), result);
                 }
-                Record::File { .. } => {}
+                Record::Round { .. } | Record::File { .. } => {}
             }
         }
         (proofs, identity)

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+use super::contests::Contests;
 use super::plan::Plan;
 use super::proofs::{ProofError, Proofs, Prover, Record};
+use super::search::{Known, SearchError, Spent};
 use super::select::{NothingLeft, Selected, Selector};
 use super::write::{self, WriteError, Written};
 use crate::device::Device;
@@ -15,6 +17,7 @@ use crate::journal::{self, Journal, JournalError};
 use crate::kernel::Tile;
 use crate::model::Role;
 use crate::worker::protocol::{CompileTarget, LaunchShape};
+use crate::worker::timing::Timer;
 use crate::worker::{CachedCompiler, CompileJob, Compiler, CompilerIdentity};
 
 /// Where a run lives.
@@ -24,6 +27,8 @@ pub struct RunDir {
     journal: Journal<Record>,
     proofs: Proofs,
     compiler: Option<CompilerIdentity>,
+    /// Rounds measured by earlier sessions of the run.
+    rounds: Known,
     /// For a new run, whether its directory was made for it; none for a resumed one.
     made: Option<bool>,
 }
@@ -45,6 +50,9 @@ pub enum RunError {
     /// The compiler.
     #[error(transparent)]
     Proof(#[from] ProofError),
+    /// The measurements.
+    #[error(transparent)]
+    Search(#[from] SearchError),
     /// Nothing works for a batch size.
     #[error(transparent)]
     NothingLeft(#[from] NothingLeft),
@@ -60,6 +68,7 @@ impl Failure for RunError {
             RunError::Directory { .. } => Kind::Input,
             RunError::Journal(error) => error.kind(),
             RunError::Proof(error) => error.kind(),
+            RunError::Search(error) => error.kind(),
             RunError::NothingLeft(_) => Kind::CheckFailed,
             RunError::Write(error) => error.kind(),
         }
@@ -69,6 +78,7 @@ impl Failure for RunError {
         match self {
             RunError::Journal(error) => error.hint(),
             RunError::Proof(error) => error.hint(),
+            RunError::Search(error) => error.hint(),
             _ => None,
         }
     }
@@ -91,8 +101,8 @@ impl RunDir {
                 other => other.into(),
             }
         })?;
-        let (proofs, compiler) = (Proofs::default(), None);
-        Ok(Self { path: path.to_owned(), journal, proofs, compiler, made: Some(made) })
+        let (proofs, compiler, rounds) = (Proofs::default(), None, Vec::new());
+        Ok(Self { path: path.to_owned(), journal, proofs, compiler, rounds, made: Some(made) })
     }
 
     /// Undo [`start`](Self::start) for a run that could not begin; a resumed run stays as it is.
@@ -108,8 +118,9 @@ impl RunDir {
     /// Go on with the run in `path`.
     pub fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
         let (records, journal) = Journal::resume(path, plan)?;
+        let rounds = rounds(&records);
         let (proofs, compiler) = Proofs::from_records(records);
-        Ok(Self { path: path.to_owned(), journal, proofs, compiler, made: None })
+        Ok(Self { path: path.to_owned(), journal, proofs, compiler, rounds, made: None })
     }
 
     /// The directory.
@@ -142,54 +153,81 @@ pub struct Finished {
     pub proven: usize,
     /// Kernels that did not compile and were passed over.
     pub rejected: usize,
+    /// What measuring cost; none where nothing was measured.
+    pub spent: Option<Spent>,
 }
 
-/// Carry out `plan` in `dir`. `compiling` is needed for the rung `compiled`.
-pub async fn run<C: Compiler>(
+/// Carry out `plan` in `dir`. `compiling` is needed for the rung `compiled`, `measuring` for those above.
+pub async fn run<C: Compiler, T: Timer>(
     plan: &Plan,
     device: &Device,
     dir: &mut RunDir,
     compiling: Option<Compiling<'_, C>>,
+    measuring: Option<Measuring<'_, T>>,
     cancel: CancellationToken,
     observer: &mut dyn Observer,
 ) -> Result<Finished, RunError> {
     let mut selector = Selector::new(plan, device);
     let limit = device.shared_memory_per_block;
+    let mut spent = None;
     let (selected, proven) = match compiling {
         None => (selector.select(&dir.proofs.known(limit))?, 0),
         Some(compiling) => {
-            let job = CompileJob {
-                target: CompileTarget {
-                    arch: device.compile_target.clone(),
-                    capability: device.capability(),
-                },
-                shape: LaunchShape::new(&plan.shape, plan.model.ep),
-                jobs: compiling.jobs,
-                timeout_s: compiling.timeout_s,
-            };
-            let compiler = CachedCompiler::new(compiling.compiler, job, compiling.cache, cancel);
+            let job = compile_job(plan, device, &compiling);
+            let compiler = CachedCompiler::new(compiling.compiler, job, compiling.cache, cancel.clone());
             let mut prover = Prover::new(compiler, &mut dir.journal, dir.compiler.as_ref())?;
             let proofs = &mut dir.proofs;
             // Every round learns of at least one kernel, and there are finitely many: this ends.
-            loop {
+            let mut selected = loop {
                 let selected = selector.select(&proofs.known(limit))?;
                 let kernels = kernels(&selected);
                 // What was just learnt can change the choice; only a choice that stands is proven.
                 if proofs.unknown(&kernels).is_empty() {
-                    dir.compiler = Some(prover.identity().clone());
-                    break (selected, kernels.len());
+                    break selected;
                 }
                 prover.prove(&kernels, proofs, observer).await?;
+            };
+            if let Some(measuring) = &measuring {
+                // Everything that may be timed is compiled first: measuring never waits for a compiler.
+                let all = Contests::new(plan, device, &Default::default(), measuring.incumbents);
+                prover.prove(&all.kernels(), proofs, observer).await?;
             }
+            dir.compiler = Some(prover.identity().clone());
+            if let Some(measuring) = measuring {
+                observer.on(&Event::CompileDone);
+                let rejected = dir.proofs.known(limit).rejected.into_keys().collect();
+                let contests = Contests::new(plan, device, &rejected, measuring.incumbents);
+                spent = Some(measuring.decide(&contests, dir, &mut selected, &cancel, observer).await?);
+            }
+            let proven = kernels(&selected).len();
+            (selected, proven)
         }
     };
     observer.on(&Event::CompileDone);
     let files = write::write(plan, device, &selected, &dir.proofs, dir.compiler.as_ref(), &dir.path)?;
     for file in &files {
         dir.journal.append(&Record::File { path: file.path.clone(), sha256: file.sha256.clone() })?;
-        observer.on(&Event::FileWritten { path: file.path.clone(), evidence: plan.evidence.to_string() });
+        observer.on(&Event::FileWritten { path: file.path.clone(), evidence: file.evidence.to_string() });
     }
-    Ok(Finished { selected, files, proven, rejected: dir.proofs.failed() })
+    Ok(Finished { selected, files, proven, rejected: dir.proofs.failed(), spent })
+}
+
+fn compile_job<C>(plan: &Plan, device: &Device, compiling: &Compiling<'_, C>) -> CompileJob {
+    CompileJob {
+        target: CompileTarget { arch: device.compile_target.clone(), capability: device.capability() },
+        shape: LaunchShape::new(&plan.shape, plan.model.ep),
+        jobs: compiling.jobs,
+        timeout_s: compiling.timeout_s,
+    }
+}
+
+/// The rounds a journal holds, in order.
+fn rounds(records: &[Record]) -> Known {
+    let round = |record: &Record| match record {
+        Record::Round { round, heard } => Some((round.clone(), heard.clone())),
+        _ => None,
+    };
+    records.iter().filter_map(round).collect()
 }
 
 /// The distinct kernels behind a choice, in order.
@@ -202,5 +240,8 @@ fn kernels(selected: &[Selected]) -> Vec<(Role, Tile)> {
         .collect()
 }
 
+mod measure;
 #[cfg(test)]
 mod tests;
+
+pub use measure::Measuring;

@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::plan::{Plan, Policy};
 use super::ranking::{Ranked, rank};
-use crate::artifact::manifest::Source;
+use crate::artifact::Evidence;
+use crate::artifact::manifest::{ManifestMeasurement, Source};
 use crate::artifact::pair::{self, Candidate};
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
@@ -31,6 +32,8 @@ pub struct Choice {
     pub predicted_us: Option<f64>,
     /// Why the runtime's default is not used, where it is not.
     pub default_replaced: Option<String>,
+    /// What was measured of both roles together, and the rung it reached by that.
+    pub measured: Option<(Evidence, ManifestMeasurement)>,
 }
 
 /// Both roles at one batch size.
@@ -128,6 +131,7 @@ impl<'a> Selector<'a> {
                     source: Source::RuntimeDefault,
                     predicted_us: default_cost(role),
                     default_replaced: None,
+                    measured: None,
                 }
             } else {
                 Choice {
@@ -140,6 +144,7 @@ impl<'a> Selector<'a> {
                         });
                         format!("the runtime's default {default} {why}")
                     }),
+                    measured: None,
                 }
             }
         };

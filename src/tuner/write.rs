@@ -106,7 +106,7 @@ pub fn write(
             role: manifest.role,
             path: format!("{folder}/{}", manifest.file),
             sha256: manifest.sha256,
-            evidence: plan.evidence,
+            evidence: manifest.evidence().unwrap_or(plan.evidence),
         });
     }
     Ok(written)
@@ -139,7 +139,8 @@ fn describe(
             return Err(WriteError::DoesNotFit { batch_size, role, config, bytes, limit });
         }
         let standing = ManifestEntry {
-            evidence: plan.evidence,
+            // A plan may ask for more than an entry reached; it never gets less than it was compiled for.
+            evidence: choice.measured.map_or(plan.evidence.min(Evidence::Compiled), |it| it.0),
             source: choice.source,
             default_replaced: choice.default_replaced.clone(),
             config: choice.config,
@@ -147,6 +148,7 @@ fn describe(
             registers: compiled.and_then(|compiled| compiled.registers),
             spill_bytes: compiled.and_then(|compiled| compiled.spill_bytes),
             binary_sha256: compiled.map(|compiled| compiled.binary_sha256.clone()),
+            measured: choice.measured.map(|it| it.1),
             // Tenths of a nanosecond would pretend to know more than the model does.
             predicted_us: choice.predicted_us.map(|time| (time * 10.0).round() / 10.0),
         };

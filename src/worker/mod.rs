@@ -7,6 +7,7 @@ mod process;
 pub mod protocol;
 mod result_cache;
 mod supervisor;
+pub mod timing;
 
 pub use cached::{CachedCompiler, CompileError};
 pub use process::{Launch, OnUnit, Worker, WorkerError};

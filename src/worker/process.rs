@@ -12,6 +12,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::embedded::PACKAGE_NAME;
 use super::protocol::{self, CompileOutcome, Hello, Message, Op, Probe, Request};
+use super::timing::GpuReport;
 use crate::failure::{Failure, Kind};
 
 /// Importing Triton from a cold disk takes seconds; a minute means it never will.
@@ -246,7 +247,32 @@ impl Worker {
         }
     }
 
-    async fn ask(&mut self, op: Op) -> Result<u64, WorkerError> {
+    /// What GPU the worker sees.
+    pub async fn device(&mut self) -> Result<GpuReport, WorkerError> {
+        let mut found = None;
+        self.request(Op::Device {}, &mut |message| {
+            if let Message::Device { report, .. } = message {
+                found = Some(report);
+            }
+        })
+        .await?;
+        found.ok_or_else(|| WorkerError::Garbled { line: "`done` without a `device`".into() })
+    }
+
+    /// Carry out a request, handing each message about it to `on_message`.
+    pub(super) async fn request(
+        &mut self,
+        op: Op,
+        on_message: &mut dyn FnMut(Message),
+    ) -> Result<(), WorkerError> {
+        let id = self.ask(op).await?;
+        while let Some(message) = self.answer(id).await? {
+            on_message(message);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn ask(&mut self, op: Op) -> Result<u64, WorkerError> {
         let id = self.next_id;
         self.next_id += 1;
         let mut line = serde_json::to_string(&Request { id, op }).expect("requests are plain data");
@@ -260,6 +286,12 @@ impl Worker {
 
     /// The next message of request `id`, or `None` at its end.
     async fn answer(&mut self, id: u64) -> Result<Option<Message>, WorkerError> {
+        let message = self.answer_with_end(id).await?;
+        Ok((!matches!(message, Message::Done { .. })).then_some(message))
+    }
+
+    /// The next message of request `id`, its `done` included.
+    pub(super) async fn answer_with_end(&mut self, id: u64) -> Result<Message, WorkerError> {
         loop {
             let line = match self.lines.next_line().await {
                 Ok(Some(line)) => line,
@@ -268,12 +300,19 @@ impl Worker {
             let message: Message =
                 serde_json::from_str(&line).map_err(|_| WorkerError::Garbled { line: shorten(&line) })?;
             match message {
-                Message::Done { id: done } if done == id => return Ok(None),
                 Message::Error { id: of, code, message } if of == Some(id) => {
                     return Err(WorkerError::Refused { code, message });
                 }
-                Message::Probed { id: of, .. } | Message::Compiled { id: of, .. } if of == id => {
-                    return Ok(Some(message));
+                Message::Probed { id: of, .. }
+                | Message::Compiled { id: of, .. }
+                | Message::Device { id: of, .. }
+                | Message::Starting { id: of, .. }
+                | Message::Timed { id: of, .. }
+                | Message::ArmFailed { id: of, .. }
+                | Message::Done { id: of, .. }
+                    if of == id =>
+                {
+                    return Ok(message);
                 }
                 // The end of a request that was given up, or news from a newer worker.
                 _ => {}

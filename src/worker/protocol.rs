@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::timing::{ArmOutcome, GpuReport, GpuState, Preparation, TimingRequest};
 use crate::kernel::{KernelConfig, Tile};
 use crate::model::{BlockShape, Dtype, MoeShape, Role};
 
@@ -21,7 +22,7 @@ pub struct Request {
     pub op: Op,
 }
 
-/// The operations of the compile half.
+/// The operations of both halves.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
@@ -45,6 +46,12 @@ pub enum Op {
         /// Time one unit may take, seconds.
         timeout_s: u64,
     },
+    /// Say what GPU there is.
+    Device {},
+    /// Put a layer's weights on the GPU.
+    Prepare(Preparation),
+    /// Time arms of the prepared layer.
+    Measure(TimingRequest),
     /// Finish and exit.
     Quit {},
 }
@@ -143,6 +150,41 @@ pub enum Message {
         #[serde(flatten)]
         outcome: CompileOutcome,
     },
+    /// The GPU there is.
+    Device {
+        /// The request's id.
+        id: u64,
+        /// What it is.
+        #[serde(flatten)]
+        report: GpuReport,
+    },
+    /// An arm is about to be set up: what hangs now is its fault.
+    Starting {
+        /// The request's id.
+        id: u64,
+        /// The arm's index.
+        arm: u16,
+    },
+    /// One run.
+    Timed {
+        /// The request's id.
+        id: u64,
+        /// The arm's index.
+        arm: u16,
+        /// Microseconds.
+        time_us: f64,
+    },
+    /// An arm cannot run.
+    ArmFailed {
+        /// The request's id.
+        id: u64,
+        /// The arm's index.
+        arm: u16,
+        /// The class of failure.
+        outcome: ArmOutcome,
+        /// For people.
+        message: String,
+    },
     /// The request could not be carried out.
     Error {
         /// The request's id, if the worker could read it.
@@ -156,7 +198,13 @@ pub enum Message {
     Done {
         /// The request's id.
         id: u64,
+        /// The GPU's state, after a request that used it.
+        #[serde(flatten)]
+        state: GpuState,
     },
+    /// Something this version does not act on.
+    #[serde(other)]
+    News,
 }
 
 /// What the worker found when it started.
@@ -335,6 +383,6 @@ mod tests {
         };
         assert_eq!(failure.reason, FailureReason::Timeout);
         let done: Message = serde_json::from_str(r#"{"id":2,"event":"done","compiled":1}"#).unwrap();
-        assert_eq!(done, Message::Done { id: 2 });
+        assert_eq!(done, Message::Done { id: 2, state: GpuState::default() });
     }
 }

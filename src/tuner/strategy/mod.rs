@@ -40,6 +40,8 @@ pub struct Decision {
     pub choice: Choice,
     /// On what grounds.
     pub grounds: Grounds,
+    /// What the choice usually takes, microseconds, where it was timed.
+    pub time_us: Option<f64>,
 }
 
 /// Why a choice was made.

@@ -74,7 +74,7 @@ impl Confirm {
         let rivals: Vec<usize> = self.running().filter(|&at| !(self.has_default && at == 0)).collect();
         if !default_runs {
             let best = self.pick(&rivals, level)?;
-            return Some(Decision { choice: self.entrants[best].clone(), grounds: Grounds::NoDefault });
+            return Some(self.decision(best, Grounds::NoDefault));
         }
         let against = |at: usize| self.against_default(at, level);
         let better: Vec<usize> = rivals
@@ -90,13 +90,14 @@ impl Confirm {
         if let Some(best) = self.pick(&better, level)
             && let Some(against) = against(best)
         {
-            return Some(Decision {
-                choice: self.entrants[best].clone(),
-                grounds: Grounds::BeatsDefault(against),
-            });
+            return Some(self.decision(best, Grounds::BeatsDefault(against)));
         }
         let rival = self.pick(&rivals, level).and_then(against);
-        Some(Decision { choice: self.entrants[0].clone(), grounds: Grounds::DefaultKept(rival) })
+        Some(self.decision(0, Grounds::DefaultKept(rival)))
+    }
+
+    fn decision(&self, at: usize, grounds: Grounds) -> Decision {
+        Decision { choice: self.entrants[at].clone(), grounds, time_us: self.usual_us(at) }
     }
 
     /// The fastest of `among`; where the preferred choice is not slower beyond doubt, that one.

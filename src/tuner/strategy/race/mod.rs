@@ -441,7 +441,7 @@ impl Race {
 
     fn end(&mut self, current: Current) {
         let data = &self.problem.contests[current.contest];
-        let decision = match &current.stage {
+        let mut decision = match &current.stage {
             Stage::Confirm(confirm) => confirm.decide(&self.confirm_level, (1.0 + self.options.margin).ln()),
             Stage::Screen | Stage::Race => None,
         };
@@ -449,6 +449,11 @@ impl Race {
         let mut known = current.scores;
         for (slot, arm, level_us) in current.field.levels_us() {
             known[slot][arm] = Some(level_us.ln());
+        }
+        if let Some(decision) = &mut decision {
+            // Without a rival there was no confirmation, and the race's times are the best there are.
+            let raced = || decision.choice.iter().enumerate().map(|(slot, &arm)| known[slot][arm].map(f64::exp)).sum();
+            decision.time_us = decision.time_us.or_else(raced);
         }
         let mut residuals = HashMap::new();
         let anchored = self.anchors.contains(&current.contest);

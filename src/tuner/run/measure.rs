@@ -1,0 +1,108 @@
+//! The measuring part of a run: what the race decided, as entries of the files.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::RunDir;
+use crate::artifact::manifest::{ManifestMeasurement, ManifestSpeedup, Source};
+use crate::artifact::{ConfigFile, Evidence};
+use crate::events::Observer;
+use crate::tuner::contests::Contests;
+use crate::tuner::search::{Limits, SearchError, Spent, search};
+use crate::tuner::select::Selected;
+use crate::tuner::strategy::race::{Options, Race};
+use crate::tuner::strategy::{Decision, Grounds, Strategy};
+use crate::worker::timing::Timer;
+
+/// How kernels are timed in a run.
+#[derive(Debug)]
+pub struct Measuring<'a, T> {
+    /// The device.
+    pub timer: &'a mut T,
+    /// Its highest clock, MHz, if it tells.
+    pub max_clock_mhz: Option<f64>,
+    /// Seed of the strategy's dice, as the plan has it.
+    pub seed: u64,
+    /// How far it may go.
+    pub limits: Limits,
+    /// Config files in use, up and down, whose entries deserve a hearing.
+    pub incumbents: &'a [[ConfigFile; 2]],
+}
+
+impl<T: Timer> Measuring<'_, T> {
+    /// Race, and put what was decided in the place of what was selected without measurements.
+    pub(super) async fn decide(
+        self,
+        contests: &Contests,
+        dir: &mut RunDir,
+        selected: &mut [Selected],
+        cancel: &CancellationToken,
+        observer: &mut dyn Observer,
+    ) -> Result<Spent, SearchError> {
+        let mut strategy = Race::new(Arc::clone(&contests.problem), Options::default(), self.seed);
+        let known = std::mem::take(&mut dir.rounds);
+        let (timer, clock, limits) = (self.timer, self.max_clock_mhz, self.limits);
+        let journal = &mut dir.journal;
+        let spent =
+            search(&mut strategy, contests, timer, clock, known, journal, limits, cancel, observer).await?;
+        for (contest, (entry, decision)) in selected.iter_mut().zip(strategy.decisions()).enumerate() {
+            // Without a decision the entry stays what it would be without a GPU.
+            if let Some(decision) = decision {
+                adopt(contests, contest, entry, &decision);
+            }
+        }
+        Ok(spent)
+    }
+}
+
+/// Put a decision in the place of an entry.
+fn adopt(contests: &Contests, contest: usize, entry: &mut Selected, decision: &Decision) {
+    let measured = measurement(decision);
+    let configs = contests.configs(contest, &decision.choice);
+    for (choice, config) in [&mut entry.up, &mut entry.down].into_iter().zip(configs) {
+        let changed = choice.config != config;
+        choice.config = config;
+        choice.measured = measured;
+        choice.source = match decision.grounds {
+            Grounds::DefaultKept(_) => Source::RuntimeDefault,
+            Grounds::BeatsDefault(_) | Grounds::NoDefault | Grounds::Fastest => Source::Tuned,
+        };
+        if changed {
+            choice.predicted_us = None;
+        }
+        match decision.grounds {
+            Grounds::DefaultKept(_) => choice.default_replaced = None,
+            Grounds::BeatsDefault(against) => {
+                choice.default_replaced =
+                    Some(format!("{:.1} % slower in {} pairs", ((-against.log_ratio.estimate).exp() - 1.0) * 100.0, against.pairs));
+            }
+            // Why it cannot run is what the entry says already.
+            Grounds::NoDefault | Grounds::Fastest => {}
+        }
+    }
+}
+
+/// The rung a decision reached, with its figures; none where it rests on no time of its own.
+fn measurement(decision: &Decision) -> Option<(Evidence, ManifestMeasurement)> {
+    let round = |us: f64| (us * 1000.0).round() / 1000.0;
+    let time_us = round(decision.time_us?);
+    Some(match decision.grounds {
+        Grounds::BeatsDefault(against) => {
+            let speedup = ManifestSpeedup {
+                lower: (-against.log_ratio.upper).exp(),
+                estimate: (-against.log_ratio.estimate).exp(),
+                upper: (-against.log_ratio.lower).exp(),
+                pairs: against.pairs,
+            };
+            let default_us = Some(round(against.default_us));
+            (Evidence::Confirmed, ManifestMeasurement { time_us, default_us, speedup: Some(speedup) })
+        }
+        Grounds::DefaultKept(_) => {
+            (Evidence::Measured, ManifestMeasurement { time_us, default_us: Some(time_us), speedup: None })
+        }
+        Grounds::NoDefault | Grounds::Fastest => {
+            (Evidence::Measured, ManifestMeasurement { time_us, default_us: None, speedup: None })
+        }
+    })
+}

@@ -1,0 +1,271 @@
+//! A strategy at work: what it asks is measured, journalled, and only then told.
+//!
+//! A run that was killed goes on by telling the strategy what the journal holds: given the same answers it
+//! asks the same questions, so the end is that of a run nobody disturbed.
+
+use tokio_util::sync::CancellationToken;
+
+use super::contests::Contests;
+use super::proofs::Record;
+use super::sentinel::{Sentinel, Steadiness};
+use super::strategy::{ArmFailure, Entrant, Heard, Round, Strategy};
+use crate::events::{Event, Observer};
+use crate::failure::{Failure, Kind};
+use crate::journal::{Journal, JournalError};
+use crate::worker::WorkerError;
+use crate::worker::timing::{ArmOutcome, TimedArm, TimedRouting, Timer, TimingRequest};
+
+/// Rounds between two looks at the sentinel.
+const SENTINEL_EVERY: usize = 20;
+/// Runs of the sentinel each time.
+const SENTINEL_RUNS: usize = 5;
+
+/// How far a search may go.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Limits {
+    /// Measuring time, seconds, over all sessions of the run; none is no limit.
+    pub budget_s: Option<f64>,
+    /// End the run where the machine is not steady, instead of warning.
+    pub strict: bool,
+}
+
+/// What a search cost.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Spent {
+    /// Time in rounds, seconds, set-up included.
+    pub seconds: f64,
+    /// Kernel launches, warm-ups included.
+    pub launches: u64,
+    /// Rounds.
+    pub rounds: usize,
+    /// Whether every contest was decided.
+    pub complete: bool,
+}
+
+/// Why a search ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Nothing can be timed any more.
+    #[error(transparent)]
+    Timer(#[from] WorkerError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal's rounds are not what the strategy asks.
+    #[error("round {round} of the journal is not what this version's strategy asks there")]
+    OtherStrategy {
+        /// Which, from 1.
+        round: usize,
+    },
+    /// The clock is held down.
+    #[error("the GPU's clock is held at {clock_mhz:.0} MHz under load, its maximum is {max_mhz:.0}: {why}")]
+    CappedClock {
+        /// Under load.
+        clock_mhz: f64,
+        /// What it could be.
+        max_mhz: f64,
+        /// What holds it down, as far as the driver tells.
+        why: String,
+    },
+    /// The same config's time moved too far.
+    #[error("the machine is not steady: the same config took {change:.1} % more or less within batch size {batch_size}")]
+    Unsteady {
+        /// Per cent.
+        change: f64,
+        /// Where.
+        batch_size: u32,
+    },
+    /// The user stopped it.
+    #[error("interrupted; every measurement so far is kept")]
+    Interrupted,
+}
+
+impl Failure for SearchError {
+    fn kind(&self) -> Kind {
+        match self {
+            SearchError::Timer(error) => error.kind(),
+            SearchError::Journal(error) => error.kind(),
+            SearchError::OtherStrategy { .. } => Kind::Input,
+            SearchError::CappedClock { .. } | SearchError::Unsteady { .. } => Kind::Environment,
+            SearchError::Interrupted => Kind::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            SearchError::Timer(error) => error.hint(),
+            SearchError::Journal(error) => error.hint(),
+            SearchError::OtherStrategy { .. } => Some("start a new run".into()),
+            SearchError::CappedClock { .. } => Some(
+                "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power \
+                 supply off for a minute; times measured at a capped clock choose for a capped clock"
+                    .into(),
+            ),
+            SearchError::Unsteady { .. } => {
+                Some("end what else uses the GPU, or drop --strict to go on with a warning".into())
+            }
+            SearchError::Interrupted => None,
+        }
+    }
+}
+
+/// What the journal of a measuring run holds of its rounds.
+pub type Known = Vec<(Round, Heard)>;
+
+/// Let `strategy` ask until it has decided or the limits are reached.
+#[expect(clippy::too_many_arguments, reason = "each is one thing, and none belongs to another")]
+pub async fn search<T: Timer>(
+    strategy: &mut dyn Strategy,
+    contests: &Contests,
+    timer: &mut T,
+    max_clock_mhz: Option<f64>,
+    known: Known,
+    journal: &mut Journal<Record>,
+    limits: Limits,
+    cancel: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Result<Spent, SearchError> {
+    let problem = &contests.problem;
+    let slots = problem.contests.first().map_or(1, |contest| contest.slots.len());
+    let mut spent = Spent::default();
+    let mut known = known.into_iter();
+    let mut sentinel = Sentinel::default();
+    let mut decided = 0;
+    observer.on(&Event::SearchStarted { batch_sizes: problem.contests.len() });
+    loop {
+        let Some(round) = strategy.next() else {
+            spent.complete = true;
+            break;
+        };
+        let now_decided = strategy.decisions().iter().flatten().count();
+        if now_decided != decided {
+            decided = now_decided;
+            observer.on(&Event::Decided { batch_sizes: decided });
+        }
+        let heard = match known.next() {
+            Some((asked, heard)) if asked == round => heard,
+            Some(_) => return Err(SearchError::OtherStrategy { round: spent.rounds + 1 }),
+            None => {
+                if limits.budget_s.is_some_and(|budget| spent.seconds >= budget) {
+                    break;
+                }
+                let batch_size = problem.contests[round.contest].key;
+                let moved_on = sentinel.contest() != Some(round.contest);
+                if moved_on || spent.rounds.is_multiple_of(SENTINEL_EVERY) {
+                    let found = look_at_sentinel(&mut sentinel, contests, &round, timer, max_clock_mhz, cancel);
+                    if let Steadiness::Moved(change) = found.await? {
+                        let change = change * 100.0;
+                        if limits.strict {
+                            return Err(SearchError::Unsteady { change, batch_size });
+                        }
+                        observer.on(&Event::Warning(format!(
+                            "the machine is not steady: the same config took {change:.1} % more or less \
+                             within batch size {batch_size}; pairs still compare, and intervals widen"
+                        )));
+                    }
+                }
+                let heard = measure(contests, &round, timer, cancel).await?;
+                journal.append(&Record::Round { round: round.clone(), heard: heard.clone() })?;
+                heard
+            }
+        };
+        spent.seconds += heard.seconds;
+        spent.launches += round.launches(slots);
+        spent.rounds += 1;
+        strategy.observe(&round, &heard);
+        observer.on(&Event::Measured {
+            batch_size: problem.contests[round.contest].key,
+            launches: spent.launches,
+            seconds: spent.seconds,
+        });
+    }
+    observer.on(&Event::SearchDone);
+    Ok(spent)
+}
+
+/// Time the contest's sentinel, and hold the clock against its maximum while it is warm.
+async fn look_at_sentinel<T: Timer>(
+    sentinel: &mut Sentinel,
+    contests: &Contests,
+    round: &Round,
+    timer: &mut T,
+    max_clock_mhz: Option<f64>,
+    cancel: &CancellationToken,
+) -> Result<Steadiness, SearchError> {
+    let entrant = sentinel.entrant(&contests.problem, round);
+    let look = Round {
+        contest: round.contest,
+        routing: super::strategy::Routing { skewed: false, seed: 0 },
+        entrants: vec![entrant],
+        order: vec![0; SENTINEL_RUNS],
+        warm_up: true,
+        abort_above_us: None,
+    };
+    let request = request(contests, &look);
+    let timed = tokio::select! {
+        timed = timer.time(&request) => timed?,
+        () = cancel.cancelled() => return Err(SearchError::Interrupted),
+    };
+    if let (Some(clock_mhz), Some(max_mhz)) = (timed.state.clock_mhz, max_clock_mhz)
+        && clock_mhz < max_mhz * super::sentinel::CAPPED_BELOW
+    {
+        let why = if timed.state.throttle.is_empty() {
+            "the driver gives no reason".to_owned()
+        } else {
+            timed.state.throttle.join(", ")
+        };
+        return Err(SearchError::CappedClock { clock_mhz, max_mhz, why });
+    }
+    Ok(sentinel.heard(round.contest, &timed.times_us.into_iter().flatten().collect::<Vec<_>>()))
+}
+
+async fn measure<T: Timer>(
+    contests: &Contests,
+    round: &Round,
+    timer: &mut T,
+    cancel: &CancellationToken,
+) -> Result<Heard, SearchError> {
+    let began = std::time::Instant::now();
+    let request = request(contests, round);
+    let timed = tokio::select! {
+        timed = timer.time(&request) => timed?,
+        () = cancel.cancelled() => return Err(SearchError::Interrupted),
+    };
+    let failure = |outcome| match outcome {
+        ArmOutcome::OutOfResources => ArmFailure::OutOfResources,
+        ArmOutcome::CompileFailed => ArmFailure::CompileFailed,
+        ArmOutcome::WrongResult => ArmFailure::WrongResult,
+        ArmOutcome::TimedOut => ArmFailure::TimedOut,
+        ArmOutcome::WorkerLost => ArmFailure::WorkerLost,
+    };
+    Ok(Heard {
+        // A time that is none is a run that was not made.
+        times_us: timed.times_us.into_iter().map(|time| time.filter(|it| it.is_finite() && *it > 0.0)).collect(),
+        failures: timed.failures.into_iter().map(|(arm, outcome, _)| (arm, failure(outcome))).collect(),
+        seconds: began.elapsed().as_secs_f64(),
+    })
+}
+
+/// A round in the worker's terms.
+fn request(contests: &Contests, round: &Round) -> TimingRequest {
+    let contest = round.contest;
+    let arm = |entrant: &Entrant| match entrant {
+        Entrant::Single { slot: 0, arm } => TimedArm::Up { config: contests.config(contest, 0, *arm) },
+        Entrant::Single { slot, arm } => TimedArm::Down { config: contests.config(contest, *slot, *arm) },
+        Entrant::Whole(choice) => {
+            let [up, down] = contests.configs(contest, choice);
+            TimedArm::Path { up, down }
+        }
+    };
+    TimingRequest {
+        batch_size: contests.problem.contests[contest].key,
+        routing: TimedRouting {
+            kind: if round.routing.skewed { "skewed" } else { "uniform" },
+            seed: round.routing.seed,
+        },
+        arms: round.entrants.iter().map(arm).collect(),
+        order: round.order.clone(),
+        warm_up: u32::from(round.warm_up),
+        abort_above_us: round.abort_above_us,
+    }
+}
