@@ -2,6 +2,7 @@
 
 import time
 
+from spark_worker import toolchain
 from spark_worker.children import Child
 from spark_worker.compiler import Compiler, Unit
 from spark_worker.config import Config, InvalidConfig
@@ -30,6 +31,7 @@ class Batch:
         self._waiting = sorted(units, key=lambda unit: unit.config.compile_cost)
         self._running = {}
         self._compiler = _compiler(request)
+        self._cache_dir = field(request, "cache_dir", str, default=None)
         self._counts = {"compiled": 0, "failed": 0}
         self._cpu_seconds = 0.0
         self._started = None
@@ -50,7 +52,7 @@ class Batch:
                 self._report(name, _failed("invalid_config", message), 0.0)
         while self._waiting and len(self._running) < self._jobs:
             unit = self._waiting.pop()
-            child = Child(lambda: self._compiler.compile(unit), self._scratch, self._guardian, self._timeout_s)
+            child = Child(lambda: self._compile(unit), self._scratch, self._guardian, self._timeout_s)
             self._running[child] = unit
             yield child
 
@@ -90,6 +92,12 @@ class Batch:
             wall_seconds=round(wall, 3),
         )
 
+    def _compile(self, unit):
+        """In the child."""
+        if self._cache_dir is not None:
+            toolchain.keep_binaries(self._cache_dir)
+        return self._compiler.compile(unit)
+
     def _end(self, child):
         unit, ending = self._running.pop(child), child.reap()
         self._cpu_seconds += ending.cpu_seconds
@@ -117,9 +125,11 @@ def _sort_out(entries):
         name = field(entry, "unit", str)
         role = field(entry, "role", str, choices=ROLES)
         try:
-            units.append(Unit(name, role, Config.from_entry(field(entry, "config", dict))))
+            config = Config.from_entry(field(entry, "config", dict))
         except InvalidConfig as error:
             refused.append((name, str(error)))
+            continue
+        units.append(Unit(name, role, config, field(entry, "batch_size", int, default=1, minimum=1)))
     return units, refused
 
 

@@ -43,7 +43,7 @@ class Child:
         if self.pid == 0:
             _run(task, write_end, self._scratch, guardian)
         # Also done by the child: whichever runs first, nobody acts on a group that is not there yet.
-        _own_group(self.pid)
+        own_group(self.pid)
         guardian.watch(self.pid)
         os.close(write_end)
 
@@ -76,7 +76,7 @@ class Child:
         return ending
 
 
-def _own_group(pid):
+def own_group(pid):
     # Refused where the child was quicker and has ended already.
     with suppress(ProcessLookupError, PermissionError):
         os.setpgid(pid, pid)
@@ -88,7 +88,10 @@ def _run(task, write_end, scratch, guardian):
     try:
         os.setpgid(0, 0)
         guardian.release()
-        _forget_parent(scratch)
+        log = os.open(scratch / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        forget_parent(scratch)
         answer = json.dumps(task()).encode()
         with os.fdopen(write_end, "wb") as pipe:
             pipe.write(answer)
@@ -100,16 +103,13 @@ def _run(task, write_end, scratch, guardian):
         os._exit(status)
 
 
-def _forget_parent(scratch):
-    """Default signals, no core files, output to a log, and every file Triton writes into the scratch folder."""
+def forget_parent(scratch):
+    """In a child: default signals, no core files, no input, and every file Triton writes into the scratch folder."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    log = os.open(scratch / _LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
     tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
     os.environ["TRITON_CACHE_DIR"] = str(scratch / "cache")
 

@@ -27,6 +27,8 @@ class Unit:
     name: str
     role: str
     config: object
+    # Tokens in the forward pass; they decide one constant of SGLang 0.5.23's kernel.
+    batch_size: int = 1
 
 
 class Compiler:
@@ -69,7 +71,7 @@ class Compiler:
         return "unsupported_target", f"{message}; name a newer ptxas in {variable}"
 
     def _lower(self, unit):
-        arguments = launch_arguments(self._shape, unit.role, unit.config, self._capability)
+        arguments = launch_arguments(self._shape, unit.role, unit.config, self._capability, unit.batch_size)
         special = specialise(self._parameters, arguments)
         names = {parameter.name for parameter in self._parameters}
         source = self._triton.compiler.ASTSource(

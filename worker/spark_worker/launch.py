@@ -52,6 +52,8 @@ _ELEMENTS = {
     "float32": _Elements("fp32", "fp32", "fp32", "float16"),
 }
 
+_MOST_ROWS_OF_DECODING = 512
+
 
 def kernel_name(shape):
     return GROUP_QUANTISED_KERNEL if shape.group_quantised else DENSE_KERNEL
@@ -62,12 +64,12 @@ def known_parameters(kernel):
     return _PARAMETERS[kernel]
 
 
-def launch_arguments(shape, role, config, capability):
+def launch_arguments(shape, role, config, capability, batch_size=1):
     """The value SGLang gives each parameter it may have, for one launch on `capability`."""
     arguments = {**_common(shape, role, config), **_tile(config)}
     if shape.group_quantised:
         return {**arguments, **_group_quantised(shape, role)}
-    return {**arguments, **_dense(shape, role, config, capability)}
+    return {**arguments, **_dense(shape, role, config, capability, batch_size)}
 
 
 def launch_options(config, capability, parameters):
@@ -121,8 +123,9 @@ def _tile(config):
     }
 
 
-def _dense(shape, role, config, capability):
+def _dense(shape, role, config, capability, batch_size):
     dependent_launch = _supports_dependent_launch(capability)
+    rows = batch_size if role == "up" else batch_size * shape.top_k
     group_n, group_k = shape.block_shape or (0, 0)
     return {
         **_scales(shape, shape.gemm(role)),
@@ -150,8 +153,8 @@ def _dense(shape, role, config, capability):
         "A_OUTPUT_SLICE_WIDTH": 0,
         "A_OUTPUT_SLICE_K": 0,
         "USE_GDC": dependent_launch,
-        # True up to 512 activation rows, that is for decoding. It moves one instruction.
-        "GDC_EARLY": dependent_launch,
+        # It moves one instruction.
+        "GDC_EARLY": dependent_launch and rows <= _MOST_ROWS_OF_DECODING,
     }
 
 

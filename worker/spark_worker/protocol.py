@@ -44,8 +44,11 @@ class EventWriter:
         self._fd = fd
 
     def emit(self, event, **fields):
-        line = json.dumps({"event": event, **fields}, separators=(",", ":")) + "\n"
-        pending = memoryview(line.encode())
+        self.forward(json.dumps({"event": event, **fields}, separators=(",", ":")).encode())
+
+    def forward(self, line):
+        """Write a line that is an event already."""
+        pending = memoryview(line + b"\n")
         while pending:
             pending = pending[os.write(self._fd, pending) :]
 

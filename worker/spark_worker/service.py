@@ -1,4 +1,4 @@
-"""The loop: requests in, events out, and never deaf while a compile runs."""
+"""The loop: requests in, events out, and never deaf while something is compiled or measured."""
 
 import os
 import selectors
@@ -11,7 +11,9 @@ from collections import deque
 
 from spark_worker import PROTOCOL, installed
 from spark_worker.batch import Batch
+from spark_worker.cuda_stage import CudaStage
 from spark_worker.fields import field
+from spark_worker.gpu_process import GpuProcess
 from spark_worker.guardian import Guardian
 from spark_worker.probe import probe
 from spark_worker.protocol import EventWriter, LineReader, RequestError, parse_request
@@ -19,12 +21,12 @@ from spark_worker.protocol import EventWriter, LineReader, RequestError, parse_r
 _TERMINATED = 128 + signal.SIGTERM
 
 
-def main():
+def main(open_stage=CudaStage):
     scratch = tempfile.mkdtemp(prefix="spark-worker-")
     # First, so that it holds no copy of the protocol's stream.
     guardian = Guardian(scratch)
     events = EventWriter(_claim_stdout())
-    service = Service(LineReader(sys.stdin.fileno()), events, scratch, guardian)
+    service = Service(LineReader(sys.stdin.fileno()), events, scratch, guardian, open_stage)
     try:
         return service.run()
     except BrokenPipeError:
@@ -42,11 +44,15 @@ def _claim_stdout():
 
 
 class Service:
-    def __init__(self, requests, events, scratch, guardian):
+    def __init__(self, requests, events, scratch, guardian, open_stage):
         self._requests = requests
         self._events = events
         self._scratch = scratch
         self._guardian = guardian
+        self._open_stage = open_stage
+        # Forked when first needed, and kept with all it has prepared.
+        self._gpu = None
+        self._for_gpu = deque()
         # The first runs, the others wait for it.
         self._batches = deque()
         # poll, because unlike epoll it also takes a stdin that is a plain file.
@@ -55,6 +61,9 @@ class Service:
         self._operations = {
             "probe": self._probe,
             "compile": self._compile,
+            "device": self._for_gpu.append,
+            "prepare": self._for_gpu.append,
+            "measure": self._for_gpu.append,
             "cancel": self._cancel,
             "quit": self._quit,
         }
@@ -65,6 +74,7 @@ class Service:
         self._events.emit("hello", protocol=PROTOCOL, **installed.versions(), device=None)
         while self._exit_status is None:
             self._advance()
+            self._advance_gpu()
             for key, _ in self._selector.select(self._patience()):
                 # A kill earlier in this round may have closed what was ready.
                 if self._is_registered(key.fd):
@@ -75,6 +85,9 @@ class Service:
     def abandon_all(self):
         for batch in self._batches:
             batch.abandon()
+        if self._gpu is not None:
+            self._gpu.kill()
+            self._end_gpu()
 
     def _stop_on_signals(self):
         """Turn signals into bytes to read: a handler that raised could interrupt anything."""
@@ -139,11 +152,54 @@ class Service:
                 batch.report_done(ok=False, cancelled=True)
                 self._events.done(request["id"], ok=True)
                 return
-        raise RequestError("nothing_to_cancel", f"no compile with id {cancels} is under way")
+        if not self._cancel_for_gpu(cancels):
+            raise RequestError("nothing_to_cancel", f"nothing that can be cancelled is under way with id {cancels}")
+        self._events.done(cancels, ok=False, cancelled=True)
+        self._events.done(request["id"], ok=True)
 
     def _quit(self, request):
         self._events.done(request["id"], ok=True)
         self._stop(0)
+
+    # Measuring
+
+    def _advance_gpu(self):
+        """Hand the next request to the GPU process once it has answered the one before."""
+        if not self._for_gpu or (self._gpu is not None and not self._gpu.idle):
+            return
+        if self._gpu is None:
+            self._gpu = GpuProcess(self._open_stage, self._scratch, self._guardian)
+            self._selector.register(self._gpu.fd, selectors.EVENT_READ, self._listen_to_gpu)
+        self._gpu.send(self._for_gpu.popleft())
+
+    def _listen_to_gpu(self):
+        lines = self._gpu.read()
+        if lines is not None:
+            for line in lines:
+                self._events.forward(line)
+            return
+        # What was prepared is gone, and what hit it may hit the next one: the owner decides.
+        status, complaint = self._end_gpu()
+        if complaint is not None:
+            print(complaint, file=sys.stderr)
+        self._stop(status)
+
+    def _cancel_for_gpu(self, request_id):
+        """Whether there was something: a request that waits is dropped, one that runs dies with the process."""
+        for request in self._for_gpu:
+            if request["id"] == request_id:
+                self._for_gpu.remove(request)
+                return True
+        if self._gpu is None or self._gpu.idle or self._gpu.request["id"] != request_id:
+            return False
+        self._gpu.kill()
+        self._end_gpu()
+        return True
+
+    def _end_gpu(self):
+        gpu, self._gpu = self._gpu, None
+        self._selector.unregister(gpu.fd)
+        return gpu.reap()
 
     # Compiling
 

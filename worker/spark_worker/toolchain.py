@@ -40,6 +40,18 @@ def warm_up(capability):
     return target
 
 
+def keep_binaries(folder):
+    """Have compiles write into the Triton cache in `folder`, where a launch finds them."""
+    os.environ["TRITON_CACHE_DIR"] = folder
+    # What is there already would be read back without the assembler's log, which has the registers.
+    os.environ["TRITON_ALWAYS_COMPILE"] = "1"
+
+
+def launch_kept_binaries(folder):
+    """Have launches look into the Triton cache in `folder`; what it lacks is compiled, and kept there."""
+    os.environ["TRITON_CACHE_DIR"] = folder
+
+
 def gpu_target(capability):
     load_triton()
     from triton.backends.compiler import GPUTarget

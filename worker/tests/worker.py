@@ -41,9 +41,9 @@ def unit(name, tile, role="up", **more):
 
 
 class Worker:
-    def __init__(self, **environment):
+    def __init__(self, *command, **environment):
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "spark_worker"],
+            [sys.executable, "-m", *(command or ["spark_worker"])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
