@@ -151,6 +151,9 @@ pub struct CompilerArgs {
   sparktune moe --experts 64 --intermediate 1408 --hidden 2048 --top-k 6 --dtype bfloat16
   sparktune moe --resume results/20260101-120000-glm-4.7-fp8-tp4
 
+  sparktune moe --model GLM-4.7-FP8 --python /usr/bin/python3 --budget 10m     on a GB10
+
+Where nvidia-smi shows the device, configs are raced on it; the Python needs torch, as in SGLang's image.
 Without a GPU nothing is measured: an entry is `predicted` (fits by the exact rule) or `compiled`
 (also compiled by Triton for the device, its allocation read back). The runtime's own default is kept
 wherever it fits, and replaced only where it would crash; --policy best-predicted ranks everywhere.")]
@@ -161,9 +164,18 @@ pub struct MoeArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub compiler: CompilerArgs,
-    /// The rung every entry must reach [default: compiled]
+    /// How far entries are to get [default: confirmed where this machine has the device, else compiled]
     #[arg(long, value_enum, help_heading = "Run")]
     pub evidence: Option<EvidenceArg>,
+    /// Measuring time, such as 10m or 90s: then the best so far is written and the run can be resumed
+    #[arg(long, value_name = "TIME", help_heading = "Measuring")]
+    pub budget: Option<String>,
+    /// End the run where the machine is not steady, instead of warning
+    #[arg(long, help_heading = "Measuring")]
+    pub strict: bool,
+    /// Time one kernel run may take before its worker is replaced, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Measuring")]
+    pub run_timeout: u64,
     /// How entries are chosen where nothing was measured [default: runtime-default]
     #[arg(long, value_enum, help_heading = "Run")]
     pub policy: Option<PolicyArg>,
@@ -196,6 +208,8 @@ pub enum EvidenceArg {
     Predicted,
     /// Also compiled by Triton for the device, allocation read back
     Compiled,
+    /// Also raced on this machine's GPU, and taken only where it beats the runtime's default
+    Confirmed,
 }
 
 /// `--policy`.

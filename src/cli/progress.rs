@@ -59,15 +59,13 @@ impl Progress {
         bar.set_message(format!("{text} ..."));
     }
 
-    fn start_bar(&mut self, units: usize) {
+    fn start_bar(&mut self, units: usize, template: &str) {
         self.finish();
         (self.done, self.total, self.last_line) = (0, units, Instant::now());
         if self.terminal {
             let bar = ProgressBar::new(units as u64);
-            // The template is a constant: a bad one would fail the first test that shows a bar.
-            if let Ok(style) =
-                ProgressStyle::with_template("  compiling {wide_bar} {pos}/{len} {elapsed} {msg}")
-            {
+            // Templates are constants: a bad one would fail the first test that shows a bar.
+            if let Ok(style) = ProgressStyle::with_template(template) {
                 bar.set_style(style);
             }
             bar.enable_steady_tick(Duration::from_millis(200));
@@ -83,7 +81,9 @@ impl Observer for Progress {
             Event::SetupStep(text) => self.spin(text),
             Event::SetupDone => self.finish(),
             Event::FileWritten { .. } => {}
-            Event::CompileStarted { units } => self.start_bar(*units),
+            Event::CompileStarted { units } => {
+                self.start_bar(*units, "  compiling {wide_bar} {pos}/{len} {elapsed} {msg}");
+            }
             Event::Compiled { role, tile, failed } => {
                 self.done += 1;
                 if let Some(why) = failed {
@@ -101,7 +101,25 @@ impl Observer for Progress {
                     None => {}
                 }
             }
-            Event::CompileDone => self.finish(),
+            Event::CompileDone | Event::SearchDone => self.finish(),
+            Event::SearchStarted { batch_sizes } => {
+                self.start_bar(
+                    *batch_sizes,
+                    "  measuring {wide_bar} {pos}/{len} batch sizes {elapsed} {msg}",
+                );
+            }
+            Event::Decided { batch_sizes } => {
+                self.done = *batch_sizes;
+                match &self.bar {
+                    Some(bar) => bar.set_position(*batch_sizes as u64),
+                    None => eprintln!("  decided {}/{} batch sizes", self.done, self.total),
+                }
+            }
+            Event::Measured { batch_size, launches, seconds } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(format!("batch size {batch_size}, {launches} launches, {seconds:.0} s"));
+                }
+            }
         }
     }
 }

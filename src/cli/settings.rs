@@ -2,6 +2,7 @@
 //! forgotten here without the compiler saying so.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MergeArgs, ModelArgs, MoeArgs, PlanArgs, PolicyArg,
@@ -10,6 +11,7 @@ use super::args::{
 use crate::artifact::Evidence;
 use crate::commands::check::CheckSettings;
 use crate::commands::compiler::CompilerSettings;
+use crate::commands::measuring::MeasuringSettings;
 use crate::commands::merge::MergeSettings;
 use crate::commands::moe::{MoeSettings, Place};
 use crate::commands::plan::PlanSettings;
@@ -22,6 +24,7 @@ use crate::model::{BadBlockShape, ByHand, FusionChoice, UnknownDtype};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
 use crate::tuner::plan::{BadBatchSizes, Policy, parse_batch_sizes};
 use crate::tuner::replay::Disturbance;
+use crate::tuner::search::Limits;
 use crate::tuner::table::Truth;
 use crate::worker::environment;
 
@@ -52,6 +55,9 @@ pub enum BadArgument {
     /// `--compile-timeout`.
     #[error("--compile-timeout: 0 seconds is too short for any compilation")]
     NoTime,
+    /// `--budget`.
+    #[error("--budget: `{0}` is no time; give one such as 90s, 10m or 1h30m")]
+    Budget(String),
     /// A disturbance that no machine has.
     #[error("{flag}: {value} is not {accepted}")]
     Disturbance {
@@ -76,18 +82,37 @@ impl Failure for BadArgument {
 type Settled<T> = Result<T, BadArgument>;
 
 pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
-    let MoeArgs { model, target, compiler, evidence, policy, batch_sizes, out, resume, dry_run, json } = args;
+    let MoeArgs {
+        model,
+        target,
+        compiler,
+        evidence,
+        budget,
+        strict,
+        run_timeout,
+        policy,
+        batch_sizes,
+        out,
+        resume,
+        dry_run,
+        json,
+    } = args;
     let offline = model.offline;
     Ok(MoeSettings {
         subject: subject(model, target)?,
         evidence: evidence.map(|evidence| match evidence {
             EvidenceArg::Predicted => Evidence::Predicted,
             EvidenceArg::Compiled => Evidence::Compiled,
+            EvidenceArg::Confirmed => Evidence::Confirmed,
         }),
         policy: policy.map(|policy| match policy {
             PolicyArg::RuntimeDefault => Policy::RuntimeDefault,
             PolicyArg::BestPredicted => Policy::BestPredicted,
         }),
+        measuring: MeasuringSettings {
+            limits: Limits { budget_s: budget.as_deref().map(seconds).transpose()?, strict },
+            run_timeout: Duration::from_secs(run_timeout),
+        },
         batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
         compiler: self::compiler(compiler, offline)?,
         place: match (out, resume) {
@@ -255,6 +280,13 @@ fn known_triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
         Some(version) if !TritonVersion::KNOWN.contains(&version) => Err(BadArgument::UnknownTriton(version)),
         version => Ok(version),
     }
+}
+
+/// `90s`, `10m`, `1h 30m`: as seconds.
+fn seconds(text: &str) -> Settled<f64> {
+    let bad = || BadArgument::Budget(text.to_owned());
+    let span: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
+    if span.is_positive() { Ok(span.as_secs_f64()) } else { Err(bad()) }
 }
 
 fn known_tritons() -> String {

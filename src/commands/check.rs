@@ -293,6 +293,7 @@ async fn compile_group(
         shape: group.shape,
         jobs: settings.jobs.unwrap_or(compiler.cpus()),
         timeout_s: settings.timeout_s,
+        kernel_cache: None,
     };
     let mut units: Vec<Unit> = Vec::new();
     for &index in members {

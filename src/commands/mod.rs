@@ -3,6 +3,8 @@
 pub mod check;
 pub mod compiler;
 pub mod devices;
+mod gpu;
+pub mod measuring;
 pub mod merge;
 pub mod models;
 pub mod moe;

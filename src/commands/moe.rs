@@ -6,6 +6,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::compiler::{CompilerSettings, start_compiler};
+use super::gpu;
+use super::measuring::{MeasuringSettings, start_timer};
 use super::resume;
 use super::subject::{Subject, SubjectSettings, grouped, short};
 use super::{CommandResult, Output, OutputError, Verdict};
@@ -16,7 +18,8 @@ use crate::failure::{Failure, Kind};
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
 use crate::tuner::plan::{Plan, Policy};
-use crate::tuner::run::{self, Compiling, Finished, RunDir, RunError};
+use crate::tuner::run::{self, Compiling, Finished, Measuring, RunDir, RunError};
+use crate::worker::timing::GpuTimer;
 use crate::worker::{CompileError, Supervised};
 
 /// What the user said.
@@ -28,6 +31,8 @@ pub struct MoeSettings {
     pub evidence: Option<Evidence>,
     /// How entries are chosen, where given.
     pub policy: Option<Policy>,
+    /// How far measuring goes.
+    pub measuring: MeasuringSettings,
     /// The keys, where given.
     pub batch_sizes: Option<Vec<u32>>,
     /// What compiles.
@@ -72,7 +77,7 @@ pub async fn run(
             let plan = subject.plan(
                 settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
                 settings.policy.unwrap_or(Policy::RuntimeDefault),
-                settings.evidence.unwrap_or(Evidence::Compiled),
+                settings.evidence.unwrap_or_else(|| gpu::default_evidence(&subject.device)),
             );
             (plan, subject.device, headline)
         }
@@ -93,24 +98,58 @@ pub async fn run(
                 return Err(error);
             }
         };
+        let measured = plan.evidence > Evidence::Compiled;
+        let cache = &settings.compiler.environment.cache;
+        // A result kept by a run that launched nothing has no binary beside it.
+        let cache = if measured { cache.join("launched") } else { cache.clone() };
+        let kernel_cache = measured.then(|| cache.join("triton"));
+        let mut gpu = None;
+        if measured {
+            let started =
+                start_timer(&settings.measuring, &plan, &device, &mut compiler, kernel_cache.as_deref());
+            match started.await {
+                Ok(started) => gpu = Some(started),
+                Err(error) => {
+                    compiler.stop().await;
+                    dir.abandon();
+                    return Err(error);
+                }
+            }
+        }
         introduce(settings, &headline, &plan, &device, out)?;
         let compiling = Compiling {
             jobs: settings.compiler.jobs.unwrap_or(compiler.cpus()),
             compiler: &mut compiler,
             timeout_s: settings.compiler.timeout_s,
-            cache: &settings.compiler.environment.cache,
+            cache: &cache,
+            kernel_cache,
         };
-        let finished = run::run(&plan, &device, &mut dir, Some(compiling), cancel, observer).await;
+        let measuring = gpu.as_mut().map(|(timer, report)| Measuring {
+            timer,
+            max_clock_mhz: report.max_clock_mhz,
+            seed: 0,
+            limits: settings.measuring.limits,
+            incumbents: &[],
+        });
+        let finished = run::run(&plan, &device, &mut dir, Some(compiling), measuring, cancel, observer).await;
         compiler.stop().await;
+        if let Some((timer, _)) = gpu {
+            timer.stop().await;
+        }
         finished
     } else {
         introduce(settings, &headline, &plan, &device, out)?;
-        run::run::<Supervised>(&plan, &device, &mut dir, None, cancel, observer).await
+        run::run::<Supervised, GpuTimer>(&plan, &device, &mut dir, None, None, cancel, observer).await
     };
     // What is done is kept, whatever stopped the run.
     let finished = finished.map_err(|source| Stopped { source, dir: dir.path().to_owned() })?;
     report(settings, &plan, &device, &finished, dir.path(), out)?;
-    Ok(Verdict::Done)
+    match finished.spent {
+        Some(spent) if !spent.complete => {
+            Err(BudgetSpent { seconds: spent.seconds, dir: dir.path().to_owned() }.into())
+        }
+        _ => Ok(Verdict::Done),
+    }
 }
 
 /// The first lines of a run, once it can begin.
@@ -126,6 +165,26 @@ fn introduce(
         out.line(&format!("  {}", space_line(plan, device)))?;
     }
     Ok(())
+}
+
+/// Measuring stopped at its budget. The files are there, with what was decided until then.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the budget is spent after {seconds:.0} s of measuring: batch sizes not decided yet have what they would have without a GPU"
+)]
+struct BudgetSpent {
+    seconds: f64,
+    dir: PathBuf,
+}
+
+impl Failure for BudgetSpent {
+    fn kind(&self) -> Kind {
+        Kind::Incomplete
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(format!("go on with: sparktune moe --resume '{}'", self.dir.display()))
+    }
 }
 
 /// A run that stopped.

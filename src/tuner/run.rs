@@ -140,6 +140,8 @@ pub struct Compiling<'a, C> {
     pub timeout_s: u64,
     /// Where results are kept between runs.
     pub cache: &'a Path,
+    /// Where binaries are kept, in a run that launches them.
+    pub kernel_cache: Option<PathBuf>,
 }
 
 /// What a finished run did.
@@ -218,6 +220,7 @@ fn compile_job<C>(plan: &Plan, device: &Device, compiling: &Compiling<'_, C>) ->
         shape: LaunchShape::new(&plan.shape, plan.model.ep),
         jobs: compiling.jobs,
         timeout_s: compiling.timeout_s,
+        kernel_cache: compiling.kernel_cache.clone(),
     }
 }
 

@@ -68,7 +68,9 @@ pub enum SearchError {
         why: String,
     },
     /// The same config's time moved too far.
-    #[error("the machine is not steady: the same config took {change:.1} % more or less within batch size {batch_size}")]
+    #[error(
+        "the machine is not steady: the same config took {change:.1} % more or less within batch size {batch_size}"
+    )]
     Unsteady {
         /// Per cent.
         change: f64,
@@ -152,7 +154,8 @@ pub async fn search<T: Timer>(
                 let batch_size = problem.contests[round.contest].key;
                 let moved_on = sentinel.contest() != Some(round.contest);
                 if moved_on || spent.rounds.is_multiple_of(SENTINEL_EVERY) {
-                    let found = look_at_sentinel(&mut sentinel, contests, &round, timer, max_clock_mhz, cancel);
+                    let found =
+                        look_at_sentinel(&mut sentinel, contests, &round, timer, max_clock_mhz, cancel);
                     if let Steadiness::Moved(change) = found.await? {
                         let change = change * 100.0;
                         if limits.strict {
@@ -240,7 +243,11 @@ async fn measure<T: Timer>(
     };
     Ok(Heard {
         // A time that is none is a run that was not made.
-        times_us: timed.times_us.into_iter().map(|time| time.filter(|it| it.is_finite() && *it > 0.0)).collect(),
+        times_us: timed
+            .times_us
+            .into_iter()
+            .map(|time| time.filter(|it| it.is_finite() && *it > 0.0))
+            .collect(),
         failures: timed.failures.into_iter().map(|(arm, outcome, _)| (arm, failure(outcome))).collect(),
         seconds: began.elapsed().as_secs_f64(),
     })

@@ -105,8 +105,8 @@ pub fn write(
         written.push(Written {
             role: manifest.role,
             path: format!("{folder}/{}", manifest.file),
-            sha256: manifest.sha256,
             evidence: manifest.evidence().unwrap_or(plan.evidence),
+            sha256: manifest.sha256,
         });
     }
     Ok(written)

@@ -24,6 +24,10 @@ const LOG_LINES: usize = 30;
 /// The longest part of a log line that is kept in one piece.
 const LOG_LINE_BYTES: u64 = 4096;
 
+/// The worker's names for problems that no other argument would solve.
+const NOT_INPUT: [&str; 6] =
+    ["bad_time", "internal_error", "no_gpu", "out_of_memory", "ptxas_missing", "torch_missing"];
+
 /// How to start a worker.
 #[derive(Debug, Clone)]
 pub struct Launch {
@@ -92,10 +96,8 @@ pub enum WorkerError {
 impl Failure for WorkerError {
     fn kind(&self) -> Kind {
         match self {
-            // A machine that lacks an assembler, or a fault of the worker's own, is no input.
-            WorkerError::Refused { code, .. } if code == "ptxas_missing" || code == "internal_error" => {
-                Kind::Environment
-            }
+            // What the machine lacks, or a fault of the worker's own, is no input.
+            WorkerError::Refused { code, .. } if NOT_INPUT.contains(&code.as_str()) => Kind::Environment,
             // The user named the kernel or the interpreter: what is wrong with them is input.
             WorkerError::Refused { .. } => Kind::Input,
             WorkerError::Reader(error) => error.kind(),
@@ -106,6 +108,10 @@ impl Failure for WorkerError {
     fn hint(&self) -> Option<String> {
         match self {
             WorkerError::Reader(error) => error.hint(),
+            WorkerError::Refused { code, .. } if code == "torch_missing" => Some(
+                "name the Python that SGLang runs in with --python, or drop measuring: --evidence compiled"
+                    .into(),
+            ),
             _ => None,
         }
     }

@@ -45,6 +45,9 @@ pub enum Op {
         jobs: usize,
         /// Time one unit may take, seconds.
         timeout_s: u64,
+        /// Where binaries are kept for launching them later.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cache_dir: Option<String>,
     },
     /// Say what GPU there is.
     Device {},

@@ -85,6 +85,7 @@ mod tests {
             shape: LaunchShape::new(&shape, 1),
             jobs: 1,
             timeout_s: 1,
+            kernel_cache: None,
         }
     }
 

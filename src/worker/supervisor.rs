@@ -1,11 +1,13 @@
 //! Keeps compiling while workers die: unfinished units are queued again, killers are quarantined.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use super::process::{Launch, OnUnit, Worker, WorkerError};
 use super::protocol::{
     CompileFailure, CompileOutcome, CompileTarget, FailureReason, LaunchShape, Op, Probe, Unit,
 };
+use super::timing::GpuReport;
 
 /// Workers a unit may take down before it is given up.
 const DEATHS_PER_UNIT: u32 = 2;
@@ -21,6 +23,8 @@ pub struct CompileJob {
     pub jobs: usize,
     /// Time one unit may take, seconds.
     pub timeout_s: u64,
+    /// Where binaries are kept for launching them later; where none are to be launched, nowhere.
+    pub kernel_cache: Option<PathBuf>,
 }
 
 /// Everything outside a unit that its binary depends on.
@@ -81,6 +85,16 @@ impl Supervised {
         Ok(Self { launch, sglang_root: sglang_root.to_owned(), worker: Some(worker), identity, cpus })
     }
 
+    /// How another worker is started beside this one, and where its kernels come from.
+    pub fn launch(&self) -> (Launch, String) {
+        (self.launch.clone(), self.sglang_root.clone())
+    }
+
+    /// The GPU the worker sees.
+    pub async fn device(&mut self) -> Result<GpuReport, WorkerError> {
+        self.worker().await?.device().await
+    }
+
     /// Processors the worker may use.
     pub fn cpus(&self) -> usize {
         self.cpus
@@ -126,6 +140,7 @@ impl Compiler for Supervised {
                 units: batch.clone(),
                 jobs: job.jobs,
                 timeout_s: job.timeout_s,
+                cache_dir: job.kernel_cache.as_ref().map(|dir| dir.display().to_string()),
             };
             let worker = self.worker().await?;
             let result = worker

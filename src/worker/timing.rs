@@ -71,6 +71,8 @@ pub struct Preparation {
     pub runtime: String,
     /// The layer.
     pub shape: LaunchShape,
+    /// Of the experts, those every token goes through.
+    pub fused_shared_experts: u32,
     /// The largest batch size that will be asked for.
     pub max_tokens: u32,
     /// Seed of weights and activations.

@@ -28,6 +28,7 @@ fn entry(config: KernelConfig) -> ManifestEntry {
         registers: None,
         spill_bytes: None,
         binary_sha256: None,
+        measured: None,
         predicted_us: None,
     }
 }

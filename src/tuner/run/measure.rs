@@ -74,8 +74,11 @@ fn adopt(contests: &Contests, contest: usize, entry: &mut Selected, decision: &D
         match decision.grounds {
             Grounds::DefaultKept(_) => choice.default_replaced = None,
             Grounds::BeatsDefault(against) => {
-                choice.default_replaced =
-                    Some(format!("{:.1} % slower in {} pairs", ((-against.log_ratio.estimate).exp() - 1.0) * 100.0, against.pairs));
+                choice.default_replaced = Some(format!(
+                    "{:.1} % slower in {} pairs",
+                    ((-against.log_ratio.estimate).exp() - 1.0) * 100.0,
+                    against.pairs
+                ));
             }
             // Why it cannot run is what the entry says already.
             Grounds::NoDefault | Grounds::Fastest => {}

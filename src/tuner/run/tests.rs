@@ -11,7 +11,10 @@ use crate::model::{Dtype, MoeShape, Quantization};
 use crate::runtime::{Runtime, Target};
 use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
 use crate::worker::protocol::{CompileFailure, CompileOutcome, Compiled, FailureReason, Unit};
+use crate::worker::timing::GpuTimer;
 use crate::worker::{OnUnit, WorkerError};
+
+mod measured;
 
 /// Allocates by the rule, except for the units it was told otherwise about.
 struct LookAlikeCompiler {
@@ -112,8 +115,9 @@ async fn go(
 ) -> Result<Finished, RunError> {
     let cancel =
         compiler.cancel_after.as_ref().map_or_else(CancellationToken::new, |(_, token)| token.clone());
-    let compiling = Compiling { compiler, jobs: 1, timeout_s: 1, cache };
-    run(plan, &gb10(), dir, Some(compiling), cancel, &mut crate::events::Silent).await
+    let compiling = Compiling { compiler, jobs: 1, timeout_s: 1, cache, kernel_cache: None };
+    let none = None::<Measuring<'_, GpuTimer>>;
+    run(plan, &gb10(), dir, Some(compiling), none, cancel, &mut crate::events::Silent).await
 }
 
 #[tokio::test]
@@ -276,7 +280,9 @@ async fn nothing_left_says_for_which_batch_size() {
     let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
     let none = None::<Compiling<'_, LookAlikeCompiler>>;
     let token = CancellationToken::new();
-    let error = run(&plan, &gb10(), &mut run_dir, none, token, &mut crate::events::Silent).await.unwrap_err();
+    let not = None::<Measuring<'_, GpuTimer>>;
+    let silent = &mut crate::events::Silent;
+    let error = run(&plan, &gb10(), &mut run_dir, none, not, token, silent).await.unwrap_err();
     assert!(error.to_string().contains("no config is left for batch size 1"), "{error}");
 }
 

@@ -452,7 +452,9 @@ impl Race {
         }
         if let Some(decision) = &mut decision {
             // Without a rival there was no confirmation, and the race's times are the best there are.
-            let raced = || decision.choice.iter().enumerate().map(|(slot, &arm)| known[slot][arm].map(f64::exp)).sum();
+            let raced = || {
+                decision.choice.iter().enumerate().map(|(slot, &arm)| known[slot][arm].map(f64::exp)).sum()
+            };
             decision.time_us = decision.time_us.or_else(raced);
         }
         let mut residuals = HashMap::new();

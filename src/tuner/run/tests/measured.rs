@@ -1,0 +1,294 @@
+//! Whole measuring runs against a look-alike of a GPU: its times are the cost model's, bent and noisy.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::artifact::Manifest;
+use crate::artifact::manifest::{self, Source};
+use crate::events::Event;
+use crate::kernel::KernelConfig;
+use crate::kernel::cost::CostModel;
+use crate::tuner::search::Limits;
+use crate::worker::timing::{ArmOutcome, GpuState, Timed, TimedArm, Timer, TimingRequest};
+
+/// Answers every request by itself alone, so that an interrupted run meets the same device again.
+struct LookAlikeGpu {
+    plan: Plan,
+    /// Requests answered.
+    answered: usize,
+    /// Pulled after this many.
+    cancel_after: Option<(usize, CancellationToken)>,
+    /// Tiles of either role that give wrong results.
+    wrong: Vec<String>,
+    /// Every config takes the same.
+    identical: bool,
+    /// Times grow by this share with each request.
+    slowing: f64,
+    state: GpuState,
+}
+
+impl LookAlikeGpu {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            plan: plan.clone(),
+            answered: 0,
+            cancel_after: None,
+            wrong: Vec::new(),
+            identical: false,
+            slowing: 0.0,
+            state: GpuState { clock_mhz: Some(2400.0), ..GpuState::default() },
+        }
+    }
+
+    fn usual_us(&self, tokens: u32, role: Role, config: &KernelConfig) -> f64 {
+        if self.identical {
+            return 100.0;
+        }
+        let device = gb10();
+        let cost = CostModel::new(&self.plan.shape, &device, tokens).cost(role, config).unwrap();
+        let mut hasher = DefaultHasher::new();
+        (role, config.tile()).hash(&mut hasher);
+        cost.time_us * ChaCha8Rng::seed_from_u64(hasher.finish()).random_range(0.8..1.3)
+    }
+}
+
+impl Timer for LookAlikeGpu {
+    async fn time(&mut self, request: &TimingRequest) -> Result<Timed, WorkerError> {
+        if let Some((after, token)) = &self.cancel_after
+            && self.answered >= *after
+        {
+            token.cancel();
+            std::future::pending::<()>().await;
+        }
+        self.answered += 1;
+        let mut hasher = DefaultHasher::new();
+        serde_json::to_string(request).unwrap().hash(&mut hasher);
+        let mut rng = ChaCha8Rng::seed_from_u64(hasher.finish());
+        let parts = |arm: &TimedArm| match *arm {
+            TimedArm::Up { config } => vec![(Role::Up, config)],
+            TimedArm::Down { config } => vec![(Role::Down, config)],
+            TimedArm::Path { up, down } => {
+                assert_eq!(up.block_size_m, down.block_size_m, "one alignment");
+                vec![(Role::Up, up), (Role::Down, down)]
+            }
+        };
+        let wrong = |arm: &TimedArm| {
+            parts(arm).iter().any(|(_, config)| self.wrong.contains(&config.tile().to_string()))
+        };
+        let mut failures = Vec::new();
+        for (index, arm) in request.arms.iter().enumerate() {
+            for (role, config) in parts(arm) {
+                let needs = shared_memory::required_bytes(&config.tile(), &self.plan.shape.quantization);
+                assert!(needs <= 101_376, "{role} {config} would not launch on a GB10");
+            }
+            if wrong(arm) {
+                failures.push((index as u16, ArmOutcome::WrongResult, "off".to_owned()));
+            }
+        }
+        let slowed = 1.0 + self.slowing * self.answered as f64;
+        let times_us = request
+            .order
+            .iter()
+            .map(|&index| {
+                let arm = &request.arms[usize::from(index)];
+                let usual: f64 = parts(arm)
+                    .iter()
+                    .map(|(role, config)| self.usual_us(request.batch_size, *role, config))
+                    .sum();
+                let noise: f64 = (0..12).map(|_| rng.random::<f64>()).sum::<f64>() - 6.0;
+                (!wrong(arm)).then_some(usual * slowed * (0.01 * noise).exp())
+            })
+            .collect();
+        Ok(Timed { times_us, failures, state: self.state.clone() })
+    }
+}
+
+fn confirmed() -> Plan {
+    // 4096 has no default that fits, 64 has one.
+    Plan { batch_sizes: vec![64, 4096], evidence: Evidence::Confirmed, ..glm() }
+}
+
+async fn measure(
+    plan: &Plan,
+    dir: &mut RunDir,
+    gpu: &mut LookAlikeGpu,
+    limits: Limits,
+    cache: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Finished, RunError> {
+    let cancel = gpu.cancel_after.as_ref().map_or_else(CancellationToken::new, |(_, token)| token.clone());
+    let mut compiler = look_alike();
+    let compiling = Compiling { compiler: &mut compiler, jobs: 1, timeout_s: 1, cache, kernel_cache: None };
+    let measuring = Measuring { timer: gpu, max_clock_mhz: Some(2500.0), seed: 0, limits, incumbents: &[] };
+    run(plan, &gb10(), dir, Some(compiling), Some(measuring), cancel, observer).await
+}
+
+/// The files of a run and their manifests, without the dates.
+fn outcome(dir: &Path, finished: &Finished) -> Vec<(Vec<u8>, Manifest)> {
+    let read = |path: &str| {
+        let path = dir.join(path);
+        let manifest = Manifest::read(&manifest::path_beside(&path).clone()).unwrap().unwrap();
+        assert_eq!(manifest.contradiction(), None);
+        (std::fs::read(&path).unwrap(), Manifest { created: String::new(), ..manifest })
+    };
+    finished.files.iter().map(|file| read(&file.path)).collect()
+}
+
+#[tokio::test]
+async fn what_is_faster_is_confirmed_and_what_cannot_run_is_replaced() {
+    let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let mut events: Vec<Event> = Vec::new();
+    let limits = Limits::default();
+    let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut events).await.unwrap();
+    assert!(finished.spent.unwrap().complete);
+    assert!(events.contains(&Event::SearchDone));
+    for (_, manifest) in outcome(dir.path(), &finished) {
+        let small = &manifest.entries[&64];
+        assert_eq!((small.evidence, small.source), (Evidence::Confirmed, Source::Tuned));
+        let speedup = small.measured.unwrap().speedup.unwrap();
+        assert!(speedup.lower > 1.005 && speedup.pairs >= 200, "{speedup:?}");
+        assert!(small.default_replaced.as_ref().unwrap().contains("slower in 200 pairs"));
+        // Nothing to compare with: measured, and no more is claimed.
+        let large = &manifest.entries[&4096];
+        assert_eq!((large.evidence, large.source), (Evidence::Measured, Source::Tuned));
+        assert!(large.default_replaced.as_ref().unwrap().contains("needs 147456 bytes"));
+        assert!(large.measured.unwrap().time_us > 0.0);
+    }
+}
+
+#[tokio::test]
+async fn noise_leaves_the_default_where_it_is() {
+    let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut gpu = LookAlikeGpu { identical: true, ..LookAlikeGpu::new(&plan) };
+    let finished =
+        measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), &mut crate::events::Silent)
+            .await
+            .unwrap();
+    for (_, manifest) in outcome(dir.path(), &finished) {
+        let small = &manifest.entries[&64];
+        assert_eq!((small.evidence, small.source), (Evidence::Measured, Source::RuntimeDefault));
+        assert_eq!(small.config.to_string(), "64x128x128 g1 w4 s4", "as the runtime writes it");
+        assert_eq!(small.default_replaced, None);
+    }
+}
+
+#[tokio::test]
+async fn a_run_cut_anywhere_ends_like_one_that_was_not() {
+    let plan = Plan { batch_sizes: vec![64], ..confirmed() };
+    let cache = tempfile::tempdir().unwrap();
+    let (whole_dir, mut gpu) = (tempfile::tempdir().unwrap(), LookAlikeGpu::new(&plan));
+    let mut run_dir = RunDir::start(whole_dir.path(), &plan).unwrap();
+    let silent = &mut crate::events::Silent;
+    let whole =
+        measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
+    let expected = outcome(whole_dir.path(), &whole);
+    for cut in [0, 1, 2, gpu.answered / 3, gpu.answered / 2, gpu.answered - 1] {
+        let (dir, token) = (tempfile::tempdir().unwrap(), CancellationToken::new());
+        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut gpu = LookAlikeGpu { cancel_after: Some((cut, token)), ..LookAlikeGpu::new(&plan) };
+        let limits = Limits::default();
+        let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Interrupted, "cut at {cut}: {error}");
+        drop(run_dir);
+        let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+        let mut gpu = LookAlikeGpu::new(&plan);
+        let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+        assert_eq!(outcome(dir.path(), &finished), expected, "cut at {cut}");
+    }
+}
+
+#[tokio::test]
+async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
+    let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let limits = Limits { budget_s: Some(1e-9), strict: false };
+    let silent = &mut crate::events::Silent;
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+    assert!(!finished.spent.unwrap().complete);
+    for (_, manifest) in outcome(dir.path(), &finished) {
+        assert_eq!(manifest.evidence(), Some(Evidence::Compiled), "nothing claims what was not decided");
+    }
+    drop(run_dir);
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let limits = Limits::default();
+    let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+    assert!(finished.spent.unwrap().complete);
+}
+
+#[tokio::test]
+async fn wrong_results_are_never_shipped() {
+    let plan = Plan { batch_sizes: vec![64], ..confirmed() };
+    let (first, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let silent = &mut crate::events::Silent;
+    let limits = Limits::default();
+    let mut run_dir = RunDir::start(first.path(), &plan).unwrap();
+    let finished = measure(&plan, &mut run_dir, &mut LookAlikeGpu::new(&plan), limits, cache.path(), silent)
+        .await
+        .unwrap();
+    let winner = finished.selected[0].up.config.tile().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut gpu = LookAlikeGpu { wrong: vec![winner.clone()], ..LookAlikeGpu::new(&plan) };
+    let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+    for role in Role::BOTH {
+        assert_ne!(finished.selected[0].role(role).config.tile().to_string(), winner);
+    }
+}
+
+#[tokio::test]
+async fn capped_clocks_are_refused_and_a_moving_machine_is_told_of() {
+    let (plan, cache) = (confirmed(), tempfile::tempdir().unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let capped =
+        GpuState { clock_mhz: Some(850.0), throttle: vec!["power cap".into()], ..GpuState::default() };
+    let mut gpu = LookAlikeGpu { state: capped, ..LookAlikeGpu::new(&plan) };
+    let silent = &mut crate::events::Silent;
+    let limits = Limits::default();
+    let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
+    assert!(error.to_string().contains("850 MHz under load, its maximum is 2500: power cap"), "{error}");
+    assert!(error.hint().unwrap().contains("USB-PD"));
+    assert_eq!(error.kind(), Kind::Environment);
+
+    for strict in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut gpu = LookAlikeGpu { slowing: 0.01, ..LookAlikeGpu::new(&plan) };
+        let limits = Limits { budget_s: None, strict };
+        let mut events: Vec<Event> = Vec::new();
+        let result = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut events).await;
+        if strict {
+            assert!(result.unwrap_err().to_string().contains("not steady"));
+        } else {
+            result.unwrap();
+            let told = |event: &Event| matches!(event, Event::Warning(text) if text.contains("not steady"));
+            assert!(events.iter().any(told));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_of_another_strategy_is_refused() {
+    let plan = Plan { batch_sizes: vec![64], ..confirmed() };
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let silent = &mut crate::events::Silent;
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let limits = Limits::default();
+    measure(&plan, &mut run_dir, &mut LookAlikeGpu::new(&plan), limits, cache.path(), silent).await.unwrap();
+    drop(run_dir);
+    let journal = dir.path().join(journal::FILE_NAME);
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replacen("\"seed\":0", "\"seed\":9", 1)).unwrap();
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Input);
+    assert!(error.to_string().contains("round 1 of the journal"), "{error}");
+}
