@@ -38,6 +38,7 @@ async fn compile(target: Target, shape: &MoeShape, units: Vec<Unit>) -> HashMap<
         shape: LaunchShape::new(shape, 1),
         jobs: worker.cpus(),
         timeout_s: 300,
+        kernel_cache: None,
     };
     let mut outcomes = HashMap::new();
     worker

@@ -40,6 +40,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Merge partial config files of one layer
     Merge(MergeArgs),
+    /// Time a whole search space on this machine's GPU, into a table that replays can use
+    Record(Box<RecordArgs>),
     /// Try a search strategy on recorded timings: what it would choose, and at what cost
     Replay(ReplayArgs),
     /// Prepare the environment that compiles kernels (Triton, SGLang's kernel source, an assembler)
@@ -362,6 +364,48 @@ pub struct MergeArgs {
     pub json: bool,
 }
 
+/// `sparktune record`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune record --model GLM-4.7-FP8 --batch-sizes 1,64,1024 --out recorded/glm --python /usr/bin/python3
+  sparktune record --model GLM-4.7-FP8 --batch-sizes 1,64,1024 --resume recorded/glm
+  sparktune replay --table recorded/glm/table.parquet --mask gb10")]
+pub struct RecordArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub target: TargetArgs,
+    #[command(flatten)]
+    pub compiler: CompilerArgs,
+    /// Batch sizes to time [default: SGLang's 18, from 1 to 4096]
+    #[arg(long, value_name = "LIST", help_heading = "Run")]
+    pub batch_sizes: Option<String>,
+    /// Timed runs of each config in each session
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Run")]
+    pub repeats: u32,
+    /// Passes over the whole space
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Run")]
+    pub sessions: u32,
+    /// Measuring time, such as 10m; the recording can be resumed
+    #[arg(long, value_name = "TIME", help_heading = "Measuring")]
+    pub budget: Option<String>,
+    /// End where the machine is not steady, instead of warning
+    #[arg(long, help_heading = "Measuring")]
+    pub strict: bool,
+    /// Time one kernel run may take before its worker is replaced, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Measuring")]
+    pub run_timeout: u64,
+    /// Where the recording goes [default: results/recorded]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume", help_heading = "Run")]
+    pub out: Option<PathBuf>,
+    /// Go on with the recording in this directory, given the arguments it was started with
+    #[arg(long, value_name = "DIR", help_heading = "Run")]
+    pub resume: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long, help_heading = "Run")]
+    pub json: bool,
+}
+
 /// `sparktune replay`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -379,6 +423,9 @@ pub struct ReplayArgs {
     /// runs a strategy needs at full size. Nothing of it was measured
     #[arg(long, value_name = "MODEL", conflicts_with = "table")]
     pub look_alike: Option<String>,
+    /// Of a recorded table, only the configs that fit this device
+    #[arg(long, value_name = "DEVICE", requires = "table")]
+    pub mask: Option<String>,
     /// How to search
     #[arg(long, value_enum, default_value_t = StrategyArg::Race)]
     pub strategy: StrategyArg,

@@ -45,7 +45,9 @@ pub fn sparktune() -> ExitCode {
 }
 
 async fn dispatch(command: Command) -> CommandResult {
-    use crate::commands::{check, devices, merge, models, moe, plan, publish, replay, setup, space, subject};
+    use crate::commands::{
+        check, devices, merge, models, moe, plan, publish, record, replay, setup, space, subject,
+    };
     let mut out = Printer::default();
     let mut progress = Progress::default();
     match command {
@@ -64,6 +66,10 @@ async fn dispatch(command: Command) -> CommandResult {
         }
         Command::Publish(args) => publish::run(&settings::publish(args), &mut out),
         Command::Merge(args) => merge::run(&settings::merge(args), &mut progress, &mut out),
+        Command::Record(args) => {
+            let settings = settings::record(*args)?;
+            record::run(&settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
         Command::Replay(args) => replay::run(&settings::replay(args)?, &mut out).await,
         Command::Setup(args) => {
             let (environment, target, json) = settings::setup(args)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MergeArgs, ModelArgs, MoeArgs, PlanArgs, PolicyArg,
-    PublishArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
+    PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::commands::check::CheckSettings;
@@ -16,6 +16,7 @@ use crate::commands::merge::MergeSettings;
 use crate::commands::moe::{MoeSettings, Place};
 use crate::commands::plan::PlanSettings;
 use crate::commands::publish::PublishSettings;
+use crate::commands::record::RecordSettings;
 use crate::commands::replay::{ReplaySettings, StrategyKind, TableSource};
 use crate::commands::space::{self, SpaceSettings};
 use crate::commands::subject::SubjectSettings;
@@ -168,8 +169,40 @@ pub fn merge(args: MergeArgs) -> MergeSettings {
     MergeSettings { parts, into, prefer, json }
 }
 
+pub fn record(args: RecordArgs) -> Settled<RecordSettings> {
+    let RecordArgs {
+        model,
+        target,
+        compiler,
+        batch_sizes,
+        repeats,
+        sessions,
+        budget,
+        strict,
+        run_timeout,
+        out,
+        resume,
+        json,
+    } = args;
+    let offline = model.offline;
+    Ok(RecordSettings {
+        subject: subject(model, target)?,
+        batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
+        repeats,
+        sessions,
+        measuring: MeasuringSettings {
+            limits: Limits { budget_s: budget.as_deref().map(seconds).transpose()?, strict },
+            run_timeout: Duration::from_secs(run_timeout),
+        },
+        compiler: self::compiler(compiler, offline)?,
+        out: resume.clone().or(out).unwrap_or_else(|| PathBuf::from("results/recorded")),
+        resume: resume.is_some(),
+        json,
+    })
+}
+
 pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
-    let ReplayArgs { table, look_alike, strategy, seeds, truth, drift, spikes, noise, identical, json } =
+    let ReplayArgs { table, look_alike, mask, strategy, seeds, truth, drift, spikes, noise, identical, json } =
         args;
     let within = |flag, value: f64, below: f64, accepted| {
         if (0.0..below).contains(&value) {
@@ -186,6 +219,7 @@ pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
             (Some(path), _) => TableSource::File(path),
             (None, model) => TableSource::LookAlike(model.unwrap_or_default()),
         },
+        mask,
         strategy: match strategy {
             StrategyArg::Race => StrategyKind::Race,
             StrategyArg::Exhaustive => StrategyKind::Exhaustive,

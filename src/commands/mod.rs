@@ -10,11 +10,13 @@ pub mod models;
 pub mod moe;
 pub mod plan;
 pub mod publish;
+pub mod record;
 pub mod replay;
 mod resume;
 pub mod setup;
 pub mod space;
 pub mod subject;
+mod table;
 
 use std::io;
 

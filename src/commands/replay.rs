@@ -23,6 +23,8 @@ use crate::tuner::table::{self, Table, Truth};
 pub struct ReplaySettings {
     /// Where the times come from.
     pub table: TableSource,
+    /// Of a recorded table, only what fits this device.
+    pub mask: Option<String>,
     /// Which strategy.
     pub strategy: StrategyKind,
     /// Seeds tried, from 0.
@@ -115,7 +117,7 @@ struct BatchSize {
 /// Replay, and print what came of it.
 pub async fn run(settings: &ReplaySettings, out: &mut dyn Output) -> CommandResult {
     let mut table = match &settings.table {
-        TableSource::File(path) => table::read(path)?,
+        TableSource::File(path) => super::table::read(path, settings.mask.as_deref())?,
         TableSource::LookAlike(model) => look_alike(model).await?,
     };
     if settings.identical {

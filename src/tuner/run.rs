@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::contests::Contests;
@@ -86,7 +87,7 @@ impl Failure for RunError {
 
 impl RunDir {
     /// Start a run in `path`, made if it is not there.
-    pub fn start(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+    pub fn start<P: Serialize>(path: &Path, plan: &P) -> Result<Self, RunError> {
         let made = !path.exists();
         fs_err::create_dir_all(path)
             .map_err(|source| RunError::Directory { path: path.to_owned(), source })?;
@@ -116,7 +117,7 @@ impl RunDir {
     }
 
     /// Go on with the run in `path`.
-    pub fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+    pub fn resume<P: Serialize>(path: &Path, plan: &P) -> Result<Self, RunError> {
         let (records, journal) = Journal::resume(path, plan)?;
         let rounds = rounds(&records);
         let (proofs, compiler) = Proofs::from_records(records);
@@ -244,7 +245,9 @@ fn kernels(selected: &[Selected]) -> Vec<(Role, Tile)> {
 }
 
 mod measure;
+mod record;
 #[cfg(test)]
 mod tests;
 
 pub use measure::Measuring;
+pub use record::{RecordJob, Recorded, record};

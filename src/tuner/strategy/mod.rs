@@ -9,6 +9,7 @@ pub mod paired;
 pub mod problem;
 pub mod race;
 pub mod random;
+pub mod recording;
 pub mod round;
 
 use serde::{Deserialize, Serialize};

@@ -70,6 +70,33 @@ pub enum ArmFailure {
     WorkerLost,
 }
 
+impl ArmFailure {
+    /// Every failure.
+    const ALL: [ArmFailure; 5] = [
+        ArmFailure::OutOfResources,
+        ArmFailure::CompileFailed,
+        ArmFailure::WrongResult,
+        ArmFailure::TimedOut,
+        ArmFailure::WorkerLost,
+    ];
+
+    /// The name in tables and journals.
+    pub fn name(self) -> &'static str {
+        match self {
+            ArmFailure::OutOfResources => "out_of_resources",
+            ArmFailure::CompileFailed => "compile_failed",
+            ArmFailure::WrongResult => "wrong_result",
+            ArmFailure::TimedOut => "timed_out",
+            ArmFailure::WorkerLost => "worker_lost",
+        }
+    }
+
+    /// The failure of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|failure| failure.name() == name)
+    }
+}
+
 impl Round {
     /// The order that runs `entrants` entrants `blocks` times, each block shuffled by `rng`.
     pub fn shuffled_blocks(entrants: usize, blocks: usize, rng: &mut impl rand::Rng) -> Vec<u16> {

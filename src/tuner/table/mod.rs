@@ -2,8 +2,9 @@
 
 pub mod kernel_tuner;
 pub mod look_alike;
+pub mod recorded;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::failure::{Failure, Kind};
@@ -96,11 +97,6 @@ impl Table {
     }
 }
 
-/// Read the table at `path`, whichever kind it is.
-pub fn read(path: &Path) -> Result<Table, TableError> {
-    kernel_tuner::read(path)
-}
-
 fn median_arm(slot: &[Answer]) -> usize {
     let mut order: Vec<(usize, f64)> =
         slot.iter().enumerate().filter_map(|(arm, it)| Some((arm, it.true_us(Truth::Median)?))).collect();
@@ -119,6 +115,14 @@ pub enum TableError {
         /// Why not.
         source: std::io::Error,
     },
+    /// It cannot be written.
+    #[error("cannot write `{path}`: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// It is no table.
     #[error("`{path}`: {message}", path = path.display())]
     Bad {
@@ -131,6 +135,9 @@ pub enum TableError {
 
 impl Failure for TableError {
     fn kind(&self) -> Kind {
-        Kind::Input
+        match self {
+            TableError::Write { .. } => Kind::Environment,
+            TableError::Read { .. } | TableError::Bad { .. } => Kind::Input,
+        }
     }
 }
