@@ -30,8 +30,8 @@ class Batch:
         # (the list is taken from its end).
         self._waiting = sorted(units, key=lambda unit: unit.config.compile_cost)
         self._running = {}
-        self._compiler = _compiler(request)
         self._cache_dir = field(request, "cache_dir", str, default=None)
+        self._compiler = _compiler(request, for_launching=self._cache_dir is not None)
         self._counts = {"compiled": 0, "failed": 0}
         self._cpu_seconds = 0.0
         self._started = None
@@ -108,12 +108,12 @@ class Batch:
         self._events.answer(self.id, "compiled", unit=name, **outcome, seconds=round(elapsed, 3))
 
 
-def _compiler(request):
+def _compiler(request, for_launching):
     target = field(request, "target", dict)
     shape = Shape.from_request(field(request, "shape", dict))
     source = find_kernel(field(request, "sglang_root", str, default=None))
     capability = field(target, "capability", int, minimum=1)
-    return Compiler(source, capability, field(target, "arch", str), shape)
+    return Compiler(source, capability, field(target, "arch", str), shape, for_launching)
 
 
 def _sort_out(entries):

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 
 from spark_worker import toolchain
 from spark_worker.launch import DataType, kernel_name, known_parameters, launch_arguments, launch_options
+from spark_worker.launcher_hints import launcher_hints
 from spark_worker.protocol import RequestError
 from spark_worker.specialise import specialise
 
+# SGLang lets Triton specialise these on divisibility by 16, which makes other cache keys and the
+# same binary; unspecialised, every batch size finds the one binary.
+_VARYING = ("EM", "num_valid_tokens")
 _PREAMBLE = "import triton\nimport triton.language as tl\n\n\n"
 _REGISTERS = re.compile(r"Used (\d+) registers")
 _SPILLS = re.compile(r"(\d+) bytes spill stores")
@@ -32,15 +36,19 @@ class Unit:
 
 
 class Compiler:
-    """One kernel source, one target, one shape: all that the units of a request share."""
+    """One kernel source, one target, one shape: all that the units of a request share.
 
-    def __init__(self, source, capability, arch, shape):
+    With `for_launching` the binaries are compiled under the keys by which a launch looks for them.
+    """
+
+    def __init__(self, source, capability, arch, shape, for_launching=False):
         self._triton = toolchain.load_triton()
         _check_target(capability, arch)
         kernel = kernel_name(shape)
         self._parameters = source.parameters_of(kernel, known_parameters(kernel))
         self._target = toolchain.warm_up(capability)
-        self._function = jit_kernels(source)[kernel]
+        self._function = launchable(source, kernel)
+        self._for_launching = for_launching
         self._capability = capability
         self._shape = shape
 
@@ -78,9 +86,12 @@ class Compiler:
             fn=self._function,
             signature=special.signature,
             constexprs={key: self._constant(value) for key, value in special.constants.items()},
-            attrs=special.hints,
+            attrs=self._launcher_hints(arguments) if self._for_launching else special.hints,
         )
         return source, launch_options(unit.config, self._capability, names)
+
+    def _launcher_hints(self, arguments):
+        return launcher_hints(self._function, arguments, self._triton.compiler.make_backend(self._target))
 
     def _constant(self, value):
         return getattr(self._triton.language, value.name) if isinstance(value, DataType) else value
@@ -131,3 +142,8 @@ def jit_kernels(source):
     namespace = {"__name__": "spark_worker.kernel"}
     exec(compile(text, name, "exec"), namespace)
     return namespace
+
+
+def launchable(source, kernel):
+    """The kernel as it is compiled and launched, everywhere in this worker."""
+    return toolchain.load_triton().jit(jit_kernels(source)[kernel].fn, do_not_specialize=_VARYING)

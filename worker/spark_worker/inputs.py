@@ -10,18 +10,10 @@ from typing import Any
 
 from spark_worker.config import Config
 from spark_worker.launch import launch_arguments
+from spark_worker.launcher_hints import TORCH_NAMES
 from spark_worker.protocol import RequestError
 from spark_worker.shape import ROLES
 
-# Triton's element names as torch has them.
-TORCH_NAMES = {
-    "fp8e4nv": "float8_e4m3fn",
-    "bf16": "bfloat16",
-    "fp16": "float16",
-    "fp32": "float32",
-    "i8": "int8",
-    "u8": "uint8",
-}
 _BYTES = {"fp8e4nv": 1, "i8": 1, "u8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 
 # SGLang's GPTQ/AWQ kernel reads weights unmasked up to a whole BLOCK_SIZE_K.

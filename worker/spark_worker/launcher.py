@@ -1,21 +1,16 @@
 """Launches SGLang's kernel through Triton's own launcher, with the arguments of `launch`."""
 
-from spark_worker.compiler import jit_kernels
-from spark_worker.inputs import TORCH_NAMES
+from spark_worker.compiler import launchable
 from spark_worker.launch import (
     DataType,
     Pointer,
+    VaryingInteger,
     kernel_name,
     known_parameters,
     launch_arguments,
     launch_options,
 )
-
-# Left unspecialised, as the compile half leaves them. SGLang lets Triton specialise them on
-# divisibility by 16, which makes other cache keys and the same binary; like this every
-# batch size finds the one compiled before.
-_VARYING = ("EM", "num_valid_tokens")
-
+from spark_worker.launcher_hints import TORCH_NAMES
 
 class Launcher:
     """One kernel source and one shape, on one device."""
@@ -26,7 +21,7 @@ class Launcher:
         self.shape = shape
         self.triton = triton
         self.names = [parameter.name for parameter in source.parameters_of(name, known_parameters(name))]
-        self.function = triton.jit(jit_kernels(source)[name].fn, do_not_specialize=_VARYING)
+        self.function = launchable(source, name)
 
 
 class Launch:
@@ -70,11 +65,11 @@ def _value(name, stated, values, language):
         return getattr(language, stated.name)
     if isinstance(stated, Pointer):
         tensor = values[name]
-        expected = TORCH_NAMES.get(stated.element, "int32")
+        expected = TORCH_NAMES[stated.element]
         if str(tensor.dtype) != f"torch.{expected}":
             raise TypeError(f"{name} holds {tensor.dtype}, not {expected}")
         return tensor
-    return values[name] if name in _VARYING else stated
+    return values[name] if isinstance(stated, VaryingInteger) else stated
 
 
 def _ceil_div(value, divisor):

@@ -58,12 +58,13 @@ class LookalikeStage:
 
 
 def _mend_interpreter():
-    """Triton's interpreter keeps bfloat16 as the integers of its bits, and multiplies matrices of those."""
+    """Triton's interpreter keeps bfloat16 as the integers of its bits: it multiplies matrices of
+    those, and cuts a float32 short where a GPU rounds to the nearest."""
     import numpy
     from triton import language
     from triton.runtime import interpreter
 
-    multiply = interpreter.InterpreterBuilder.create_dot
+    multiply, convert = interpreter.InterpreterBuilder.create_dot, interpreter._convert_float
 
     def widened(operand):
         if operand.dtype.scalar != language.bfloat16 or operand.data.dtype != numpy.uint16:
@@ -74,7 +75,14 @@ def _mend_interpreter():
     def create_dot(self, a, b, *others):
         return multiply(self, widened(a), widened(b), *others)
 
+    def convert_float(values, source, target, *others):
+        if (source, target) != (language.float32, language.bfloat16):
+            return convert(values, source, target, *others)
+        bits = numpy.ascontiguousarray(values, dtype=numpy.float32).view(numpy.uint32)
+        return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(numpy.uint16)
+
     interpreter.InterpreterBuilder.create_dot = create_dot
+    interpreter._convert_float = convert_float
 
 
 def _perturb_weights():
