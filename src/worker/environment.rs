@@ -201,7 +201,8 @@ async fn make(
         variables.push((OsString::from("TRITON_PTXAS_PATH"), ptxas.into_os_string()));
     }
     observer.on(&Event::SetupDone);
-    Ok(Environment { launch: Launch { python, package_dir, variables }, sglang_root })
+    let launch = Launch { python, package_dir, module: embedded::PACKAGE_NAME.to_owned(), variables };
+    Ok(Environment { launch, sglang_root })
 }
 
 /// Keep other runs from building over this one: two that both find nothing would.

@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::embedded::PACKAGE_NAME;
 use super::protocol::{self, CompileOutcome, Hello, Message, Op, Probe, Request};
 use super::timing::GpuReport;
 use crate::failure::{Failure, Kind};
@@ -35,6 +34,8 @@ pub struct Launch {
     pub python: PathBuf,
     /// The folder that holds the worker's package.
     pub package_dir: PathBuf,
+    /// The module that is run: the worker's package, or a look-alike's in tests.
+    pub module: String,
     /// Variables set on top of the harness's own.
     pub variables: Vec<(OsString, OsString)>,
 }
@@ -158,7 +159,7 @@ impl Worker {
         let mut command = Command::new(&launch.python);
         command
             // -B: the package may lie on a read-only disk; -u: lines must not wait in a buffer.
-            .args(["-B", "-u", "-m", PACKAGE_NAME])
+            .args(["-B", "-u", "-m", &launch.module])
             .env("PYTHONPATH", &launch.package_dir)
             .env_remove("PYTHONHOME")
             .envs(launch.variables.iter().map(|(name, value)| (name, value)))

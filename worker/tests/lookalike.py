@@ -1,6 +1,6 @@
 """A worker whose GPU is a look-alike on the CPU, for what must be tested where there is none.
 
-    python -m tests.lookalike [TRICK]
+    python -m tests.lookalike [TRICK]        (or the trick in SPARK_LOOKALIKE_TRICK)
 
 Kernels run in Triton's interpreter (TRITON_INTERPRET=1), times are those of the clock, and a
 trick stands for what a GPU may do to a worker. Nothing in spark_worker knows of this file.
@@ -102,7 +102,7 @@ def _perturb_weights():
 
 
 if __name__ == "__main__":
-    trick = sys.argv[1] if len(sys.argv) > 1 else "none"
+    trick = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("SPARK_LOOKALIKE_TRICK", "none")
     if trick not in TRICKS:
         sys.exit(f"{trick} is none of {', '.join(TRICKS)}")
     if trick == "perturb":
