@@ -380,6 +380,9 @@ pub struct RecordArgs {
     /// Batch sizes to time [default: SGLang's 18, from 1 to 4096]
     #[arg(long, value_name = "LIST", help_heading = "Run")]
     pub batch_sizes: Option<String>,
+    /// Only configs that fit this device too
+    #[arg(long, value_name = "DEVICE", help_heading = "Run")]
+    pub mask: Option<String>,
     /// Timed runs of each config in each session
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Run")]
     pub repeats: u32,

@@ -175,6 +175,7 @@ pub fn record(args: RecordArgs) -> Settled<RecordSettings> {
         target,
         compiler,
         batch_sizes,
+        mask,
         repeats,
         sessions,
         budget,
@@ -188,6 +189,7 @@ pub fn record(args: RecordArgs) -> Settled<RecordSettings> {
     Ok(RecordSettings {
         subject: subject(model, target)?,
         batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
+        mask,
         repeats,
         sessions,
         measuring: MeasuringSettings {

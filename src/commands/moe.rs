@@ -19,6 +19,7 @@ use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::run::{self, Compiling, Finished, Measuring, RunDir, RunError};
+use crate::tuner::select::Selected;
 use crate::worker::timing::GpuTimer;
 use crate::worker::{CompileError, Supervised};
 
@@ -312,6 +313,13 @@ fn report(
             "kernels_proven": finished.proven,
             "kernels_rejected": finished.rejected,
             "default_replaced_at": replaced,
+            "measured": finished.spent.map(|spent| json!({
+                "seconds": spent.seconds,
+                "launches": spent.launches,
+                "rounds": spent.rounds,
+                "complete": spent.complete,
+            })),
+            "entries": finished.selected.iter().map(measured_entry).collect::<Vec<_>>(),
             "files": files,
         });
         return Ok(out.json(&value).map_err(OutputError)?);
@@ -324,7 +332,13 @@ fn report(
             device.compile_target, plan.target.triton, finished.proven, finished.rejected
         ));
     }
-    if !replaced.is_empty() {
+    if let Some(spent) = &finished.spent {
+        lines.push(format!(
+            "  measured {} kernel launches in {:.0} s",
+            grouped(spent.launches),
+            spent.seconds
+        ));
+    } else if !replaced.is_empty() {
         let list: Vec<String> = replaced.iter().map(ToString::to_string).collect();
         lines.push(format!(
             "  {}'s default would crash at {}: replaced there",
@@ -343,5 +357,43 @@ fn report(
     for line in lines {
         out.line(&line).map_err(OutputError)?;
     }
+    if finished.spent.is_some() {
+        let rows: Vec<Vec<String>> = finished.selected.iter().map(measured_row).collect();
+        let header = ["batch size", "default", "chosen", "speed-up", "up", "down"];
+        out.table(&header, &rows).map_err(OutputError)?;
+    }
     Ok(())
+}
+
+/// What was measured at one batch size, for programs.
+fn measured_entry(entry: &Selected) -> serde_json::Value {
+    let evidence = entry.up.measured.map(|it| it.0);
+    json!({
+        "batch_size": entry.batch_size,
+        "evidence": evidence,
+        "measured": entry.up.measured.map(|it| it.1),
+        "source": entry.up.source,
+        "up": entry.up.config,
+        "down": entry.down.config,
+    })
+}
+
+/// The same for people.
+fn measured_row(entry: &Selected) -> Vec<String> {
+    let measured = entry.up.measured.map(|it| it.1);
+    let us = |time: Option<f64>| time.map_or("-".to_owned(), |us| format!("{us:.1} us"));
+    let speedup = match (measured.and_then(|it| it.speedup), measured.and_then(|it| it.default_us)) {
+        (Some(it), _) => format!("{:.3} ({:.3} to {:.3})", it.estimate, it.lower, it.upper),
+        (None, Some(_)) => "the default stays".to_owned(),
+        (None, None) if measured.is_some() => "no default that runs".to_owned(),
+        (None, None) => "not decided".to_owned(),
+    };
+    vec![
+        entry.batch_size.to_string(),
+        us(measured.and_then(|it| it.default_us)),
+        us(measured.map(|it| it.time_us)),
+        speedup,
+        entry.up.config.to_string(),
+        entry.down.config.to_string(),
+    ]
 }

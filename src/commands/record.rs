@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::compiler::{CompilerSettings, start_compiler};
 use super::measuring::{MeasuringSettings, start_timer};
-use super::subject::{Subject, SubjectSettings, grouped};
+use super::subject::{Subject, SubjectSettings, devices, grouped};
 use super::{CommandResult, Output, OutputError, Verdict, table};
 use crate::artifact::Evidence;
 use crate::events::{Event, Observer};
@@ -25,6 +25,8 @@ pub struct RecordSettings {
     pub subject: SubjectSettings,
     /// The batch sizes, where given.
     pub batch_sizes: Option<Vec<u32>>,
+    /// Only configs that fit this device too, where given.
+    pub mask: Option<String>,
     /// Timed runs of each config in each session.
     pub repeats: u32,
     /// Passes over the whole space.
@@ -77,7 +79,11 @@ pub async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let subject = Subject::resolve(&settings.subject).await?;
+    let mut subject = Subject::resolve(&settings.subject).await?;
+    if let Some(mask) = &settings.mask {
+        let other = devices(settings.subject.profiles.as_deref())?.find(mask)?;
+        subject.device = subject.device.masked(other.shared_memory_per_block);
+    }
     for warning in &subject.geometry.warnings {
         observer.on(&Event::Warning(warning.to_string()));
     }

@@ -97,6 +97,8 @@ struct Report {
     /// What SGLang's tuner launches for as many configs.
     stock_launches: u64,
     launches_saved: f64,
+    /// The kernel time of those launches alone: no compilation, no allocation, no flush.
+    stock_seconds: f64,
     /// Seeds and contests in which a default was replaced; none where the table has no default.
     adoption_rate: Option<f64>,
     /// Seeds and contests that ended without a choice.
@@ -187,6 +189,7 @@ fn report(settings: &ReplaySettings, table: &Table) -> Report {
         launches,
         stock_launches,
         launches_saved: stock_launches as f64 / launches,
+        stock_seconds: table.one_run_each_us(settings.truth) / 1e6 * STOCK_RUNS as f64,
         adoption_rate: has_default
             .then(|| ours.iter().map(|trial| trial.adopted).sum::<usize>() as f64 / decisions),
         undecided: ours.iter().flat_map(|trial| &trial.regrets).filter(|regret| regret.is_none()).count(),

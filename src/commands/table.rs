@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use crate::device::{Device, DeviceCatalogue};
+use crate::device::DeviceCatalogue;
 use crate::failure::Failure;
 use crate::fs::{sha256_hex, write_atomic};
 use crate::report::table_file::{Column, Kind, Table as ParquetTable, Values};
@@ -17,7 +17,9 @@ pub(super) fn read(path: &Path, mask: Option<&str>) -> Result<Table, Box<dyn Fai
     }
     let manifest = read_manifest(path)?;
     let rows = read_rows(path)?;
-    let device: Device = DeviceCatalogue::embedded().find(mask.unwrap_or(&manifest.plan.device.id))?;
+    // No more was recorded than the recording's own mask let through.
+    let device = DeviceCatalogue::embedded().find(mask.unwrap_or(&manifest.plan.device.id))?;
+    let device = device.masked(manifest.plan.device.shared_memory_per_block);
     let bad = |message| TableError::Bad { path: path.to_owned(), message };
     Ok(recorded::table(&manifest, &rows, &device).map_err(bad)?)
 }

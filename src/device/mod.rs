@@ -74,6 +74,11 @@ pub struct DenseRates {
 }
 
 impl Device {
+    /// The device with no more shared memory a block than `limit` bytes: what another device lets through.
+    pub fn masked(&self, limit: u32) -> Device {
+        Device { shared_memory_per_block: self.shared_memory_per_block.min(limit), ..self.clone() }
+    }
+
     /// The embedded device that `query` means: an id, an alias, or a name as the device or a
     /// config file spells it, in any case, with or without `NVIDIA`.
     ///

@@ -74,6 +74,11 @@ impl Table {
         self.answers.iter().flatten().flatten().map(times).sum()
     }
 
+    /// Time of one run of every arm together, microseconds.
+    pub fn one_run_each_us(&self, truth: Truth) -> f64 {
+        self.answers.iter().flatten().flatten().filter_map(|answer| answer.true_us(truth)).sum()
+    }
+
     /// The same table where every arm runs like the default: whatever a strategy adopts, it adopts noise.
     ///
     /// A contest without a default gets its arm of median time as one.
