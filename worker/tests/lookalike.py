@@ -59,12 +59,13 @@ class LookalikeStage:
 
 def _mend_interpreter():
     """Triton's interpreter keeps bfloat16 as the integers of its bits: it multiplies matrices of
-    those, and cuts a float32 short where a GPU rounds to the nearest."""
+    those, takes integers for them, and cuts a float32 short where a GPU rounds to the nearest."""
     import numpy
     from triton import language
     from triton.runtime import interpreter
 
-    multiply, convert = interpreter.InterpreterBuilder.create_dot, interpreter._convert_float
+    builder = interpreter.InterpreterBuilder
+    multiply, cast, convert = builder.create_dot, builder.cast_impl, interpreter._convert_float
 
     def widened(operand):
         if operand.dtype.scalar != language.bfloat16 or operand.data.dtype != numpy.uint16:
@@ -75,13 +76,18 @@ def _mend_interpreter():
     def create_dot(self, a, b, *others):
         return multiply(self, widened(a), widened(b), *others)
 
+    def cast_impl(self, source, target):
+        if source.dtype.scalar.is_int() and target.scalar == language.bfloat16:
+            source = cast(self, source, language.float32)
+        return cast(self, source, target)
+
     def convert_float(values, source, target, *others):
         if (source, target) != (language.float32, language.bfloat16):
             return convert(values, source, target, *others)
         bits = numpy.ascontiguousarray(values, dtype=numpy.float32).view(numpy.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(numpy.uint16)
 
-    interpreter.InterpreterBuilder.create_dot = create_dot
+    builder.create_dot, builder.cast_impl = create_dot, cast_impl
     interpreter._convert_float = convert_float
 
 
