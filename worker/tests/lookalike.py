@@ -13,8 +13,9 @@ import sys
 import time
 
 from spark_worker import service
+from tests import fake_driver
 
-TRICKS = ("none", "hang", "nan", "zero", "slow", "perturb", "crowded", "illegal", "killed")
+TRICKS = ("none", "hang", "nan", "zero", "slow", "perturb", "crowded", "illegal", "killed", "tight")
 _FREE = {"crowded": 1000}
 
 
@@ -27,7 +28,16 @@ class LookalikeStage:
     def __init__(self, trick="none"):
         self._trick = trick
         self._prepared = False
+        if trick == "tight":
+            self._compile_for_a_small_gpu()
         _mend_interpreter()
+
+    def _compile_for_a_small_gpu(self):
+        """Kernels are compiled, and then refused as Triton refuses them: without TRITON_INTERPRET."""
+        import triton
+
+        self.capability = fake_driver.CAPABILITY
+        triton.runtime.driver.set_active(fake_driver.FakeDriver(most_shared_bytes=1000))
 
     def free_bytes(self):
         return _FREE.get(self._trick, 2**32)
