@@ -4,6 +4,7 @@ import unittest
 from unittest import mock
 
 from spark_worker.cuda_stage import CudaStage
+from spark_worker.protocol import RequestError
 from tests.real import needs_torch
 
 
@@ -60,6 +61,15 @@ class Stage(unittest.TestCase):
     def test_twice_the_cache_is_flushed_and_never_little(self):
         self.assertEqual(self.stage(l2_bytes=2**26)[1].flushed, 2**27)
         self.assertEqual(self.stage(l2_bytes=2**20)[1].flushed, 2**26)
+
+    def test_a_torch_that_cannot_use_the_gpu(self):
+        torch = FakeTorch(2**26)
+        torch.cuda.is_available.return_value = False
+        torch.__version__ = "2.9.0+cpu"
+        with mock.patch("spark_worker.cuda_stage.Driver"), self.assertRaises(RequestError) as raised:
+            CudaStage(torch)
+        self.assertEqual(raised.exception.code, "no_gpu")
+        self.assertIn("2.9.0+cpu", raised.exception.message)
 
     def test_capability_and_memory_of_a_shared_kind(self):
         stage, _ = self.stage()

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 from tests.real import needs_interpreter, sglang_roots
 from tests.test_compile import alive, eventually
+from tests.test_gpu import has_gpu
 from tests.test_multiply import PLAIN, SHAPE, runtime_of
 from tests.worker import Worker
 
@@ -54,6 +55,11 @@ class Measure(unittest.TestCase):
         *_, error, done = worker.call(**request)
         self.assertEqual((error["event"], error.get("code"), done["ok"]), ("error", code, False), error)
         return error["message"]
+
+    @unittest.skipIf(has_gpu(), "there is a GPU")
+    def test_a_machine_without_a_gpu_prepares_nothing(self):
+        with Worker() as worker:
+            self.assertIn("CUDA", self.refused(worker, "no_gpu", **prepare()))
 
     def test_prepare_says_what_it_took(self):
         prepared, done = self.worker(prepared=False).call(**prepare())
