@@ -91,7 +91,8 @@ class Compiler:
         return source, launch_options(unit.config, self._capability, names)
 
     def _launcher_hints(self, arguments):
-        return launcher_hints(self._function, arguments, self._triton.compiler.make_backend(self._target))
+        values = {name: self._constant(value) for name, value in arguments.items()}
+        return launcher_hints(self._function, values, self._triton.compiler.make_backend(self._target))
 
     def _constant(self, value):
         return getattr(self._triton.language, value.name) if isinstance(value, DataType) else value

@@ -14,6 +14,7 @@ A test has a look-alike of its own; nothing in this package chooses another one.
 """
 
 from spark_worker.gpu import Driver, Monitor, usable
+from spark_worker.protocol import RequestError
 
 # Twice the L2 cache, so that not even half of it survives. And long enough to write that the
 # launch of the run is in the queue before the device gets there: the events then
@@ -28,6 +29,8 @@ class CudaStage:
     def __init__(self, torch):
         # Answers `no_gpu` in our words where torch would raise something of its own.
         driver = Driver()
+        if not torch.cuda.is_available():
+            raise RequestError("no_gpu", f"torch {torch.__version__} cannot use {driver.name}")
         self._torch = torch
         self._monitor = Monitor(driver.bus_id)
         properties = torch.cuda.get_device_properties(0)

@@ -12,9 +12,10 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from spark_worker.bench import Bench, DeviceLost
+from spark_worker.bench import Bench
 from spark_worker.children import forget_parent, own_group
 from spark_worker.gpu import describe
+from spark_worker.measurement import DeviceLost
 from spark_worker.protocol import EventWriter, LineReader, RequestError
 
 _LOST_STATUS = 3

@@ -18,7 +18,8 @@ _BYTES = {"fp8e4nv": 1, "i8": 1, "u8": 1, "bf16": 2, "fp16": 2, "fp32": 4}
 
 # SGLang's GPTQ/AWQ kernel reads weights unmasked up to a whole BLOCK_SIZE_K.
 _SLACK_BYTES = 4096
-_QUANTISED_RMS = {"fp8e4nv": 4.0, "i8": 73.0, "u8": 74.0}
+_FP8_RMS = 4.0
+_QUANTISED_RMS = {"torch.float8_e4m3fn": _FP8_RMS, "torch.int8": 73.0, "torch.uint8": 74.0}
 _INT4_RMS = 4.6
 _FP8_MAX = 448.0
 _INT8_MAX = 127.0
@@ -168,13 +169,13 @@ class _Filler:
         if like.dtype == torch.int8:
             return self._integers(-127, 128, like)
         if like.dtype == torch.float8_e4m3fn:
-            return (self._normal(like.shape) * _QUANTISED_RMS["fp8e4nv"]).to(like.dtype)
+            return (self._normal(like.shape) * _FP8_RMS).to(like.dtype)
         return (self._normal(like.shape) * self._k() ** -0.5).to(like.dtype)
 
     def _weight_rms(self):
         if self._shape.dtype == "int4_w4a16":
             return _INT4_RMS
-        return next(_QUANTISED_RMS[e] for e, name in TORCH_NAMES.items() if f"torch.{name}" == str(self._operands.b.dtype))
+        return _QUANTISED_RMS[str(self._operands.b.dtype)]
 
     def _quantise(self, activations):
         """As SGLang does before every launch: one scale for all, for a token, or for a block of it."""

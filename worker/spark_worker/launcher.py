@@ -12,6 +12,7 @@ from spark_worker.launch import (
 )
 from spark_worker.launcher_hints import TORCH_NAMES
 
+
 class Launcher:
     """One kernel source and one shape, on one device."""
 
@@ -28,7 +29,7 @@ class Launch:
     """One kernel with everything it is given; calling it runs it. `sized_for` is the batch size it
     is compiled for, where the check runs it on fewer tokens."""
 
-    def __init__(self, launcher, role, config, operands, routed, alignment, sized_for):
+    def __init__(self, launcher, role, config, *, operands, routed, alignment, sized_for):
         self._function = launcher.function
         gemm = launcher.shape.gemm(role)
         arguments = launch_arguments(launcher.shape, role, config, launcher.capability, sized_for)

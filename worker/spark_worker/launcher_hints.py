@@ -5,7 +5,7 @@ of those it writes down differs between versions. They change nothing in a binar
 a binary that a launch is to find has to be compiled under the same key.
 """
 
-from spark_worker.launch import DataType, Pointer, VaryingInteger
+from spark_worker.launch import Pointer, VaryingInteger
 
 # As torch would print them; the launcher knows types by these names.
 TORCH_NAMES = {
@@ -33,7 +33,7 @@ class _StandIn:
 
 
 def launcher_hints(function, arguments, backend):
-    """What the launcher of `function` makes of `arguments`, by position."""
+    """What the launcher of `function` makes of `arguments`, by position. Types are Triton's own already."""
     from triton.runtime.jit import create_function_from_signature
 
     bind = create_function_from_signature(function.signature, function.params, backend)
@@ -48,4 +48,4 @@ def _launched(value):
         return _StandIn(value)
     if isinstance(value, VaryingInteger):
         return _ANY_INTEGER
-    return value.name if isinstance(value, DataType) else value
+    return value

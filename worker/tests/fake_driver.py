@@ -1,6 +1,6 @@
-"""A driver for Triton's own launcher that loads and launches nothing, and what it makes of real launches.
+"""A driver for Triton's own launcher that loads and launches nothing.
 
-    python -m tests.fake_driver     # one line of JSON on stdin, one on stdout: was each launch compiled, or found?
+python -m tests.fake_driver     # tells of the launches in a line on stdin: compiled, or found?
 """
 
 import json
@@ -61,8 +61,8 @@ def launches(root, fields, units, folder):
     from spark_worker.config import Config
     from spark_worker.inputs import Operands, plan_operands
     from spark_worker.kernel_source import find_kernel
-    from spark_worker.launcher_hints import TORCH_NAMES
     from spark_worker.launcher import Launch, Launcher
+    from spark_worker.launcher_hints import TORCH_NAMES
     from spark_worker.shape import Shape
 
     hits = []
@@ -71,13 +71,16 @@ def launches(root, fields, units, folder):
     launcher = Launcher(triton, find_kernel(root), shape, CAPABILITY)
     integers = FakeTensor("int32")
     routed = SimpleNamespace(ids=integers, weights=FakeTensor("float32"))
-    alignment = SimpleNamespace(rows=1024, **{name: integers for name in Alignment.__dataclass_fields__})
+    alignment = SimpleNamespace(rows=1024, **dict.fromkeys(Alignment.__dataclass_fields__, integers))
     answers = []
     for unit in units:
         plans = plan_operands(shape, unit["role"], 64)
         operands = Operands(**{n: plan and FakeTensor(TORCH_NAMES[plan.element]) for n, plan in plans.items()})
         config = Config.from_entry(unit["config"])
-        launch = Launch(launcher, unit["role"], config, operands, routed, alignment, unit.get("batch_size", 1))
+        sized_for = unit.get("batch_size", 1)
+        launch = Launch(
+            launcher, unit["role"], config, operands=operands, routed=routed, alignment=alignment, sized_for=sized_for
+        )
         hits.clear()
         driver.launched.clear()
         launch.compile()

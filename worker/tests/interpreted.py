@@ -24,7 +24,7 @@ class Poisoned(LookalikeStage):
 
     def record(self, run):
         def poisoned():
-            inputs = self.bench._prepared._inputs
+            inputs = self.bench._prepared.inputs
             for output in (*(operands.c for operands in inputs.operands.values()), inputs.activated):
                 output.fill_(math.nan)
             run()
@@ -42,8 +42,8 @@ def errors(torch, bench, request):
             continue
         routed = prepared.routed(Routing(**request["routing"]), request["batch_size"])
         role = "down" if arm["role"] == "path" else arm["role"]
-        output = prepared._inputs.operands[role].c[: routed.ids.numel()]
-        reference = Reference(torch, prepared._inputs, routed.ids, routed.weights)
+        output = prepared.inputs.operands[role].c[: routed.ids.numel()]
+        reference = Reference(torch, prepared.inputs, routed.ids, routed.weights)
         found.append(relative_error(output, reference.of(arm["role"])))
     return found
 

@@ -13,8 +13,9 @@ import sys
 import time
 
 from spark_worker import service
+from tests import fake_driver
 
-TRICKS = ("none", "hang", "nan", "zero", "slow", "perturb", "crowded", "illegal", "killed")
+TRICKS = ("none", "hang", "nan", "zero", "slow", "perturb", "crowded", "illegal", "killed", "tight")
 _FREE = {"crowded": 1000}
 
 
@@ -27,7 +28,16 @@ class LookalikeStage:
     def __init__(self, trick="none"):
         self._trick = trick
         self._prepared = False
+        if trick == "tight":
+            self._compile_for_a_small_gpu()
         _mend_interpreter()
+
+    def _compile_for_a_small_gpu(self):
+        """Kernels are compiled, and then refused as Triton refuses them: without TRITON_INTERPRET."""
+        import triton
+
+        self.capability = fake_driver.CAPABILITY
+        triton.runtime.driver.set_active(fake_driver.FakeDriver(most_shared_bytes=1000))
 
     def free_bytes(self):
         return _FREE.get(self._trick, 2**32)
@@ -59,12 +69,13 @@ class LookalikeStage:
 
 def _mend_interpreter():
     """Triton's interpreter keeps bfloat16 as the integers of its bits: it multiplies matrices of
-    those, and cuts a float32 short where a GPU rounds to the nearest."""
+    those, takes integers for them, and cuts a float32 short where a GPU rounds to the nearest."""
     import numpy
     from triton import language
     from triton.runtime import interpreter
 
-    multiply, convert = interpreter.InterpreterBuilder.create_dot, interpreter._convert_float
+    builder = interpreter.InterpreterBuilder
+    multiply, cast, convert = builder.create_dot, builder.cast_impl, interpreter._convert_float
 
     def widened(operand):
         if operand.dtype.scalar != language.bfloat16 or operand.data.dtype != numpy.uint16:
@@ -75,13 +86,18 @@ def _mend_interpreter():
     def create_dot(self, a, b, *others):
         return multiply(self, widened(a), widened(b), *others)
 
+    def cast_impl(self, source, target):
+        if source.dtype.scalar.is_int() and target.scalar == language.bfloat16:
+            source = cast(self, source, language.float32)
+        return cast(self, source, target)
+
     def convert_float(values, source, target, *others):
         if (source, target) != (language.float32, language.bfloat16):
             return convert(values, source, target, *others)
         bits = numpy.ascontiguousarray(values, dtype=numpy.float32).view(numpy.uint32)
         return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(numpy.uint16)
 
-    interpreter.InterpreterBuilder.create_dot = create_dot
+    builder.create_dot, builder.cast_impl = create_dot, cast_impl
     interpreter._convert_float = convert_float
 
 

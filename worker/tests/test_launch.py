@@ -114,6 +114,14 @@ class Target(unittest.TestCase):
         self.assertNotIn("launch_pdl", launch_options(TILE, 89, {"USE_GDC"}))
         self.assertFalse(arguments(capability=89)["USE_GDC"])
 
+    def test_dependents_are_launched_early_for_up_to_512_rows(self):
+        def early(role, batch_size):
+            return launch_arguments(shape(), role, TILE, 121, batch_size)["GDC_EARLY"]
+
+        # A row a token going up, eight a token going down.
+        self.assertEqual((early("up", 512), early("up", 513)), (True, False))
+        self.assertEqual((early("down", 64), early("down", 65)), (True, False))
+
     def test_what_a_config_leaves_open_triton_decides(self):
         self.assertEqual(launch_options(Config(16, 32, 64, 1, None, None), 89, set()), {})
 

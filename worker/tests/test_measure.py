@@ -4,12 +4,12 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 import unittest
 from importlib.util import find_spec
 
 from tests.real import needs_interpreter, sglang_roots
 from tests.test_compile import alive, eventually
+from tests.test_gpu import has_gpu
 from tests.test_multiply import PLAIN, SHAPE, runtime_of
 from tests.worker import Worker
 
@@ -44,7 +44,8 @@ class WithoutAnything(unittest.TestCase):
 @needs_interpreter
 class Measure(unittest.TestCase):
     def worker(self, trick="none", prepared=True, **environment):
-        worker = Worker("tests.lookalike", trick, TRITON_INTERPRET="1", **environment)
+        interpret = "0" if trick == "tight" else "1"
+        worker = Worker("tests.lookalike", trick, TRITON_INTERPRET=interpret, **environment)
         self.addCleanup(worker.__exit__)
         if prepared:
             self.assertTrue(worker.call(**prepare())[-1]["ok"])
@@ -54,6 +55,11 @@ class Measure(unittest.TestCase):
         *_, error, done = worker.call(**request)
         self.assertEqual((error["event"], error.get("code"), done["ok"]), ("error", code, False), error)
         return error["message"]
+
+    @unittest.skipIf(has_gpu(), "there is a GPU")
+    def test_a_machine_without_a_gpu_prepares_nothing(self):
+        with Worker() as worker:
+            self.assertIn("CUDA", self.refused(worker, "no_gpu", **prepare()))
 
     def test_prepare_says_what_it_took(self):
         prepared, done = self.worker(prepared=False).call(**prepare())
@@ -73,7 +79,7 @@ class Measure(unittest.TestCase):
         self.assertTrue(all(event["time_us"] > 0 for event in timed))
         self.assertTrue(done["ok"])
         self.assertAlmostEqual(done["gpu_seconds"], sum(event["time_us"] for event in timed) / 1e6, places=5)
-        self.assertLessEqual({"seconds", "clock_mhz", "temperature_c", "power_w", "throttle"}, done.keys())
+        self.assertLessEqual({"seconds", "compiled", "clock_mhz", "temperature_c", "power_w", "throttle"}, done.keys())
 
     def test_an_arm_that_cannot_run_is_skipped(self):
         bad = {"role": "up", "config": {**PLAIN, "BLOCK_SIZE_N": 48}}
@@ -83,6 +89,15 @@ class Measure(unittest.TestCase):
         self.assertIn("BLOCK_SIZE_N", failed[0]["message"])
         self.assertEqual([event["arm"] for event in events if event["event"] == "timed"], [1, 1])
         self.assertTrue(done["ok"])
+
+    def test_a_kernel_that_wants_more_than_there_is(self):
+        worker = self.worker("tight")
+        for found_or_compiled in (1, 0):
+            *events, done = worker.call(**measure(UP))
+            self.assertEqual([event["event"] for event in events], ["starting", "arm_failed"])
+            self.assertEqual(events[-1]["outcome"], "out_of_resources", events)
+            self.assertIn("shared memory", events[-1]["message"])
+            self.assertEqual((done["ok"], done["compiled"]), (True, found_or_compiled))
 
     def test_a_slow_arm_is_not_run_again(self):
         *events, _ = self.worker("slow").call(**measure(UP, DOWN, order=[0, 1, 0, 1], abort_above_us=1000.5))
