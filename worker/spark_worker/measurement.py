@@ -31,6 +31,7 @@ class Measurement:
         self._routing = Routing.from_request(field(request, "routing", dict))
         self._arms = arms_of(request)
         self._order = order_of(request, self._arms)
+        self._warm_up = field(request, "warm_up", int, default=1, minimum=0)
         self._limit = _positive(request, "abort_above_us")
         if any(arm.role == "path" for arm in self._arms) and not prepared.shape.gated:
             raise RequestError("bad_request", "arms: a path goes through silu-and-mul, and this shape has no gate")
@@ -80,9 +81,11 @@ class Measurement:
             self._compile(launch)
         try:
             prepared.check(arm, self._batch_size)
-            # The warm-up: not timed, and it leaves nothing to load when the run is recorded.
-            for step in steps:
-                step()
+            # The warm-up: not timed, and it leaves nothing to load when the run is recorded. A first
+            # look goes without: it would cost as much as the look itself.
+            for _ in range(self._warm_up):
+                for step in steps:
+                    step()
             self._stage.synchronize()
         except Exception as error:
             if _is(error, "OutOfResources"):
