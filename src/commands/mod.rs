@@ -10,6 +10,7 @@ pub mod models;
 pub mod moe;
 pub mod plan;
 pub mod publish;
+pub(crate) mod race_report;
 pub mod record;
 pub mod replay;
 mod resume;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::compiler::{CompilerSettings, start_compiler};
 use super::gpu;
 use super::measuring::{MeasuringSettings, start_timer};
+use super::race_report;
 use super::resume;
 use super::subject::{Subject, SubjectSettings, grouped, short};
 use super::{CommandResult, Output, OutputError, Verdict};
@@ -15,11 +16,14 @@ use crate::artifact::{ConfigName, Evidence};
 use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
+use crate::fs::write_atomic;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::model::Role;
 use crate::tuner::plan::{Plan, Policy};
-use crate::tuner::run::{self, Compiling, Finished, Measuring, RunDir, RunError};
+use crate::tuner::replay::regret::STOCK_RUNS;
+use crate::tuner::run::{self, Compiling, Finished, Measuring, Raced, RunDir, RunError};
 use crate::tuner::select::Selected;
+use crate::tuner::write::WriteError;
 use crate::worker::timing::GpuTimer;
 use crate::worker::{CompileError, Supervised};
 
@@ -56,6 +60,9 @@ pub enum Place {
     /// The run in this folder goes on.
     Resume(PathBuf),
 }
+
+/// The page's name in a run's directory.
+const REPORT: &str = "report.html";
 
 /// Carry out `settings`. `cancel` is pulled when the user wants out.
 pub async fn run(
@@ -144,8 +151,14 @@ pub async fn run(
     };
     // What is done is kept, whatever stopped the run.
     let finished = finished.map_err(|source| Stopped { source, dir: dir.path().to_owned() })?;
+    if let Some(raced) = &finished.raced {
+        let every =
+            space::configs(&plan.shape.quantization).len() * plan.batch_sizes.len() * Role::BOTH.len();
+        let page = race_report::page(&plan, &finished.selected, raced, every as u64 * STOCK_RUNS);
+        write_atomic(&dir.path().join(REPORT), page.as_bytes()).map_err(WriteError::Io)?;
+    }
     report(settings, &plan, &device, &finished, dir.path(), out)?;
-    match finished.spent {
+    match finished.raced.as_ref().map(|it| it.spent) {
         Some(spent) if !spent.complete => {
             Err(BudgetSpent { seconds: spent.seconds, dir: dir.path().to_owned() }.into())
         }
@@ -313,7 +326,7 @@ fn report(
             "kernels_proven": finished.proven,
             "kernels_rejected": finished.rejected,
             "default_replaced_at": replaced,
-            "measured": finished.spent.map(|spent| json!({
+            "measured": finished.raced.as_ref().map(|it| it.spent).map(|spent| json!({
                 "seconds": spent.seconds,
                 "launches": spent.launches,
                 "rounds": spent.rounds,
@@ -332,7 +345,7 @@ fn report(
             device.compile_target, plan.target.triton, finished.proven, finished.rejected
         ));
     }
-    if let Some(spent) = &finished.spent {
+    if let Some(Raced { spent, .. }) = &finished.raced {
         lines.push(format!(
             "  measured {} kernel launches in {:.0} s",
             grouped(spent.launches),
@@ -357,7 +370,7 @@ fn report(
     for line in lines {
         out.line(&line).map_err(OutputError)?;
     }
-    if finished.spent.is_some() {
+    if finished.raced.is_some() {
         let rows: Vec<Vec<String>> = finished.selected.iter().map(measured_row).collect();
         let header = ["batch size", "default", "chosen", "speed-up", "up", "down"];
         out.table(&header, &rows).map_err(OutputError)?;

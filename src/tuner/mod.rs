@@ -12,4 +12,5 @@ pub mod select;
 pub mod sentinel;
 pub mod strategy;
 pub mod table;
+pub mod trace;
 pub mod write;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::contests::Contests;
 use super::plan::Plan;
 use super::proofs::{ProofError, Proofs, Prover, Record};
-use super::search::{Known, SearchError, Spent};
+use super::search::{Known, SearchError};
 use super::select::{NothingLeft, Selected, Selector};
 use super::write::{self, WriteError, Written};
 use crate::device::Device;
@@ -157,7 +157,7 @@ pub struct Finished {
     /// Kernels that did not compile and were passed over.
     pub rejected: usize,
     /// What measuring cost; none where nothing was measured.
-    pub spent: Option<Spent>,
+    pub raced: Option<Raced>,
 }
 
 /// Carry out `plan` in `dir`. `compiling` is needed for the rung `compiled`, `measuring` for those above.
@@ -172,7 +172,7 @@ pub async fn run<C: Compiler, T: Timer>(
 ) -> Result<Finished, RunError> {
     let mut selector = Selector::new(plan, device);
     let limit = device.shared_memory_per_block;
-    let mut spent = None;
+    let mut raced = None;
     let (selected, proven) = match compiling {
         None => (selector.select(&dir.proofs.known(limit))?, 0),
         Some(compiling) => {
@@ -200,7 +200,7 @@ pub async fn run<C: Compiler, T: Timer>(
                 observer.on(&Event::CompileDone);
                 let rejected = dir.proofs.known(limit).rejected.into_keys().collect();
                 let contests = Contests::new(plan, device, &rejected, measuring.incumbents);
-                spent = Some(measuring.decide(&contests, dir, &mut selected, &cancel, observer).await?);
+                raced = Some(measuring.decide(contests, dir, &mut selected, &cancel, observer).await?);
             }
             let proven = kernels(&selected).len();
             (selected, proven)
@@ -212,7 +212,7 @@ pub async fn run<C: Compiler, T: Timer>(
         dir.journal.append(&Record::File { path: file.path.clone(), sha256: file.sha256.clone() })?;
         observer.on(&Event::FileWritten { path: file.path.clone(), evidence: file.evidence.to_string() });
     }
-    Ok(Finished { selected, files, proven, rejected: dir.proofs.failed(), spent })
+    Ok(Finished { selected, files, proven, rejected: dir.proofs.failed(), raced })
 }
 
 fn compile_job<C>(plan: &Plan, device: &Device, compiling: &Compiling<'_, C>) -> CompileJob {
@@ -249,5 +249,5 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub use measure::Measuring;
+pub use measure::{Measuring, Raced};
 pub use record::{RecordJob, Recorded, record};

@@ -9,6 +9,7 @@ use super::contests::Contests;
 use super::proofs::Record;
 use super::sentinel::{Sentinel, Steadiness};
 use super::strategy::{ArmFailure, Entrant, Heard, Round, Strategy};
+use super::trace::Trace;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
@@ -126,6 +127,7 @@ pub async fn search<T: Timer>(
     limits: Limits,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
+    trace: &mut Trace,
 ) -> Result<Spent, SearchError> {
     let problem = &contests.problem;
     let slots = problem.contests.first().map_or(1, |contest| contest.slots.len());
@@ -176,6 +178,7 @@ pub async fn search<T: Timer>(
         spent.launches += round.launches(slots);
         spent.rounds += 1;
         strategy.observe(&round, &heard);
+        trace.observe(&round, &heard, spent.launches, strategy.leader(round.contest));
         observer.on(&Event::Measured {
             batch_size: problem.contests[round.contest].key,
             launches: spent.launches,

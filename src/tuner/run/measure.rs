@@ -13,6 +13,7 @@ use crate::tuner::search::{Limits, SearchError, Spent, search};
 use crate::tuner::select::Selected;
 use crate::tuner::strategy::race::{Options, Race};
 use crate::tuner::strategy::{Decision, Grounds, Strategy};
+use crate::tuner::trace::Trace;
 use crate::worker::timing::Timer;
 
 /// How kernels are timed in a run.
@@ -30,29 +31,56 @@ pub struct Measuring<'a, T> {
     pub incumbents: &'a [[ConfigFile; 2]],
 }
 
+/// What a race cost and went through.
+#[derive(Debug)]
+pub struct Raced {
+    /// The cost.
+    pub spent: Spent,
+    /// Batch sizes decided.
+    pub decided: usize,
+    /// The space.
+    pub contests: Contests,
+    /// The course.
+    pub trace: Trace,
+}
+
 impl<T: Timer> Measuring<'_, T> {
     /// Race, and put what was decided in the place of what was selected without measurements.
     pub(super) async fn decide(
         self,
-        contests: &Contests,
+        contests: Contests,
         dir: &mut RunDir,
         selected: &mut [Selected],
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
-    ) -> Result<Spent, SearchError> {
+    ) -> Result<Raced, SearchError> {
         let mut strategy = Race::new(Arc::clone(&contests.problem), Options::default(), self.seed);
         let known = std::mem::take(&mut dir.rounds);
         let (timer, clock, limits) = (self.timer, self.max_clock_mhz, self.limits);
         let journal = &mut dir.journal;
-        let spent =
-            search(&mut strategy, contests, timer, clock, known, journal, limits, cancel, observer).await?;
-        for (contest, (entry, decision)) in selected.iter_mut().zip(strategy.decisions()).enumerate() {
+        let mut trace = Trace::default();
+        let spent = search(
+            &mut strategy,
+            &contests,
+            timer,
+            clock,
+            known,
+            journal,
+            limits,
+            cancel,
+            observer,
+            &mut trace,
+        )
+        .await?;
+        let decisions = strategy.decisions();
+        let decided = decisions.iter().flatten().count();
+        for (contest, (entry, decision)) in selected.iter_mut().zip(decisions).enumerate() {
             // Without a decision the entry stays what it would be without a GPU.
             if let Some(decision) = decision {
-                adopt(contests, contest, entry, &decision);
+                adopt(&contests, contest, entry, &decision);
             }
         }
-        Ok(spent)
+        Ok(Raced { spent, decided, contests, trace })
     }
 }
 

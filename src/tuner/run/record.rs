@@ -13,6 +13,7 @@ use crate::tuner::proofs::Prover;
 use crate::tuner::search::{Limits, Spent, search};
 use crate::tuner::strategy::recording::Recording;
 use crate::tuner::strategy::{Heard, Round};
+use crate::tuner::trace::Trace;
 use crate::worker::timing::Timer;
 use crate::worker::{CachedCompiler, Compiler};
 
@@ -63,7 +64,10 @@ pub async fn record<C: Compiler, T: Timer>(
     let mut recording = Recording::new(Arc::clone(&contests.problem), job.repeats, job.sessions, 0);
     let known = std::mem::take(&mut dir.rounds);
     let (timer, clock, journal) = (job.timer, job.max_clock_mhz, &mut dir.journal);
-    let spent =
-        search(&mut recording, &contests, timer, clock, known, journal, job.limits, cancel, observer).await?;
+    let spent = {
+        let trace = &mut Trace::default();
+        search(&mut recording, &contests, timer, clock, known, journal, job.limits, cancel, observer, trace)
+            .await?
+    };
     Ok(Recorded { contests, heard: recording.into_heard(), spent })
 }

@@ -145,7 +145,7 @@ async fn what_is_faster_is_confirmed_and_what_cannot_run_is_replaced() {
     let mut events: Vec<Event> = Vec::new();
     let limits = Limits::default();
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut events).await.unwrap();
-    assert!(finished.spent.unwrap().complete);
+    assert!(finished.raced.as_ref().unwrap().spent.complete);
     assert!(events.contains(&Event::SearchDone));
     for (_, manifest) in outcome(dir.path(), &finished) {
         let small = &manifest.entries[&64];
@@ -211,7 +211,7 @@ async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
     let silent = &mut crate::events::Silent;
     let mut gpu = LookAlikeGpu::new(&plan);
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
-    assert!(!finished.spent.unwrap().complete);
+    assert!(!finished.raced.as_ref().unwrap().spent.complete);
     for (_, manifest) in outcome(dir.path(), &finished) {
         assert_eq!(manifest.evidence(), Some(Evidence::Compiled), "nothing claims what was not decided");
     }
@@ -219,7 +219,7 @@ async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
     let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
     let limits = Limits::default();
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
-    assert!(finished.spent.unwrap().complete);
+    assert!(finished.raced.as_ref().unwrap().spent.complete);
 }
 
 #[tokio::test]
@@ -291,4 +291,28 @@ async fn a_journal_of_another_strategy_is_refused() {
     let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Input);
     assert!(error.to_string().contains("round 1 of the journal"), "{error}");
+}
+
+/// SPARK_REPORT_LOOK names a folder to look at the page in.
+#[tokio::test]
+async fn the_page_tells_what_was_gained() {
+    let plan = Plan { batch_sizes: vec![1, 16, 64, 160, 1024, 4096], ..confirmed() };
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let (mut gpu, limits) = (LookAlikeGpu::new(&plan), Limits::default());
+    let silent = &mut crate::events::Silent;
+    let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+    let raced = finished.raced.as_ref().unwrap();
+    let page = crate::commands::race_report::page(&plan, &finished.selected, raced, 1_000_000);
+    if let Some(folder) = std::env::var_os("SPARK_REPORT_LOOK") {
+        std::fs::write(Path::new(&folder).join("race.html"), &page).unwrap();
+    }
+    assert_eq!(page.matches("<svg").count(), 4, "speed-ups, convergence and a map of each role");
+    assert!(!page.contains("NaN"));
+    let beaten = finished.selected.iter().filter(|entry| entry.up.measured.unwrap().1.speedup.is_some());
+    assert_eq!(beaten.count(), 4, "the default fits up to 160 tokens and is beaten there");
+    // The last leader is what convergence is measured by.
+    for progress in raced.trace.convergence(plan.batch_sizes.len()) {
+        assert_eq!(progress.last().unwrap().over_last, 1.0);
+    }
 }

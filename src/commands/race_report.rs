@@ -1,0 +1,185 @@
+//! The page of a measuring run: what was gained, how the race went, what the space looks like.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::subject::grouped;
+use crate::kernel::KernelConfig;
+use crate::model::Role;
+use crate::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};
+use crate::report::plot::{
+    Axis, Best, Drawn, Forest, ForestRow, HeatMap, Lines, Point, Scale, Series, Within,
+};
+use crate::tuner::plan::Plan;
+use crate::tuner::run::Raced;
+use crate::tuner::select::Selected;
+
+/// The space is shown at the batch size nearest to this one.
+const SHOWN_BATCH_SIZE: u32 = 64;
+
+/// The page, as HTML.
+pub(crate) fn page(plan: &Plan, selected: &[Selected], raced: &Raced, stock_launches: u64) -> String {
+    let adopted = selected.iter().filter(|entry| speedup(entry).is_some()).count();
+    let spent = &raced.spent;
+    Page {
+        title: format!("Tuning {} on {}", plan.model.name, plan.device.name),
+        subtitle: format!("{} | {} | tp {} ep {}", plan.shape, plan.target, plan.model.tp, plan.model.ep),
+        cards: vec![
+            card("batch sizes", &format!("{} of {}", raced.decided, selected.len()), "decided"),
+            card("defaults beaten", &adopted.to_string(), "by more than 0.5 %, in 200 pairs"),
+            card(
+                "kernel launches",
+                &grouped(spent.launches),
+                &format!("the stock tuner makes {}", grouped(stock_launches)),
+            ),
+            card("measuring time", &format!("{:.0} s", spent.seconds), "set-up of the kernels included"),
+        ],
+        sections: vec![gains(selected), course(plan, raced), space(plan, raced)],
+        footer: format!("sparktune {}", env!("CARGO_PKG_VERSION")),
+    }
+    .render()
+}
+
+fn card(label: &str, value: &str, note: &str) -> Card {
+    Card { label: label.into(), value: value.into(), note: note.into(), tone: Tone::Neutral }
+}
+
+fn speedup(entry: &Selected) -> Option<crate::artifact::manifest::ManifestSpeedup> {
+    entry.up.measured.and_then(|it| it.1.speedup)
+}
+
+fn gains(selected: &[Selected]) -> Section {
+    let rows = selected
+        .iter()
+        .filter_map(|entry| {
+            let it = speedup(entry)?;
+            let interval = Some((it.lower, it.upper));
+            Some(ForestRow { label: entry.batch_size.to_string(), value: Some(it.estimate), interval })
+        })
+        .collect();
+    let forest = Forest {
+        title: "Speed-up by batch size".into(),
+        description: "The default's time over the chosen config's, with intervals.".into(),
+        axis: Axis::new("default's time / chosen config's time", Scale::Linear),
+        label_heading: "batch size".into(),
+        reference: 1.0,
+        rows,
+    };
+    let row = |entry: &Selected| {
+        let measured = entry.up.measured.map(|it| it.1);
+        let us = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.1}"));
+        [
+            entry.batch_size.to_string(),
+            us(measured.and_then(|it| it.default_us)),
+            us(measured.map(|it| it.time_us)),
+            speedup(entry).map_or("-".to_owned(), |it| format!("{:.3}", it.estimate)),
+            entry.up.config.to_string(),
+            entry.down.config.to_string(),
+            entry.up.measured.map_or("compiled".to_owned(), |it| it.0.to_string()),
+        ]
+        .map(Cell::from)
+        .to_vec()
+    };
+    Section {
+        title: "Default against chosen".into(),
+        blocks: vec![
+            Block::Prose(
+                "Both projections of a layer with the activation between them, timed in pairs on fresh routings, \
+                 every fourth round skewed. A default is replaced only where the interval clears 0.5 %."
+                    .into(),
+            ),
+            Block::Figure(Figure {
+                caption: "The default's time over the chosen config's. Right of 1 is faster.".into(),
+                svg: forest.render(),
+            }),
+            Block::Table(Table {
+                caption: "Median times in microseconds; configs as M x N x K, group, warps, stages.".into(),
+                columns: vec![
+                    Column::number("batch size"),
+                    Column::number("default us"),
+                    Column::number("chosen us"),
+                    Column::number("speed-up"),
+                    Column::text("up"),
+                    Column::text("down"),
+                    Column::text("evidence"),
+                ],
+                rows: selected.iter().map(row).collect(),
+            }),
+        ],
+    }
+}
+
+fn course(plan: &Plan, raced: &Raced) -> Section {
+    let series = plan
+        .batch_sizes
+        .iter()
+        .zip(raced.trace.convergence(plan.batch_sizes.len()))
+        .filter(|(_, progress)| progress.len() > 1)
+        .map(|(batch_size, progress)| Series {
+            name: batch_size.to_string(),
+            points: progress.iter().map(|it| Point::new(it.launches as f64, it.over_last)).collect(),
+            drawn: Drawn::Steps,
+        })
+        // More lines than colours tell nothing.
+        .take(6)
+        .collect();
+    let lines = Lines {
+        title: "Convergence".into(),
+        description: "The leader's time over the last leader's, by kernel launches.".into(),
+        x: Axis::new("kernel launches since the batch size's first round", Scale::Log10),
+        y: Axis::new("leader's time / last leader's time", Scale::Linear),
+        series,
+        reference: None,
+        mark: None,
+    };
+    Section {
+        title: "How the race went".into(),
+        blocks: vec![Block::Figure(Figure {
+            caption:
+                "The leader of a batch size as it changed, judged by all measurements there are at the end."
+                    .into(),
+            svg: lines.render(),
+        })],
+    }
+}
+
+fn space(plan: &Plan, raced: &Raced) -> Section {
+    let nearest =
+        (0..plan.batch_sizes.len()).min_by_key(|&at| plan.batch_sizes[at].abs_diff(SHOWN_BATCH_SIZE));
+    let figure = |role: Role| {
+        let contest = nearest.unwrap_or(0);
+        let timed = raced.trace.space(&raced.contests, contest, role);
+        let row = |config: &KernelConfig| (config.block_size_m, config.block_size_n);
+        let column = |config: &KernelConfig| (config.block_size_k, config.num_warps, config.num_stages);
+        let mut best: BTreeMap<_, f64> = BTreeMap::new();
+        for (config, us) in &timed {
+            let cell = best.entry((row(config), column(config))).or_insert(*us);
+            *cell = cell.min(*us);
+        }
+        let rows: BTreeSet<_> = best.keys().map(|it| it.0).collect();
+        let columns: BTreeSet<_> = best.keys().map(|it| it.1).collect();
+        let map = HeatMap {
+            title: format!("The {role} projection's space"),
+            description: "Median time of each tile, the best of its groups.".into(),
+            row_heading: "M x N".into(),
+            rows: rows.iter().map(|(m, n)| format!("{m}x{n}")).collect(),
+            column_heading: "K, warps, stages".into(),
+            columns: columns.iter().map(|(k, warps, stages)| format!("{k} w{warps} s{stages}")).collect(),
+            cells: rows
+                .iter()
+                .map(|row| columns.iter().map(|it| best.get(&(*row, *it)).copied()).collect())
+                .collect(),
+            value_label: "us".into(),
+            scale: Scale::Log10,
+            best: Best::Lowest,
+            within: Within::Map,
+        };
+        let size = plan.batch_sizes.get(contest).copied().unwrap_or_default();
+        Block::Figure(Figure {
+            caption: format!(
+                "{role} projection at batch size {size}: microseconds, the best GROUP_SIZE_M of each tile."
+            ),
+            svg: map.render(),
+        })
+    };
+    Section { title: "The space".into(), blocks: Role::BOTH.map(figure).into() }
+}
