@@ -77,9 +77,9 @@ class Measurement:
         prepared = self._prepared
         routed = prepared.routed(self._routing, self._batch_size)
         launches, steps = prepared.steps(arm, routed, self._batch_size)
-        for launch in launches:
-            self._compile(launch)
         try:
+            for launch in launches:
+                self._compile(launch)
             prepared.check(arm, self._batch_size)
             # The warm-up: not timed, and it leaves nothing to load when the run is recorded. A first
             # look goes without: it would cost as much as the look itself.
@@ -88,7 +88,7 @@ class Measurement:
                     step()
             self._stage.synchronize()
         except Exception as error:
-            if _is(error, "OutOfResources"):
+            if _is_out_of_resources(error):
                 raise ArmFailed("out_of_resources", str(error)) from error
             raise
         return self._stage.record(lambda: [step() for step in steps])
@@ -97,6 +97,8 @@ class Measurement:
         try:
             launch.compile()
         except Exception as error:
+            if _is_out_of_resources(error):
+                raise
             # Raises where it was the device all along that failed.
             self._stage.synchronize()
             reason, message = classify(error)
@@ -115,9 +117,9 @@ class Measurement:
             ) from error
 
 
-def _is(error, name):
+def _is_out_of_resources(error):
     """By name, because where Triton keeps its exceptions is its own affair."""
-    return any(kind.__name__ == name for kind in type(error).__mro__)
+    return any(kind.__name__ == "OutOfResources" for kind in type(error).__mro__)
 
 
 def _positive(request, name):
