@@ -314,6 +314,7 @@ impl Worker {
                 | Message::Compiled { id: of, .. }
                 | Message::Device { id: of, .. }
                 | Message::Starting { id: of, .. }
+                | Message::Ready { id: of }
                 | Message::Timed { id: of, .. }
                 | Message::ArmFailed { id: of, .. }
                 | Message::Done { id: of, .. }

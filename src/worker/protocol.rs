@@ -168,6 +168,11 @@ pub enum Message {
         /// The arm's index.
         arm: u16,
     },
+    /// Every arm is set up: what hangs now is the next timed run's.
+    Ready {
+        /// The request's id.
+        id: u64,
+    },
     /// One run.
     Timed {
         /// The request's id.

@@ -245,8 +245,8 @@ impl GpuTimer {
             };
             match message {
                 Message::Starting { arm, .. } => suspect = Some(arm),
+                Message::Ready { .. } => suspect = None,
                 Message::Timed { arm, time_us, .. } => {
-                    suspect = None;
                     while let Some(at) = waiting.next() {
                         if request.order[at] == arm {
                             timed.times_us[at] = Some(time_us);

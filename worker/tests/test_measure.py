@@ -94,14 +94,15 @@ class Measure(unittest.TestCase):
         worker = self.worker("tight")
         for found_or_compiled in (1, 0):
             *events, done = worker.call(**measure(UP))
-            self.assertEqual([event["event"] for event in events], ["starting", "arm_failed"])
-            self.assertEqual(events[-1]["outcome"], "out_of_resources", events)
-            self.assertIn("shared memory", events[-1]["message"])
+            self.assertEqual([event["event"] for event in events], ["starting", "arm_failed", "ready"])
+            self.assertEqual(events[1]["outcome"], "out_of_resources", events)
+            self.assertIn("shared memory", events[1]["message"])
             self.assertEqual((done["ok"], done["compiled"]), (True, found_or_compiled))
 
     def test_a_slow_arm_is_not_run_again(self):
         *events, _ = self.worker("slow").call(**measure(UP, DOWN, order=[0, 1, 0, 1], abort_above_us=1000.5))
-        told = [(event["event"], event["arm"]) for event in events[2:]]
+        told = [(event["event"], event["arm"]) for event in events[3:]]
+        self.assertEqual([event["event"] for event in events[:3]], ["starting", "starting", "ready"])
         self.assertEqual(told, [("timed", 0), ("aborted", 0), ("timed", 1), ("aborted", 1)])
 
     def test_a_wrong_result_is_caught(self):
