@@ -104,6 +104,7 @@ struct Report {
     /// Seeds and contests that ended without a choice.
     undecided: usize,
     slowest_decision_ms: f64,
+    mean_decision_ms: f64,
     by_batch_size: Vec<BatchSize>,
 }
 
@@ -194,6 +195,7 @@ fn report(settings: &ReplaySettings, table: &Table) -> Report {
             .then(|| ours.iter().map(|trial| trial.adopted).sum::<usize>() as f64 / decisions),
         undecided: ours.iter().flat_map(|trial| &trial.regrets).filter(|regret| regret.is_none()).count(),
         slowest_decision_ms: ours.iter().map(|trial| trial.slowest_decision_s).fold(0.0, f64::max) * 1e3,
+        mean_decision_ms: mean(&ours, |trial| trial.mean_decision_s) * 1e3,
         by_batch_size: problem
             .contests
             .iter()
@@ -263,5 +265,6 @@ fn print(
         let what = if settings.identical { "false adoptions" } else { "defaults replaced" };
         out.line(&format!("  {what}: {}", percent(rate)))?;
     }
-    out.line(&format!("  slowest decision: {:.2} ms", report.slowest_decision_ms))
+    let (mean, slowest) = (report.mean_decision_ms, report.slowest_decision_ms);
+    out.line(&format!("  a decision takes {mean:.3} ms, the slowest {slowest:.2} ms"))
 }

@@ -27,6 +27,8 @@ pub struct Trial {
     pub launches: u64,
     /// Time the strategy itself took for its slowest decision, seconds.
     pub slowest_decision_s: f64,
+    /// The same on average.
+    pub mean_decision_s: f64,
 }
 
 /// A distribution of regrets, as fractions.
@@ -53,7 +55,7 @@ pub fn trials<S: Strategy>(
         let mut strategy = make(seed);
         // The device's dice are not the strategy's.
         let mut replay = Replay::new(table, disturbance, seed ^ 0x5eed_0f7e_c0de);
-        let mut slowest_decision_s = 0.0_f64;
+        let (mut slowest_decision_s, mut deciding_s, mut rounds) = (0.0_f64, 0.0, 0_u32);
         loop {
             let asked = Instant::now();
             let Some(round) = strategy.next() else { break };
@@ -61,7 +63,10 @@ pub fn trials<S: Strategy>(
             let heard = replay.answer(&round);
             let told = Instant::now();
             strategy.observe(&round, &heard);
-            slowest_decision_s = slowest_decision_s.max((asking + told.elapsed()).as_secs_f64());
+            let took_s = (asking + told.elapsed()).as_secs_f64();
+            slowest_decision_s = slowest_decision_s.max(took_s);
+            deciding_s += took_s;
+            rounds += 1;
         }
         let decisions = strategy.decisions();
         let regret = |(contest, best): (usize, &Option<f64>)| {
@@ -75,6 +80,7 @@ pub fn trials<S: Strategy>(
             seconds: replay.seconds(),
             launches: replay.launches(),
             slowest_decision_s,
+            mean_decision_s: deciding_s / f64::from(rounds.max(1)),
         }
     };
     let seeds: Vec<u64> = seeds.collect();
