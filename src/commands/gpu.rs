@@ -7,11 +7,7 @@ use crate::device::Device;
 
 /// The rung a run aims at unless told: `confirmed` where the device is in this machine.
 pub(super) fn default_evidence(device: &Device) -> Evidence {
-    if local_gpus().iter().any(|name| *name == device.name) {
-        Evidence::Confirmed
-    } else {
-        Evidence::Compiled
-    }
+    if local_gpus().contains(&device.name) { Evidence::Confirmed } else { Evidence::Compiled }
 }
 
 /// The names of this machine's GPUs, as the driver's own tool tells them; none where it is not there.

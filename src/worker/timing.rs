@@ -247,7 +247,7 @@ impl GpuTimer {
                 Message::Starting { arm, .. } => suspect = Some(arm),
                 Message::Ready { .. } => suspect = None,
                 Message::Timed { arm, time_us, .. } => {
-                    while let Some(at) = waiting.next() {
+                    for at in waiting.by_ref() {
                         if request.order[at] == arm {
                             timed.times_us[at] = Some(time_us);
                             break;
