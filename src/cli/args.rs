@@ -169,6 +169,9 @@ pub struct MoeArgs {
     /// How far entries are to get [default: confirmed where this machine has the device, else compiled]
     #[arg(long, value_enum, help_heading = "Run")]
     pub evidence: Option<EvidenceArg>,
+    /// A config file in use whose entries are heard too (its _down file is taken along), may be repeated
+    #[arg(long, value_name = "FILE", help_heading = "Measuring")]
+    pub incumbent: Vec<PathBuf>,
     /// Measuring time, such as 10m or 90s: then the best so far is written and the run can be resumed
     #[arg(long, value_name = "TIME", help_heading = "Measuring")]
     pub budget: Option<String>,

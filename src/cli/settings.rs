@@ -88,6 +88,7 @@ pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
         target,
         compiler,
         evidence,
+        incumbent,
         budget,
         strict,
         run_timeout,
@@ -114,6 +115,7 @@ pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
             limits: Limits { budget_s: budget.as_deref().map(seconds).transpose()?, strict },
             run_timeout: Duration::from_secs(run_timeout),
         },
+        incumbents: incumbent,
         batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
         compiler: self::compiler(compiler, offline)?,
         place: match (out, resume) {

@@ -12,7 +12,8 @@ use super::race_report;
 use super::resume;
 use super::subject::{Subject, SubjectSettings, grouped, short};
 use super::{CommandResult, Output, OutputError, Verdict};
-use crate::artifact::{ConfigName, Evidence};
+use crate::artifact::config_file::ConfigFileError;
+use crate::artifact::{ConfigFile, ConfigName, Evidence};
 use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
@@ -38,6 +39,8 @@ pub struct MoeSettings {
     pub policy: Option<Policy>,
     /// How far measuring goes.
     pub measuring: MeasuringSettings,
+    /// Config files in use whose entries are heard too.
+    pub incumbents: Vec<PathBuf>,
     /// The keys, where given.
     pub batch_sizes: Option<Vec<u32>>,
     /// What compiles.
@@ -71,6 +74,8 @@ pub async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
+    let incumbents =
+        settings.incumbents.iter().map(|path| read_incumbent(path)).collect::<Result<Vec<_>, _>>()?;
     let (plan, device, headline) = match &settings.place {
         Place::Resume(dir) => resume::recorded_plan(settings, dir)?,
         _ => {
@@ -137,7 +142,7 @@ pub async fn run(
             max_clock_mhz: report.max_clock_mhz,
             seed: 0,
             limits: settings.measuring.limits,
-            incumbents: &[],
+            incumbents: &incumbents,
         });
         let finished = run::run(&plan, &device, &mut dir, Some(compiling), measuring, cancel, observer).await;
         compiler.stop().await;
@@ -164,6 +169,15 @@ pub async fn run(
         }
         _ => Ok(Verdict::Done),
     }
+}
+
+/// The files of both projections: `path` and the `_down` file beside it, or `path` for both where there is none.
+fn read_incumbent(path: &Path) -> Result<[ConfigFile; 2], ConfigFileError> {
+    let up = ConfigFile::read(path)?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let down = path.with_file_name(format!("{stem}_down.json"));
+    let down = if down.exists() { ConfigFile::read(&down)? } else { up.clone() };
+    Ok([up, down])
 }
 
 /// The first lines of a run, once it can begin.
@@ -281,7 +295,13 @@ fn dry_run(
         format!("  {}", space_line(plan, device)),
         format!("  would choose {} entries by the policy {}", plan.batch_sizes.len(), plan.policy.name()),
     ];
-    if plan.evidence >= Evidence::Compiled {
+    if plan.evidence > Evidence::Compiled {
+        let sizes = plan.batch_sizes.len();
+        lines.push(format!(
+            "  would compile what fits and race it on a local {} at {sizes} batch sizes",
+            device.name
+        ));
+    } else if plan.evidence == Evidence::Compiled {
         lines.push(format!(
             "  would compile each chosen kernel for {} with Triton {}",
             device.compile_target, plan.target.triton

@@ -159,3 +159,88 @@ impl Names {
         Arm { name, link: block_size_m, family, place, prior }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::Evidence;
+    use crate::model::{Dtype, MoeShape, Quantization};
+    use crate::runtime::{Runtime, Target};
+    use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
+
+    fn plan_for(dtype: Dtype) -> (Plan, Device) {
+        let device = Device::find("gb10").unwrap();
+        let plan = Plan {
+            model: PlannedModel { name: "GLM".into(), architecture: None, tp: 4, ep: 1 },
+            shape: MoeShape::glm(Quantization::none(dtype), 0),
+            device: PlannedDevice {
+                id: device.id.clone(),
+                name: device.name.clone(),
+                shared_memory_per_block: device.shared_memory_per_block,
+            },
+            target: Target::of(Runtime::Sglang054),
+            batch_sizes: vec![64, 4096],
+            policy: Policy::RuntimeDefault,
+            evidence: Evidence::Confirmed,
+        };
+        (plan, device)
+    }
+
+    #[test]
+    fn a_default_takes_part_where_it_fits_and_is_written_as_the_runtime_has_it() {
+        let (plan, device) = plan_for(Dtype::Fp8W8a8);
+        let contests = Contests::new(&plan, &device, &HashSet::new(), &[]);
+        let [small, large] = &contests.problem.contests[..] else { panic!("two batch sizes") };
+        let default = small.default.clone().unwrap();
+        assert_eq!(contests.configs(0, &default).map(|it| it.to_string()), ["64x128x128 g1 w4 s4"; 2]);
+        assert_eq!(large.default, None, "147,456 bytes do not fit");
+        // Outside SGLang's space: BLOCK_SIZE_K 32.
+        let (plan, device) = plan_for(Dtype::Bfloat16);
+        let contests = Contests::new(&plan, &device, &HashSet::new(), &[]);
+        let default = contests.problem.contests[1].default.clone().unwrap();
+        assert_eq!(contests.configs(1, &default)[0].to_string(), "64x64x32 g8 w4 s3");
+    }
+
+    #[test]
+    fn kernels_without_a_binary_take_no_part() {
+        let (plan, device) = plan_for(Dtype::Fp8W8a8);
+        let all = Contests::new(&plan, &device, &HashSet::new(), &[]).kernels();
+        assert_eq!(all.len(), 2 * 364);
+        let rejected: HashSet<_> = all.iter().take(10).copied().collect();
+        let left = Contests::new(&plan, &device, &rejected, &[]).kernels();
+        assert_eq!(left.len(), all.len() - 10);
+        assert!(left.iter().all(|kernel| !rejected.contains(kernel)));
+    }
+
+    #[test]
+    fn incumbents_are_the_nearest_entries_of_a_file_where_they_fit() {
+        let (plan, device) = plan_for(Dtype::Fp8W8a8);
+        let config = |m: u32, stages: u32| KernelConfig {
+            block_size_m: m,
+            block_size_n: 128,
+            block_size_k: 128,
+            group_size_m: 16,
+            num_warps: 4,
+            num_stages: stages,
+        };
+        let up = ConfigFile::new([(64, config(32, 3)), (4096, config(64, 5))]);
+        let down = ConfigFile::new([(64, config(32, 2)), (4096, config(64, 3))]);
+        let other = ConfigFile::new([(64, config(128, 2))]);
+        let contests = Contests::new(&plan, &device, &HashSet::new(), &[[up.clone(), down], [up, other]]);
+        let [small, large] = &contests.problem.contests[..] else { panic!("two batch sizes") };
+        // The second pair disagrees on BLOCK_SIZE_M; 64x128x128 with five stages takes 98,304 bytes and fits.
+        assert_eq!((small.incumbents.len(), large.incumbents.len()), (1, 1));
+        let [up, down] = contests.configs(0, &small.incumbents[0]);
+        assert_eq!((up.num_stages, down.num_stages), (3, 2));
+    }
+
+    #[test]
+    fn the_same_config_has_the_same_name_everywhere() {
+        let (plan, device) = plan_for(Dtype::Fp8W8a8);
+        let contests = Contests::new(&plan, &device, &HashSet::new(), &[]);
+        let [small, large] = &contests.problem.contests[..] else { panic!("two batch sizes") };
+        let name = small.arm(0, 3).name;
+        let other = large.slots[1].arms.iter().position(|arm| arm.name == name).unwrap();
+        assert_eq!(contests.config(0, 0, 3), contests.config(1, 1, other));
+    }
+}

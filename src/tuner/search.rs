@@ -98,7 +98,9 @@ impl Failure for SearchError {
         match self {
             SearchError::Timer(error) => error.hint(),
             SearchError::Journal(error) => error.hint(),
-            SearchError::OtherStrategy { .. } => Some("start a new run".into()),
+            SearchError::OtherStrategy { .. } => {
+                Some("resume with the --incumbent files it was started with, or start a new run".into())
+            }
             SearchError::CappedClock { .. } => Some(
                 "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power \
                  supply off for a minute; times measured at a capped clock choose for a capped clock"

@@ -109,6 +109,9 @@ impl Failure for WorkerError {
     fn hint(&self) -> Option<String> {
         match self {
             WorkerError::Reader(error) => error.hint(),
+            WorkerError::Refused { code, .. } if code == "no_gpu" => {
+                Some("measure on a machine with the device, or prove without one: --evidence compiled".into())
+            }
             WorkerError::Refused { code, .. } if code == "torch_missing" => Some(
                 "name the Python that SGLang runs in with --python, or drop measuring: --evidence compiled"
                     .into(),

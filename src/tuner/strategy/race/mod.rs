@@ -11,85 +11,33 @@
 //! 4. **Confirm** the best three whole choices against the default: at least 200 pairs, fresh seeds, every
 //!    fourth round skewed. The default stays unless it is beaten by more than the margin.
 
+mod candidates;
 mod confirm;
 mod field;
+mod options;
 mod screen;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+pub use self::options::Options;
+
+use self::candidates::{Candidates, ranked_by_whole, spokesmen};
 use self::confirm::Confirm;
 use self::field::Field;
 use self::screen::Screen;
 use super::paired::Level;
-use super::{Choice, Contest, Decision, Entrant, Heard, Problem, Round, Routing, Strategy};
+use super::{Choice, Decision, Entrant, Heard, Problem, Round, Routing, Strategy};
 
 /// Batch sizes at which the whole space is screened.
 const ANCHORS: [u32; 5] = [1, 16, 64, 512, 4096];
 /// Routings a race takes turns with, and the first seed of a confirmation's.
 const RACE_SEEDS: u32 = 5;
 const CONFIRM_SEED: u32 = 1000;
-
-/// How a race is run. Ratios are of times: 0.01 is one per cent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Options {
-    /// Share of the families tried at random where the whole space is not screened.
-    pub random_share: f64,
-    /// Candidates of a neighbouring batch size that are tried again.
-    pub inherited: usize,
-    /// Candidates by the corrected prior where the whole space is not screened.
-    pub foretold: usize,
-    /// Slower than the screening's leader by more than this is not looked at twice.
-    pub second_look_within: f64,
-    /// Arms whose whole families get a second look with them.
-    pub whole_families: usize,
-    /// Slower than the leader by more than this after the second look does not enter the race.
-    pub race_within: f64,
-    /// Arms that enter the race at most.
-    pub field: usize,
-    /// A deficit up to this is never a reason to drop an arm.
-    pub deficit: f64,
-    /// Probability that one judgement of an arm in the race is wrong.
-    pub race_miss: f64,
-    /// Blocks after which a race ends where nothing more is dropped.
-    pub blocks: usize,
-    /// Times the survivors' neighbours may join.
-    pub widenings: usize,
-    /// Whole choices that are confirmed.
-    pub rivals: usize,
-    /// Pairs of a confirmation.
-    pub pairs: usize,
-    /// Probability that a confirmation's interval misses, for each rival.
-    pub confirm_miss: f64,
-    /// The gain below which the default stays.
-    pub margin: f64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            random_share: 1.0 / 16.0,
-            inherited: 12,
-            foretold: 24,
-            second_look_within: 0.25,
-            whole_families: 24,
-            race_within: 0.10,
-            field: 48,
-            deficit: 0.01,
-            race_miss: 0.01,
-            blocks: 16,
-            widenings: 3,
-            rivals: 3,
-            pairs: 200,
-            confirm_miss: 0.003,
-            margin: 0.005,
-        }
-    }
-}
 
 /// One arm in this many, and no fewer than these, get a second look.
 const SECOND_LOOK_SHARE: usize = 40;
@@ -527,70 +475,4 @@ impl Strategy for Race {
         let data = &self.problem.contests[contest];
         current.field.best().or_else(|| data.best_by(|slot, arm| current.scores[slot][arm].map(f64::exp)))
     }
-}
-
-/// The arm of the best prior of each family, with that prior; infinite where there is none.
-fn spokesmen(contest: &Contest) -> Vec<(usize, usize, f64)> {
-    let mut best: BTreeMap<(usize, u32), (usize, f64)> = BTreeMap::new();
-    for (slot, index, arm) in contest.arms() {
-        let prior = arm.prior.unwrap_or(f64::INFINITY);
-        let entry = best.entry((slot, arm.family)).or_insert((index, prior));
-        if prior < entry.1 {
-            *entry = (index, prior);
-        }
-    }
-    best.into_iter().map(|((slot, _), (arm, prior))| (slot, arm, prior)).collect()
-}
-
-/// Arms in order, each once.
-struct Candidates {
-    order: Vec<(usize, usize)>,
-    seen: HashSet<(usize, usize)>,
-}
-
-impl Candidates {
-    /// The default and the incumbents: the first to be heard, everywhere.
-    fn with_incumbents(contest: &Contest) -> Self {
-        let mut listed = Self { order: Vec::new(), seen: HashSet::new() };
-        for choice in contest.default.iter().chain(&contest.incumbents) {
-            for arm in choice.iter().copied().enumerate() {
-                listed.add(arm);
-            }
-        }
-        listed
-    }
-
-    fn add(&mut self, arm: (usize, usize)) {
-        if self.seen.insert(arm) {
-            self.order.push(arm);
-        }
-    }
-}
-
-/// Every screened arm with the logarithm of how much slower its best whole choice is than the best of all,
-/// best first. An arm without a partner of its link is left out.
-fn ranked_by_whole(contest: &Contest, scores: &[Vec<Option<f64>>]) -> Vec<((usize, usize), f64)> {
-    let time = |slot: usize, arm: usize| scores[slot][arm].map(f64::exp);
-    let mut best: Vec<BTreeMap<u32, f64>> = vec![BTreeMap::new(); contest.slots.len()];
-    for (slot, index, arm) in contest.arms() {
-        if let Some(time) = time(slot, index) {
-            let entry = best[slot].entry(arm.link).or_insert(time);
-            *entry = entry.min(time);
-        }
-    }
-    let whole = |slot: usize, index: usize, link: u32| -> Option<f64> {
-        let others: Option<f64> =
-            (0..best.len()).filter(|&other| other != slot).map(|other| best[other].get(&link).copied()).sum();
-        Some(time(slot, index)? + others?)
-    };
-    let mut ranked: Vec<_> = contest
-        .arms()
-        .filter_map(|(slot, index, arm)| Some(((slot, index), whole(slot, index, arm.link)?)))
-        .collect();
-    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let fastest = ranked.first().map_or(1.0, |it| it.1);
-    for it in &mut ranked {
-        it.1 = (it.1 / fastest).ln();
-    }
-    ranked
 }

@@ -1,0 +1,72 @@
+//! Who is heard, and in what order: lists of arms, one arm for a family, and arms by what a whole choice
+//! with them would take.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::super::Contest;
+
+/// The arm of the best prior of each family, with that prior; infinite where there is none.
+pub(super) fn spokesmen(contest: &Contest) -> Vec<(usize, usize, f64)> {
+    let mut best: BTreeMap<(usize, u32), (usize, f64)> = BTreeMap::new();
+    for (slot, index, arm) in contest.arms() {
+        let prior = arm.prior.unwrap_or(f64::INFINITY);
+        let entry = best.entry((slot, arm.family)).or_insert((index, prior));
+        if prior < entry.1 {
+            *entry = (index, prior);
+        }
+    }
+    best.into_iter().map(|((slot, _), (arm, prior))| (slot, arm, prior)).collect()
+}
+
+/// Arms in order, each once.
+pub(super) struct Candidates {
+    pub(super) order: Vec<(usize, usize)>,
+    seen: HashSet<(usize, usize)>,
+}
+
+impl Candidates {
+    /// The default and the incumbents: the first to be heard, everywhere.
+    pub(super) fn with_incumbents(contest: &Contest) -> Self {
+        let mut listed = Self { order: Vec::new(), seen: HashSet::new() };
+        for choice in contest.default.iter().chain(&contest.incumbents) {
+            for arm in choice.iter().copied().enumerate() {
+                listed.add(arm);
+            }
+        }
+        listed
+    }
+
+    pub(super) fn add(&mut self, arm: (usize, usize)) {
+        if self.seen.insert(arm) {
+            self.order.push(arm);
+        }
+    }
+}
+
+/// Every screened arm with the logarithm of how much slower its best whole choice is than the best of all,
+/// best first. An arm without a partner of its link is left out.
+pub(super) fn ranked_by_whole(contest: &Contest, scores: &[Vec<Option<f64>>]) -> Vec<((usize, usize), f64)> {
+    let time = |slot: usize, arm: usize| scores[slot][arm].map(f64::exp);
+    let mut best: Vec<BTreeMap<u32, f64>> = vec![BTreeMap::new(); contest.slots.len()];
+    for (slot, index, arm) in contest.arms() {
+        if let Some(time) = time(slot, index) {
+            let entry = best[slot].entry(arm.link).or_insert(time);
+            *entry = entry.min(time);
+        }
+    }
+    let whole = |slot: usize, index: usize, link: u32| -> Option<f64> {
+        let others: Option<f64> =
+            (0..best.len()).filter(|&other| other != slot).map(|other| best[other].get(&link).copied()).sum();
+        Some(time(slot, index)? + others?)
+    };
+    let mut ranked: Vec<_> = contest
+        .arms()
+        .filter_map(|(slot, index, arm)| Some(((slot, index), whole(slot, index, arm.link)?)))
+        .collect();
+    ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let fastest = ranked.first().map_or(1.0, |it| it.1);
+    for it in &mut ranked {
+        it.1 = (it.1 / fastest).ln();
+    }
+    ranked
+}
