@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::contests::Contests;
 use super::proofs::Record;
-use super::sentinel::{Sentinel, Steadiness};
+use super::sentinel::{CAPPED_BELOW, Sentinel, Steadiness};
 use super::strategy::{ArmFailure, Entrant, Heard, Round, Strategy};
 use super::trace::Trace;
 use crate::events::{Event, Observer};
@@ -18,6 +18,9 @@ use crate::worker::timing::{ArmOutcome, TimedArm, TimedRouting, Timer, TimingReq
 
 /// Rounds between two looks at the sentinel.
 const SENTINEL_EVERY: usize = 20;
+/// How often a low clock is looked at again, after how many runs each, before it counts as capped.
+const CAPPED_LOOKS: usize = 5;
+const WAKING_RUNS: usize = 200;
 /// Runs of the sentinel each time.
 const SENTINEL_RUNS: usize = 5;
 
@@ -209,21 +212,27 @@ async fn look_at_sentinel<T: Timer>(
         warm_up: true,
         abort_above_us: None,
     };
-    let request = request(contests, &look);
-    let timed = tokio::select! {
-        timed = timer.time(&request) => timed?,
-        () = cancel.cancelled() => return Err(SearchError::Interrupted),
-    };
-    if let (Some(clock_mhz), Some(max_mhz)) = (timed.state.clock_mhz, max_clock_mhz)
-        && clock_mhz < max_mhz * super::sentinel::CAPPED_BELOW
-    {
-        let why = if timed.state.throttle.is_empty() {
-            "the driver gives no reason".to_owned()
-        } else {
-            timed.state.throttle.join(", ")
+    let mut request = request(contests, &look);
+    let mut looks = 0;
+    let timed = loop {
+        let timed = tokio::select! {
+            timed = timer.time(&request) => timed?,
+            () = cancel.cancelled() => return Err(SearchError::Interrupted),
         };
-        return Err(SearchError::CappedClock { clock_mhz, max_mhz, why });
-    }
+        let capped = timed.state.clock_mhz.zip(max_clock_mhz).filter(|(now, max)| *now < max * CAPPED_BELOW);
+        let Some((clock_mhz, max_mhz)) = capped else { break timed };
+        if looks == CAPPED_LOOKS {
+            let why = if timed.state.throttle.is_empty() {
+                "the driver gives no reason".to_owned()
+            } else {
+                timed.state.throttle.join(", ")
+            };
+            return Err(SearchError::CappedClock { clock_mhz, max_mhz, why });
+        }
+        // An idle GPU takes a while to wake up: more work before the verdict.
+        request.order = vec![0; WAKING_RUNS];
+        looks += 1;
+    };
     Ok(sentinel.heard(round.contest, &timed.times_us.into_iter().flatten().collect::<Vec<_>>()))
 }
 

@@ -108,8 +108,10 @@ fn adopt(contests: &Contests, contest: usize, entry: &mut Selected, decision: &D
                     against.pairs
                 ));
             }
-            // Why it cannot run is what the entry says already.
-            Grounds::NoDefault | Grounds::Fastest => {}
+            // Mostly the entry says already why it cannot run: it does not fit, or does not compile.
+            Grounds::NoDefault | Grounds::Fastest => {
+                choice.default_replaced.get_or_insert_with(|| "did not run on the device".to_owned());
+            }
         }
     }
 }
