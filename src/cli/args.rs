@@ -144,6 +144,21 @@ pub struct CompilerArgs {
     pub cache: Option<PathBuf>,
 }
 
+/// How far measuring goes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Measuring")]
+pub struct MeasuringArgs {
+    /// Measuring time, such as 10m or 90s: a run stops there with what it has and can be resumed
+    #[arg(long, value_name = "TIME")]
+    pub budget: Option<String>,
+    /// End the run where the machine is not steady, instead of warning
+    #[arg(long)]
+    pub strict: bool,
+    /// Time one kernel run may take before its worker is replaced, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub run_timeout: u64,
+}
+
 /// `sparktune moe`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -172,15 +187,8 @@ pub struct MoeArgs {
     /// A config file in use whose entries are heard too (its _down file is taken along), may be repeated
     #[arg(long, value_name = "FILE", help_heading = "Measuring")]
     pub incumbent: Vec<PathBuf>,
-    /// Measuring time, such as 10m or 90s: then the best so far is written and the run can be resumed
-    #[arg(long, value_name = "TIME", help_heading = "Measuring")]
-    pub budget: Option<String>,
-    /// End the run where the machine is not steady, instead of warning
-    #[arg(long, help_heading = "Measuring")]
-    pub strict: bool,
-    /// Time one kernel run may take before its worker is replaced, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Measuring")]
-    pub run_timeout: u64,
+    #[command(flatten)]
+    pub measuring: MeasuringArgs,
     /// How entries are chosen where nothing was measured [default: runtime-default]
     #[arg(long, value_enum, help_heading = "Run")]
     pub policy: Option<PolicyArg>,
@@ -392,15 +400,8 @@ pub struct RecordArgs {
     /// Passes over the whole space
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Run")]
     pub sessions: u32,
-    /// Measuring time, such as 10m; the recording can be resumed
-    #[arg(long, value_name = "TIME", help_heading = "Measuring")]
-    pub budget: Option<String>,
-    /// End where the machine is not steady, instead of warning
-    #[arg(long, help_heading = "Measuring")]
-    pub strict: bool,
-    /// Time one kernel run may take before its worker is replaced, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600), help_heading = "Measuring")]
-    pub run_timeout: u64,
+    #[command(flatten)]
+    pub measuring: MeasuringArgs,
     /// Where the recording goes [default: results/recorded]
     #[arg(long, value_name = "DIR", conflicts_with = "resume", help_heading = "Run")]
     pub out: Option<PathBuf>,

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MergeArgs, ModelArgs, MoeArgs, PlanArgs, PolicyArg,
-    PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
+    CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
+    PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
+    TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::commands::check::CheckSettings;
@@ -89,9 +90,7 @@ pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
         compiler,
         evidence,
         incumbent,
-        budget,
-        strict,
-        run_timeout,
+        measuring,
         policy,
         batch_sizes,
         out,
@@ -111,10 +110,7 @@ pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
             PolicyArg::RuntimeDefault => Policy::RuntimeDefault,
             PolicyArg::BestPredicted => Policy::BestPredicted,
         }),
-        measuring: MeasuringSettings {
-            limits: Limits { budget_s: budget.as_deref().map(seconds).transpose()?, strict },
-            run_timeout: Duration::from_secs(run_timeout),
-        },
+        measuring: self::measuring(measuring)?,
         incumbents: incumbent,
         batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
         compiler: self::compiler(compiler, offline)?,
@@ -180,9 +176,7 @@ pub fn record(args: RecordArgs) -> Settled<RecordSettings> {
         mask,
         repeats,
         sessions,
-        budget,
-        strict,
-        run_timeout,
+        measuring,
         out,
         resume,
         json,
@@ -194,10 +188,7 @@ pub fn record(args: RecordArgs) -> Settled<RecordSettings> {
         mask,
         repeats,
         sessions,
-        measuring: MeasuringSettings {
-            limits: Limits { budget_s: budget.as_deref().map(seconds).transpose()?, strict },
-            run_timeout: Duration::from_secs(run_timeout),
-        },
+        measuring: self::measuring(measuring)?,
         compiler: self::compiler(compiler, offline)?,
         out: resume.clone().or(out).unwrap_or_else(|| PathBuf::from("results/recorded")),
         resume: resume.is_some(),
@@ -302,6 +293,15 @@ fn compiler(args: CompilerArgs, offline: bool) -> Settled<CompilerSettings> {
     let cache = cache.or_else(default_cache).ok_or(BadArgument::NoCache)?;
     let environment = environment::Settings { cache, python, sglang_root, offline };
     Ok(CompilerSettings { environment, jobs, timeout_s: compile_timeout })
+}
+
+fn measuring(args: MeasuringArgs) -> Settled<MeasuringSettings> {
+    let MeasuringArgs { budget, strict, run_timeout } = args;
+    let budget_s = budget.as_deref().map(seconds).transpose()?;
+    Ok(MeasuringSettings {
+        limits: Limits { budget_s, strict },
+        run_timeout: Duration::from_secs(run_timeout),
+    })
 }
 
 fn default_cache() -> Option<PathBuf> {

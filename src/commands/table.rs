@@ -88,3 +88,39 @@ fn read_rows(path: &Path) -> Result<Rows, Box<dyn Failure>> {
         time_us: times(take("time_us")),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuner::table::recorded::tests::recorded;
+
+    #[test]
+    fn a_table_comes_back_and_whatever_was_changed_is_refused() {
+        let (manifest, rows, source) = recorded();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("table.parquet");
+        write(&path, rows, manifest).unwrap();
+        let table = read(&path, None).unwrap();
+        assert_eq!(table.size(), source.size());
+        assert!(read(&path, Some("gb10")).unwrap().size().0 < source.size().0);
+        let complaint = |mask| read(&path, mask).unwrap_err().to_string();
+        assert!(complaint(Some("gb99")).contains("gb99"));
+
+        let beside = manifest_path(&path);
+        let text = std::fs::read_to_string(&beside).unwrap();
+        let change = |from: &str, to: &str| std::fs::write(&beside, text.replacen(from, to, 1)).unwrap();
+        change("\"format\": 1", "\"format\": 7");
+        assert!(complaint(None).contains("format is 7, this version reads 1"), "{}", complaint(None));
+        // Another shape has another space: the rows are not its.
+        change("\"batch_sizes\": [\n      64", "\"batch_sizes\": [\n      65");
+        assert!(complaint(None).contains("have no row"), "{}", complaint(None));
+        change("\"repeats\"", "\"repeat\"");
+        assert!(complaint(None).contains("table.manifest.json"), "{}", complaint(None));
+        std::fs::write(&beside, &text).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..bytes.len() - 9]).unwrap();
+        assert!(complaint(None).contains("is not about these bytes"), "{}", complaint(None));
+        std::fs::remove_file(&beside).unwrap();
+        assert!(complaint(None).contains("table.manifest.json"), "{}", complaint(None));
+    }
+}

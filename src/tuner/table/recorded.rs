@@ -168,7 +168,7 @@ fn values(config: &KernelConfig) -> [u32; 6] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use super::*;
@@ -180,7 +180,8 @@ mod tests {
     use crate::tuner::strategy::recording::Recording;
     use crate::tuner::table::look_alike;
 
-    fn recorded() -> (TableManifest, Rows, Table) {
+    /// A space of one batch size as it would be recorded, and the table it was recorded from.
+    pub(crate) fn recorded() -> (TableManifest, Rows, Table) {
         let device = Device::find("h200").unwrap();
         let plan = Plan {
             model: PlannedModel { name: "GLM".into(), architecture: None, tp: 4, ep: 1 },
