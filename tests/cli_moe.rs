@@ -441,3 +441,31 @@ fn an_environment_that_may_not_be_fetched() {
         assert!(message.contains(words), "{message}");
     }
 }
+
+/// A stand-in for the driver's tool that says a GB10 is here.
+#[test]
+fn a_device_that_is_here_and_cannot_be_measured_on_is_told_of() {
+    let sandbox = Sandbox::new();
+    let tool = sandbox.write("bin/nvidia-smi", "#!/bin/sh\necho 'NVIDIA GB10'\n");
+    let mut executable = std::fs::metadata(&tool).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut executable, 0o755);
+    std::fs::set_permissions(&tool, executable).unwrap();
+    let path = format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").unwrap());
+    let run = |arguments: &[&str]| {
+        let arguments = [&["moe", "--model", "GLM-4.7-FP8", "--dry-run"], arguments].concat();
+        let run = sandbox.sparktune(&arguments).env("PATH", &path).assert().success();
+        let output = run.get_output();
+        [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it).into_owned())
+    };
+    let [out, err] = run(&[]);
+    assert!(err.contains("this machine has the device, and nothing is measured"), "{err}");
+    assert!(out.contains("would compile each chosen kernel"), "{out}");
+    let [out, err] = run(&["--python", "/usr/bin/python3"]);
+    assert!(
+        out.contains("would compile what fits and race it on a local NVIDIA GB10 at 18 batch sizes"),
+        "{out}"
+    );
+    assert!(!err.contains("nothing is measured"), "{err}");
+    let [_, err] = run(&["--device", "h200"]);
+    assert!(!err.contains("nothing is measured"), "{err}");
+}

@@ -170,7 +170,8 @@ pub struct MeasuringArgs {
 
   sparktune moe --model GLM-4.7-FP8 --python /usr/bin/python3 --budget 10m     on a GB10
 
-Where nvidia-smi shows the device, configs are raced on it; the Python needs torch, as in SGLang's image.
+Where nvidia-smi shows the device and --python is given, configs are raced on it; that Python needs torch,
+as in SGLang's image.
 Without a GPU nothing is measured: an entry is `predicted` (fits by the exact rule) or `compiled`
 (also compiled by Triton for the device, its allocation read back). The runtime's own default is kept
 wherever it fits, and replaced only where it would crash; --policy best-predicted ranks everywhere.")]
@@ -181,7 +182,7 @@ pub struct MoeArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub compiler: CompilerArgs,
-    /// How far entries are to get [default: confirmed where this machine has the device, else compiled]
+    /// How far entries are to get [default: confirmed where this machine has the device and --python is given, else compiled]
     #[arg(long, value_enum, help_heading = "Run")]
     pub evidence: Option<EvidenceArg>,
     /// A config file in use whose entries are heard too (its _down file is taken along), may be repeated

@@ -87,10 +87,18 @@ pub async fn run(
                 observer.on(&Event::Warning(warning.to_string()));
             }
             let headline = subject.headline();
+            let evidence = settings.evidence.unwrap_or_else(|| {
+                let has_python = settings.compiler.environment.python.is_some();
+                let (evidence, tell) = gpu::default_evidence(&subject.device, has_python);
+                if let Some(tell) = tell {
+                    observer.on(&Event::Warning(tell));
+                }
+                evidence
+            });
             let plan = subject.plan(
                 settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
                 settings.policy.unwrap_or(Policy::RuntimeDefault),
-                settings.evidence.unwrap_or_else(|| gpu::default_evidence(&subject.device)),
+                evidence,
             );
             (plan, subject.device, headline)
         }

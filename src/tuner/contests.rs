@@ -12,6 +12,7 @@ use crate::kernel::schedule::Grid;
 use crate::kernel::space::GROUP_SIZE_M;
 use crate::kernel::{KernelConfig, Tile, shared_memory};
 use crate::model::Role;
+use crate::worker::protocol::Unit;
 
 /// The problem of a plan, and the configs behind its arms.
 #[derive(Debug, Clone)]
@@ -99,6 +100,24 @@ impl Contests {
     /// How each arm's config is written, by name.
     pub fn labels(&self) -> Vec<String> {
         self.configs.iter().map(ToString::to_string).collect()
+    }
+
+    /// The units whose binaries only large batches launch, beside those of [`kernels`](Self::kernels).
+    pub fn large_batch_units(&self, plan: &Plan, device: &Device) -> Vec<Unit> {
+        let (runtime, capability) = (plan.target.runtime, device.capability());
+        let mut seen = HashSet::new();
+        let mut units = Vec::new();
+        for contest in &self.problem.contests {
+            for (slot, _, arm) in contest.arms() {
+                let (role, tile) = (Role::BOTH[slot], self.configs[arm.name as usize].tile());
+                if runtime.has_large_batch_kernel(&plan.shape, role, contest.key, capability)
+                    && seen.insert((role, tile))
+                {
+                    units.push(Unit::for_batches_of(role, &tile, contest.key));
+                }
+            }
+        }
+        units
     }
 
     /// Every kernel a strategy may ask for.
@@ -242,5 +261,28 @@ mod tests {
         let name = small.arm(0, 3).name;
         let other = large.slots[1].arms.iter().position(|arm| arm.name == name).unwrap();
         assert_eq!(contests.config(0, 0, 3), contests.config(1, 1, other));
+    }
+
+    #[test]
+    fn large_batches_need_binaries_of_their_own_on_0_5_23_alone() {
+        let (mut plan, device) = plan_for(Dtype::Fp8W8a8);
+        let units =
+            |plan: &Plan| Contests::new(plan, &device, &HashSet::new(), &[]).large_batch_units(plan, &device);
+        assert_eq!(units(&plan), []);
+        plan.target = Target::of(Runtime::Sglang0523);
+        plan.batch_sizes = vec![1, 64];
+        // 64 tokens are 512 rows going down: still decoding.
+        assert_eq!(units(&plan), []);
+        plan.batch_sizes = vec![1, 65, 4096];
+        let units = units(&plan);
+        assert_eq!(
+            units.iter().filter(|unit| unit.role == Role::Down && unit.batch_size == Some(65)).count(),
+            364
+        );
+        assert_eq!(
+            units.iter().filter(|unit| unit.role == Role::Up && unit.batch_size == Some(4096)).count(),
+            364
+        );
+        assert_eq!(units.len(), 2 * 364);
     }
 }

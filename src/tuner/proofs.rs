@@ -229,6 +229,12 @@ impl<'a, C: Compiler> Prover<'a, C> {
         self.compiler.compile(&units, observer, &mut record).await?;
         proofs.unjudged(kernels).map_or(Ok(()), Err)
     }
+
+    /// Have the binaries of `units` ready for launching. Each is a variant of a kernel that is proven: what
+    /// comes of it is for whoever launches it to find.
+    pub async fn ready(&mut self, units: &[Unit], observer: &mut dyn Observer) -> Result<(), ProofError> {
+        Ok(self.compiler.compile(units, observer, &mut |_, _| Ok(())).await?)
+    }
 }
 
 /// Results of another kernel, Triton or assembler prove nothing about this one.

@@ -194,6 +194,7 @@ pub async fn run<C: Compiler, T: Timer>(
                 // Everything that may be timed is compiled first: measuring never waits for a compiler.
                 let all = Contests::new(plan, device, &Default::default(), measuring.incumbents);
                 prover.prove(&all.kernels(), proofs, observer).await?;
+                prover.ready(&all.large_batch_units(plan, device), observer).await?;
             }
             dir.compiler = Some(prover.identity().clone());
             if let Some(measuring) = measuring {

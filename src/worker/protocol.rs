@@ -117,6 +117,9 @@ pub struct Unit {
     pub role: Role,
     /// The tile; its GROUP_SIZE_M changes only the order of blocks.
     pub config: KernelConfig,
+    /// Tokens in the forward pass, where the binary depends on them; 1 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<u32>,
 }
 
 impl Unit {
@@ -125,7 +128,13 @@ impl Unit {
     /// GROUP_SIZE_M 1 stands for all of them: it is a multiplier in index arithmetic and changes
     /// neither allocation nor instruction mix.
     pub fn of(role: Role, tile: &Tile) -> Self {
-        Self { unit: format!("{role} {tile}"), role, config: tile.with_group(1) }
+        Self { unit: format!("{role} {tile}"), role, config: tile.with_group(1), batch_size: None }
+    }
+
+    /// The same for batches of `tokens` tokens, of a runtime whose kernels differ there.
+    pub fn for_batches_of(role: Role, tile: &Tile, tokens: u32) -> Self {
+        let unit = Self::of(role, tile);
+        Self { unit: format!("{} at {tokens} tokens", unit.unit), batch_size: Some(tokens), ..unit }
     }
 }
 

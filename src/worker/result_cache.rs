@@ -62,7 +62,12 @@ impl ResultCache {
     }
 
     fn key(&self, unit: &Unit) -> serde_json::Value {
-        serde_json::json!({ "context": self.context, "role": unit.role, "config": unit.config })
+        let mut key =
+            serde_json::json!({ "context": self.context, "role": unit.role, "config": unit.config });
+        if let Some(tokens) = unit.batch_size {
+            key["batch_size"] = tokens.into();
+        }
+        key
     }
 
     fn path(&self, key: &serde_json::Value) -> PathBuf {

@@ -59,6 +59,7 @@ pub async fn record<C: Compiler, T: Timer>(
     let contests = Contests::new(plan, device, &Default::default(), &[]);
     let mut prover = Prover::new(compiler, &mut dir.journal, dir.compiler.as_ref())?;
     prover.prove(&contests.kernels(), &mut dir.proofs, observer).await?;
+    prover.ready(&contests.large_batch_units(plan, device), observer).await?;
     dir.compiler = Some(prover.identity().clone());
     observer.on(&Event::CompileDone);
     let mut recording = Recording::new(Arc::clone(&contests.problem), job.repeats, job.sessions, 0);
