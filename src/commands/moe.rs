@@ -23,6 +23,7 @@ use crate::model::Role;
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::replay::regret::STOCK_RUNS;
 use crate::tuner::run::{self, Compiling, Finished, Measuring, Raced, RunDir, RunError};
+use crate::tuner::search::Bench;
 use crate::tuner::select::Selected;
 use crate::tuner::write::WriteError;
 use crate::worker::timing::GpuTimer;
@@ -146,10 +147,8 @@ pub async fn run(
             kernel_cache,
         };
         let measuring = gpu.as_mut().map(|(timer, report)| Measuring {
-            timer,
-            max_clock_mhz: report.max_clock_mhz,
+            bench: Bench { timer, max_clock_mhz: report.max_clock_mhz, limits: settings.measuring.limits },
             seed: 0,
-            limits: settings.measuring.limits,
             incumbents: &incumbents,
         });
         let finished = run::run(&plan, &device, &mut dir, Some(compiling), measuring, cancel, observer).await;

@@ -16,6 +16,7 @@ use crate::failure::{Failure, Kind};
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::run::{self, Compiling, RecordJob, RunDir};
+use crate::tuner::search::Bench;
 use crate::tuner::table::recorded::{self, FORMAT, TableManifest};
 
 /// What the user said.
@@ -123,11 +124,13 @@ pub async fn run(
         kernel_cache: Some(kernels),
     };
     let job = RecordJob {
-        timer: &mut timer,
-        max_clock_mhz: gpu.max_clock_mhz,
+        bench: Bench {
+            timer: &mut timer,
+            max_clock_mhz: gpu.max_clock_mhz,
+            limits: settings.measuring.limits,
+        },
         repeats: settings.repeats as usize,
         sessions: settings.sessions as usize,
-        limits: settings.measuring.limits,
     };
     let recorded = run::record(&plan, &subject.device, &mut dir, compiling, job, &cancel, observer).await;
     compiler.stop().await;

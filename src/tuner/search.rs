@@ -117,26 +117,43 @@ impl Failure for SearchError {
     }
 }
 
+/// The device of a search, and how far it may be used.
+#[derive(Debug)]
+pub struct Bench<'a, T> {
+    /// Times kernels.
+    pub timer: &'a mut T,
+    /// Its highest clock, MHz, if it tells.
+    pub max_clock_mhz: Option<f64>,
+    /// How far.
+    pub limits: Limits,
+}
+
+/// What a search cost and went through.
+#[derive(Debug, Default)]
+pub struct Searched {
+    /// The cost.
+    pub spent: Spent,
+    /// The course.
+    pub trace: Trace,
+}
+
 /// What the journal of a measuring run holds of its rounds.
 pub type Known = Vec<(Round, Heard)>;
 
 /// Let `strategy` ask until it has decided or the limits are reached.
-#[expect(clippy::too_many_arguments, reason = "each is one thing, and none belongs to another")]
 pub async fn search<T: Timer>(
     strategy: &mut dyn Strategy,
     contests: &Contests,
-    timer: &mut T,
-    max_clock_mhz: Option<f64>,
+    bench: Bench<'_, T>,
     known: Known,
     journal: &mut Journal<Record>,
-    limits: Limits,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
-    trace: &mut Trace,
-) -> Result<Spent, SearchError> {
+) -> Result<Searched, SearchError> {
+    let Bench { timer, max_clock_mhz, limits } = bench;
     let problem = &contests.problem;
     let slots = problem.contests.first().map_or(1, |contest| contest.slots.len());
-    let mut spent = Spent::default();
+    let Searched { mut spent, mut trace } = Searched::default();
     let mut known = known.into_iter();
     let mut sentinel = Sentinel::default();
     let mut decided = 0;
@@ -191,7 +208,7 @@ pub async fn search<T: Timer>(
         });
     }
     observer.on(&Event::SearchDone);
-    Ok(spent)
+    Ok(Searched { spent, trace })
 }
 
 /// Time the contest's sentinel, and hold the clock against its maximum while it is warm.

@@ -175,7 +175,7 @@ enum Broken {
 }
 
 impl GpuTimer {
-    /// Start a worker, ask what GPU it sees, and put the layer's weights there.
+    /// Start a worker and put the layer's weights on the GPU.
     pub async fn start(
         launch: Launch,
         preparation: Preparation,

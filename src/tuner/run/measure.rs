@@ -9,7 +9,7 @@ use crate::artifact::manifest::{ManifestMeasurement, ManifestSpeedup, Source};
 use crate::artifact::{ConfigFile, Evidence};
 use crate::events::Observer;
 use crate::tuner::contests::Contests;
-use crate::tuner::search::{Limits, SearchError, Spent, search};
+use crate::tuner::search::{Bench, SearchError, Searched, Spent, search};
 use crate::tuner::select::Selected;
 use crate::tuner::strategy::race::{Options, Race};
 use crate::tuner::strategy::{Decision, Grounds, Strategy};
@@ -19,14 +19,10 @@ use crate::worker::timing::Timer;
 /// How kernels are timed in a run.
 #[derive(Debug)]
 pub struct Measuring<'a, T> {
-    /// The device.
-    pub timer: &'a mut T,
-    /// Its highest clock, MHz, if it tells.
-    pub max_clock_mhz: Option<f64>,
+    /// The device, and how far it may be used.
+    pub bench: Bench<'a, T>,
     /// Seed of the strategy's dice, as the plan has it.
     pub seed: u64,
-    /// How far it may go.
-    pub limits: Limits,
     /// Config files in use, up and down, whose entries deserve a hearing.
     pub incumbents: &'a [[ConfigFile; 2]],
 }
@@ -56,22 +52,9 @@ impl<T: Timer> Measuring<'_, T> {
     ) -> Result<Raced, SearchError> {
         let mut strategy = Race::new(Arc::clone(&contests.problem), Options::default(), self.seed);
         let known = std::mem::take(&mut dir.rounds);
-        let (timer, clock, limits) = (self.timer, self.max_clock_mhz, self.limits);
         let journal = &mut dir.journal;
-        let mut trace = Trace::default();
-        let spent = search(
-            &mut strategy,
-            &contests,
-            timer,
-            clock,
-            known,
-            journal,
-            limits,
-            cancel,
-            observer,
-            &mut trace,
-        )
-        .await?;
+        let Searched { spent, trace } =
+            search(&mut strategy, &contests, self.bench, known, journal, cancel, observer).await?;
         let decisions = strategy.decisions();
         let decided = decisions.iter().flatten().count();
         for (contest, (entry, decision)) in selected.iter_mut().zip(decisions).enumerate() {

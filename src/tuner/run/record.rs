@@ -10,26 +10,21 @@ use crate::events::{Event, Observer};
 use crate::tuner::contests::Contests;
 use crate::tuner::plan::Plan;
 use crate::tuner::proofs::Prover;
-use crate::tuner::search::{Limits, Spent, search};
+use crate::tuner::search::{Bench, Searched, Spent, search};
 use crate::tuner::strategy::recording::Recording;
 use crate::tuner::strategy::{Heard, Round};
-use crate::tuner::trace::Trace;
 use crate::worker::timing::Timer;
 use crate::worker::{CachedCompiler, Compiler};
 
 /// How much is recorded, and on what.
 #[derive(Debug)]
 pub struct RecordJob<'a, T> {
-    /// The device.
-    pub timer: &'a mut T,
-    /// Its highest clock, MHz, if it tells.
-    pub max_clock_mhz: Option<f64>,
+    /// The device, and how far it may be used.
+    pub bench: Bench<'a, T>,
     /// Timed runs of each config in each session.
     pub repeats: usize,
     /// Passes over the whole space.
     pub sessions: usize,
-    /// How far it may go.
-    pub limits: Limits,
 }
 
 /// What was recorded.
@@ -64,11 +59,8 @@ pub async fn record<C: Compiler, T: Timer>(
     observer.on(&Event::CompileDone);
     let mut recording = Recording::new(Arc::clone(&contests.problem), job.repeats, job.sessions, 0);
     let known = std::mem::take(&mut dir.rounds);
-    let (timer, clock, journal) = (job.timer, job.max_clock_mhz, &mut dir.journal);
-    let spent = {
-        let trace = &mut Trace::default();
-        search(&mut recording, &contests, timer, clock, known, journal, job.limits, cancel, observer, trace)
-            .await?
-    };
+    let journal = &mut dir.journal;
+    let Searched { spent, .. } =
+        search(&mut recording, &contests, job.bench, known, journal, cancel, observer).await?;
     Ok(Recorded { contests, heard: recording.into_heard(), spent })
 }

@@ -11,7 +11,7 @@ use crate::artifact::manifest::{self, Source};
 use crate::events::Event;
 use crate::kernel::KernelConfig;
 use crate::kernel::cost::CostModel;
-use crate::tuner::search::Limits;
+use crate::tuner::search::{Bench, Limits};
 use crate::worker::timing::{ArmOutcome, GpuState, Timed, TimedArm, Timer, TimingRequest};
 
 /// Answers every request by itself alone, so that an interrupted run meets the same device again.
@@ -122,7 +122,11 @@ async fn measure(
     let cancel = gpu.cancel_after.as_ref().map_or_else(CancellationToken::new, |(_, token)| token.clone());
     let mut compiler = look_alike();
     let compiling = Compiling { compiler: &mut compiler, jobs: 1, timeout_s: 1, cache, kernel_cache: None };
-    let measuring = Measuring { timer: gpu, max_clock_mhz: Some(2500.0), seed: 0, limits, incumbents: &[] };
+    let measuring = Measuring {
+        bench: Bench { timer: gpu, max_clock_mhz: Some(2500.0), limits },
+        seed: 0,
+        incumbents: &[],
+    };
     run(plan, &gb10(), dir, Some(compiling), Some(measuring), cancel, observer).await
 }
 
