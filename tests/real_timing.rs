@@ -12,9 +12,8 @@ use spark::kernel::Tile;
 use spark::model::{Dtype, MoeShape, Quantization};
 use spark::runtime::{Runtime, Target};
 use spark::worker::protocol::LaunchShape;
-use spark::worker::timing::{
-    ArmOutcome, GpuTimer, Preparation, Timed, TimedArm, TimedRouting, Timer, TimingRequest,
-};
+use spark::worker::protocol::{ArmOutcome, Preparation, TimedArm, TimedRouting, TimingRequest};
+use spark::worker::timing::{GpuTimer, Timed, Timer};
 use spark::worker::{Launch, WorkerError};
 
 const TILE: Tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };

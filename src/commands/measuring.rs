@@ -9,7 +9,8 @@ use crate::tuner::plan::Plan;
 use crate::tuner::search::Limits;
 use crate::worker::Supervised;
 use crate::worker::protocol::LaunchShape;
-use crate::worker::timing::{GpuReport, GpuTimer, Preparation};
+use crate::worker::protocol::{GpuReport, Preparation};
+use crate::worker::timing::GpuTimer;
 
 /// How far measuring goes.
 #[derive(Debug, Clone, Copy)]

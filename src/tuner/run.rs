@@ -248,7 +248,7 @@ fn kernels(selected: &[Selected]) -> Vec<(Role, Tile)> {
 mod measure;
 mod record;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use measure::{Measuring, Raced};
 pub use record::{RecordJob, Recorded, record};

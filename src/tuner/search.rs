@@ -14,7 +14,8 @@ use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
 use crate::worker::WorkerError;
-use crate::worker::timing::{ArmOutcome, TimedArm, TimedRouting, Timer, TimingRequest};
+use crate::worker::protocol::{ArmOutcome, TimedArm, TimedRouting, TimingRequest};
+use crate::worker::timing::Timer;
 
 /// Rounds between two looks at the sentinel.
 const SENTINEL_EVERY: usize = 20;

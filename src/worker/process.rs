@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use super::protocol::GpuReport;
 use super::protocol::{self, CompileOutcome, Hello, Message, Op, Probe, Request};
-use super::timing::GpuReport;
 use crate::failure::{Failure, Kind};
 
 /// Importing Triton from a cold disk takes seconds; a minute means it never will.

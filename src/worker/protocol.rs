@@ -3,11 +3,14 @@
 //! Requests carry an `id` and an `op`; the worker answers with `event` lines of the same id and ends
 //! each request with one `done`. Fields neither side knows are ignored, so that either may be newer.
 
+mod measuring;
+
 use serde::{Deserialize, Serialize};
 
-use super::timing::{ArmOutcome, GpuReport, GpuState, Preparation, TimingRequest};
 use crate::kernel::{KernelConfig, Tile};
 use crate::model::{BlockShape, Dtype, MoeShape, Role};
+
+pub use measuring::{ArmOutcome, GpuReport, GpuState, Preparation, TimedArm, TimedRouting, TimingRequest};
 
 /// The protocol version both sides must speak.
 pub const VERSION: u32 = 1;

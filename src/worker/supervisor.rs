@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::process::{Launch, OnUnit, Worker, WorkerError};
+use super::protocol::GpuReport;
 use super::protocol::{
     CompileFailure, CompileOutcome, CompileTarget, FailureReason, LaunchShape, Op, Probe, Unit,
 };
-use super::timing::GpuReport;
 
 /// Workers a unit may take down before it is given up.
 const DEATHS_PER_UNIT: u32 = 2;

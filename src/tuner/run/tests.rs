@@ -14,7 +14,7 @@ use crate::worker::protocol::{CompileFailure, CompileOutcome, Compiled, FailureR
 use crate::worker::timing::GpuTimer;
 use crate::worker::{OnUnit, WorkerError};
 
-mod measured;
+pub(crate) mod measured;
 
 /// Allocates by the rule, except for the units it was told otherwise about.
 struct LookAlikeCompiler {

@@ -11,7 +11,7 @@ use crate::model::Role;
 use crate::tuner::contests::Contests;
 use crate::tuner::plan::Plan;
 use crate::tuner::strategy::{ArmFailure, Entrant, Heard, Round};
-use crate::worker::timing::GpuReport;
+use crate::worker::protocol::GpuReport;
 
 /// The format this version writes and the only one it reads.
 pub const FORMAT: u32 = 1;

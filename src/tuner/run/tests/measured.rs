@@ -12,7 +12,8 @@ use crate::events::Event;
 use crate::kernel::KernelConfig;
 use crate::kernel::cost::CostModel;
 use crate::tuner::search::{Bench, Limits};
-use crate::worker::timing::{ArmOutcome, GpuState, Timed, TimedArm, Timer, TimingRequest};
+use crate::worker::protocol::{ArmOutcome, GpuState, TimedArm, TimingRequest};
+use crate::worker::timing::{Timed, Timer};
 
 /// Answers every request by itself alone, so that an interrupted run meets the same device again.
 struct LookAlikeGpu {
@@ -297,26 +298,13 @@ async fn a_journal_of_another_strategy_is_refused() {
     assert!(error.to_string().contains("round 1 of the journal"), "{error}");
 }
 
-/// SPARK_REPORT_LOOK names a folder to look at the page in.
-#[tokio::test]
-async fn the_page_tells_what_was_gained() {
-    let plan = Plan { batch_sizes: vec![1, 16, 64, 160, 1024, 4096], ..confirmed() };
+/// A whole run over `batch_sizes`, for tests of what is made of one.
+pub(crate) async fn a_run(batch_sizes: &[u32]) -> (Plan, Finished) {
+    let plan = Plan { batch_sizes: batch_sizes.to_vec(), ..confirmed() };
     let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
     let (mut gpu, limits) = (LookAlikeGpu::new(&plan), Limits::default());
     let silent = &mut crate::events::Silent;
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
-    let raced = finished.raced.as_ref().unwrap();
-    let page = crate::commands::race_report::page(&plan, &finished.selected, raced, 1_000_000);
-    if let Some(folder) = std::env::var_os("SPARK_REPORT_LOOK") {
-        std::fs::write(Path::new(&folder).join("race.html"), &page).unwrap();
-    }
-    assert_eq!(page.matches("<svg").count(), 4, "speed-ups, convergence and a map of each role");
-    assert!(!page.contains("NaN"));
-    let beaten = finished.selected.iter().filter(|entry| entry.up.measured.unwrap().1.speedup.is_some());
-    assert_eq!(beaten.count(), 4, "the default fits up to 160 tokens and is beaten there");
-    // The last leader is what convergence is measured by.
-    for progress in raced.trace.convergence(plan.batch_sizes.len()) {
-        assert_eq!(progress.last().unwrap().over_last, 1.0);
-    }
+    (plan, finished)
 }

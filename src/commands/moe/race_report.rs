@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::subject::grouped;
+use crate::commands::subject::grouped;
 use crate::kernel::KernelConfig;
 use crate::model::Role;
 use crate::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};
@@ -17,7 +17,7 @@ use crate::tuner::select::Selected;
 const SHOWN_BATCH_SIZE: u32 = 64;
 
 /// The page, as HTML.
-pub(crate) fn page(plan: &Plan, selected: &[Selected], raced: &Raced, stock_launches: u64) -> String {
+pub(super) fn page(plan: &Plan, selected: &[Selected], raced: &Raced, stock_launches: u64) -> String {
     let adopted = selected.iter().filter(|entry| speedup(entry).is_some()).count();
     let spent = &raced.spent;
     Page {
@@ -182,4 +182,31 @@ fn space(plan: &Plan, raced: &Raced) -> Section {
         })
     };
     Section { title: "The space".into(), blocks: Role::BOTH.map(figure).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::tuner::run::tests::measured::a_run;
+
+    /// The times are a look-alike's. SPARK_REPORT_LOOK names a folder to look at the page in.
+    #[tokio::test]
+    async fn the_page_tells_what_was_gained() {
+        let (plan, finished) = a_run(&[1, 16, 64, 160, 1024, 4096]).await;
+        let raced = finished.raced.as_ref().unwrap();
+        let page = page(&plan, &finished.selected, raced, 1_000_000);
+        if let Some(folder) = std::env::var_os("SPARK_REPORT_LOOK") {
+            std::fs::write(Path::new(&folder).join("race.html"), &page).unwrap();
+        }
+        assert_eq!(page.matches("<svg").count(), 4, "speed-ups, convergence and a map of each role");
+        assert!(!page.contains("NaN"));
+        let beaten = finished.selected.iter().filter(|entry| speedup(entry).is_some());
+        assert_eq!(beaten.count(), 4, "the default fits up to 160 tokens and is beaten there");
+        // The last leader is what convergence is measured by.
+        for progress in raced.trace.convergence(plan.batch_sizes.len()) {
+            assert_eq!(progress.last().unwrap().over_last, 1.0);
+        }
+    }
 }

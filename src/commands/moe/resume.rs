@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::moe::MoeSettings;
-use super::subject::{SubjectSettings, devices, headline, short};
+use super::settings::MoeSettings;
+use crate::commands::subject::{SubjectSettings, devices, headline, short};
 use crate::device::Device;
 use crate::failure::Failure;
 use crate::journal::{Journal, JournalError};

@@ -1,0 +1,203 @@
+//! What `sparktune moe` prints: first lines, the dry run, the end of a run, for people and for programs.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::settings::{MoeSettings, Place, new_run_path};
+use crate::artifact::{ConfigName, Evidence};
+use crate::commands::subject::grouped;
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
+use crate::device::Device;
+use crate::failure::Failure;
+use crate::kernel::space;
+use crate::model::Role;
+use crate::tuner::plan::Plan;
+use crate::tuner::run::{Finished, Raced};
+use crate::tuner::select::Selected;
+
+/// The first lines of a run, once it can begin.
+pub(super) fn introduce(
+    settings: &MoeSettings,
+    headline: &str,
+    plan: &Plan,
+    device: &Device,
+    out: &mut dyn Output,
+) -> Result<(), OutputError> {
+    if !settings.json {
+        out.line(&format!("  {headline}"))?;
+        out.line(&format!("  {}", space_line(plan, device)))?;
+    }
+    Ok(())
+}
+
+/// `1,920 configs -> 480 tiles -> 364 fit`
+fn space_line(plan: &Plan, device: &Device) -> String {
+    let size = space::size(&plan.shape.quantization, device.shared_memory_per_block);
+    format!("{} configs -> {} tiles -> {} fit", grouped(size.configs as u64), size.tiles, size.fit)
+}
+
+fn file_names(plan: &Plan, device: &Device) -> [String; 2] {
+    Role::BOTH.map(|role| {
+        let name = ConfigName::for_shape(&plan.shape, device, plan.target.runtime, role);
+        format!("{}/{}", plan.target.triton.directory(), name.file_name(plan.target.runtime))
+    })
+}
+
+pub(super) fn dry_run(
+    settings: &MoeSettings,
+    plan: &Plan,
+    device: &Device,
+    headline: &str,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let dir = match &settings.place {
+        Place::Results => new_run_path(plan),
+        Place::Out(path) | Place::Resume(path) => path.clone(),
+    };
+    let files = file_names(plan, device);
+    if settings.json {
+        let value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
+        out.json(&value).map_err(OutputError)?;
+        return Ok(Verdict::Done);
+    }
+    let mut lines = vec![
+        format!("  {headline}"),
+        format!("  {}", space_line(plan, device)),
+        format!("  would choose {} entries by the policy {}", plan.batch_sizes.len(), plan.policy.name()),
+    ];
+    if plan.evidence > Evidence::Compiled {
+        let sizes = plan.batch_sizes.len();
+        lines.push(format!(
+            "  would compile what fits and race it on a local {} at {sizes} batch sizes",
+            device.name
+        ));
+    } else if plan.evidence == Evidence::Compiled {
+        lines.push(format!(
+            "  would compile each chosen kernel for {} with Triton {}",
+            device.compile_target, plan.target.triton
+        ));
+    }
+    lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
+    for line in lines {
+        out.line(&line).map_err(OutputError)?;
+    }
+    Ok(Verdict::Done)
+}
+
+pub(super) fn report(
+    settings: &MoeSettings,
+    plan: &Plan,
+    device: &Device,
+    finished: &Finished,
+    dir: &Path,
+    out: &mut dyn Output,
+) -> Result<(), Box<dyn Failure>> {
+    let replaced = finished
+        .selected
+        .iter()
+        .filter(|entry| Role::BOTH.into_iter().any(|role| entry.role(role).default_replaced.is_some()));
+    let replaced: Vec<u32> = replaced.map(|entry| entry.batch_size).collect();
+    if settings.json {
+        let files: Vec<_> = finished
+            .files
+            .iter()
+            .map(|file| {
+                json!({
+                    "role": file.role,
+                    "path": file.path,
+                    "sha256": file.sha256,
+                    "evidence": file.evidence,
+                })
+            })
+            .collect();
+        let value = json!({
+            "run": dir,
+            "plan": plan,
+            "kernels_proven": finished.proven,
+            "kernels_rejected": finished.rejected,
+            "default_replaced_at": replaced,
+            "measured": finished.raced.as_ref().map(|it| it.spent).map(|spent| json!({
+                "seconds": spent.seconds,
+                "launches": spent.launches,
+                "rounds": spent.rounds,
+                "complete": spent.complete,
+            })),
+            "entries": finished.selected.iter().map(measured_entry).collect::<Vec<_>>(),
+            "files": files,
+        });
+        return Ok(out.json(&value).map_err(OutputError)?);
+    }
+    let mut lines = Vec::new();
+    if plan.evidence >= Evidence::Compiled {
+        let entries = Role::BOTH.len() * finished.selected.len();
+        lines.push(format!(
+            "  compiled {entries}/{entries} on {} with Triton {}  ({} kernels, all fit; {} rejected)",
+            device.compile_target, plan.target.triton, finished.proven, finished.rejected
+        ));
+    }
+    if let Some(Raced { spent, .. }) = &finished.raced {
+        lines.push(format!(
+            "  measured {} kernel launches in {:.0} s",
+            grouped(spent.launches),
+            spent.seconds
+        ));
+    } else if !replaced.is_empty() {
+        let list: Vec<String> = replaced.iter().map(ToString::to_string).collect();
+        lines.push(format!(
+            "  {}'s default would crash at {}: replaced there",
+            plan.target.runtime,
+            list.join(", ")
+        ));
+    }
+    let width = finished.files.iter().map(|file| file.path.len()).max().unwrap_or_default();
+    lines.extend(
+        finished
+            .files
+            .iter()
+            .map(|file| format!("  wrote {:width$}  evidence: {}", file.path, file.evidence)),
+    );
+    lines.push(format!("  in {}", dir.display()));
+    for line in lines {
+        out.line(&line).map_err(OutputError)?;
+    }
+    if finished.raced.is_some() {
+        let rows: Vec<Vec<String>> = finished.selected.iter().map(measured_row).collect();
+        let header = ["batch size", "default", "chosen", "speed-up", "up", "down"];
+        out.table(&header, &rows).map_err(OutputError)?;
+    }
+    Ok(())
+}
+
+/// What was measured at one batch size, for programs.
+fn measured_entry(entry: &Selected) -> serde_json::Value {
+    let evidence = entry.up.measured.map(|it| it.0);
+    json!({
+        "batch_size": entry.batch_size,
+        "evidence": evidence,
+        "measured": entry.up.measured.map(|it| it.1),
+        "source": entry.up.source,
+        "up": entry.up.config,
+        "down": entry.down.config,
+    })
+}
+
+/// The same for people.
+fn measured_row(entry: &Selected) -> Vec<String> {
+    let measured = entry.up.measured.map(|it| it.1);
+    let us = |time: Option<f64>| time.map_or("-".to_owned(), |us| format!("{us:.1} us"));
+    let speedup = match (measured.and_then(|it| it.speedup), measured.and_then(|it| it.default_us)) {
+        (Some(it), _) => format!("{:.3} ({:.3} to {:.3})", it.estimate, it.lower, it.upper),
+        (None, Some(_)) => "the default stays".to_owned(),
+        (None, None) if measured.is_some() => "no default that runs".to_owned(),
+        (None, None) => "not decided".to_owned(),
+    };
+    vec![
+        entry.batch_size.to_string(),
+        us(measured.and_then(|it| it.default_us)),
+        us(measured.map(|it| it.time_us)),
+        speedup,
+        entry.up.config.to_string(),
+        entry.down.config.to_string(),
+    ]
+}
