@@ -70,7 +70,8 @@ pub enum Source {
     RuntimeDefault,
     /// The cost model's best among what fits and compiles.
     BestPredicted,
-    /// The fastest on the device: it beat the runtime's default, or that cannot run.
+    /// The fastest on the device: it beat the runtime's default, or that cannot run. Below the rung
+    /// `measured`, what led when the budget ended.
     Tuned,
 }
 

@@ -158,7 +158,7 @@ fn read_incumbent(path: &Path) -> Result<[ConfigFile; 2], ConfigFileError> {
 /// Measuring stopped at its budget. The files are there, with what was decided until then.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the budget is spent after {seconds:.0} s of measuring: batch sizes not decided yet have what they would have without a GPU"
+    "the budget is spent after {seconds:.0} s of measuring: batch sizes not decided yet keep the runtime's default, or have what led where that cannot run"
 )]
 struct BudgetSpent {
     seconds: f64,

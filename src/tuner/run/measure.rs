@@ -12,7 +12,7 @@ use crate::tuner::contests::Contests;
 use crate::tuner::search::{Bench, SearchError, Searched, Spent, search};
 use crate::tuner::select::Selected;
 use crate::tuner::strategy::race::{Options, Race};
-use crate::tuner::strategy::{Decision, Grounds, Strategy};
+use crate::tuner::strategy::{Choice, Contest, Decision, Grounds, Strategy};
 use crate::tuner::trace::Trace;
 use crate::worker::timing::Timer;
 
@@ -58,13 +58,22 @@ impl<T: Timer> Measuring<'_, T> {
         let decisions = strategy.decisions();
         let decided = decisions.iter().flatten().count();
         for (contest, (entry, decision)) in selected.iter_mut().zip(decisions).enumerate() {
-            // Without a decision the entry stays what it would be without a GPU.
-            if let Some(decision) = decision {
+            let so_far = || best_so_far(&contests.problem.contests[contest], strategy.leader(contest));
+            // Without either the entry stays what it would be without a GPU.
+            if let Some(decision) = decision.or_else(so_far) {
                 adopt(&contests, contest, entry, &decision);
             }
         }
         Ok(Raced { spent, decided, contests, trace })
     }
+}
+
+/// What to take where the budget ended before a decision: a default that runs stays unless it is beaten, but
+/// where none runs the race's leader is better than the best guess.
+fn best_so_far(contest: &Contest, leader: Option<Choice>) -> Option<Decision> {
+    let choice = leader.filter(|_| contest.default.is_none())?;
+    // No time: it was not confirmed, and claims no rung for it.
+    Some(Decision { choice, grounds: Grounds::Fastest, time_us: None })
 }
 
 /// Put a decision in the place of an entry.

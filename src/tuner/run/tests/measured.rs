@@ -228,6 +228,35 @@ async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
 }
 
 #[tokio::test]
+async fn a_spent_budget_gives_the_leader_where_no_default_runs() {
+    let plan = Plan { batch_sizes: vec![4096], ..confirmed() };
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let silent = &mut crate::events::Silent;
+    // Far enough for the race to have a leader, not far enough for a decision.
+    let cut = 40;
+    let mut gpu =
+        LookAlikeGpu { cancel_after: Some((cut, CancellationToken::new())), ..LookAlikeGpu::new(&plan) };
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap_err();
+    drop(run_dir);
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let limits = Limits { budget_s: Some(1e-9), strict: false };
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+    assert!(!finished.raced.as_ref().unwrap().spent.complete);
+    let guess = Selector::new(&plan, &gb10()).select(&Default::default()).unwrap();
+    let us = |entry: &Selected| {
+        gpu.usual_us(4096, Role::Up, &entry.up.config) + gpu.usual_us(4096, Role::Down, &entry.down.config)
+    };
+    assert!(us(&finished.selected[0]) < us(&guess[0]));
+    for (_, manifest) in outcome(dir.path(), &finished) {
+        let entry = &manifest.entries[&4096];
+        assert_eq!((entry.source, entry.evidence, entry.measured), (Source::Tuned, Evidence::Compiled, None));
+        assert!(entry.default_replaced.as_ref().unwrap().contains("needs 147456 bytes"));
+    }
+}
+
+#[tokio::test]
 async fn wrong_results_are_never_shipped() {
     let plan = Plan { batch_sizes: vec![64], ..confirmed() };
     let (first, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
