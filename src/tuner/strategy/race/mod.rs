@@ -14,10 +14,11 @@
 mod candidates;
 mod confirm;
 mod field;
+mod learnt;
 mod options;
 mod screen;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rand::seq::SliceRandom;
@@ -29,6 +30,7 @@ pub use self::options::Options;
 use self::candidates::{Candidates, ranked_by_whole, spokesmen};
 use self::confirm::Confirm;
 use self::field::Field;
+use self::learnt::Learnt;
 use self::screen::Screen;
 use super::paired::Level;
 use super::{Choice, Decision, Entrant, Heard, Problem, Round, Routing, Strategy};
@@ -95,10 +97,7 @@ enum Stage {
 #[derive(Debug)]
 struct Ended {
     decision: Option<Decision>,
-    /// The best arms of each slot by name and family: what the neighbours try first.
-    top: Vec<(usize, u32, u32)>,
-    /// By slot and family: the logarithm of what an arm took over its prior.
-    residuals: HashMap<(usize, u32), f64>,
+    learnt: Learnt,
 }
 
 impl Race {
@@ -161,19 +160,11 @@ impl Race {
         families.shuffle(&mut self.rng);
         let data = &self.problem.contests[contest];
         let mut listed = Candidates::with_incumbents(data);
-        for neighbour in self.neighbours(contest) {
-            let Some(ended) = &self.ended[neighbour] else { continue };
-            for &(slot, name, family) in &ended.top {
-                let arms = &data.slots[slot].arms;
-                let same = arms.iter().position(|arm| arm.name == name);
-                // The same tile under another GROUP_SIZE_M, where that one means nothing here.
-                let found = same.or_else(|| arms.iter().position(|arm| arm.family == family));
-                if let Some(arm) = found {
-                    listed.add((slot, arm));
-                }
-            }
+        let near = self.learnt_near(contest);
+        for arm in near.iter().flat_map(|learnt| learnt.best_in(data)) {
+            listed.add(arm);
         }
-        let foretold = self.foretold(contest);
+        let foretold = learnt::foretold(data, &near);
         for (arm, _) in ranked_by_whole(data, &foretold).into_iter().take(self.options.foretold) {
             listed.add(arm);
         }
@@ -182,24 +173,6 @@ impl Race {
             listed.add(arm);
         }
         listed.order
-    }
-
-    /// What each family should take here: its prior, corrected by how wrong the prior was at the nearest
-    /// batch sizes that are over. One arm speaks for a family.
-    fn foretold(&self, contest: usize) -> Vec<Vec<Option<f64>>> {
-        let data = &self.problem.contests[contest];
-        let near: Vec<&Ended> = self.neighbours(contest).filter_map(|at| self.ended[at].as_ref()).collect();
-        let mut foretold: Vec<Vec<Option<f64>>> =
-            data.slots.iter().map(|slot| vec![None; slot.arms.len()]).collect();
-        for (slot, index, prior) in spokesmen(data) {
-            let family = data.arm(slot, index).family;
-            let residuals = near.iter().filter_map(|ended| ended.residuals.get(&(slot, family)));
-            let (sum, count) = residuals.fold((0.0, 0), |(sum, count), residual| (sum + residual, count + 1));
-            if count > 0 && prior.is_finite() {
-                foretold[slot][index] = Some(prior.ln() + sum / f64::from(count));
-            }
-        }
-        foretold
     }
 
     /// One arm of every family of every slot, best prior first, those without in random order.
@@ -215,6 +188,11 @@ impl Race {
         let below = (0..contest).rev().find(|&at| self.ended[at].is_some());
         let above = (contest + 1..self.ended.len()).find(|&at| self.ended[at].is_some());
         below.into_iter().chain(above)
+    }
+
+    /// What the nearest contests that are over have taught, the lower one first.
+    fn learnt_near(&self, contest: usize) -> Vec<&Learnt> {
+        self.neighbours(contest).filter_map(|at| Some(&self.ended[at].as_ref()?.learnt)).collect()
     }
 
     /// The next round of the contest under way; none where it has come to its end.
@@ -405,28 +383,11 @@ impl Race {
             };
             decision.time_us = decision.time_us.or_else(raced);
         }
-        let mut residuals = HashMap::new();
+        // Away from the anchors few arms ran; what the neighbours know of the others is passed on.
         let anchored = self.anchors.contains(&current.contest);
-        if !anchored {
-            // Few arms ran here; what the neighbours know of the others is passed on.
-            for at in self.neighbours(current.contest) {
-                residuals.extend(self.ended[at].iter().flat_map(|ended| ended.residuals.clone()));
-            }
-        }
-        for (slot, index, arm) in data.arms() {
-            if let (Some(score), Some(prior)) = (known[slot][index], arm.prior) {
-                residuals.insert((slot, arm.family), score - prior.ln());
-            }
-        }
-        let mut top = Vec::new();
-        for (slot, scores) in known.iter().enumerate() {
-            let mut scored: Vec<_> =
-                scores.iter().enumerate().filter_map(|(arm, score)| Some((arm, (*score)?))).collect();
-            scored.sort_by(|a, b| a.1.total_cmp(&b.1));
-            let named = |(arm, _): (usize, f64)| (slot, data.arm(slot, arm).name, data.arm(slot, arm).family);
-            top.extend(scored.into_iter().take(self.options.inherited).map(named));
-        }
-        self.ended[current.contest] = Some(Ended { decision, top, residuals });
+        let near = if anchored { Vec::new() } else { self.learnt_near(current.contest) };
+        let learnt = Learnt::of(data, &known, self.options.inherited, &near);
+        self.ended[current.contest] = Some(Ended { decision, learnt });
     }
 }
 
