@@ -1,21 +1,8 @@
-//! One file per subcommand: settings -> plan -> engine -> output. No clap type gets this far.
+//! A folder per program, one file per subcommand: settings -> plan -> engine -> output. No clap type gets
+//! this far.
 
-pub mod check;
-pub mod compiler;
-pub mod devices;
-mod gpu;
-pub mod measuring;
-pub mod merge;
-pub mod models;
-pub mod moe;
-pub mod plan;
-pub mod publish;
-pub mod record;
-pub mod replay;
-pub mod setup;
-pub mod space;
-pub mod subject;
-mod table;
+pub mod bench;
+pub mod tune;
 
 use std::io;
 

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandResult, Output, OutputError, Verdict};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
 use crate::runtime::Target;
 use crate::worker::environment::{self, Settings};

@@ -1,6 +1,6 @@
 //! `sparktune devices`: the catalogue of GPUs.
 
-use super::{CommandResult, Output, OutputError, Verdict};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::DeviceCatalogue;
 
 /// List the devices of `catalogue`.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::check::{check_file, config_files};
-use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::check::{Finding, Rules};
 use crate::artifact::manifest::ManifestError;
 use crate::artifact::{ConfigFile, Manifest, index, manifest};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
 

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::merge::{Disagreement, Part, merge};
 use crate::artifact::{ConfigFile, ConfigName};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic_new;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::commands::subject::grouped;
+use crate::commands::tune::subject::grouped;
 use crate::kernel::KernelConfig;
 use crate::model::Role;
 use crate::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::subject::{Subject, SubjectSettings, grouped};
-use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::Evidence;
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::Failure;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::plan::Policy;

@@ -7,10 +7,10 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::compiler::{CompilerSettings, start_compiler};
-use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::check::{self, FileReport, Finding, Rules, Severity, Subject};
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, ConfigName, Manifest, manifest};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::DeviceCatalogue;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};

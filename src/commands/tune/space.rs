@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::subject::{Subject, SubjectSettings};
-use super::{CommandResult, Output, OutputError, Verdict};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::kernel::{KernelConfig, shared_memory, space};

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::artifact::Evidence;
-use crate::commands::compiler::CompilerSettings;
-use crate::commands::measuring::MeasuringSettings;
-use crate::commands::subject::{SubjectSettings, short};
+use crate::commands::tune::compiler::CompilerSettings;
+use crate::commands::tune::measuring::MeasuringSettings;
+use crate::commands::tune::subject::{SubjectSettings, short};
 use crate::tuner::plan::{Plan, Policy};
 
 /// What the user said.

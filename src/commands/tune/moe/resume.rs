@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::settings::MoeSettings;
-use crate::commands::subject::{SubjectSettings, devices, headline, short};
+use crate::commands::tune::subject::{SubjectSettings, devices, headline, short};
 use crate::device::Device;
 use crate::failure::Failure;
 use crate::journal::{Journal, JournalError};

@@ -5,8 +5,8 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::subject::{Subject, SubjectSettings, grouped};
-use super::{CommandResult, Output, OutputError, Verdict};
 use crate::artifact::ConfigName;
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{Event, Observer};
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::kernel::{KernelConfig, shared_memory};

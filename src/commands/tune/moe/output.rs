@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::settings::{MoeSettings, Place, new_run_path};
 use crate::artifact::{ConfigName, Evidence};
-use crate::commands::subject::grouped;
+use crate::commands::tune::subject::grouped;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::failure::Failure;

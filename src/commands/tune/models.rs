@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{CommandResult, Output, OutputError, Verdict};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::model::{Catalogue, FusionChoice, Geometry, Recipe, moe_shape};
 
 /// List the catalogue, the user's own recipes included.

@@ -10,17 +10,17 @@ use super::args::{
     TruthArg,
 };
 use crate::artifact::Evidence;
-use crate::commands::check::CheckSettings;
-use crate::commands::compiler::CompilerSettings;
-use crate::commands::measuring::MeasuringSettings;
-use crate::commands::merge::MergeSettings;
-use crate::commands::moe::{MoeSettings, Place};
-use crate::commands::plan::PlanSettings;
-use crate::commands::publish::PublishSettings;
-use crate::commands::record::RecordSettings;
-use crate::commands::replay::{ReplaySettings, StrategyKind, TableSource};
-use crate::commands::space::{self, SpaceSettings};
-use crate::commands::subject::SubjectSettings;
+use crate::commands::tune::check::CheckSettings;
+use crate::commands::tune::compiler::CompilerSettings;
+use crate::commands::tune::measuring::MeasuringSettings;
+use crate::commands::tune::merge::MergeSettings;
+use crate::commands::tune::moe::{MoeSettings, Place};
+use crate::commands::tune::plan::PlanSettings;
+use crate::commands::tune::publish::PublishSettings;
+use crate::commands::tune::record::RecordSettings;
+use crate::commands::tune::replay::{ReplaySettings, StrategyKind, TableSource};
+use crate::commands::tune::space::{self, SpaceSettings};
+use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
 use crate::model::{BadBlockShape, ByHand, FusionChoice, UnknownDtype};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
