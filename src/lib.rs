@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`cli`] | clap types, the printer, progress on a terminal, exit codes |
 //! | [`commands`] | one file per subcommand: settings -> plan -> engine -> output |
+//! | [`bench`] | measuring an inference server: plan, requests, client, metrics |
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
@@ -20,6 +21,7 @@
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod artifact;
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod device;
