@@ -3,11 +3,13 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`plan`] | everything that decides what is sent and how it is judged |
+//! | [`arrival`] | when each conversation is due |
 //! | [`conversation`] | the requests themselves, made before the run |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`target`] | where the server is |
 //! | [`summary`] | what a run comes to: `summary.json` |
 
+pub mod arrival;
 pub mod conversation;
 pub mod plan;
 pub mod record;
