@@ -6,6 +6,7 @@
 //! | [`arrival`] | when each conversation is due |
 //! | [`conversation`] | the requests themselves, made before the run |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
+//! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
 //! | [`target`] | where the server is |
 //! | [`summary`] | what a run comes to: `summary.json` |
 
@@ -13,5 +14,6 @@ pub mod arrival;
 pub mod conversation;
 pub mod plan;
 pub mod record;
+pub mod stream;
 pub mod summary;
 pub mod target;
