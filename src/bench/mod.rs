@@ -8,12 +8,16 @@
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
 //! | [`target`] | where the server is |
+//! | [`client`] | sends one request and reads its stream |
+//! | [`runner`] | sends every conversation when it is due |
 //! | [`summary`] | what a run comes to: `summary.json` |
 
 pub mod arrival;
+pub mod client;
 pub mod conversation;
 pub mod plan;
 pub mod record;
+pub mod runner;
 pub mod stream;
 pub mod summary;
 pub mod target;
