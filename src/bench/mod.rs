@@ -10,11 +10,13 @@
 //! | [`target`] | where the server is |
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
+//! | [`metrics`] | what the records of a run come to |
 //! | [`summary`] | what a run comes to: `summary.json` |
 
 pub mod arrival;
 pub mod client;
 pub mod conversation;
+pub mod metrics;
 pub mod plan;
 pub mod record;
 pub mod runner;
