@@ -100,7 +100,9 @@ impl Tally {
                     false => self.last_spoken_us.unwrap_or(at_us),
                 };
                 match self.chunk_tokens.last_mut() {
-                    Some(last) if !sighting.spoken && self.chunk_us.last() == Some(&arrived) => *last += growth,
+                    Some(last) if !sighting.spoken && self.chunk_us.last() == Some(&arrived) => {
+                        *last += growth
+                    }
                     _ => self.push(arrived, growth),
                 }
                 self.running |= sighting.spoken;
@@ -163,7 +165,12 @@ mod tests {
 
     #[test]
     fn a_final_total_is_spread_evenly() {
-        let events = [(1, true, true, None), (2, true, true, None), (3, true, false, None), (4, false, false, Some(5))];
+        let events = [
+            (1, true, true, None),
+            (2, true, true, None),
+            (3, true, false, None),
+            (4, false, false, Some(5)),
+        ];
         assert_eq!(tally(&events), counted(5, TokenSource::Spread, &[(1, 2.5), (2, 2.5)]));
         // Fewer tokens than events, and a total in the finish event.
         let events = [(1, true, true, None), (2, true, true, None), (3, true, false, Some(1))];

@@ -42,7 +42,9 @@ impl KeptText {
         match within.contains('\\') {
             false => self.add_text(within),
             // A half of a surrogate pair is valid JSON and no text.
-            true => self.add_text(&serde_json::from_str::<String>(json).unwrap_or_else(|_| '\u{fffd}'.into())),
+            true => {
+                self.add_text(&serde_json::from_str::<String>(json).unwrap_or_else(|_| '\u{fffd}'.into()))
+            }
         }
     }
 

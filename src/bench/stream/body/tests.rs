@@ -58,7 +58,10 @@ fn completions_and_generate_take_text_or_ids() {
     let first = text("a");
     let history = [Exchange { prompt: &first, answer: "b" }];
     let body = written(Protocol::Completions, &history, text("c"), json!({}));
-    assert_eq!((&body["model"], &body["prompt"], &body["max_tokens"]), (&json!("m"), &json!("abc"), &json!(7)));
+    assert_eq!(
+        (&body["model"], &body["prompt"], &body["max_tokens"]),
+        (&json!("m"), &json!("abc"), &json!(7))
+    );
     let body = written(Protocol::Completions, &[], Prompt::Tokens(vec![1, 2]), json!({}));
     assert_eq!(body["prompt"], json!([1, 2]));
     assert_eq!(
@@ -75,7 +78,8 @@ fn completions_and_generate_take_text_or_ids() {
 
 #[test]
 fn extra_fields_take_the_place_of_ours_once() {
-    let extra = json!({ "temperature": 1, "stream_options": { "include_usage": true }, "stream": true, "n": 1 });
+    let extra =
+        json!({ "temperature": 1, "stream_options": { "include_usage": true }, "stream": true, "n": 1 });
     let bytes = body(Protocol::Chat, "m", &[], &turn(text("a")), &sampling(extra)).unwrap();
     let written = String::from_utf8(bytes).unwrap();
     assert_eq!(written.matches("\"temperature\"").count(), 1, "{written}");

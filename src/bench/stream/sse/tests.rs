@@ -17,7 +17,9 @@ impl From<Event<'_>> for Owned {
 }
 
 /// The events, and what was left at the end.
-fn parsed<'a>(feeds: impl IntoIterator<Item = &'a [u8]>) -> Result<(Vec<Owned>, Option<Owned>), EventTooLarge> {
+fn parsed<'a>(
+    feeds: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<(Vec<Owned>, Option<Owned>), EventTooLarge> {
     let mut parser = SseParser::new(LIMIT);
     let mut events = Vec::new();
     for bytes in feeds {
@@ -39,7 +41,8 @@ fn data(stream: &[u8]) -> Vec<String> {
 #[test]
 fn the_standards_own_examples() {
     assert_eq!(data(b"data: YHOO\ndata: +2\ndata: 10\n\n"), ["YHOO\n+2\n10"]);
-    let stream = b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n";
+    let stream =
+        b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n";
     assert_eq!(data(stream), ["first event", "second event", " third event"]);
     assert_eq!(data(b"data\n\ndata\ndata\n\ndata:"), ["", "\n"]);
     assert_eq!(data(b"data:test\n\ndata: test\n\n"), ["test", "test"]);
