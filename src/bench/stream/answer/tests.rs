@@ -175,7 +175,9 @@ fn every_kind_of_delta_is_output_and_other_answers_are_not() {
         (r#""tool_calls":[{"index":0}]"#, true),
         (r#""function_call":{"name":"f"}"#, true),
         (r#""refusal":"no""#, true),
+        (r#""tool_calls":[{"index":0,"function":{"arguments":"{\"a\": [1]}"}},{"function":null}]"#, true),
         (r#""role":"assistant""#, false),
+        (r#""tool_calls":null"#, false),
         (r#""content":null,"tool_calls":[ ],"function_call":{}"#, false),
     ] {
         for (index, read) in [(0, true), (1, false)] {
