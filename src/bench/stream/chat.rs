@@ -24,7 +24,7 @@ struct ChatChoice<'a> {
 struct Delta<'a> {
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
-    /// SGLang's name; vLLM's before 0.12.
+    /// SGLang's name, and older vLLM's.
     #[serde(borrow, default)]
     reasoning_content: Option<&'a RawValue>,
     /// vLLM's name.

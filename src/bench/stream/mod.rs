@@ -9,7 +9,7 @@
 //! | `tally` | which event carried how many tokens |
 //! | `text` | the answer's text, where it is kept |
 //! | `words` | foreign text, made fit for a message |
-//! | [`body`] | a request's body |
+//! | [`mod@body`] | a request's body |
 //!
 //! This is the client's hot path. An event costs no allocation: it is parsed where it lies in the bytes that
 //! were read, by types that borrow, and text nobody keeps is stepped over. What does allocate is an event
