@@ -1,13 +1,14 @@
 //! A request's body.
 //!
-//! Chosen once for all servers, with what was read of them:
+//! Chosen once for all servers:
 //!
-//! - `stream_options.continuous_usage_stats` makes SGLang (0.5.4.post2 and 0.5.23) and vLLM count tokens in
-//!   every event. Servers that do not know the field ignore it; for one that does not, `extra_body` can
-//!   give its own `stream_options`.
-//! - `max_tokens`, not `max_completion_tokens`: SGLang, vLLM and llama.cpp all take it for both protocols.
-//! - No `min_tokens`: with `ignore_eos` none of them stops early, and it costs vLLM and SGLang a step over
-//!   the logits of every token, which would be measured.
+//! - `stream_options.continuous_usage_stats` makes SGLang (read: `StreamOptions` of `openai/protocol.py` in
+//!   0.5.4.post2 and 0.5.23) and vLLM count tokens in every event. A server that refuses a field it does not
+//!   know can be given its own `stream_options` in `extra_body`.
+//! - `max_tokens`, not `max_completion_tokens`: it is the name both of OpenAI's protocols have.
+//! - No `min_tokens`: `ignore_eos` already keeps a server from stopping early, and SGLang works over the
+//!   logits of every step for it (read: `penaltylib/min_new_tokens.py`, 0.5.23), which would be measured.
+//!   Where a server needs it, `extra_body` takes it.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};

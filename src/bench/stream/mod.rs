@@ -9,11 +9,12 @@
 //! | `tally` | which event carried how many tokens |
 //! | `text` | the answer's text, where it is kept |
 //! | `words` | foreign text, made fit for a message |
-//! | [`body`] | a request's body |
+//! | [`mod@body`] | a request's body |
 //!
 //! This is the client's hot path. An event costs no allocation: it is parsed where it lies in the bytes that
 //! were read, by types that borrow, and text nobody keeps is stepped over. What does allocate is an event
-//! that arrives in pieces (into a buffer that is used again), a list that grows, and whatever ends a stream.
+//! that arrives in pieces (into a buffer that is used again), a list that grows, kept text with escapes,
+//! nested fields that no protocol has by default (log probabilities), and whatever ends a stream.
 
 pub mod answer;
 pub mod body;
