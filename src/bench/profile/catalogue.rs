@@ -68,7 +68,8 @@ impl Profiles {
         let mut all: Vec<&Profile> = self.profiles.values().collect();
         let tokens = |profile: &Profile| {
             let Layer { requests, workload, .. } = &profile.layer;
-            let tokens = workload.input_tokens.unwrap_or(0) as u64 + workload.output_tokens.unwrap_or(0) as u64;
+            let tokens =
+                workload.input_tokens.unwrap_or(0) as u64 + workload.output_tokens.unwrap_or(0) as u64;
             tokens * u64::from(requests.unwrap_or(0))
         };
         all.sort_by_key(|profile| (tokens(profile), profile.name.clone()));
@@ -107,7 +108,8 @@ fn read(path: &Path) -> Result<Profile, ProfileError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(ProfileError::TooLarge { path: path.to_owned(), limit: MAX_BYTES });
     }
-    let text = String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::other(error.utf8_error())))?;
+    let text =
+        String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::other(error.utf8_error())))?;
     parse(&path.display().to_string(), &text)
 }
 

@@ -3,9 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::layer::{
-    ArrivalLayer, Bound, Layer, LimitsLayer, Rate, SamplingLayer, SloLayer, WorkloadLayer,
-};
+use super::layer::{ArrivalLayer, Bound, Layer, LimitsLayer, Rate, SamplingLayer, SloLayer, WorkloadLayer};
 
 /// A field that holds what it cannot.
 #[derive(Debug, PartialEq)]

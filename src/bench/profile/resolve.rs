@@ -33,8 +33,12 @@ pub fn resolve(
         value: wrong.value,
         accepted: wrong.accepted,
     })?;
-    let mut settling =
-        Settling { profile: profile.map(|(profile, _)| profile), flags, origins: Origins::default(), fingerprint };
+    let mut settling = Settling {
+        profile: profile.map(|(profile, _)| profile),
+        flags,
+        origins: Origins::default(),
+        fingerprint,
+    };
     let it = &mut settling;
     it.origins.set("profile", profile.map_or(Origin::Default, |(_, origin)| origin.clone()));
     let requests = it.value("requests", |layer| layer.requests, draft::REQUESTS);
@@ -88,9 +92,8 @@ impl Settling<'_> {
         of: impl Fn(&Layer) -> Option<T>,
         what: impl Fn() -> String,
     ) -> Result<T, PlanError> {
-        let (value, origin) = self
-            .find(field, of)
-            .ok_or_else(|| PlanError::Missing { what: what(), flag: flag(field) })?;
+        let (value, origin) =
+            self.find(field, of).ok_or_else(|| PlanError::Missing { what: what(), flag: flag(field) })?;
         self.origins.set(field, origin);
         Ok(value)
     }
@@ -136,8 +139,16 @@ fn limits(it: &mut Settling<'_>) -> Limits {
         ),
         stall_s: it.value("limits.stall_s", |layer| layer.limits.stall_s, default.stall_s),
         request_s: it.value("limits.request_s", |layer| layer.limits.request_s, default.request_s),
-        answer_bytes: it.value("limits.answer_bytes", |layer| layer.limits.answer_bytes, default.answer_bytes),
-        failed_share: it.value("limits.failed_share", |layer| layer.limits.failed_share, default.failed_share),
+        answer_bytes: it.value(
+            "limits.answer_bytes",
+            |layer| layer.limits.answer_bytes,
+            default.answer_bytes,
+        ),
+        failed_share: it.value(
+            "limits.failed_share",
+            |layer| layer.limits.failed_share,
+            default.failed_share,
+        ),
         retries: it.value("limits.retries", |layer| layer.limits.retries, default.retries),
     }
 }

@@ -67,10 +67,7 @@ pub(super) fn field(flag: &str) -> &'static str {
 }
 
 /// The workload, and its file.
-pub(super) fn settle(
-    it: &mut Settling<'_>,
-    requests: u32,
-) -> Result<(Workload, Option<PathBuf>), PlanError> {
+pub(super) fn settle(it: &mut Settling<'_>, requests: u32) -> Result<(Workload, Option<PathBuf>), PlanError> {
     let kind = kind(it)?;
     // A profile's lengths hold for its own kind of prompts only.
     let said = it.profile.map(|profile| profile.layer.workload.kind.unwrap_or(WorkloadKind::Random));
@@ -157,10 +154,9 @@ fn of_kind(
             Workload::MultiTurn { turns, input_tokens, output_tokens, lengths, think_ms }
         }
         WorkloadKind::Sharegpt | WorkloadKind::Jsonl => {
-            let (path, origin) =
-                it.find("workload.file", |layer| layer.workload.file.clone()).ok_or_else(|| {
-                    PlanError::Missing { what: needs("file")(), flag: flag("workload.file") }
-                })?;
+            let (path, origin) = it
+                .find("workload.file", |layer| layer.workload.file.clone())
+                .ok_or_else(|| PlanError::Missing { what: needs("file")(), flag: flag("workload.file") })?;
             let file = it.file(&path, "workload.file", &origin)?;
             it.origins.set("workload.file.name", origin.clone());
             it.origins.set("workload.file.sha256", origin);
