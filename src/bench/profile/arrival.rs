@@ -64,7 +64,11 @@ pub(super) fn settle(it: &mut Settling<'_>) -> Result<(Arrival, Option<PathBuf>)
     };
     if kind == ArrivalKind::ClosedLoop {
         let limit = it.find("concurrency", |layer| layer.concurrency).and_then(|(limit, _)| limit.limit());
-        limit.ok_or_else(|| PlanError::Missing { what: needs(), flag: flag("concurrency") })?;
+        limit.ok_or_else(|| PlanError::Missing {
+            what: needs(),
+            field: "concurrency",
+            flag: flag("concurrency"),
+        })?;
     }
     let rate = |it: &mut Settling<'_>| {
         let of_layer = |rate: Rate| match rate {
@@ -87,9 +91,10 @@ pub(super) fn settle(it: &mut Settling<'_>) -> Result<(Arrival, Option<PathBuf>)
             to_rate: it.required("arrival.to_rate", |layer| layer.arrival.to_rate, needs)?,
         },
         ArrivalKind::Trace => {
-            let (path, origin) = it
-                .find("arrival.file", |layer| layer.arrival.file.clone())
-                .ok_or_else(|| PlanError::Missing { what: needs(), flag: flag("arrival.file") })?;
+            let (path, origin) =
+                it.find("arrival.file", |layer| layer.arrival.file.clone()).ok_or_else(|| {
+                    PlanError::Missing { what: needs(), field: "arrival.file", flag: flag("arrival.file") }
+                })?;
             let file = it.file(&path, "arrival.file", &origin)?;
             it.origins.set("arrival.file.name", origin.clone());
             it.origins.set("arrival.file.sha256", origin);

@@ -81,6 +81,8 @@ pub enum PlanError {
     /// A value that cannot be right.
     #[error("{flag}: {value} is not accepted; expected {accepted}")]
     Value {
+        /// The profile's field for it.
+        field: &'static str,
         /// The flag.
         flag: &'static str,
         /// What it says.
@@ -103,6 +105,8 @@ pub enum PlanError {
     Missing {
         /// What needs it.
         what: String,
+        /// The profile's field that would say it.
+        field: &'static str,
         /// What would say it.
         flag: &'static str,
     },
@@ -126,9 +130,16 @@ impl Failure for PlanError {
 pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Below this two words have little more in common than letters.
     const ALIKE: f64 = 0.5;
+    let text = text.to_lowercase();
+    // The beginning of a word means that word: `input` is `input_tokens` without its unit.
+    let begins = |candidate: &str| !text.is_empty() && candidate.starts_with(&text);
+    let alike = |candidate: &str| match begins(candidate) {
+        true => 1.0,
+        false => strsim::normalized_damerau_levenshtein(&text, candidate),
+    };
     candidates
         .into_iter()
-        .map(|candidate| (strsim::normalized_damerau_levenshtein(&text.to_lowercase(), candidate), candidate))
+        .map(|candidate| (alike(candidate), candidate))
         .filter(|(score, _)| *score >= ALIKE)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

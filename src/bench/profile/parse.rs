@@ -5,14 +5,16 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::catalogue::Profile;
-use super::error::{ProfileError, nearest};
+use super::error::{PlanError, ProfileError, nearest};
 use super::layer::{
-    ArrivalKind, ArrivalLayer, Bound, Layer, LimitsLayer, SamplingLayer, SloLayer, WorkloadKind,
+    ArrivalKind, ArrivalLayer, Bound, Layer, LengthKind, LimitsLayer, SamplingLayer, SloLayer, WorkloadKind,
     WorkloadLayer,
 };
 use super::narrowing::{Demand, listed};
+use super::origin::Origin;
+use super::resolve::{Layers, resolve};
 use super::{arrival, check, workload};
-use crate::bench::plan::Protocol;
+use crate::bench::plan::{DataFile, Protocol};
 
 /// A profile as it is written.
 #[derive(Deserialize)]
@@ -92,7 +94,30 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Profile, ProfileError> {
         *named = folder.join(&*named);
     }
     let stem = Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Profile { name: stem, about: about.unwrap_or_default(), layer })
+    let profile = Profile { name: stem, about: about.unwrap_or_default(), layer };
+    complete(file, &profile)?;
+    Ok(profile)
+}
+
+/// Whether the profile is a plan without any flag. What its files hold does not matter to that.
+fn complete(file: &str, profile: &Profile) -> Result<(), ProfileError> {
+    let layers = Layers { profile: Some((profile, &Origin::Default)), flags: &Layer::default() };
+    let unread = |path: &Path| Ok(DataFile { name: path.display().to_string(), sha256: String::new() });
+    let file = file.to_owned();
+    match resolve(layers, &unread) {
+        Ok(_) => Ok(()),
+        Err(PlanError::Missing { what, field, .. }) => Err(ProfileError::Shape {
+            file,
+            place: format!("field `{field}`"),
+            message: format!("{what} needs it"),
+        }),
+        Err(PlanError::Value { field, value, accepted, .. }) => {
+            Err(ProfileError::Value { file, field: field.to_owned(), value, accepted })
+        }
+        Err(other) => {
+            Err(ProfileError::Shape { file, place: "as a whole".into(), message: other.to_string() })
+        }
+    }
 }
 
 /// Values that can be, in fields that belong to the kinds the profile names.
@@ -113,6 +138,9 @@ fn check_all(file: &str, layer: &Layer) -> Result<(), ProfileError> {
             let accepted = format!("`workload.kind` to be {} with `{field}`", listed(&names));
             return Err(refuse("workload.kind", &format!("`{}`", kind.name()), accepted));
         }
+    }
+    if layer.workload.lengths == Some(LengthKind::Exact) && layer.workload.range_ratio.is_some() {
+        return Err(refuse("workload.lengths", "`exact`", "`uniform` with `workload.range_ratio`".into()));
     }
     let demands = arrival::demands(&layer.arrival);
     let Some(kind) = layer.arrival.kind else {

@@ -29,6 +29,7 @@ pub fn resolve(
 ) -> Result<Settled, PlanError> {
     let Layers { profile, flags } = layers;
     check::check(flags).map_err(|wrong| PlanError::Value {
+        field: wrong.field,
         flag: flag(wrong.field),
         value: wrong.value,
         accepted: wrong.accepted,
@@ -92,8 +93,11 @@ impl Settling<'_> {
         of: impl Fn(&Layer) -> Option<T>,
         what: impl Fn() -> String,
     ) -> Result<T, PlanError> {
-        let (value, origin) =
-            self.find(field, of).ok_or_else(|| PlanError::Missing { what: what(), flag: flag(field) })?;
+        let (value, origin) = self.find(field, of).ok_or_else(|| PlanError::Missing {
+            what: what(),
+            field,
+            flag: flag(field),
+        })?;
         self.origins.set(field, origin);
         Ok(value)
     }

@@ -125,9 +125,10 @@ fn of_kind(
 ) -> Result<(Workload, Option<PathBuf>), PlanError> {
     let needs = |what: &'static str| move || format!("a {} workload, for its {what},", kind.name());
     // More groups or turns than requests is a plan nobody means: some would never be sent.
-    let at_most_requests = |field: &str, name: &str, value: u32| match value <= requests {
+    let at_most_requests = |field: &'static str, name: &str, value: u32| match value <= requests {
         true => Ok(value),
         false => Err(PlanError::Value {
+            field,
             flag: flag(field),
             value: format!("{value} {name}"),
             accepted: format!("at most the {requests} of --requests"),
@@ -154,9 +155,14 @@ fn of_kind(
             Workload::MultiTurn { turns, input_tokens, output_tokens, lengths, think_ms }
         }
         WorkloadKind::Sharegpt | WorkloadKind::Jsonl => {
-            let (path, origin) = it
-                .find("workload.file", |layer| layer.workload.file.clone())
-                .ok_or_else(|| PlanError::Missing { what: needs("file")(), flag: flag("workload.file") })?;
+            let (path, origin) =
+                it.find("workload.file", |layer| layer.workload.file.clone()).ok_or_else(|| {
+                    PlanError::Missing {
+                        what: needs("file")(),
+                        field: "workload.file",
+                        flag: flag("workload.file"),
+                    }
+                })?;
             let file = it.file(&path, "workload.file", &origin)?;
             it.origins.set("workload.file.name", origin.clone());
             it.origins.set("workload.file.sha256", origin);

@@ -189,7 +189,7 @@ pub struct CompareArgs {
     #[arg(required = true, num_args = 2.., value_name = "RUN_DIR")]
     pub runs: Vec<PathBuf>,
     /// What counts as a regression: worse by more than this
-    #[arg(long, value_name = "SHARE", default_value = "5%", allow_negative_numbers = true, value_parser = values::share)]
+    #[arg(long, value_name = "SHARE", default_value = "5%", allow_hyphen_values = true, value_parser = values::share)]
     pub threshold: f64,
     /// Compare although the plans differ
     #[arg(long)]

@@ -84,7 +84,7 @@ pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettin
     let PaceArgs { arrival, burstiness } = pace;
     let (axis, places) = match (concurrency, rate) {
         (Some(list), _) => {
-            let places = values::list(&list, |one| one.parse::<u32>().ok()).ok_or_else(|| BadList {
+            let places = values::list(&list, |one| one.parse::<u32>().ok()).ok_or(BadList {
                 flag: "--concurrency",
                 value: list,
                 accepted: "whole numbers with commas between",
@@ -95,7 +95,7 @@ pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettin
         (None, list) => {
             let list = list.unwrap_or_default();
             let one = |one: &str| one.parse::<f64>().ok().filter(|rate| rate.is_finite());
-            let places = values::list(&list, one).ok_or_else(|| BadList {
+            let places = values::list(&list, one).ok_or(BadList {
                 flag: "--rate",
                 value: list,
                 accepted: "numbers of requests per second with commas between",

@@ -71,6 +71,11 @@ pub fn whole(text: &str) -> Parsed<u32> {
     text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u32::MAX))
 }
 
+/// A whole number, a large one too.
+pub fn large(text: &str) -> Parsed<u64> {
+    text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
+}
+
 /// Any number; `nan` and `inf` are numbers here, and refused with the plan.
 pub fn number(text: &str) -> Parsed<f64> {
     text.parse().map_err(|_| "expected a number".to_owned())

@@ -55,18 +55,28 @@ pub fn print(with: &Measuring, repeat: u32, steps: &[Step<'_>], out: &mut dyn Ou
     table.extend(rows(first.settled));
     out.table(&["value", "", "from"], &table)?;
     out.line("")?;
-    if first.at.is_some() {
-        let (name, _) = first.at.unwrap_or_default();
+    if let Some((name, _)) = first.at {
         let rows: Vec<Vec<String>> = steps
             .iter()
             .map(|step| {
                 let plan = &step.settled.plan;
-                let limit = plan.concurrency.map_or("no limit".to_owned(), |limit| limit.to_string());
-                let at = step.at.map_or(String::new(), |(_, at)| at.to_string());
-                vec![at, super::profiles::arrival(&plan.arrival), limit, words(&expected(plan))]
+                let limit = plan.concurrency.map_or("-".to_owned(), |limit| limit.to_string());
+                let number = |sum: Option<f64>| sum.map_or("-".to_owned(), |sum| format!("{sum:.0}"));
+                let Expected { requests, input_tokens, output_tokens, schedule_s, .. } = expected(plan);
+                vec![
+                    step.at.map_or(String::new(), |(_, at)| at.to_string()),
+                    super::profiles::arrival(&plan.arrival),
+                    limit,
+                    requests.to_string(),
+                    number(input_tokens),
+                    number(output_tokens),
+                    number(schedule_s),
+                ]
             })
             .collect();
-        out.table(&[name, "arrival", "in flight", "comes to"], &rows)?;
+        let header =
+            [name, "arrival", "in flight", "requests", "input tokens", "output tokens", "sent within s"];
+        out.table(&header, &rows)?;
     } else {
         out.line(&words(&expected(&first.settled.plan)))?;
         if repeat > 1 {

@@ -78,7 +78,7 @@ pub struct LoadArgs {
     #[arg(long, visible_alias = "warmup-requests", value_name = "N", allow_negative_numbers = true, value_parser = values::whole)]
     pub warmup: Option<u32>,
     /// Fixes prompts, lengths and the schedule [default: 1]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::large)]
     pub seed: Option<u64>,
     /// What a good request is, such as ttft=500ms,tpot=50ms,e2e=10s; ttft=none, or none, takes a profile's away
     #[arg(long, value_name = "LIST", value_parser = values::slo)]
@@ -187,10 +187,10 @@ pub struct LimitArgs {
     #[arg(long, value_name = "TIME", value_parser = values::seconds)]
     pub request_timeout: Option<f64>,
     /// Bytes in one answer [default: 268435456]
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = values::large)]
     pub max_answer_bytes: Option<u64>,
     /// The run fails when more than this share of its requests failed [default: 5%]
-    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, value_parser = values::share)]
+    #[arg(long, value_name = "SHARE", allow_hyphen_values = true, value_parser = values::share)]
     pub max_failed: Option<f64>,
     /// Times a request that failed before its first token is sent again [default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::whole)]
