@@ -385,7 +385,7 @@ fn sweeps_and_comparisons_that_cannot_be() {
         (&["compare", "a"], &["RUN_DIR"]),
         (&["compare", "a", "b", "--threshold", "-5%"], &["--threshold", "5%"]),
         (&["report"], &["RUN_DIR"]),
-        (&["rnu"], &["rnu", "run"]),
+        (&["swep"], &["swep", "sweep"]),
     ] {
         refused(&sandbox, arguments, words);
     }

@@ -90,7 +90,7 @@ pub(super) fn flag(field: &str) -> &'static str {
         "limits.failed_share" => "--max-failed",
         "limits.retries" => "--retries",
         "slo.ttft_ms" | "slo.tpot_ms" | "slo.e2e_ms" => "--slo",
-        // A test goes through every field of a layer.
+        // No other field is set by a flag.
         _ => "",
     }
 }
