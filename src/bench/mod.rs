@@ -5,6 +5,7 @@
 //! | [`plan`] | everything that decides what is sent and how it is judged |
 //! | [`arrival`] | when each conversation is due |
 //! | [`conversation`] | the requests themselves, made before the run |
+//! | [`profile`] | profiles and flags -> a plan, with where each value came from |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
 //! | [`target`] | where the server is |
@@ -18,6 +19,7 @@ pub mod client;
 pub mod conversation;
 pub mod metrics;
 pub mod plan;
+pub mod profile;
 pub mod record;
 pub mod runner;
 pub mod stream;

@@ -1,10 +1,35 @@
 //! The literal command line of `sparkbench`, as clap sees it. Nothing below `cli` knows these types.
 
-use clap::{Parser, Subcommand};
+mod load;
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+
+pub use self::load::{
+    ArrivalArg, BackendArg, LengthsArg, LimitArgs, LoadArgs, PaceArgs, ProtocolArg, ServerArgs, WorkloadArgs,
+};
+use super::values;
 
 /// Measure inference servers with numbers that can be trusted.
 #[derive(Debug, Parser)]
-#[command(name = "sparkbench", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "sparkbench",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  sparkbench run --profile quick                        a server at http://localhost:30000
+  sparkbench run --base-url http://head:8000 -n 200 -i 512 -o 1024 -c 32
+  sparkbench run --profile latency --dry-run            what would be sent, and where each value came from
+  sparkbench profiles                                   what there is
+
+Exit codes: 0 done, 1 a check said no (too many requests failed, a regression), 2 bad arguments or input,
+3 the environment cannot do it (no server), 4 incomplete, 130 interrupted.
+
+Environment: SPARKBENCH_BASE_URL and SPARKBENCH_PROFILE stand for --base-url and --profile, which win over them;
+SPARKBENCH_API_KEY, else OPENAI_API_KEY, is sent as a bearer token and shown nowhere."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -13,4 +38,214 @@ pub struct Cli {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Measure a server under one load
+    Run(Box<RunArgs>),
+    /// Measure a server under one load after another: more at a time, or more often
+    Sweep(Box<SweepArgs>),
+    /// Hold runs against each other: is one slower, beyond chance?
+    Compare(CompareArgs),
+    /// Show a run again, or write its page anew
+    Report(ReportArgs),
+    /// Find out what this client can measure on this machine, with no server
+    Calibrate(CalibrateArgs),
+    /// List the profiles
+    Profiles(ProfilesArgs),
+}
+
+/// `sparkbench run`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparkbench run --profile quick
+  sparkbench run --profile throughput -c 32                     the profile with another concurrency
+  sparkbench run -n 200 -i 512 -o 1024 -c 32                    32 requests always in flight
+  sparkbench run -i 512 -o 128 --rate 4 --slo ttft=500ms,tpot=50ms
+  sparkbench run --dataset sharegpt:ShareGPT_V3.json -n 500 --rate inf
+  sparkbench run -i 256 -o 128 --turns 4 --think 5s -n 80 -c 8
+  sparkbench run --profile ./mine.toml --dry-run --json
+
+A flag overrides the one field it stands for; the rest of the profile stays. --rate makes a Poisson arrival of a
+closed loop, whose concurrency stays as a cap; -c makes a closed loop of what is all at once.
+
+Exit codes: 0 done, 1 more requests failed than --max-failed, 2 bad arguments or input, 3 no server, 130
+interrupted (what was measured is kept).")]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// Conversations in flight at most; `none` takes a profile's limit away. Alone, so many are always in flight
+    #[arg(long, short, visible_alias = "max-concurrency", value_name = "N|none", help_heading = "Arrival", allow_negative_numbers = true, value_parser = values::limit)]
+    pub concurrency: Option<values::Limit>,
+    /// Conversations that begin in a second; `inf`: all at once
+    #[arg(long, visible_alias = "request-rate", value_name = "R|inf", help_heading = "Arrival", allow_negative_numbers = true, value_parser = values::rate)]
+    pub rate: Option<values::RateArg>,
+    /// A Poisson rate that goes from one to another over the run, such as 1:10
+    #[arg(long, value_name = "FROM:TO", help_heading = "Arrival", value_parser = values::ramp)]
+    pub ramp: Option<(f64, f64)>,
+    /// Send at the times in this file: seconds, one a line, or `timestamp` in a JSONL
+    #[arg(long, value_name = "FILE", help_heading = "Arrival")]
+    pub trace: Option<PathBuf>,
+    /// Multiply a trace's times by this
+    #[arg(long, value_name = "X", help_heading = "Arrival", allow_negative_numbers = true, value_parser = values::number)]
+    pub trace_scale: Option<f64>,
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// Measure so many times, each a run of its own
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Output", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+}
+
+/// `sparkbench sweep`.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("axis").required(true).args(["concurrency", "rate"]),
+    after_help = "Examples:
+  sparkbench sweep --profile short --concurrency 1,2,4,8,16,32
+  sparkbench sweep -i 512 -o 128 -n 200 --rate 0.5,1,2,4 --slo ttft=500ms
+
+Each step is what `sparkbench run` does with that --concurrency or --rate.
+
+Exit codes: 0 done, 1 more requests failed than --max-failed, 2 bad arguments or input, 3 no server, 130
+interrupted (what was measured is kept)."
+)]
+pub struct SweepArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+    #[command(flatten)]
+    pub load: LoadArgs,
+    #[command(flatten)]
+    pub workload: WorkloadArgs,
+    /// Conversations in flight, one step each, such as 1,2,4,8
+    #[arg(
+        long,
+        short,
+        visible_alias = "max-concurrency",
+        value_name = "LIST",
+        help_heading = "Arrival",
+        allow_hyphen_values = true
+    )]
+    pub concurrency: Option<String>,
+    /// Conversations that begin in a second, one step each, such as 0.5,1,2
+    #[arg(
+        long,
+        visible_alias = "request-rate",
+        value_name = "LIST",
+        help_heading = "Arrival",
+        allow_hyphen_values = true
+    )]
+    pub rate: Option<String>,
+    #[command(flatten)]
+    pub pace: PaceArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What is written, and where.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Run directory, which must not be there yet [default: a new one below --results]
+    #[arg(long, value_name = "DIR", conflicts_with = "results")]
+    pub out: Option<PathBuf>,
+    /// Where new run directories go
+    #[arg(long, value_name = "DIR", default_value = "results")]
+    pub results: PathBuf,
+    /// Write the requests as a Parquet table too
+    #[arg(long)]
+    pub parquet: bool,
+    /// Write no HTML page
+    #[arg(long)]
+    pub no_html: bool,
+    /// Keep what the server answered
+    #[arg(long)]
+    pub keep_text: bool,
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Say what would be sent, and where each value came from; contact nobody, write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `sparkbench compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparkbench compare results/A results/B
+  sparkbench compare results/baseline results/new1 results/new2 --threshold 3%
+
+The first is what the others are held against. Exit codes: 0 no regression, 1 a regression, 2 bad arguments, or
+runs under different plans.")]
+pub struct CompareArgs {
+    /// Run directories, the baseline first
+    #[arg(required = true, num_args = 2.., value_name = "RUN_DIR")]
+    pub runs: Vec<PathBuf>,
+    /// What counts as a regression: worse by more than this
+    #[arg(long, value_name = "SHARE", default_value = "5%", allow_hyphen_values = true, value_parser = values::share)]
+    pub threshold: f64,
+    /// Compare although the plans differ
+    #[arg(long)]
+    pub ignore_plan: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparkbench report`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparkbench report results/RUN
+  sparkbench report results/RUN --html page.html
+
+Exit codes: 0 done, 2 no run, or a damaged one.")]
+pub struct ReportArgs {
+    /// The run directory
+    #[arg(value_name = "RUN_DIR")]
+    pub run: PathBuf,
+    /// Write the page to this file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Print the summary as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparkbench calibrate`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparkbench calibrate
+  sparkbench calibrate --quick --json
+
+Exit codes: 0 done, 3 this machine cannot do it.")]
+pub struct CalibrateArgs {
+    /// Fewer steps, for a first idea
+    #[arg(long)]
+    pub quick: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `sparkbench profiles`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparkbench profiles
+  sparkbench profiles --profiles ./my-profiles --json
+
+Exit codes: 0 done, 2 a profile that does not read.")]
+pub struct ProfilesArgs {
+    /// A folder with bench/*.toml of your own; they win over the built-in ones
+    #[arg(long, value_name = "DIR", env = "SPARKBENCH_PROFILES")]
+    pub profiles: Option<PathBuf>,
+    /// Print one JSON list
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,1 +1,10 @@
 //! The subcommands of `sparkbench`.
+
+pub mod calibrate;
+pub mod compare;
+pub mod not_built;
+pub mod plan_table;
+pub mod profiles;
+pub mod report;
+pub mod run;
+pub mod sweep;

@@ -1,0 +1,118 @@
+//! The known profiles, and the ways to name one.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+
+use super::error::{ProfileError, nearest};
+use super::layer::Layer;
+use super::parse::parse;
+
+static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/bench");
+
+/// The longest profile read, bytes: many times the longest embedded one.
+const MAX_BYTES: u64 = 65_536;
+
+/// A profile: a name for what is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// Its file's name without `.toml`.
+    pub name: String,
+    /// What it is for.
+    pub about: String,
+    /// What it says.
+    pub layer: Layer,
+}
+
+/// Every known profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profiles {
+    profiles: BTreeMap<String, Profile>,
+}
+
+impl Profiles {
+    /// The profiles in the binary; with `folder`, those of `folder/bench/*.toml` too: a file with a known
+    /// name replaces that profile, any other adds one.
+    ///
+    /// `folder` must exist; it need not have profiles.
+    pub fn load(folder: Option<&Path>) -> Result<Self, ProfileError> {
+        let mut profiles = BTreeMap::new();
+        for file in EMBEDDED.files().filter(|file| is_profile(file.path())) {
+            let path = file.path().display().to_string();
+            let profile = parse(&path, file.contents_utf8().unwrap_or_default())?;
+            profiles.insert(profile.name.clone(), profile);
+        }
+        for profile in folder.map(own).transpose()?.unwrap_or_default() {
+            profiles.insert(profile.name.clone(), profile);
+        }
+        Ok(Self { profiles })
+    }
+
+    /// The profile that `query` means: a name, or a file where it has a folder or ends in `.toml`.
+    pub fn find(&self, query: &str) -> Result<Profile, ProfileError> {
+        let path = Path::new(query);
+        if is_profile(path) || path.components().count() > 1 {
+            return read(path);
+        }
+        self.profiles.get(query).cloned().ok_or_else(|| {
+            let known: Vec<String> = self.profiles.keys().cloned().collect();
+            let nearest = nearest(query, known.iter().map(String::as_str)).map(str::to_owned);
+            ProfileError::Unknown { query: query.to_owned(), nearest, known }
+        })
+    }
+
+    /// Every profile, the smallest first.
+    pub fn all(&self) -> Vec<&Profile> {
+        let mut all: Vec<&Profile> = self.profiles.values().collect();
+        let tokens = |profile: &Profile| {
+            let Layer { requests, workload, .. } = &profile.layer;
+            let tokens =
+                workload.input_tokens.unwrap_or(0) as u64 + workload.output_tokens.unwrap_or(0) as u64;
+            tokens * u64::from(requests.unwrap_or(0))
+        };
+        all.sort_by_key(|profile| (tokens(profile), profile.name.clone()));
+        all
+    }
+}
+
+fn own(folder: &Path) -> Result<Vec<Profile>, ProfileError> {
+    let unreadable = |path: &Path, source| ProfileError::Read { path: path.to_owned(), source };
+    // A folder that is not there is a typing error; one without `bench` has other profiles.
+    std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+    let folder = folder.join("bench");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(&folder, error)),
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| unreadable(&folder, error))?.path();
+        if is_profile(&path) {
+            paths.push(path);
+        }
+    }
+    // The order of a folder is the file system's; which of two bad files is reported is ours.
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
+}
+
+fn read(path: &Path) -> Result<Profile, ProfileError> {
+    let unreadable = |source| ProfileError::Read { path: path.to_owned(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // What is read decides, not the stated size: a pipe has none to trust.
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(ProfileError::TooLarge { path: path.to_owned(), limit: MAX_BYTES });
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::other(error.utf8_error())))?;
+    parse(&path.display().to_string(), &text)
+}
+
+fn is_profile(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml")
+}

@@ -1,0 +1,312 @@
+//! Literal arguments -> settings. Each structure is taken apart whole, so that a new flag cannot be
+//! forgotten here without the compiler saying so.
+
+use std::path::PathBuf;
+
+use super::args::{
+    ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
+    PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,
+};
+use super::environment::Environment;
+use super::values::{self, Dataset, Interval, Limit, Objective, RateArg, SloArg};
+use crate::bench::plan::Protocol;
+use crate::bench::profile::{
+    ArrivalKind, ArrivalLayer, Bound, Layer, Layers, LengthKind, LimitsLayer, Origin, Profile, Profiles,
+    Rate, SamplingLayer, Settled, SloLayer, WorkloadKind, WorkloadLayer, fingerprint, resolve,
+};
+use crate::bench::target::Target;
+use crate::commands::bench::calibrate::CalibrateSettings;
+use crate::commands::bench::compare::CompareSettings;
+use crate::commands::bench::profiles::ProfilesSettings;
+use crate::commands::bench::report::ReportSettings;
+use crate::commands::bench::run::{Measuring, Place, RunSettings};
+use crate::commands::bench::sweep::{Axis, SweepSettings, SweepStep};
+use crate::failure::{Failure, Kind};
+
+/// A sweep's list that cannot be right.
+#[derive(Debug, thiserror::Error)]
+#[error("{flag}: `{value}` is not accepted; expected {accepted}, each once, such as {example}")]
+pub struct BadList {
+    flag: &'static str,
+    value: String,
+    accepted: &'static str,
+    example: &'static str,
+}
+
+impl Failure for BadList {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
+
+type Settings<T> = Result<T, Box<dyn Failure>>;
+
+pub fn run(args: RunArgs, environment: &Environment) -> Settings<RunSettings> {
+    let RunArgs {
+        server,
+        load,
+        workload,
+        concurrency,
+        rate,
+        ramp,
+        trace,
+        trace_scale,
+        pace,
+        limits,
+        output,
+        repeat,
+    } = args;
+    let PaceArgs { arrival, burstiness } = pace;
+    let arrival = ArrivalLayer {
+        kind: arrival.map(arrival_kind),
+        rate: rate.map(|rate| match rate {
+            RateArg::PerSecond(rate) => Rate::PerSecond(rate),
+            RateArg::Unlimited => Rate::Unlimited,
+        }),
+        burstiness,
+        from_rate: ramp.map(|(from, _)| from),
+        to_rate: ramp.map(|(_, to)| to),
+        file: trace,
+        scale: trace_scale,
+    };
+    let concurrency = concurrency.map(|limit| match limit {
+        Limit::At(limit) => Bound::At(limit),
+        Limit::Without => Bound::Without,
+    });
+    let said = said(server, load, workload, limits, output, environment)?;
+    let layer = Layer { arrival, concurrency, ..said.layer };
+    let settled = settled(said.profile.as_ref(), &layer)?;
+    Ok(RunSettings { settled, with: said.with, repeat })
+}
+
+pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettings> {
+    let SweepArgs { server, load, workload, concurrency, rate, pace, limits, output } = args;
+    let PaceArgs { arrival, burstiness } = pace;
+    let (axis, places) = match (concurrency, rate) {
+        (Some(list), _) => {
+            let places = values::list(&list, |one| one.parse::<u32>().ok()).ok_or(BadList {
+                flag: "--concurrency",
+                value: list,
+                accepted: "whole numbers with commas between",
+                example: "1,2,4,8",
+            })?;
+            (Axis::Concurrency, places.into_iter().map(f64::from).collect::<Vec<_>>())
+        }
+        (None, list) => {
+            let list = list.unwrap_or_default();
+            let one = |one: &str| one.parse::<f64>().ok().filter(|rate| rate.is_finite());
+            let places = values::list(&list, one).ok_or(BadList {
+                flag: "--rate",
+                value: list,
+                accepted: "numbers of requests per second with commas between",
+                example: "0.5,1,2",
+            })?;
+            (Axis::Rate, places)
+        }
+    };
+    let said = said(server, load, workload, limits, output, environment)?;
+    let mut steps = Vec::new();
+    for at in places {
+        let mut layer = said.layer.clone();
+        layer.arrival = ArrivalLayer { kind: arrival.map(arrival_kind), burstiness, ..Default::default() };
+        match axis {
+            // Was read as a whole number above.
+            Axis::Concurrency => layer.concurrency = Some(Bound::At(at as u32)),
+            Axis::Rate => layer.arrival.rate = Some(Rate::PerSecond(at)),
+        }
+        steps.push(SweepStep { at, settled: settled(said.profile.as_ref(), &layer)? });
+    }
+    Ok(SweepSettings { axis, steps, with: said.with })
+}
+
+pub fn compare(args: CompareArgs) -> CompareSettings {
+    let CompareArgs { runs, threshold, ignore_plan, json } = args;
+    CompareSettings { runs, threshold, ignore_plan, json }
+}
+
+pub fn report(args: ReportArgs) -> ReportSettings {
+    let ReportArgs { run, html, json } = args;
+    ReportSettings { run, html, json }
+}
+
+pub fn calibrate(args: CalibrateArgs) -> CalibrateSettings {
+    let CalibrateArgs { quick, json } = args;
+    CalibrateSettings { quick, json }
+}
+
+pub fn profiles(args: ProfilesArgs) -> ProfilesSettings {
+    let ProfilesArgs { profiles, json } = args;
+    ProfilesSettings { profiles, json }
+}
+
+/// What `run` and `sweep` make of the flags they share.
+struct Said {
+    profile: Option<(Profile, Origin)>,
+    /// All but arrival and concurrency.
+    layer: Layer,
+    with: Measuring,
+}
+
+fn said(
+    server: ServerArgs,
+    load: LoadArgs,
+    workload: WorkloadArgs,
+    limits: LimitArgs,
+    output: OutputArgs,
+    environment: &Environment,
+) -> Settings<Said> {
+    let ServerArgs { base_url, model, protocol, backend, ca_cert, server_metrics_interval } = server;
+    let LoadArgs { profile, profiles, requests, warmup, seed, slo } = load;
+    let OutputArgs { out, results, parquet, no_html, keep_text, json, dry_run } = output;
+    let (base_url, target_origin) = environment.base_url(base_url);
+    let target = Target::new(&base_url, environment.api_key())?;
+    let profile = match environment.profile(profile) {
+        Some((query, origin)) => Some((find(profiles, &query)?, origin)),
+        None => None,
+    };
+    let (workload, sampling, tokenizer) = self::workload(workload);
+    let layer = Layer {
+        model,
+        protocol: protocol.map(self::protocol).or(backend.map(self::backend)),
+        requests,
+        workload,
+        arrival: ArrivalLayer::default(),
+        concurrency: None,
+        warmup,
+        seed,
+        sampling,
+        limits: self::limits(limits),
+        slo: slo.map(self::slo).unwrap_or_default(),
+    };
+    let with = Measuring {
+        target,
+        target_origin,
+        ca_cert,
+        scrape_every: match server_metrics_interval {
+            Interval::Every(time) => Some(time),
+            Interval::Never => None,
+        },
+        tokenizer,
+        keep_text,
+        out: out.map_or(Place::Below(results), Place::Out),
+        parquet,
+        html: !no_html,
+        json,
+        dry_run,
+    };
+    Ok(Said { profile, layer, with })
+}
+
+fn find(folder: Option<PathBuf>, query: &str) -> Settings<Profile> {
+    Ok(Profiles::load(folder.as_deref())?.find(query)?)
+}
+
+fn settled(profile: Option<&(Profile, Origin)>, flags: &Layer) -> Settings<Settled> {
+    let layers = Layers { profile: profile.map(|(profile, origin)| (profile, origin)), flags };
+    Ok(resolve(layers, &|path| fingerprint(path))?)
+}
+
+fn workload(args: WorkloadArgs) -> (WorkloadLayer, SamplingLayer, Option<PathBuf>) {
+    let WorkloadArgs {
+        input,
+        output,
+        lengths,
+        range_ratio,
+        dataset,
+        shared_prefix,
+        turns,
+        think,
+        temperature,
+        ignore_eos,
+        no_ignore_eos,
+        extra_body,
+        tokenizer,
+    } = args;
+    let (kind, file) = match dataset {
+        Some(Dataset::Sharegpt(file)) => (Some(WorkloadKind::Sharegpt), Some(file)),
+        Some(Dataset::Jsonl(file)) => (Some(WorkloadKind::Jsonl), Some(file)),
+        None => (None, None),
+    };
+    let workload = WorkloadLayer {
+        kind,
+        input_tokens: input,
+        output_tokens: output,
+        lengths: lengths.map(|lengths| match lengths {
+            LengthsArg::Exact => LengthKind::Exact,
+            LengthsArg::Uniform => LengthKind::Uniform,
+        }),
+        range_ratio,
+        groups: shared_prefix.map(|(groups, _)| groups),
+        prefix_tokens: shared_prefix.map(|(_, tokens)| tokens),
+        turns,
+        // More than the plan can hold is more than it accepts.
+        think_ms: think.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        file,
+    };
+    let ignore_eos = match (ignore_eos, no_ignore_eos) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    };
+    let sampling = SamplingLayer { temperature, ignore_eos, extra_body: extra_body.unwrap_or_default() };
+    (workload, sampling, tokenizer)
+}
+
+fn limits(args: LimitArgs) -> LimitsLayer {
+    let LimitArgs {
+        connect_timeout,
+        first_token_timeout,
+        stall_timeout,
+        request_timeout,
+        max_answer_bytes,
+        max_failed,
+        retries,
+    } = args;
+    LimitsLayer {
+        connect_s: connect_timeout,
+        first_token_s: first_token_timeout,
+        stall_s: stall_timeout,
+        request_s: request_timeout,
+        answer_bytes: max_answer_bytes,
+        failed_share: max_failed,
+        retries,
+    }
+}
+
+fn slo(args: SloArg) -> SloLayer {
+    let SloArg { ttft, tpot, e2e } = args;
+    let bound = |objective| match objective {
+        Objective::Unsaid => None,
+        Objective::Ms(ms) => Some(Bound::At(ms)),
+        Objective::Without => Some(Bound::Without),
+    };
+    SloLayer { ttft_ms: bound(ttft), tpot_ms: bound(tpot), e2e_ms: bound(e2e) }
+}
+
+fn protocol(arg: ProtocolArg) -> Protocol {
+    match arg {
+        ProtocolArg::Chat => Protocol::Chat,
+        ProtocolArg::Completions => Protocol::Completions,
+        ProtocolArg::Generate => Protocol::Generate,
+    }
+}
+
+fn backend(arg: BackendArg) -> Protocol {
+    match arg {
+        BackendArg::Sglang | BackendArg::SglangNative => Protocol::Generate,
+        BackendArg::SglangOai | BackendArg::Vllm => Protocol::Completions,
+        BackendArg::SglangOaiChat | BackendArg::VllmChat => Protocol::Chat,
+    }
+}
+
+fn arrival_kind(arg: ArrivalArg) -> ArrivalKind {
+    match arg {
+        ArrivalArg::AllAtOnce => ArrivalKind::AllAtOnce,
+        ArrivalArg::ClosedLoop => ArrivalKind::ClosedLoop,
+        ArrivalArg::Constant => ArrivalKind::Constant,
+        ArrivalArg::Poisson => ArrivalKind::Poisson,
+        ArrivalArg::Gamma => ArrivalKind::Gamma,
+        ArrivalArg::Ramp => ArrivalKind::Ramp,
+        ArrivalArg::Trace => ArrivalKind::Trace,
+    }
+}
