@@ -7,6 +7,7 @@
 //! | [`cli`] | clap types, the printer, progress on a terminal, exit codes |
 //! | [`commands`] | one file per subcommand: settings -> plan -> engine -> output |
 //! | [`bench`] | measuring an inference server: plan, requests, client, metrics |
+//! | [`mock`] | a mock inference server that behaves exactly as told |
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
@@ -15,7 +16,7 @@
 //! | [`runtime`] | the serving runtime a file is for: defaults, row alignment, where it looks |
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
-//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`] | what everything above says, keeps and writes with |
+//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`span`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -31,8 +32,10 @@ pub mod failure;
 pub mod fs;
 pub mod journal;
 pub mod kernel;
+pub mod mock;
 pub mod model;
 pub mod report;
 pub mod runtime;
+pub mod span;
 pub mod tuner;
 pub mod worker;

@@ -3,15 +3,23 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`plan`] | everything that decides what is sent and how it is judged |
+//! | [`arrival`] | when each conversation is due |
 //! | [`conversation`] | the requests themselves, made before the run |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
 //! | [`target`] | where the server is |
+//! | [`client`] | sends one request and reads its stream |
+//! | [`runner`] | sends every conversation when it is due |
+//! | [`metrics`] | what the records of a run come to |
 //! | [`summary`] | what a run comes to: `summary.json` |
 
+pub mod arrival;
+pub mod client;
 pub mod conversation;
+pub mod metrics;
 pub mod plan;
 pub mod record;
+pub mod runner;
 pub mod stream;
 pub mod summary;
 pub mod target;

@@ -117,6 +117,26 @@ pub enum FailureClass {
     TooLarge,
 }
 
+impl FailureClass {
+    /// Its name, as `requests.jsonl` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureClass::Connect => "connect",
+            FailureClass::Tls => "tls",
+            FailureClass::HttpStatus => "http-status",
+            FailureClass::NotAStream => "not-a-stream",
+            FailureClass::ServerError => "server-error",
+            FailureClass::Malformed => "malformed",
+            FailureClass::CutOff => "cut-off",
+            FailureClass::NoTokens => "no-tokens",
+            FailureClass::FirstTokenTimeout => "first-token-timeout",
+            FailureClass::Stalled => "stalled",
+            FailureClass::RequestTimeout => "request-timeout",
+            FailureClass::TooLarge => "too-large",
+        }
+    }
+}
+
 impl RequestRecord {
     /// From sending to the first output, microseconds.
     pub fn ttft_us(&self) -> Option<u64> {

@@ -85,6 +85,18 @@ impl Target {
         url
     }
 
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
+    /// Its name or address (an IPv6 address without brackets) and port.
+    pub fn host_and_port(&self) -> (String, u16) {
+        let host = self.base.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        (host, self.base.port_or_known_default().unwrap_or(80))
+    }
+
     /// Host and port as a `Host` header has them.
     pub fn authority(&self) -> String {
         self.base.authority().to_owned()

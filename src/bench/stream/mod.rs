@@ -26,7 +26,7 @@ pub mod sse;
 mod tally;
 mod text;
 mod wire;
-mod words;
+pub(super) mod words;
 
 pub use answer::{AnswerReader, Broken};
 pub use body::{BadBody, Exchange, body, check_extra_body};

@@ -1,13 +1,13 @@
 //! Foreign text, made fit for a message: bounded, on one line, without anything a terminal would obey.
 
 /// Characters of a server's own words that are kept.
-pub(super) const WORDS: usize = 500;
+pub(in crate::bench) const WORDS: usize = 500;
 
 /// Characters of bytes that are no stream, or no JSON, shown as they came.
-pub(super) const EXCERPT: usize = 160;
+pub(in crate::bench) const EXCERPT: usize = 160;
 
 /// The beginning of `bytes`, at most `limit` characters. What is no UTF-8 becomes U+FFFD.
-pub(super) fn harmless(bytes: &[u8], limit: usize) -> String {
+pub(in crate::bench) fn harmless(bytes: &[u8], limit: usize) -> String {
     // A character has at most four bytes.
     let beginning = bytes.get(..limit.saturating_mul(4)).unwrap_or(bytes);
     let text = String::from_utf8_lossy(beginning);

@@ -1,0 +1,171 @@
+//! Connections to one server: TCP, and TLS where its URL says so. HTTP itself is hyper's.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::connection::Connection;
+use crate::bench::record::FailureClass;
+use crate::bench::target::Target;
+use crate::failure::{Failure, Kind};
+
+/// Opens connections to one server. Its name is looked up once, so no request pays for it.
+#[derive(Debug)]
+pub struct Connector {
+    addresses: Vec<SocketAddr>,
+    tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
+}
+
+/// Why no connection can be opened to a server at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectorError {
+    /// Its name has no address.
+    #[error("cannot find `{host}`: {source}")]
+    Lookup {
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// TLS cannot be set up on this machine, or the name cannot be in a certificate.
+    #[error("cannot speak TLS with `{host}`: {why}")]
+    Tls {
+        /// The server's name.
+        host: String,
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Failure for ConnectorError {
+    fn kind(&self) -> Kind {
+        Kind::Environment
+    }
+}
+
+/// Why one connection was not made.
+#[derive(Debug)]
+pub(super) struct NotConnected {
+    pub(super) class: FailureClass,
+    pub(super) message: String,
+}
+
+impl Connector {
+    /// Look the server's name up and read the machine's trusted certificates where they are needed.
+    /// `ca` is one more certificate to trust, DER.
+    pub async fn new(target: &Target, ca: Option<Vec<u8>>) -> Result<Self, ConnectorError> {
+        let (host, port) = target.host_and_port();
+        let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port))
+            .await
+            .map_err(|source| ConnectorError::Lookup { host: host.clone(), source })?
+            .collect();
+        let tls = match target.is_tls() {
+            true => Some(tls(&host, ca)?),
+            false => None,
+        };
+        Ok(Self { addresses, tls })
+    }
+
+    /// Open a connection.
+    pub(super) async fn open(&self) -> Result<Connection, NotConnected> {
+        let connect = |error: io::Error| NotConnected {
+            class: FailureClass::Connect,
+            message: format!("cannot connect: {error}"),
+        };
+        let tcp = TcpStream::connect(&self.addresses[..]).await.map_err(connect)?;
+        // A request is one write; waiting for more to send would only add to its latency.
+        tcp.set_nodelay(true).map_err(connect)?;
+        let stream = match &self.tls {
+            None => Stream::Plain(tcp),
+            Some((config, name)) => {
+                let connector = TlsConnector::from(config.clone());
+                let stream = connector.connect(name.clone(), tcp).await.map_err(|error| NotConnected {
+                    class: FailureClass::Tls,
+                    message: format!("no TLS: {error}"),
+                })?;
+                Stream::Tls(Box::new(stream))
+            }
+        };
+        let (sender, driver): (SendRequest<Full<Bytes>>, _) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| NotConnected {
+                class: FailureClass::Connect,
+                message: format!("cannot connect: {error}"),
+            })?;
+        Ok(Connection::new(sender, driver))
+    }
+}
+
+fn tls(
+    host: &str,
+    ca: Option<Vec<u8>>,
+) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), ConnectorError> {
+    let refused = |why: String| ConnectorError::Tls { host: host.to_owned(), why };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| refused(error.to_string()))?;
+    let config = match ca {
+        None => builder.with_platform_verifier().map_err(|error| refused(error.to_string()))?,
+        Some(der) => {
+            let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots([der.into()], provider)
+                .map_err(|error| refused(error.to_string()))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    };
+    let mut config = config.with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| refused(error.to_string()))?;
+    Ok((Arc::new(config), name))
+}
+
+/// Bytes to and from the server.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! How long a request is waited for: deadlines that move with every byte, without touching a timer for
+//! every byte.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::time::Sleep;
+
+use crate::bench::plan::Limits;
+use crate::bench::record::FailureClass;
+use crate::bench::stream::Broken;
+
+/// How long one request is waited for.
+pub(super) struct Patience {
+    sent: Instant,
+    limits: Limits,
+    heard: Instant,
+    has_output: bool,
+    watchdog: Watchdog,
+}
+
+impl Patience {
+    pub(super) fn new(sent: Instant, limits: Limits) -> Self {
+        let first = sent + Duration::from_secs_f64(limits.first_token_s.min(limits.request_s));
+        Self { sent, limits, heard: sent, has_output: false, watchdog: Watchdog::new(first) }
+    }
+
+    pub(super) fn heard(&mut self, at: Instant) {
+        self.heard = at;
+    }
+
+    pub(super) fn has_output(&mut self) {
+        if !self.has_output {
+            self.has_output = true;
+            self.watchdog.tighten(self.due().0);
+        }
+    }
+
+    /// When patience ends, and what it is then.
+    fn due(&self) -> (Instant, FailureClass) {
+        let whole = self.sent + Duration::from_secs_f64(self.limits.request_s);
+        let (part, class) = match self.has_output {
+            false => (
+                self.sent + Duration::from_secs_f64(self.limits.first_token_s),
+                FailureClass::FirstTokenTimeout,
+            ),
+            true => (self.heard + Duration::from_secs_f64(self.limits.stall_s), FailureClass::Stalled),
+        };
+        if part <= whole { (part, class) } else { (whole, FailureClass::RequestTimeout) }
+    }
+
+    pub(super) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Broken> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            let (due, class) = self.due();
+            self.watchdog.poll(cx, due).map(|()| Err(self.lost(class)))
+        })
+        .await
+    }
+
+    fn lost(&self, class: FailureClass) -> Broken {
+        let message = match class {
+            FailureClass::FirstTokenTimeout => format!("no token after {} s", self.limits.first_token_s),
+            FailureClass::Stalled => format!("no byte for {} s", self.limits.stall_s),
+            _ => format!("not over after {} s", self.limits.request_s),
+        };
+        Broken { class, message }
+    }
+}
+
+/// One timer a request. It may fire too early, because the deadline has moved since: then it is set anew.
+/// A deadline that moves closer needs [`Watchdog::tighten`].
+#[derive(Debug)]
+struct Watchdog {
+    sleep: Pin<Box<Sleep>>,
+    /// Polled since it was set: it knows the task's waker, which stays the same.
+    armed: bool,
+}
+
+impl Watchdog {
+    fn new(due: Instant) -> Self {
+        Self { sleep: Box::pin(tokio::time::sleep_until(due.into())), armed: false }
+    }
+
+    /// The deadline is now `due`, which may lie before the one it was set to.
+    fn tighten(&mut self, due: Instant) {
+        if due < self.sleep.deadline().into_std() {
+            self.set(due);
+        }
+    }
+
+    fn set(&mut self, due: Instant) {
+        self.sleep.as_mut().reset(due.into());
+        self.armed = false;
+    }
+
+    /// Ready once `due` has passed.
+    fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
+        loop {
+            if self.armed && !self.sleep.is_elapsed() {
+                return Poll::Pending;
+            }
+            if self.sleep.as_mut().poll(cx).is_pending() {
+                self.armed = true;
+                return Poll::Pending;
+            }
+            if Instant::now() >= due {
+                return Poll::Ready(());
+            }
+            self.set(due);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! From records to samples. Only requests that ended whole have any. All in milliseconds.
+
+use super::pool::Sample;
+use crate::bench::record::RequestRecord;
+
+/// Time to first token, from sending.
+pub fn ttft(records: &[RequestRecord]) -> Vec<Sample> {
+    one_each(records, |record| record.ttft_us().map(ms))
+}
+
+/// From sending to the end.
+pub fn e2e(records: &[RequestRecord]) -> Vec<Sample> {
+    one_each(records, |record| Some(ms(e2e_us(record))))
+}
+
+/// Time per output token after the first: `(E2E - TTFT) / (output tokens - 1)`, of requests with two tokens
+/// or more, as SGLang and vLLM define it.
+pub fn tpot(records: &[RequestRecord]) -> Vec<Sample> {
+    one_each(records, |record| tpot_ms(record))
+}
+
+/// Time to first token, from schedule.
+pub fn ttft_from_schedule(records: &[RequestRecord]) -> Vec<Sample> {
+    one_each(records, |record| {
+        record.scheduled_us?;
+        Some(ms(record.ttft_us()? + record.queued_us()))
+    })
+}
+
+/// From schedule to the end.
+pub fn e2e_from_schedule(records: &[RequestRecord]) -> Vec<Sample> {
+    one_each(records, |record| record.scheduled_us.map(|due| ms(record.ended_us.saturating_sub(due))))
+}
+
+/// From schedule to sending.
+pub fn queued(records: &[RequestRecord]) -> Vec<Sample> {
+    one_each(records, |record| record.scheduled_us.map(|_| ms(record.queued_us())))
+}
+
+/// Inter-token latency: an event with n tokens that came `dt` after the event before it is n samples of
+/// `dt / n`. The first event has none: its tokens' time is the TTFT. An event without a token of its own
+/// gives its time to the next.
+pub fn itl(records: &[RequestRecord]) -> Vec<Sample> {
+    let mut samples = Vec::new();
+    for (request, record) in (0..).zip(records).filter(|(_, record)| record.is_done()) {
+        let answer = &record.answer;
+        let mut before = answer.chunk_us.first().copied().unwrap_or(0);
+        for (at, tokens) in answer.chunk_us.iter().zip(&answer.chunk_tokens).skip(1) {
+            let tokens = f64::from(*tokens);
+            if tokens > 0.0 {
+                samples.push(Sample {
+                    request,
+                    value: ms(at.saturating_sub(before)) / tokens,
+                    weight: tokens,
+                });
+                before = *at;
+            }
+        }
+    }
+    samples
+}
+
+/// The mean time per token after the first of one request.
+pub fn tpot_ms(record: &RequestRecord) -> Option<f64> {
+    let later = record.answer.output_tokens.checked_sub(1).filter(|later| *later > 0)?;
+    Some(ms(e2e_us(record).saturating_sub(record.ttft_us()?)) / f64::from(later))
+}
+
+/// From sending to the end, microseconds.
+pub fn e2e_us(record: &RequestRecord) -> u64 {
+    record.ended_us.saturating_sub(record.sent_us)
+}
+
+fn one_each(records: &[RequestRecord], of: impl Fn(&RequestRecord) -> Option<f64>) -> Vec<Sample> {
+    (0..)
+        .zip(records)
+        .filter(|(_, record)| record.is_done())
+        .filter_map(|(request, record)| Some(Sample { request, value: of(record)?, weight: 1.0 }))
+        .collect()
+}
+
+pub(super) fn ms(us: u64) -> f64 {
+    us as f64 / 1e3
+}

@@ -1,0 +1,358 @@
+//! Samples of one latency, by the request they come from; their distribution and its uncertainty.
+//!
+//! Tokens of one request are alike (they waited for the same batches), so intervals come from a cluster
+//! bootstrap: whole requests are drawn with replacement, each with all its samples. Drawing tokens
+//! independently would make intervals far too narrow.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::bench::summary::{Distribution, Estimate};
+
+/// Up to this many samples the bootstrap is exact; above, each request's samples are put into buckets.
+const EXACT: usize = 20_000;
+
+/// Buckets are this wide, relatively: 0.25 %. Only interval ends feel it, never the figure itself.
+const BUCKET: f64 = 0.0025;
+
+/// Resamples, where they are cheap, and where they are not.
+const RESAMPLES: std::ops::RangeInclusive<usize> = 200..=1000;
+
+/// Additions spent on one bootstrap, about: half a second.
+const EFFORT: usize = 200_000_000;
+
+/// One sample. A weight above 1 stands for as many equal samples; it can be a fraction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// Which request it is of: samples of one request are neighbours.
+    pub request: u32,
+    /// Milliseconds.
+    pub value: f64,
+    /// Above 0.
+    pub weight: f64,
+}
+
+/// The samples of one latency.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    /// By value, ascending.
+    values: Vec<(f64, f64)>,
+    clusters: Vec<Cluster>,
+    /// What each cell of the bootstrap stands for, ascending.
+    cells: Vec<f64>,
+}
+
+/// What one request has in which cell, and its moments.
+#[derive(Debug, Clone, Default)]
+struct Cluster {
+    cells: Vec<(u32, f64)>,
+    weight: f64,
+    sum: f64,
+    squares: f64,
+    max: f64,
+}
+
+/// One resample's figures, or the samples' own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figures {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// 50th percentile.
+    pub median: f64,
+    /// Standard deviation, of the samples as they are (numpy's default).
+    pub std: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 95th percentile.
+    pub p95: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Pool {
+    /// None without a sample.
+    pub fn new(samples: &[Sample]) -> Option<Self> {
+        if samples.is_empty() {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..samples.len()).collect();
+        order.sort_by(|a, b| samples[*a].value.total_cmp(&samples[*b].value));
+        let exact = samples.len() <= EXACT;
+        // Cell of each sample, in the order of values.
+        let mut cell_of = vec![0_u32; samples.len()];
+        let mut cells: Vec<f64> = Vec::new();
+        let mut held: Vec<(f64, f64)> = Vec::new();
+        let mut bucket = f64::NEG_INFINITY;
+        for &at in &order {
+            let Sample { value, weight, .. } = samples[at];
+            if exact || cells.is_empty() || value > bucket * (1.0 + BUCKET) {
+                bucket = value;
+                cells.push(value);
+                held.push((0.0, 0.0));
+            }
+            let last = cells.len() - 1;
+            held[last].0 += weight;
+            held[last].1 += weight * value;
+            cell_of[at] = last as u32;
+        }
+        // A bucket stands for the mean of what is in it.
+        for (cell, (weight, sum)) in cells.iter_mut().zip(&held) {
+            *cell = sum / weight;
+        }
+        let mut clusters: Vec<(u32, Cluster)> = Vec::new();
+        for (sample, &cell) in samples.iter().zip(&cell_of) {
+            if clusters.last().is_none_or(|(request, _)| *request != sample.request) {
+                clusters.push((sample.request, Cluster { max: f64::NEG_INFINITY, ..Default::default() }));
+            }
+            let Some((_, cluster)) = clusters.last_mut() else { continue };
+            cluster.add(sample, cell);
+        }
+        Some(Self {
+            values: order.iter().map(|&at| (samples[at].value, samples[at].weight)).collect(),
+            clusters: clusters.into_iter().map(|(_, cluster)| cluster).collect(),
+            cells,
+        })
+    }
+
+    /// Samples, weights counted.
+    pub fn count(&self) -> f64 {
+        self.values.iter().map(|(_, weight)| weight).sum()
+    }
+
+    /// Requests they come from.
+    pub fn requests(&self) -> usize {
+        self.clusters.len()
+    }
+
+    /// The samples' own figures, exact.
+    pub fn figures(&self) -> Figures {
+        let all = self.clusters.iter().map(|cluster| (cluster, 1.0));
+        figures(all, &|walk| self.values.iter().for_each(|(value, weight)| walk(*value, *weight)))
+    }
+
+    /// Share of samples at or below each of `values` (ascending): for plots.
+    pub fn sorted(&self) -> &[(f64, f64)] {
+        &self.values
+    }
+
+    /// The figures of each of so many resamples that it is worth: requests drawn with replacement.
+    pub fn resamples(&self, seed: u64) -> Vec<Figures> {
+        let entries: usize = self.clusters.iter().map(|cluster| cluster.cells.len()).sum();
+        let times = (EFFORT / (entries + self.cells.len())).clamp(*RESAMPLES.start(), *RESAMPLES.end());
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut drawn = vec![0_u32; self.clusters.len()];
+        let mut weights = vec![0.0; self.cells.len()];
+        (0..times)
+            .map(|_| {
+                drawn.fill(0);
+                for _ in 0..self.clusters.len() {
+                    drawn[random.random_range(0..self.clusters.len())] += 1;
+                }
+                weights.fill(0.0);
+                for (cluster, times) in self.clusters.iter().zip(&drawn).filter(|(_, times)| **times > 0) {
+                    for (cell, weight) in &cluster.cells {
+                        weights[*cell as usize] += weight * f64::from(*times);
+                    }
+                }
+                let chosen = self.clusters.iter().zip(drawn.iter().map(|times| f64::from(*times)));
+                figures(chosen, &|walk| {
+                    let held = self.cells.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0);
+                    held.for_each(|(value, weight)| walk(*value, *weight));
+                })
+            })
+            .collect()
+    }
+
+    /// The figures with their 95 % intervals.
+    pub fn distribution(&self, seed: u64) -> Distribution {
+        let (own, resamples) = (self.figures(), self.resamples(seed));
+        let estimate = |of: fn(&Figures) -> f64| interval(of(&own), resamples.iter().map(of).collect());
+        Distribution {
+            count: self.count().round() as u64,
+            mean: estimate(|f| f.mean),
+            median: estimate(|f| f.median),
+            std: estimate(|f| f.std),
+            p90: estimate(|f| f.p90),
+            p95: estimate(|f| f.p95),
+            p99: estimate(|f| f.p99),
+            max: estimate(|f| f.max),
+        }
+    }
+}
+
+impl Cluster {
+    fn add(&mut self, sample: &Sample, cell: u32) {
+        let Sample { value, weight, .. } = *sample;
+        self.weight += weight;
+        self.sum += weight * value;
+        self.squares += weight * value * value;
+        self.max = self.max.max(value);
+        match self.cells.iter_mut().rev().take(4).find(|(known, _)| *known == cell) {
+            // Neighbouring tokens are often in one bucket; looking further back costs more than it saves.
+            Some((_, known)) => *known += weight,
+            None => self.cells.push((cell, weight)),
+        }
+    }
+}
+
+/// The middle 95 % of resampled figures.
+pub fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
+    resampled.retain(|value| value.is_finite());
+    if resampled.is_empty() {
+        return Estimate { value, low: value, high: value };
+    }
+    resampled.sort_by(f64::total_cmp);
+    let at = |share: f64| resampled[((resampled.len() - 1) as f64 * share).round() as usize];
+    Estimate { value, low: at(0.025), high: at(0.975) }
+}
+
+/// Percentiles as numpy's default has them: linear between the two nearest of the samples in order, at
+/// position `p (n - 1)`. A weight of 3 is three equal samples.
+fn figures<'a>(
+    clusters: impl Iterator<Item = (&'a Cluster, f64)>,
+    ascending: &dyn Fn(&mut dyn FnMut(f64, f64)),
+) -> Figures {
+    let (mut weight, mut sum, mut squares, mut max) = (0.0, 0.0, 0.0, f64::NEG_INFINITY);
+    for (cluster, times) in clusters.filter(|(_, times)| *times > 0.0) {
+        weight += times * cluster.weight;
+        sum += times * cluster.sum;
+        squares += times * cluster.squares;
+        max = max.max(cluster.max);
+    }
+    let mean = sum / weight;
+    let shares = [0.5, 0.9, 0.95, 0.99];
+    let places = shares.map(|share| share * (weight - 1.0).max(0.0));
+    let mut below = [f64::NAN; 4];
+    let mut above = [f64::NAN; 4];
+    let (mut passed, mut last) = (0.0, f64::NAN);
+    ascending(&mut |value, weight| {
+        passed += weight;
+        last = value;
+        for (index, place) in places.iter().enumerate() {
+            // The sample at expanded place k is the first with more than k samples up to and with it. The
+            // margin keeps sums of fractions from falling short of a whole.
+            if below[index].is_nan() && passed > place.floor() + 1e-9 {
+                below[index] = value;
+            }
+            if above[index].is_nan() && passed > place.ceil() + 1e-9 {
+                above[index] = value;
+            }
+        }
+    });
+    let percentile = |index: usize| {
+        let below = if below[index].is_nan() { last } else { below[index] };
+        let above = if above[index].is_nan() { last } else { above[index] };
+        below + (above - below) * places[index].fract()
+    };
+    Figures {
+        mean,
+        median: percentile(0),
+        std: (squares / weight - mean * mean).max(0.0).sqrt(),
+        p90: percentile(1),
+        p95: percentile(2),
+        p99: percentile(3),
+        max,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn each_its_own(values: &[f64]) -> Pool {
+        let samples: Vec<_> =
+            (0..).zip(values).map(|(request, v)| Sample { request, value: *v, weight: 1.0 }).collect();
+        Pool::new(&samples).unwrap()
+    }
+
+    #[test]
+    fn figures_are_numpys() {
+        // numpy.percentile([1, 2, 3, 4, 10], [50, 90, 95, 99]), numpy.std: by hand.
+        let f = each_its_own(&[4.0, 1.0, 10.0, 2.0, 3.0]).figures();
+        assert_eq!((f.mean, f.median, f.max), (4.0, 3.0, 10.0));
+        assert!((f.p90 - 7.6).abs() < 1e-12 && (f.p95 - 8.8).abs() < 1e-12 && (f.p99 - 9.76).abs() < 1e-12);
+        assert!((f.std - 10.0_f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_weight_is_as_many_samples() {
+        let one = Pool::new(&[
+            Sample { request: 0, value: 5.0, weight: 3.0 },
+            Sample { request: 1, value: 9.0, weight: 2.0 },
+        ]);
+        let many = each_its_own(&[5.0, 5.0, 5.0, 9.0, 9.0]).figures();
+        assert_eq!(one.unwrap().figures(), many);
+        assert!(Pool::new(&[]).is_none());
+    }
+
+    #[test]
+    fn fractions_of_a_sample_add_up() {
+        let samples: Vec<_> =
+            (0..30).map(|k| Sample { request: k / 10, value: f64::from(k), weight: 0.1 }).collect();
+        let pool = Pool::new(&samples).unwrap();
+        assert!((pool.count() - 3.0).abs() < 1e-9);
+        let f = pool.figures();
+        assert!((f.mean - 14.5).abs() < 1e-9 && (f.median - 10.0).abs() < 1.01, "{f:?}");
+    }
+
+    /// Requests differ (each has its own level), tokens of one request are alike: an interval from tokens
+    /// drawn one by one would hold the truth far too rarely.
+    #[test]
+    fn the_interval_holds_the_truth_as_often_as_it_says() {
+        let mut random = ChaCha8Rng::seed_from_u64(5);
+        let normal = |random: &mut ChaCha8Rng| (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
+        let held = (0..200)
+            .filter(|round| {
+                let samples: Vec<_> = (0..30)
+                    .flat_map(|request| {
+                        let level = 20.0 + 2.0 * normal(&mut random);
+                        (0..5)
+                            .map(|_| Sample {
+                                request,
+                                value: level + 0.1 * normal(&mut random),
+                                weight: 1.0,
+                            })
+                            .collect::<Vec<_>>()
+                    })
+                    .collect();
+                let mean = Pool::new(&samples).unwrap().distribution(*round).mean;
+                (mean.low..=mean.high).contains(&20.0)
+            })
+            .count();
+        assert!((178..=198).contains(&held), "95 % of 200 is 190: {held}");
+    }
+
+    #[test]
+    fn buckets_move_intervals_by_less_than_they_are_wide() {
+        let mut random = ChaCha8Rng::seed_from_u64(6);
+        let samples: Vec<_> = (0..EXACT as u32 + 20_000)
+            .map(|k| Sample { request: k / 200, value: 10.0 + 30.0 * random.random::<f64>(), weight: 1.0 })
+            .collect();
+        let bucketed = Pool::new(&samples).unwrap();
+        assert!(bucketed.cells.len() < 700, "{}", bucketed.cells.len());
+        let (own, d) = (bucketed.figures(), bucketed.distribution(1));
+        assert_eq!(d.p99.value, own.p99);
+        for estimate in [d.mean, d.median, d.p99] {
+            let slack = estimate.value * BUCKET;
+            assert!(
+                estimate.low <= estimate.value + slack && estimate.value <= estimate.high + slack,
+                "{estimate:?}"
+            );
+            assert!(estimate.high - estimate.low < 0.05 * estimate.value, "{estimate:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_are_in_order_and_within_the_samples(values in prop::collection::vec(0.001f64..1e6, 1..200)) {
+            let f = each_its_own(&values).figures();
+            let min = values.iter().copied().fold(f64::INFINITY, f64::min);
+            prop_assert!(min <= f.median && f.median <= f.p90 && f.p90 <= f.p95 && f.p95 <= f.p99 && f.p99 <= f.max);
+            prop_assert!(min - 1e-6 <= f.mean && f.mean <= f.max * (1.0 + 1e-12));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! What the server's own metrics say about a run.
+
+use crate::bench::summary::{MetricsSample, ServerView};
+
+/// Names of the counter of generated tokens: SGLang's, vLLM's, llama.cpp's.
+const GENERATED: [&str; 3] =
+    ["sglang:generation_tokens_total", "vllm:generation_tokens_total", "llamacpp:tokens_predicted_total"];
+
+/// SGLang's gauge of accepted tokens per verification step.
+const ACCEPT_LENGTH: &str = "sglang:spec_accept_length";
+
+/// Mean accepted tokens per verification step, as far as the server says: from its last metrics, else from
+/// its description of itself (SGLang's `internal_states[].avg_spec_accept_length`). 1 or less means that it
+/// does not decode speculatively.
+pub fn accept_length(server: &ServerView) -> Option<f64> {
+    let sampled = server.samples.last().and_then(|sample| sample.values.get(ACCEPT_LENGTH)).copied();
+    let told = || server.info.as_ref()?.pointer("/internal_states/0/avg_spec_accept_length")?.as_f64();
+    sampled.or_else(told).filter(|length| *length > 1.0)
+}
+
+/// Tokens the server says it generated between the first sample and the last.
+pub fn generated_tokens(server: &ServerView) -> Option<f64> {
+    let count = |sample: &MetricsSample| GENERATED.iter().find_map(|name| sample.values.get(*name)).copied();
+    let (first, last) = (server.samples.first()?, server.samples.last()?);
+    let generated = count(last)? - count(first)?;
+    // A counter that went back belongs to a server that was started anew.
+    (server.samples.len() > 1 && generated >= 0.0).then_some(generated)
+}
+
+/// Mean of a gauge over the samples taken during the run.
+pub fn mean_gauge(server: &ServerView, names: &[&str]) -> Option<f64> {
+    let during = server.samples.iter().filter(|sample| sample.at_s >= 0.0);
+    let values: Vec<f64> =
+        during.filter_map(|sample| names.iter().find_map(|name| sample.values.get(*name)).copied()).collect();
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sample(at_s: f64, name: &str, value: f64) -> MetricsSample {
+        MetricsSample { at_s, values: [(name.to_owned(), value)].into() }
+    }
+
+    #[test]
+    fn counters_are_differences_and_gauges_are_means() {
+        let name = GENERATED[1];
+        let server = ServerView {
+            samples: vec![sample(-1.0, name, 100.0), sample(1.0, name, 150.0), sample(2.0, name, 180.0)],
+            ..Default::default()
+        };
+        assert_eq!(generated_tokens(&server), Some(80.0));
+        assert_eq!(mean_gauge(&server, &[name]), Some(165.0));
+        assert_eq!(mean_gauge(&server, &["no such"]), None);
+        let restarted = ServerView {
+            samples: vec![sample(0.0, name, 9.0), sample(1.0, name, 1.0)],
+            ..Default::default()
+        };
+        assert_eq!(generated_tokens(&restarted), None);
+    }
+
+    #[test]
+    fn the_accept_length_comes_from_metrics_or_from_the_servers_description() {
+        let told = ServerView {
+            info: Some(json!({"internal_states": [{"avg_spec_accept_length": 2.5}]})),
+            ..Default::default()
+        };
+        assert_eq!(accept_length(&told), Some(2.5));
+        let sampled = ServerView { samples: vec![sample(0.0, ACCEPT_LENGTH, 3.0)], ..told };
+        assert_eq!(accept_length(&sampled), Some(3.0));
+        let plain = ServerView { samples: vec![sample(0.0, ACCEPT_LENGTH, 1.0)], ..Default::default() };
+        assert_eq!(accept_length(&plain), None);
+    }
+}

@@ -1,0 +1,336 @@
+//! A run at work: sends every conversation when it is due, on a thread that does nothing else.
+//!
+//! What shows progress, writes files and asks the server for its metrics lives on other threads, so that
+//! it cannot make a token look late.
+
+mod health;
+mod live;
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{JoinSet, LocalSet};
+use tokio_util::sync::CancellationToken;
+
+use self::health::HealthProbe;
+pub use self::live::{Live, LiveView};
+use super::arrival::Schedule;
+use super::client::{Asked, Client};
+use super::conversation::{Conversation, Turn};
+use super::plan::Plan;
+use super::record::{FailureClass, Outcome, RequestRecord};
+use super::stream::body::{self, Exchange};
+use super::summary::ClientHealth;
+use crate::failure::{Failure, Kind};
+
+/// File descriptors beside the connections: files, pipes, timers, the metrics' connection.
+const OTHER_FILES: u64 = 64;
+
+/// What a run needs.
+#[derive(Debug)]
+pub struct Run {
+    /// What is sent and how.
+    pub plan: Plan,
+    /// What is said.
+    pub conversations: Vec<Conversation>,
+    /// When.
+    pub schedule: Schedule,
+    /// Makes request ids distinct between runs.
+    pub id: String,
+    /// Whether records hold the answers' texts.
+    pub keep_text: bool,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct RunEnd {
+    /// When it began: the zero of its records' times.
+    pub began: Instant,
+    /// Whether the client kept up.
+    pub client: ClientHealth,
+}
+
+/// Why a run could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// More connections than this process may have.
+    #[error("{needed} requests in flight need {needed} open files, and the limit is {limit} (ulimit -Hn)")]
+    OpenFiles {
+        /// Connections the plan can come to.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+    },
+    /// The operating system refused.
+    #[error("cannot start the measuring thread: {0}")]
+    Thread(#[from] io::Error),
+    /// A fault of this program.
+    #[error("the measuring thread ended in a panic; please report this")]
+    Panicked,
+}
+
+impl Failure for RunError {
+    fn kind(&self) -> Kind {
+        Kind::Environment
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RunError::OpenFiles { .. } => {
+                Some("lower --concurrency, or raise the limit of open files".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Send everything, and every request's record to `records` as it ends. Returns when the last has ended, or
+/// soon after `stop`: what is in flight then ends as interrupted, what is not sent yet never is.
+///
+/// `client` is made on the measuring thread, which it must not leave.
+pub async fn run<Make>(
+    run: Run,
+    client: Make,
+    live: Arc<Live>,
+    records: mpsc::UnboundedSender<RequestRecord>,
+    stop: CancellationToken,
+) -> Result<RunEnd, RunError>
+where
+    Make: FnOnce() -> Client + Send + 'static,
+{
+    allow_open_files(&run)?;
+    let (done, ended) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new().name("measuring".into()).spawn(move || {
+        let ended = measure(run, client(), live, records, stop);
+        // Nobody listens any more where the whole program is ending.
+        let _ = done.send(ended);
+    })?;
+    ended.await.map_err(|_| RunError::Panicked)?
+}
+
+fn measure(
+    run: Run,
+    client: Client,
+    live: Arc<Live>,
+    records: mpsc::UnboundedSender<RequestRecord>,
+    stop: CancellationToken,
+) -> Result<RunEnd, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async move {
+        let probe = Rc::new(HealthProbe::start());
+        let began = Instant::now();
+        let sender = Sender {
+            client: Rc::new(client),
+            plan: run.plan,
+            id: run.id,
+            keep_text: run.keep_text,
+            began,
+            live,
+            probe: probe.clone(),
+            records,
+            stop: stop.clone(),
+        };
+        send_all(Rc::new(sender), run.conversations, run.schedule).await;
+        Ok(RunEnd { began, client: probe.report() })
+    })
+}
+
+/// Start every conversation when it is due and has a slot, and wait for all that were started.
+async fn send_all(sender: Rc<Sender>, conversations: Vec<Conversation>, schedule: Schedule) {
+    let slots = sender.plan.concurrency.map(|limit| Arc::new(Semaphore::new(limit as usize)));
+    let mut running = JoinSet::new();
+    for (place, conversation) in conversations.into_iter().enumerate() {
+        let due = match &schedule {
+            Schedule::Closed => None,
+            Schedule::Open(times) => times.get(place).map(|offset| sender.began + *offset),
+        };
+        match (due, &slots) {
+            // A closed loop: the next goes out when a slot is free.
+            (None, Some(slots)) => {
+                let free = tokio::select! {
+                    biased;
+                    () = sender.stop.cancelled() => break,
+                    free = slots.clone().acquire_owned() => free.ok(),
+                };
+                let sender = sender.clone();
+                running
+                    .spawn_local(async move { sender.converse(conversation, None, Slot::Held(free)).await });
+            }
+            (None, None) => {
+                let sender = sender.clone();
+                running.spawn_local(async move { sender.converse(conversation, None, Slot::None).await });
+            }
+            (Some(due), slots) => {
+                tokio::select! {
+                    biased;
+                    () = sender.stop.cancelled() => break,
+                    () = tokio::time::sleep_until(due.into()) => {}
+                }
+                let slot = slots.clone().map_or(Slot::None, Slot::Wanted);
+                let sender = sender.clone();
+                running.spawn_local(async move { sender.converse(conversation, Some(due), slot).await });
+            }
+        }
+        while running.try_join_next().is_some() {}
+    }
+    while running.join_next().await.is_some() {}
+}
+
+/// A place among the conversations in flight.
+enum Slot {
+    /// There is no limit.
+    None,
+    /// To be waited for, first come first served.
+    Wanted(Arc<Semaphore>),
+    /// Given back when dropped.
+    Held(Option<OwnedSemaphorePermit>),
+}
+
+/// Everything a conversation needs to be held.
+struct Sender {
+    client: Rc<Client>,
+    plan: Plan,
+    id: String,
+    keep_text: bool,
+    began: Instant,
+    live: Arc<Live>,
+    probe: Rc<HealthProbe>,
+    records: mpsc::UnboundedSender<RequestRecord>,
+    stop: CancellationToken,
+}
+
+impl Sender {
+    /// Ask one question after another. One that fails ends the conversation: what would follow has no answer
+    /// to build on.
+    async fn converse(&self, conversation: Conversation, due: Option<Instant>, slot: Slot) {
+        let woken = Instant::now();
+        let (_slot, mut ready) = match slot {
+            Slot::Held(permit) => (permit, woken),
+            Slot::None => (None, due.unwrap_or(woken)),
+            Slot::Wanted(slots) => match slots.clone().try_acquire_owned() {
+                Ok(permit) => (Some(permit), due.unwrap_or(woken)),
+                Err(_) => tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return,
+                    permit = slots.acquire_owned() => (permit.ok(), Instant::now()),
+                },
+            },
+        };
+        let mut due = due;
+        let mut answers: Vec<String> = Vec::new();
+        for (number, turn) in conversation.turns.iter().enumerate() {
+            if number > 0 {
+                ready = Instant::now() + turn.pause;
+                due = due.map(|_| ready);
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return,
+                    () = tokio::time::sleep_until(ready.into()) => {}
+                }
+            }
+            let place = (conversation.index, number as u32);
+            let earlier = conversation.turns.iter().zip(&answers);
+            let history: Vec<_> =
+                earlier.map(|(turn, answer)| Exchange { prompt: &turn.prompt, answer }).collect();
+            let mut record = self.ask(place, turn, &history, due, ready).await;
+            let done = record.is_done();
+            let said = match self.keep_text {
+                true => record.answer.text.clone(),
+                false => record.answer.text.take(),
+            };
+            // Whoever reads the records has gone only when the whole run is ending.
+            let _ = self.records.send(record);
+            if !done {
+                return;
+            }
+            answers.push(said.unwrap_or_default());
+        }
+    }
+
+    /// Ask one question, again where the plan allows it. `ready` is when it could have been sent.
+    async fn ask(
+        &self,
+        (conversation, turn_number): (u32, u32),
+        turn: &Turn,
+        history: &[Exchange<'_>],
+        due: Option<Instant>,
+        ready: Instant,
+    ) -> RequestRecord {
+        let body = body::body(self.plan.protocol, &self.plan.model, history, turn, &self.plan.sampling);
+        let mut attempts = 0;
+        let asked = loop {
+            attempts += 1;
+            let id = format!("{}-{conversation}-{turn_number}-{attempts}", self.id);
+            let asked = match &body {
+                Ok(body) => self.ask_once(&id, body.clone()).await,
+                Err(error) => unsendable(error.to_string()),
+            };
+            if attempts == 1 {
+                self.probe.sent(asked.sent.saturating_duration_since(ready));
+            }
+            let failed = matches!(asked.outcome, Outcome::Failed { .. });
+            if !(failed && asked.answer.chunk_us.is_empty() && attempts <= self.plan.limits.retries) {
+                break asked;
+            }
+        };
+        match &asked.outcome {
+            Outcome::Done => {
+                let (first, last) = (asked.answer.chunk_us.first(), asked.answer.chunk_us.last());
+                let later_us = last.zip(first).map_or(0, |(last, first)| last - first);
+                self.live.done(u64::from(asked.answer.output_tokens.saturating_sub(1)), later_us);
+            }
+            Outcome::Failed { .. } => self.live.failed(),
+            Outcome::Interrupted => {}
+        }
+        RequestRecord {
+            conversation,
+            turn: turn_number,
+            scheduled_us: due.map(|due| self.since_start(due)),
+            sent_us: self.since_start(asked.sent),
+            ended_us: self.since_start(asked.ended),
+            attempts,
+            planned_input_tokens: turn.input_tokens,
+            planned_output_tokens: turn.output_tokens,
+            answer: asked.answer,
+            outcome: asked.outcome,
+        }
+    }
+
+    async fn ask_once(&self, id: &str, body: Vec<u8>) -> Asked {
+        self.live.sent();
+        self.client.ask(id, body, &*self.live, &self.stop).await
+    }
+
+    fn since_start(&self, at: Instant) -> u64 {
+        let span = at.saturating_duration_since(self.began);
+        u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Raise this process's limit of open files as far as the plan needs it.
+fn allow_open_files(run: &Run) -> Result<(), RunError> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let conversations = run.conversations.len() as u64;
+    let needed = run.plan.concurrency.map_or(conversations, |limit| conversations.min(u64::from(limit)));
+    let wanted = needed + OTHER_FILES;
+    let limits = getrlimit(Resource::Nofile);
+    if limits.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    if let Some(limit) = limits.maximum.filter(|maximum| *maximum < wanted) {
+        return Err(RunError::OpenFiles { needed, limit });
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limits.maximum })
+        .map_err(|error| RunError::Thread(error.into()))
+}
+
+/// A question that the protocol cannot carry.
+fn unsendable(message: String) -> Asked {
+    let now = Instant::now();
+    let outcome = Outcome::Failed { class: FailureClass::Malformed, message };
+    Asked { sent: now, ended: now, answer: Default::default(), outcome }
+}
