@@ -148,6 +148,29 @@ impl Default for Scenario {
     }
 }
 
+/// A usage that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` says nothing of token counts; give as-asked, end, never, or a number such as +3 or -1")]
+pub struct BadUsage {
+    given: String,
+}
+
+impl FromStr for Usage {
+    type Err = BadUsage;
+
+    fn from_str(given: &str) -> Result<Self, BadUsage> {
+        match given {
+            "as-asked" => Ok(Usage::AsAsked),
+            "end" => Ok(Usage::AtTheEnd),
+            "never" => Ok(Usage::Never),
+            number if number.starts_with(['+', '-']) => {
+                number.parse().map(Usage::Wrong).map_err(|_| BadUsage { given: given.to_owned() })
+            }
+            _ => Err(BadUsage { given: given.to_owned() }),
+        }
+    }
+}
+
 /// A fault that is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{given}` is no fault; give one of {FAULTS}")]
@@ -202,6 +225,14 @@ impl FromStr for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn usage_reads_as_it_is_documented() {
+        let read = ["as-asked", "end", "never", "+3", "-1"].map(|given| given.parse::<Usage>().unwrap());
+        let known = [Usage::AsAsked, Usage::AtTheEnd, Usage::Never, Usage::Wrong(3), Usage::Wrong(-1)];
+        assert_eq!(read, known);
+        assert!("3".parse::<Usage>().unwrap_err().to_string().contains("as-asked"));
+    }
 
     #[test]
     fn faults_read_as_they_are_documented() {

@@ -1,6 +1,7 @@
 //! The literal command line of `sparkbench`, as clap sees it. Nothing below `cli` knows these types.
 
 mod load;
+mod mock;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 pub use self::load::{
     ArrivalArg, BackendArg, LengthsArg, LimitArgs, LoadArgs, PaceArgs, ProtocolArg, ServerArgs, WorkloadArgs,
 };
+pub use self::mock::{MockArgs, ReasoningArg};
 use super::values;
 
 /// Measure inference servers with numbers that can be trusted.
@@ -49,6 +51,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Find out what this client can measure on this machine, with no server
     Calibrate(CalibrateArgs),
+    /// Start a server that behaves exactly as told, to try and calibrate load generators
+    Mock(Box<MockArgs>),
     /// List the profiles
     Profiles(ProfilesArgs),
 }

@@ -1,8 +1,11 @@
 //! Literal arguments -> settings. Each structure is taken apart whole, so that a new flag cannot be
 //! forgotten here without the compiler saying so.
 
+mod mock;
+
 use std::path::PathBuf;
 
+pub use self::mock::mock;
 use super::args::{
     ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
     PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,
