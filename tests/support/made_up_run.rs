@@ -140,9 +140,9 @@ fn records(options: &MadeUp) -> Vec<RequestRecord> {
             chunk_tokens.truncate(kept);
             ended = chunk_us.last().copied().unwrap_or(3_000);
         }
-        let sent_us = (sent * 1e6) as u64;
+        let sent_us = (sent * 1e6).round() as u64;
         let earliest = (0..slots).min_by(|a, b| free[*a].total_cmp(&free[*b])).unwrap();
-        free[earliest] = sent + ended as f64 / 1e6;
+        free[earliest] = (sent_us + ended) as f64 / 1e6;
         records.push(RequestRecord {
             conversation,
             turn: 0,
@@ -197,10 +197,8 @@ fn summary(plan: &Plan, records: &[RequestRecord]) -> Summary {
     let scheduled = records.iter().any(|it| it.scheduled_us.is_some());
     let end = records.iter().map(|it| it.ended_us).max().unwrap_or(1) as f64 / 1e6;
     let rates = |from_s: f64, to_s: f64| {
-        let ended: Vec<_> = done
-            .iter()
-            .filter(|it| (from_s..=to_s).contains(&(it.ended_us as f64 / 1e6)))
-            .collect();
+        let ended: Vec<_> =
+            done.iter().filter(|it| (from_s..=to_s).contains(&(it.ended_us as f64 / 1e6))).collect();
         let duration_s = to_s - from_s;
         let output = ended.iter().map(|it| f64::from(it.answer.output_tokens)).sum::<f64>() / duration_s;
         let input = ended.len() as f64 * 512.0 / duration_s;
@@ -225,7 +223,11 @@ fn summary(plan: &Plan, records: &[RequestRecord]) -> Summary {
     Summary {
         profile: plan.profile.clone(),
         model: plan.model.clone(),
-        warnings: if failed > 0 { vec![format!("{failed} requests failed; latencies are those of the rest")] } else { vec![] },
+        warnings: if failed > 0 {
+            vec![format!("{failed} requests failed; latencies are those of the rest")]
+        } else {
+            vec![]
+        },
         counts: Counts {
             planned: plan.requests,
             completed: done.len() as u32,

@@ -16,7 +16,7 @@ const BLOCKS: usize = 25;
 
 /// The latencies that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Latency {
+pub(crate) enum Latency {
     Ttft,
     Tpot,
     Itl,
@@ -45,7 +45,7 @@ pub(super) struct Samples {
 }
 
 impl Latency {
-    pub(super) const ALL: [Latency; 6] = [
+    pub(crate) const ALL: [Latency; 6] = [
         Latency::Ttft,
         Latency::TtftFromSchedule,
         Latency::Tpot,
@@ -54,7 +54,7 @@ impl Latency {
         Latency::E2eFromSchedule,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Latency::Ttft => "TTFT",
             Latency::TtftFromSchedule => "TTFT from schedule",
@@ -66,7 +66,7 @@ impl Latency {
     }
 
     /// The samples one successful request gives: milliseconds and weight.
-    pub(super) fn of(self, record: &RequestRecord) -> Vec<(f64, f64)> {
+    pub(crate) fn of(self, record: &RequestRecord) -> Vec<(f64, f64)> {
         let ms = |us: u64| us as f64 / 1e3;
         let one = |ms: Option<f64>| ms.map(|ms| (ms, 1.0)).into_iter().collect();
         let since_due = |us: u64| Some(ms(us.saturating_sub(record.scheduled_us?)));

@@ -25,7 +25,7 @@
 //! no interval: [`Verdict::Unclear`]. A regression is any metric that is worse. At a true ratio of exactly 1+t
 //! one metric in forty is called worse by chance; of identical servers, far fewer.
 
-mod latency;
+pub(crate) mod latency;
 mod metrics;
 mod pairing;
 mod rates;
@@ -41,6 +41,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub(crate) use self::pairing::load;
 pub use self::pairing::{Refused, Side};
 pub use self::verdict::Verdict;
 use super::plan::Plan;

@@ -183,7 +183,7 @@ fn by_plan<'a>(a: &[&'a Run], b: &[&'a Run], pairs: &mut Vec<Paired<'a>>) -> Res
 }
 
 /// What a server is put under, in words.
-pub(super) fn load(plan: &Plan) -> String {
+pub(crate) fn load(plan: &Plan) -> String {
     let rate = match &plan.arrival {
         Arrival::AllAtOnce => "all at once".to_owned(),
         Arrival::ClosedLoop => String::new(),

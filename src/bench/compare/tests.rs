@@ -131,7 +131,7 @@ fn few_requests_have_no_verdict() {
 fn no_successful_request_is_no_panic() {
     let none = MadeUp { failed_share: 1.0, ..short() };
     for (a, b) in [(none.clone(), none.clone()), (short(), none.clone()), (none, short())] {
-        let comparison = against(&[a.clone()], &[b.clone()]);
+        let comparison = against(std::slice::from_ref(&a), std::slice::from_ref(&b));
         let failed = metric(&comparison, "failed requests");
         let expected = match (a.failed_share, b.failed_share) {
             (0.0, _) => Verdict::Worse,
@@ -155,7 +155,11 @@ fn failures_count_and_a_few_do_not() {
     assert_eq!(verdict(0.05), Verdict::Worse);
     assert_eq!(verdict(0.006), Verdict::Unclear);
     let base = MadeUp { requests: 2000, ..base.clone() };
-    let none = metric(&against(&[base.clone()], &[MadeUp { seed: 3, ..base }]), "failed requests").verdict;
+    let none = metric(
+        &against(std::slice::from_ref(&base), &[MadeUp { seed: 3, ..base.clone() }]),
+        "failed requests",
+    )
+    .verdict;
     assert_eq!(none, Verdict::Same);
 }
 
