@@ -118,7 +118,8 @@ fn figure(name: &str, words: &str, of: Of, points: &[SweepPoint], found: Knee, p
         title: format!("Throughput against {words}"),
         description: format!("Median and p99 {words} at each load, by output tokens per second."),
         x: Axis::new("output tokens per second", Scale::Linear).covering(0.0, 0.0),
-        y: Axis::new(format!("{words} (ms)"), scale),
+        // From zero where the scale can: distances are then what they say, and labels have room below.
+        y: Axis::new(format!("{words} (ms)"), scale).covering(0.0, 0.0),
         series,
         reference: None,
         mark,
