@@ -13,9 +13,12 @@
 //! | [`runner`] | sends every conversation when it is due |
 //! | [`metrics`] | what the records of a run come to |
 //! | [`summary`] | what a run comes to: `summary.json` |
+//! | [`compare`] | runs of one plan against each other: ratios, intervals, verdicts |
+//! | [`sweep`] | one workload under rising load, and where its knee is |
 
 pub mod arrival;
 pub mod client;
+pub mod compare;
 pub mod conversation;
 pub mod metrics;
 pub mod plan;
@@ -24,4 +27,5 @@ pub mod record;
 pub mod runner;
 pub mod stream;
 pub mod summary;
+pub mod sweep;
 pub mod target;

@@ -7,5 +7,7 @@ pub mod not_built;
 pub mod plan_table;
 pub mod profiles;
 pub mod report;
+pub mod report_page;
 pub mod run;
+pub mod summary_table;
 pub mod sweep;
