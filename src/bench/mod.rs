@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`plan`] | everything that decides what is sent and how it is judged |
 //! | [`arrival`] | when each conversation is due |
+//! | [`workload`] | makes the requests: random words of exact lengths, files |
 //! | [`conversation`] | the requests themselves, made before the run |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
 //! | [`target`] | where the server is |
+//! | [`server`] | what the server says of itself, and how it counts tokens |
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
 //! | [`summary`] | what a run comes to: `summary.json` |
@@ -18,6 +20,8 @@ pub mod conversation;
 pub mod plan;
 pub mod record;
 pub mod runner;
+pub mod server;
 pub mod stream;
 pub mod summary;
 pub mod target;
+pub mod workload;
