@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`plan`] | everything that decides what is sent and how it is judged |
 //! | [`arrival`] | when each conversation is due |
+//! | [`workload`] | makes the requests: random words of exact lengths, files |
 //! | [`conversation`] | the requests themselves, made before the run |
 //! | [`profile`] | profiles and flags -> a plan, with where each value came from |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
 //! | [`target`] | where the server is |
+//! | [`server`] | what the server says of itself, and how it counts tokens |
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
 //! | [`metrics`] | what the records of a run come to |
@@ -25,7 +27,9 @@ pub mod plan;
 pub mod profile;
 pub mod record;
 pub mod runner;
+pub mod server;
 pub mod stream;
 pub mod summary;
 pub mod sweep;
 pub mod target;
+pub mod workload;
