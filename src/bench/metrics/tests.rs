@@ -154,3 +154,18 @@ fn nothing_sent_is_a_summary_too() {
     assert_eq!((summary.counts.unsent, summary.latency_ms), (5, Latencies::default()));
     assert_eq!(summary.throughput, Throughput::default());
 }
+
+#[test]
+fn retries_uncounted_prompts_and_a_missing_steady_state_are_said() {
+    let mut record = answered(0, &[100_000, 200_000]);
+    record.attempts = 2;
+    record.answer.input_tokens = None;
+    let summary = sum(&plan(1, 2), &[record]);
+    let said = summary.warnings.join("\n");
+    for words in
+        ["1 requests succeeded only when sent again", "prompt tokens of 1 requests", "1 requests ended under"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!((summary.input_tokens, summary.steady), (10, None));
+}
