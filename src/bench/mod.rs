@@ -11,6 +11,7 @@
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
 //! | [`metrics`] | what the records of a run come to |
+//! | [`results`] | the directory a run leaves behind, written and read |
 //! | [`summary`] | what a run comes to: `summary.json` |
 
 pub mod arrival;
@@ -19,6 +20,7 @@ pub mod conversation;
 pub mod metrics;
 pub mod plan;
 pub mod record;
+pub mod results;
 pub mod runner;
 pub mod stream;
 pub mod summary;

@@ -135,4 +135,4 @@ fn input_length_error(records: &[RequestRecord]) -> Option<LengthError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::bench) mod tests;

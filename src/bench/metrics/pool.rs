@@ -222,12 +222,12 @@ pub fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
     Estimate { value, low: at(0.025), high: at(0.975) }
 }
 
+/// Gives every value with its weight to what it is called with, ascending.
+type Walk<'a> = dyn Fn(&mut dyn FnMut(f64, f64)) + 'a;
+
 /// Percentiles as numpy's default has them: linear between the two nearest of the samples in order, at
 /// position `p (n - 1)`. A weight of 3 is three equal samples.
-fn figures<'a>(
-    clusters: impl Iterator<Item = (&'a Cluster, f64)>,
-    ascending: &dyn Fn(&mut dyn FnMut(f64, f64)),
-) -> Figures {
+fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &Walk<'_>) -> Figures {
     let (mut weight, mut sum, mut squares, mut max) = (0.0, 0.0, 0.0, f64::NEG_INFINITY);
     for (cluster, times) in clusters.filter(|(_, times)| *times > 0.0) {
         weight += times * cluster.weight;

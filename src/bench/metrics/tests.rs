@@ -6,7 +6,7 @@ use crate::bench::plan::{Arrival, Lengths, Limits, Protocol, Sampling, Slo, Work
 use crate::bench::record::FailureClass;
 use crate::bench::summary::MetricsSample;
 
-pub(super) fn plan(requests: u32, output_tokens: u32) -> Plan {
+pub(in crate::bench) fn plan(requests: u32, output_tokens: u32) -> Plan {
     Plan {
         profile: "test".into(),
         model: "m".into(),
