@@ -14,6 +14,7 @@
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
 //! | [`metrics`] | what the records of a run come to |
+//! | [`results`] | the directory a run leaves behind, written and read |
 //! | [`summary`] | what a run comes to: `summary.json` |
 //! | [`compare`] | runs of one plan against each other: ratios, intervals, verdicts |
 //! | [`sweep`] | one workload under rising load, and where its knee is |
@@ -26,6 +27,7 @@ pub mod metrics;
 pub mod plan;
 pub mod profile;
 pub mod record;
+pub mod results;
 pub mod runner;
 pub mod server;
 pub mod stream;
