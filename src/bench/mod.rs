@@ -13,6 +13,7 @@
 //! | [`server`] | what the server says of itself, and how it counts tokens |
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
+//! | [`session`] | a server under measurement: identified, loaded, watched |
 //! | [`metrics`] | what the records of a run come to |
 //! | [`results`] | the directory a run leaves behind, written and read |
 //! | [`summary`] | what a run comes to: `summary.json` |
@@ -30,6 +31,7 @@ pub mod record;
 pub mod results;
 pub mod runner;
 pub mod server;
+pub mod session;
 pub mod stream;
 pub mod summary;
 pub mod sweep;

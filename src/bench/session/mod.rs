@@ -7,7 +7,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -283,12 +283,4 @@ impl Session {
 fn run_id() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("sb{:x}", now.as_micros())
-}
-
-/// Moments relative to a run.
-pub(super) fn since(began: Instant, at: Instant) -> f64 {
-    match at.checked_duration_since(began) {
-        Some(after) => after.as_secs_f64(),
-        None => -began.duration_since(at).as_secs_f64(),
-    }
 }

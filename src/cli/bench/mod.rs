@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
-use crate::commands::bench::{mock, not_built, profiles, run, sweep};
+use crate::commands::bench::{compare, measuring, mock, not_built, profiles, report, run, sweep};
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
@@ -19,10 +19,16 @@ pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
     let mut progress = Progress::default();
     let environment = || Environment::read(|name| std::env::var_os(name));
     match command {
-        Command::Run(args) => run::run(&settings::run(*args, &environment()?)?, &mut out),
-        Command::Sweep(args) => sweep::run(&settings::sweep(*args, &environment()?)?, &mut out),
-        Command::Compare(args) => not_built::compare(&settings::compare(args)),
-        Command::Report(args) => not_built::report(&settings::report(args)),
+        Command::Run(args) => {
+            let settings = settings::run(*args, &environment()?)?;
+            run::run(&settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
+        Command::Sweep(args) => {
+            let settings = settings::sweep(*args, &environment()?)?;
+            sweep::run(&settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
+        Command::Compare(args) => compare::run(&settings::compare(args), &measuring::stored, &mut out),
+        Command::Report(args) => report::run(&settings::report(args), &measuring::stored, &mut out),
         Command::Calibrate(args) => not_built::calibrate(&settings::calibrate(args)),
         Command::Mock(args) => {
             let settings = settings::mock(*args);

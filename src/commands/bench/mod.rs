@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod compare;
+pub mod measuring;
 pub mod mock;
 pub mod not_built;
 pub mod plan_table;

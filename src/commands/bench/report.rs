@@ -40,23 +40,32 @@ impl Failure for ReportError {
 
 /// Show what `read` finds in the directory: one run, or several of a sweep.
 pub fn run(settings: &ReportSettings, read: &Reader<'_, Vec<Run>>, out: &mut dyn Output) -> CommandResult {
-    let runs = read(&settings.dir)?;
-    if settings.html.is_some() || settings.plots.is_some() {
-        let report = match &runs[..] {
+    let ReportSettings { dir, html, plots, json } = settings;
+    show(&read(dir)?, html.as_deref(), plots.as_deref(), *json, out)?;
+    Ok(Verdict::Done)
+}
+
+/// Show runs, and write their page and plots where that is asked for.
+pub(super) fn show(
+    runs: &[Run],
+    html: Option<&Path>,
+    plots: Option<&Path>,
+    json: bool,
+    out: &mut dyn Output,
+) -> Result<(), Box<dyn Failure>> {
+    if html.is_some() || plots.is_some() {
+        let report = match runs {
             [run] => run_page(run),
             runs => sweep_page(runs),
         };
-        write(&report, settings.html.as_deref(), settings.plots.as_deref()).map_err(ReportError)?;
+        write(&report, html, plots).map_err(ReportError)?;
     }
-    match &runs[..] {
-        [run] if settings.json => {
-            let json = serde_json::to_value(&run.summary).expect("plain data always serialises");
-            out.json(&json).map_err(OutputError)?;
-        }
-        [run] => summary_table::print(&run.summary, out).map_err(OutputError)?,
-        runs => sweep(runs, settings.json, out).map_err(OutputError)?,
-    }
-    Ok(Verdict::Done)
+    let printed = match runs {
+        [run] if json => out.json(&serde_json::to_value(&run.summary).expect("plain data always serialises")),
+        [run] => summary_table::print(&run.summary, out),
+        runs => sweep(runs, json, out),
+    };
+    Ok(printed.map_err(OutputError)?)
 }
 
 fn sweep(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {
