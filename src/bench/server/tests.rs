@@ -239,3 +239,43 @@ async fn a_usage_without_prompt_tokens_is_an_error_that_shows_it() {
     let asked = server.asked.lock().unwrap()[0].clone();
     assert!(asked.contains(r#""max_tokens":1"#) && asked.contains(r#""stream":false"#), "{asked}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn prompts_are_as_long_as_the_mock_counts_them() {
+    use crate::bench::conversation::Prompt;
+    use crate::bench::workload::{Wanted, oracle::settle, prepare};
+    let scenario = Scenario { ttft: Duration::ZERO, itl: Duration::ZERO, ..Scenario::default() };
+    let mock = spawn(scenario, "127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoints = endpoints(&mock.url(), None);
+    let plan = serde_json::from_value(json!({
+        "profile": "custom", "model": "mock", "protocol": "chat", "requests": 12,
+        "workload": {"kind": "random", "input_tokens": 90, "output_tokens": 8, "lengths": "exact"},
+        "arrival": {"kind": "closed-loop"}, "concurrency": 1, "warmup": 0, "seed": 4,
+        "sampling": {"temperature": 0.0, "ignore_eos": true},
+        "limits": {"connect_s": 1.0, "first_token_s": 1.0, "stall_s": 1.0, "request_s": 1.0,
+                   "answer_bytes": 1, "failed_share": 0.0, "retries": 0},
+        "slo": {},
+    }))
+    .unwrap();
+    let plain = sampling(json!({}));
+    let usage = Usage::new(&endpoints, "mock", Protocol::Chat, &plain);
+    for with_tokenize in [true, false] {
+        let tokenize = Tokenize::probe(&endpoints, "mock", Protocol::Chat, &plain).await.unwrap();
+        let cheap = tokenize.filter(|_| with_tokenize).map(|it| Box::new(it) as Box<dyn Oracle>);
+        let settled = settle(cheap, Some(Box::new(usage.clone()))).await.ok().flatten().unwrap();
+        let wanted = Wanted { plan: &plan, file: None, context: Some(32_768) };
+        let prepared = prepare(&wanted, Some(&settled)).await.unwrap();
+        assert_eq!(prepared.report.overhead_tokens, Some(7), "4 a message, 3 before the answer");
+        assert!(prepared.report.agrees_with_usage && prepared.report.notes.is_empty());
+        let texts: Vec<String> = prepared
+            .conversations
+            .iter()
+            .map(|made| match &made.turns[0].prompt {
+                Prompt::Text(text) => text.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let counts = usage.count(&texts).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(counts, [90; 12]);
+    }
+}

@@ -174,7 +174,11 @@ pub(super) async fn correct(
 ) -> Result<(), Box<dyn Failure>> {
     let stand_in = match oracle.cost() {
         Cost::Cheap => None,
-        Cost::Dear => Some(&vocabulary.stand_in),
+        Cost::Dear => match &vocabulary.stand_in {
+            Some(stand_in) => Some(stand_in),
+            // Counting would put measured prompts into the server's cache.
+            None => return Ok(()),
+        },
     };
     let mut open = chosen(drafts, oracle.cost());
     let mut best: Vec<Option<Draft>> = vec![None; drafts.len()];

@@ -6,7 +6,7 @@
 //! | `vocabulary` | words and what they cost, found out by asking |
 //! | `fit` | prompts of a wanted length |
 //! | `synthetic` | random, shared-prefix and multi-turn workloads |
-//! | [`file`] | prompts from files |
+//! | [`mod@file`] | prompts from files |
 //! | `sharegpt`, `jsonl` | the formats |
 
 pub mod file;

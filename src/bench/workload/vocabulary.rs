@@ -54,8 +54,8 @@ pub(super) struct Vocabulary {
     pub(super) words: Vec<Word>,
     /// At least one, in the seed's order.
     pub(super) leads: Vec<Lead>,
-    /// Never begins a measured prompt.
-    pub(super) stand_in: Lead,
+    /// Never begins a measured prompt. None where only one word can begin any.
+    pub(super) stand_in: Option<Lead>,
     /// Characters of one token each behind a word. Empty where all words are one token.
     pub(super) glue: Vec<char>,
     /// Tokens around a prompt.
@@ -73,7 +73,7 @@ impl Vocabulary {
         let words: Vec<Word> = shuffled(seed).into_iter().map(|text| Word { text, cost: 1 }).collect();
         let mut leads: Vec<Lead> =
             words.iter().map(|word| Lead { text: word.text.clone(), cost: word.cost }).collect();
-        let stand_in = leads.pop().expect("the list of words is not empty");
+        let stand_in = leads.pop();
         Self { words, leads, stand_in, glue: Vec::new(), overhead: 0 }
     }
 
@@ -108,11 +108,7 @@ impl Vocabulary {
         if cheapest == 1 && glue.is_empty() {
             leads.retain(|lead| lead.cost == shortest);
         }
-        let stand_in = match leads.len() {
-            // Prompts then differ from the second word on, and so do their stand-ins.
-            1 => leads[0].clone(),
-            _ => leads.pop().expect("there are two"),
-        };
+        let stand_in = if leads.len() > 1 { leads.pop() } else { None };
         let overhead = shortest.saturating_sub(cheapest);
         Ok(Self { words, leads, stand_in, glue, overhead })
     }
