@@ -28,15 +28,12 @@ impl Watch {
         if let Some(reading) = self.reading.take() {
             reading.abort();
         }
-        match self.every {
-            Some(_) => {
-                if let Ok(Some(scraped)) = scrape(&self.endpoints).await {
-                    self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(scraped);
-                } else {
-                    self.every = None;
-                }
-            }
-            None => {}
+        if self.every.is_none() {
+            return;
+        }
+        match scrape(&self.endpoints).await {
+            Ok(Some(scraped)) => self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(scraped),
+            Ok(None) | Err(_) => self.every = None,
         }
     }
 

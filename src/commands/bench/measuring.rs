@@ -216,7 +216,7 @@ fn parquet(records: &[RequestRecord], path: &Path) -> Outcome<()> {
             let values = match column.cells {
                 Cells::U32(cells) => Values::U32(cells),
                 Cells::F64(cells) => Values::F64(cells),
-                Cells::Text(cells) => Values::Str(cells),
+                Cells::Text(cells) => Values::Text(cells),
                 Cells::Bool(cells) => Values::Bool(cells),
             };
             Column::new(column.name, values)
