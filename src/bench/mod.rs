@@ -14,6 +14,7 @@
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
 //! | [`session`] | a server under measurement: identified, loaded, watched |
+//! | [`calibrate`] | the client held against a mock server's truth |
 //! | [`metrics`] | what the records of a run come to |
 //! | [`results`] | the directory a run leaves behind, written and read |
 //! | [`summary`] | what a run comes to: `summary.json` |
@@ -21,6 +22,7 @@
 //! | [`sweep`] | one workload under rising load, and where its knee is |
 
 pub mod arrival;
+pub mod calibrate;
 pub mod client;
 pub mod compare;
 pub mod conversation;

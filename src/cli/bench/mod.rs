@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
-use crate::commands::bench::{compare, measuring, mock, not_built, profiles, report, run, sweep};
+use crate::commands::bench::{calibrate, compare, measuring, mock, profiles, report, run, sweep};
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
@@ -29,7 +29,10 @@ pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
         }
         Command::Compare(args) => compare::run(&settings::compare(args), &measuring::stored, &mut out),
         Command::Report(args) => report::run(&settings::report(args), &measuring::stored, &mut out),
-        Command::Calibrate(args) => not_built::calibrate(&settings::calibrate(args)),
+        Command::Calibrate(args) => {
+            let settings = settings::calibrate(args);
+            calibrate::run(settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
         Command::Mock(args) => {
             let settings = settings::mock(*args);
             mock::run(settings, cancelled_by_signals(), &mut progress, &mut out).await

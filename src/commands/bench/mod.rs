@@ -4,7 +4,6 @@ pub mod calibrate;
 pub mod compare;
 pub mod measuring;
 pub mod mock;
-pub mod not_built;
 pub mod plan_table;
 pub mod profiles;
 pub mod report;
