@@ -217,6 +217,18 @@ mod tests {
         }
     }
 
+    /// Ten slots that empty one by one: the mean, 7.6, would let the window reach into the end until six are left.
+    #[test]
+    fn a_gradual_end_does_not_lower_the_bar() {
+        let mut records = rounds(10, 10);
+        records.extend((1..10).map(|k| done(10_000_000, 10_000_000 + k * 1_000_000)));
+        let in_flight = InFlight::of(&records);
+        assert_eq!(in_flight.median(), 10);
+        // Nine are 90 % of ten.
+        let window = in_flight.steady(&records, &CLOSED);
+        assert_eq!(window, Ok(Window { from_us: 0, to_us: 11_000_000 }));
+    }
+
     #[test]
     fn a_slow_start_is_left_out_and_dips_are_not() {
         // One alone, then four at a time with a second of one in between, then one alone.

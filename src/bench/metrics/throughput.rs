@@ -79,6 +79,8 @@ pub fn peak_output(records: &[RequestRecord]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::fixture::{answered, failed};
     use super::*;
 
@@ -108,6 +110,35 @@ mod tests {
         assert_eq!(within(&uncounted, Window { from_us: 500_000, to_us: 1_500_000 }), t);
         let all = within(&records, Window { from_us: 0, to_us: 2_000_000 });
         assert_eq!(all, of_run(&records, Window { from_us: 0, to_us: 2_000_000 }));
+    }
+
+    proptest! {
+        #[test]
+        fn two_windows_that_meet_hold_what_the_whole_holds(
+            spans in prop::collection::vec((0u64..4_000_000, prop::collection::vec(1u64..3_000_000, 1..6)), 1..20),
+            split in 1u64..4_000_000,
+        ) {
+            let records: Vec<_> = spans
+                .into_iter()
+                .map(|(sent, mut events)| {
+                    events.sort_unstable();
+                    answered(sent, &events)
+                })
+                .collect();
+            let all = Window { from_us: 0, to_us: 8_000_000 };
+            let count = |window: Window| {
+                let t = within(&records, window);
+                [t.requests, t.input_tokens, t.output_tokens, t.total_tokens].map(|rate| rate * window.seconds())
+            };
+            let (early, late) = (count(Window { to_us: split, ..all }), count(Window { from_us: split, ..all }));
+            for ((early, late), whole) in early.iter().zip(late).zip(count(all)) {
+                prop_assert!((early + late - whole).abs() < 1e-6);
+            }
+            let run = of_run(&records, all);
+            prop_assert!((run.total_tokens - run.input_tokens - run.output_tokens).abs() < 1e-9);
+            prop_assert!((run.output_tokens - within(&records, all).output_tokens).abs() < 1e-9);
+            prop_assert!(peak_output(&records) <= run.output_tokens * all.seconds() + 1e-6);
+        }
     }
 
     #[test]
