@@ -53,8 +53,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         report.tokens as f64 / wall_s,
         report.tokens as f64 / cpu_s,
     );
-    println!("{} KiB more than before, mock and client together: {:.1} a stream", peak_kib - memory_before,
-        (peak_kib - memory_before) as f64 / f64::from(streams));
+    println!(
+        "{} KiB more than before, mock and client together: {:.1} a stream",
+        peak_kib - memory_before,
+        (peak_kib - memory_before) as f64 / f64::from(streams)
+    );
     println!("{}", serde_json::to_string_pretty(&report)?);
     Ok(())
 }

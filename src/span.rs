@@ -28,8 +28,9 @@ pub mod text {
     /// Read a span.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let given = String::deserialize(deserializer)?;
-        super::parse(&given)
-            .ok_or_else(|| D::Error::custom(format!("`{given}` is no span of time; give one such as 50ms or 2s")))
+        super::parse(&given).ok_or_else(|| {
+            D::Error::custom(format!("`{given}` is no span of time; give one such as 50ms or 2s"))
+        })
     }
 }
 

@@ -131,7 +131,8 @@ impl Events {
         if self.wanted.dialect != Dialect::Chat {
             return false;
         }
-        let reason = if self.tool_call && tokens > self.reasoning { "tool_calls" } else { self.wanted.finish };
+        let reason =
+            if self.tool_call && tokens > self.reasoning { "tool_calls" } else { self.wanted.finish };
         push(out, &[&self.head, r#""choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"#]);
         quoted(out, Some(reason));
         push(out, &[r#","matched_stop":null}]"#]);

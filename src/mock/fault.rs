@@ -108,7 +108,9 @@ impl fmt::Display for Fault {
             Fault::ErrorAfter(tokens) => write!(f, "error-after={tokens}"),
             Fault::CutAfter(tokens) => write!(f, "cut-after={tokens}"),
             Fault::ResetAfter(tokens) => write!(f, "reset-after={tokens}"),
-            Fault::Stall(tokens, Some(span)) => write!(f, "stall={tokens}:{}", crate::span::write(*span)),
+            Fault::Stall(tokens, Some(span)) => {
+                write!(f, "stall={tokens}:{}", crate::span::write(*span))
+            }
             Fault::Stall(tokens, None) => write!(f, "stall={tokens}:forever"),
             Fault::Status(code) => write!(f, "status={code}"),
             Fault::HugeEvent(bytes) => write!(f, "huge-event={bytes}"),

@@ -136,7 +136,10 @@ mod tests {
         assert_eq!((present, counters.running, counters.waiting, counters.held_tokens), (2, 1, 1, 15));
         drop((running, here, waiting));
         let counters = load.counters();
-        assert_eq!((counters.requests, counters.running, counters.waiting, counters.held_tokens), (2, 0, 0, 0));
+        assert_eq!(
+            (counters.requests, counters.running, counters.waiting, counters.held_tokens),
+            (2, 0, 0, 0)
+        );
         assert_eq!((counters.prompt_tokens, counters.generated_tokens), (10, 2));
     }
 }

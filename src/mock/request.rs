@@ -48,10 +48,8 @@ pub(super) fn read(dialect: Dialect, body: &[u8], scenario: &Scenario) -> Result
     let prompt_tokens = match dialect {
         Dialect::Chat => tokens::count_messages(&body["messages"], template)
             .ok_or("`messages` must be a list of objects with `role` and `content`")?,
-        Dialect::Completions => {
-            tokens::count_prompt(&body["prompt"], template)
-                .ok_or("`prompt` must be a text or a list of token ids, and one alone")?
-        }
+        Dialect::Completions => tokens::count_prompt(&body["prompt"], template)
+            .ok_or("`prompt` must be a text or a list of token ids, and one alone")?,
         Dialect::Generate => {
             let prompt = if body["text"].is_null() { &body["input_ids"] } else { &body["text"] };
             tokens::count_prompt(prompt, template)
@@ -106,9 +104,5 @@ pub(super) fn read(dialect: Dialect, body: &[u8], scenario: &Scenario) -> Result
 
 /// Tokens that requests have beside their text.
 pub(super) fn template(scenario: &Scenario) -> Template {
-    Template {
-        bos: scenario.bos_tokens,
-        message: scenario.message_tokens,
-        answer: scenario.answer_tokens,
-    }
+    Template { bos: scenario.bos_tokens, message: scenario.message_tokens, answer: scenario.answer_tokens }
 }

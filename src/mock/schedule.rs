@@ -91,8 +91,9 @@ mod tests {
             slow_by: ms(500),
             ..Default::default()
         };
-        let planned =
-            |number| steps(&scenario, &wanted(7), number).map(|s| (s.at, s.from..s.to, s.steps)).collect::<Vec<_>>();
+        let planned = |number| {
+            steps(&scenario, &wanted(7), number).map(|s| (s.at, s.from..s.to, s.steps)).collect::<Vec<_>>()
+        };
         assert_eq!(planned(1), [(ms(60), 0..1, 1), (ms(100), 1..4, 2), (ms(140), 4..7, 2)]);
         assert_eq!(planned(0)[0].0, ms(560));
         assert_eq!(steps(&scenario, &wanted(0), 1).count(), 0);
@@ -113,8 +114,12 @@ mod tests {
 
     #[test]
     fn absurd_spans_are_far_off_and_nothing_worse() {
-        let absurd =
-            Scenario { ttft: Duration::MAX, ttft_per_input_token: Duration::MAX, itl: Duration::MAX, ..Default::default() };
+        let absurd = Scenario {
+            ttft: Duration::MAX,
+            ttft_per_input_token: Duration::MAX,
+            itl: Duration::MAX,
+            ..Default::default()
+        };
         assert!(steps(&absurd, &wanted(3), 0).all(|step| step.at == FAR));
         assert!(later(Instant::now(), Duration::MAX) > Instant::now());
     }

@@ -162,8 +162,10 @@ impl Shared {
                 after = self.answer(&mut writer, request) => after?,
                 () = reader.gone() => return Ok(()),
             };
-            if after == After::Close || !keep_alive {
-                return Ok(());
+            match after {
+                After::Reset => return writer.reset(),
+                After::Reuse if keep_alive => {}
+                After::Reuse | After::Close => return Ok(()),
             }
         }
     }
@@ -253,7 +255,9 @@ impl Shared {
 
     /// A slot to generate in, and when it was had: at once where there is a free one.
     async fn slot(&self, received: Instant) -> (Instant, Option<SemaphorePermit<'_>>) {
-        let Some(slots) = &self.slots else { return (received, None) };
+        let Some(slots) = &self.slots else {
+            return (received, None);
+        };
         match slots.try_acquire() {
             Ok(slot) => (received, Some(slot)),
             // Nobody closes it. It is fair: first come, first served.

@@ -41,9 +41,19 @@ impl<'a> Sse<'a> {
         let (first, rest) = self.event.split_at(brace);
         let none: &[u8] = b"";
         let [first_field, first_end] = if brace == 1 { [field, line_end] } else { [none, none] };
-        let [comment, comment_end] = if self.wire.comments { [b": mock".as_slice(), line_end] } else { [none, none] };
+        let [comment, comment_end] =
+            if self.wire.comments { [b": mock".as_slice(), line_end] } else { [none, none] };
         let parts = [
-            first_field, first, first_end, field, rest, line_end, line_end, comment, comment_end, comment_end,
+            first_field,
+            first,
+            first_end,
+            field,
+            rest,
+            line_end,
+            line_end,
+            comment,
+            comment_end,
+            comment_end,
         ];
         let size: usize = parts.iter().map(|part| part.len()).sum();
         let _ = write!(self.frame, "{size:x}\r\n");
@@ -73,11 +83,6 @@ impl<'a> Sse<'a> {
     pub(super) async fn end(&mut self) -> io::Result<()> {
         self.frame.extend_from_slice(b"0\r\n\r\n");
         self.flush().await
-    }
-
-    /// The connection will be reset where it is closed.
-    pub(super) fn reset_on_close(&self) -> io::Result<()> {
-        self.writer.reset_on_close()
     }
 
     /// Write what is ready: at the beginning, the response's head.

@@ -13,7 +13,7 @@ use super::sse::Sse;
 use super::truth::Recorder;
 
 /// Each comment of an endless body.
-const ENDLESS_COMMENT: [u8; 64 * 1024] = [b'x'; 64 * 1024];
+static ENDLESS_COMMENT: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
 /// What an answer is made from.
 pub(super) struct Job<'a> {
@@ -33,6 +33,7 @@ pub(super) struct Job<'a> {
 pub(super) enum After {
     Reuse,
     Close,
+    Reset,
 }
 
 /// Write one stream.
@@ -115,8 +116,7 @@ impl Stream<'_> {
             }
             Some(Fault::ResetAfter(tokens)) if sent >= tokens => {
                 self.sse.flush().await?;
-                self.sse.reset_on_close()?;
-                Ok(Some(After::Close))
+                Ok(Some(After::Reset))
             }
             Some(fault) if !self.played => {
                 self.once(fault, sent).await?;

@@ -73,7 +73,9 @@ pub fn count(text: &str) -> u32 {
 pub fn ids(text: &str) -> Vec<u32> {
     let mut ids = Vec::new();
     // FNV-1a, 32 bits.
-    let hash = |piece: &str| piece.bytes().fold(0x811c_9dc5, |h: u32, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    let hash = |piece: &str| {
+        piece.bytes().fold(0x811c_9dc5, |h: u32, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
+    };
     walk(text, |piece| ids.push(FIRST_ID + hash(piece) % IDS));
     ids
 }

@@ -228,7 +228,9 @@ impl Drop for Recorder {
         book.kept_events += answer.event_us.len();
         book.answers.push_back(answer);
         while book.kept_events > KEPT_EVENTS || book.answers.len() > KEPT_ANSWERS {
-            let Some(oldest) = book.answers.pop_front() else { break };
+            let Some(oldest) = book.answers.pop_front() else {
+                break;
+            };
             book.kept_events -= oldest.event_us.len();
         }
     }

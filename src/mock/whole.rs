@@ -41,10 +41,7 @@ pub(super) async fn write(writer: &mut Writer, clock: &Clock, mut job: Job<'_>) 
             let half = body.as_bytes().split_at(body.len() / 2).0;
             writer.write(format!("{head} {}\r\n\r\n", body.len()).as_bytes()).await?;
             writer.write(half).await?;
-            if matches!(job.fault, Some(Fault::ResetAfter(_))) {
-                writer.reset_on_close()?;
-            }
-            After::Close
+            if matches!(job.fault, Some(Fault::ResetAfter(_))) { After::Reset } else { After::Close }
         }
         Some(Fault::Garbage) => {
             writer.answer(200, "application/json", &body.as_bytes()[..body.len() - 1]).await?;

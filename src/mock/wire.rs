@@ -217,9 +217,11 @@ impl Writer {
         self.half.shutdown().await
     }
 
-    /// Closing will reset the connection.
-    pub(super) fn reset_on_close(&self) -> io::Result<()> {
-        self.half.as_ref().set_zero_linger()
+    /// Let the connection be reset when the reader closes, too: no orderly end, and unsent bytes are lost.
+    pub(super) fn reset(self) -> io::Result<()> {
+        self.half.as_ref().set_zero_linger()?;
+        self.half.forget();
+        Ok(())
     }
 }
 
