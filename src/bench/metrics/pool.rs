@@ -225,6 +225,30 @@ pub fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
 /// Gives every value with its weight to what it is called with, ascending.
 type Walk<'a> = dyn Fn(&mut dyn FnMut(f64, f64)) + 'a;
 
+/// The samples at ascending places, found in one pass.
+struct Ranks {
+    places: [f64; 4],
+    found: [f64; 4],
+    next: usize,
+}
+
+impl Ranks {
+    fn new(places: [f64; 4]) -> Self {
+        Self { places: places.map(|place| place + 1e-9), found: [f64::NAN; 4], next: 0 }
+    }
+
+    /// A sample, with the weight of all up to and with it. Until a later one is reached, it is the last.
+    fn pass(&mut self, passed: f64, value: f64) {
+        while self.next < self.places.len() && passed > self.places[self.next] {
+            self.found[self.next] = value;
+            self.next += 1;
+        }
+        if self.next < self.places.len() {
+            self.found[self.next..].fill(value);
+        }
+    }
+}
+
 /// Percentiles as numpy's default has them: linear between the two nearest of the samples in order, at
 /// position `p (n - 1)`. A weight of 3 is three equal samples.
 fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &Walk<'_>) -> Figures {
@@ -238,25 +262,18 @@ fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &W
     let mean = sum / weight;
     let shares = [0.5, 0.9, 0.95, 0.99];
     let places = shares.map(|share| share * (weight - 1.0).max(0.0));
-    // The samples at expanded places, ascending: below and above each percentile. The sample at place k is the
-    // first with more than k samples up to and with it; the margin keeps sums of fractions from falling short.
-    let wanted: [f64; 8] = std::array::from_fn(|index| {
-        let place = places[index / 2];
-        (if index % 2 == 0 { place.floor() } else { place.ceil() }) + 1e-9
-    });
-    let mut found = [f64::NAN; 8];
-    let (mut passed, mut last, mut next) = (0.0, f64::NAN, 0);
+    // The samples below and above each percentile, both ascending. The sample at expanded place k is the first
+    // with more than k samples up to and with it; the margin keeps sums of fractions from falling short.
+    let mut below = Ranks::new(places.map(f64::floor));
+    let mut above = Ranks::new(places.map(f64::ceil));
+    let mut passed = 0.0;
     ascending(&mut |value, weight| {
         passed += weight;
-        last = value;
-        while next < wanted.len() && passed > wanted[next] {
-            found[next] = value;
-            next += 1;
-        }
+        below.pass(passed, value);
+        above.pass(passed, value);
     });
-    found[next..].fill(last);
     let percentile = |index: usize| {
-        let (below, above) = (found[2 * index], found[2 * index + 1]);
+        let (below, above) = (below.found[index], above.found[index]);
         below + (above - below) * places[index].fract()
     };
     Figures {
