@@ -18,8 +18,8 @@ use crate::mock::scenario::Usage;
   sparkbench mock --fault cut-after=20 --fault-every 10  every tenth stream breaks off
   curl localhost:30000/mock/truth                        what really left it, and when
 
-Faults: error-after=TOKENS, cut-after=TOKENS, reset-after=TOKENS, stall=TOKENS:DURATION, status=CODE, no-done,
-no-finish, no-end, zero-tokens, html, huge-event=BYTES, endless, garbage
+Faults: error-after=TOKENS, cut-after=TOKENS, reset-after=TOKENS, stall=TOKENS:DURATION, stall=TOKENS:forever,
+status=CODE, no-done, no-finish, no-end, zero-tokens, html, huge-event=BYTES, endless, garbage
 
 Exit codes: 0 stopped by Ctrl-C, 2 bad arguments, 3 the port cannot be had.")]
 pub struct MockArgs {
