@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::bench::client::Watcher;
-
 /// Counters of a run at work. Each is right by itself; together they may be a moment apart.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -65,10 +63,8 @@ impl Live {
         self.later_tokens.fetch_add(later_tokens, Ordering::Relaxed);
         self.later_us.fetch_add(later_us, Ordering::Relaxed);
     }
-}
 
-impl Watcher for Live {
-    fn output(&self, first: bool, at_us: u64, tokens: u32) {
+    pub(super) fn output(&self, first: bool, at_us: u64, tokens: u32) {
         self.tokens.fetch_add(u64::from(tokens), Ordering::Relaxed);
         if first {
             self.ttft_us.fetch_add(at_us, Ordering::Relaxed);

@@ -5,6 +5,7 @@
 
 mod health;
 mod live;
+mod nap;
 
 use std::io;
 use std::rc::Rc;
@@ -17,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::health::HealthProbe;
 pub use self::live::{Live, LiveView};
+use self::nap::Nap;
 use super::arrival::Schedule;
-use super::client::{Asked, Client, Halt};
+use super::client::{Asked, Client, Halt, Watcher};
 use super::conversation::{Conversation, Turn};
 use super::plan::Plan;
 use super::record::{FailureClass, Outcome, RequestRecord};
@@ -125,8 +127,13 @@ fn measure(
     records: mpsc::UnboundedSender<RequestRecord>,
     stop: CancellationToken,
 ) -> Result<RunEnd, RunError> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().event_interval(POLL_EVERY).build()?;
+    let nap = Nap::new();
+    let rests = nap.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(POLL_EVERY)
+        .on_thread_park(move || rests.before_park())
+        .build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
         let client = Rc::new(client);
@@ -140,6 +147,7 @@ fn measure(
             keep_text: run.keep_text,
             began,
             live,
+            nap,
             probe: probe.clone(),
             records,
             halt: Halt::new(stop),
@@ -217,6 +225,7 @@ struct Sender {
     keep_text: bool,
     began: Instant,
     live: Arc<Live>,
+    nap: Arc<Nap>,
     probe: Rc<HealthProbe>,
     records: mpsc::UnboundedSender<RequestRecord>,
     halt: Rc<Halt>,
@@ -318,12 +327,19 @@ impl Sender {
 
     async fn ask_once(&self, id: &str, body: Vec<u8>) -> Asked {
         self.live.sent();
-        self.client.ask(id, body, &*self.live, &self.halt).await
+        self.client.ask(id, body, self, &self.halt).await
     }
 
     fn since_start(&self, at: Instant) -> u64 {
         let span = at.saturating_duration_since(self.began);
         u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Watcher for Sender {
+    fn output(&self, first: bool, at_us: u64, tokens: u32) {
+        self.nap.read();
+        self.live.output(first, at_us, tokens);
     }
 }
 
