@@ -1,5 +1,6 @@
 //! What happens while a command works, said once. Progress bars, logs and JSON are its readers.
 
+use crate::bench::runner::LiveView;
 use crate::model::Role;
 
 /// Something that happened.
@@ -48,6 +49,24 @@ pub enum Event {
     },
     /// Nothing more is measured.
     SearchDone,
+    /// A mock server answers.
+    Listening {
+        /// Its base URL.
+        url: String,
+        /// The model it says it serves.
+        model: String,
+    },
+    /// A benchmark's requests begin.
+    LoadStarted {
+        /// Which, such as `warm-up` or `run 2 of 3`.
+        what: String,
+        /// Requests to send.
+        requests: u32,
+    },
+    /// What a benchmark has come to so far.
+    Load(LiveView),
+    /// No more requests are sent.
+    LoadDone,
     /// A file is on disk.
     FileWritten {
         /// Its path relative to the run directory.

@@ -278,7 +278,7 @@ fn header(text: &str, path: &Path) -> Result<Header, JournalError> {
 }
 
 /// serde_json counts lines from the start of what it is given, which is one line of ours.
-fn without_position(message: &str) -> String {
+pub(crate) fn without_position(message: &str) -> String {
     message.rfind(" at line ").map_or(message, |end| &message[..end]).to_owned()
 }
 

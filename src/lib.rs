@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`cli`] | clap types, the printer, progress on a terminal, exit codes |
 //! | [`commands`] | one file per subcommand: settings -> plan -> engine -> output |
-//! | [`bench`] | measuring an inference server: plan, requests, client, metrics |
+//! | [`mod@bench`] | measuring an inference server: plan, requests, client, metrics |
 //! | [`mock`] | a mock inference server that behaves exactly as told |
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |

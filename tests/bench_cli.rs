@@ -382,7 +382,7 @@ fn sweeps_and_comparisons_that_cannot_be() {
         (&["sweep", "--rate", "1,-2"], &["--rate", "-2 is not accepted"]),
         (&["sweep", "--rate", "1,inf"], &["--rate", "`1,inf`"]),
         (&["sweep", "--rate", "1,nan"], &["--rate", "`1,nan`"]),
-        (&["compare", "a"], &["RUN_DIR"]),
+        (&["compare", "a"], &["CANDIDATE"]),
         (&["compare", "a", "b", "--threshold", "-5%"], &["--threshold", "5%"]),
         (&["report"], &["RUN_DIR"]),
         (&["swep"], &["swep", "sweep"]),

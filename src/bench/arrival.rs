@@ -1,5 +1,7 @@
 //! When conversations are due: drawn whole before a run, from its plan and seed.
 
+pub mod trace;
+
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
@@ -11,6 +13,9 @@ use crate::failure::{Failure, Kind};
 
 /// Sets the schedule's random numbers apart from those that choose lengths and words.
 const STREAM: u64 = 1;
+
+/// The longest schedule, seconds: ten years. Beyond, a rate was mistyped, and times would overflow.
+const LONGEST_S: f64 = 3.2e8;
 
 /// When conversations are due.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +44,22 @@ pub enum BadSchedule {
         times: usize,
         /// In the plan.
         conversations: u32,
+    },
+    /// A trace whose times are none, or not in order.
+    #[error("arrival: the trace's time {place} is {value}; times are seconds from 0 up, in order")]
+    BadTime {
+        /// Which one, from 1.
+        place: usize,
+        /// What it is.
+        value: f64,
+    },
+    /// A schedule longer than anybody waits.
+    #[error(
+        "arrival: the last conversation would be due after {seconds:e} seconds; the longest run is {LONGEST_S:e}"
+    )]
+    TooLong {
+        /// When it would be due.
+        seconds: f64,
     },
     /// A trace was not read.
     #[error("arrival: the trace's times are missing")]
@@ -89,10 +110,16 @@ pub fn schedule(
             if times.len() < count {
                 return Err(BadSchedule::ShortTrace { times: times.len(), conversations });
             }
+            let times = &times[..count];
+            in_order(times)?;
             let first = times.first().copied().unwrap_or(0.0);
-            times[..count].iter().map(|time| (time - first).max(0.0) * scale).collect()
+            times.iter().map(|time| (time - first) * scale).collect()
         }
     };
+    // Times are in order.
+    if let Some(&seconds) = seconds.last().filter(|last| last.is_nan() || **last > LONGEST_S) {
+        return Err(BadSchedule::TooLong { seconds });
+    }
     Ok(Schedule::Open(seconds.into_iter().map(Duration::from_secs_f64).collect()))
 }
 
@@ -101,6 +128,17 @@ fn positive(field: &'static str, value: f64) -> Result<f64, BadSchedule> {
         true => Ok(value),
         false => Err(BadSchedule::NotPositive { field, value }),
     }
+}
+
+fn in_order(times: &[f64]) -> Result<(), BadSchedule> {
+    let mut before = 0.0;
+    for (place, &value) in times.iter().enumerate() {
+        if !(value.is_finite() && value >= before) {
+            return Err(BadSchedule::BadTime { place: place + 1, value });
+        }
+        before = value;
+    }
+    Ok(())
 }
 
 /// The first is due at once: a run does not begin with a wait.
@@ -204,5 +242,37 @@ mod tests {
             assert!(error.contains("rate") && error.contains("positive"), "{error}");
         }
         assert_eq!(schedule(&Arrival::ClosedLoop, 5, 0, None), Ok(Schedule::Closed));
+        let wrong = [
+            (Arrival::Gamma { rate: 1.0, burstiness: f64::NAN }, "burstiness"),
+            (Arrival::Ramp { from_rate: 0.0, to_rate: 1.0 }, "from_rate"),
+            (Arrival::Ramp { from_rate: 1.0, to_rate: -1.0 }, "to_rate"),
+            (Arrival::Constant { rate: 1e-300 }, "due after"),
+            (Arrival::Poisson { rate: 1e-300 }, "due after"),
+            (Arrival::Gamma { rate: 1e-300, burstiness: 1e-3 }, "due after"),
+        ];
+        for (arrival, word) in wrong {
+            let error = schedule(&arrival, 1000, 0, None).unwrap_err().to_string();
+            assert!(error.contains(word), "{arrival:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn times_that_are_none_are_named_by_their_place() {
+        let file = crate::bench::plan::DataFile { name: "t".into(), sha256: String::new() };
+        let arrival = Arrival::Trace { file, scale: 1.0 };
+        for times in [[0.0, f64::NAN], [1.0, 0.5], [1.0, f64::INFINITY], [1.0, -3.0]] {
+            let error = schedule(&arrival, 2, 0, Some(&times)).unwrap_err().to_string();
+            assert!(error.contains("time 2"), "{error}");
+        }
+        assert_eq!(schedule(&arrival, 2, 0, None), Err(BadSchedule::NoTrace));
+    }
+
+    #[test]
+    fn a_schedule_begins_alike_whatever_its_length() {
+        let draw = |count| match schedule(&Arrival::Poisson { rate: 2.0 }, count, 3, None) {
+            Ok(Schedule::Open(times)) => times,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(draw(10)[..], draw(100)[..10]);
     }
 }

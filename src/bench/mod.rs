@@ -4,24 +4,38 @@
 //! |---|---|
 //! | [`plan`] | everything that decides what is sent and how it is judged |
 //! | [`arrival`] | when each conversation is due |
+//! | [`workload`] | makes the requests: random words of exact lengths, files |
 //! | [`conversation`] | the requests themselves, made before the run |
 //! | [`profile`] | profiles and flags -> a plan, with where each value came from |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
 //! | [`target`] | where the server is |
+//! | [`server`] | what the server says of itself, and how it counts tokens |
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
+//! | [`session`] | a server under measurement: identified, loaded, watched |
+//! | [`calibrate`] | the client held against a mock server's truth |
 //! | [`metrics`] | what the records of a run come to |
+//! | [`results`] | the directory a run leaves behind, written and read |
 //! | [`summary`] | what a run comes to: `summary.json` |
+//! | [`compare`] | runs of one plan against each other: ratios, intervals, verdicts |
+//! | [`sweep`] | one workload under rising load, and where its knee is |
 
 pub mod arrival;
+pub mod calibrate;
 pub mod client;
+pub mod compare;
 pub mod conversation;
 pub mod metrics;
 pub mod plan;
 pub mod profile;
 pub mod record;
+pub mod results;
 pub mod runner;
+pub mod server;
+pub mod session;
 pub mod stream;
 pub mod summary;
+pub mod sweep;
 pub mod target;
+pub mod workload;

@@ -101,7 +101,7 @@ pub struct ClientHealth {
     pub cpu_share: f64,
     /// How late the event loop woke up for a timer, milliseconds: median, p99 and largest.
     pub lag_ms: LagMs,
-    /// Requests sent more than a millisecond after they were due although a slot was free.
+    /// Requests sent more than 10 milliseconds after they were due although a slot was free.
     pub late_sends: u32,
     /// The latest of these, milliseconds.
     pub latest_send_ms: f64,

@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::bench::runner::LiveView;
 use crate::events::{Event, Observer};
 
 /// Off a terminal, at most one line of progress in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The same for a benchmark, where more happens.
+const LOAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Shows events on stderr.
 #[derive(Debug)]
@@ -18,6 +22,16 @@ pub struct Progress {
     done: usize,
     total: usize,
     last_line: Instant,
+    load: Load,
+}
+
+/// A benchmark at work.
+#[derive(Debug, Default)]
+struct Load {
+    what: String,
+    requests: u32,
+    began: Option<Instant>,
+    latest: LiveView,
 }
 
 impl Default for Progress {
@@ -28,11 +42,68 @@ impl Default for Progress {
             done: 0,
             total: 0,
             last_line: Instant::now(),
+            load: Load::default(),
         }
     }
 }
 
+impl Load {
+    /// `37 done, 1 failed, 812.4 tok/s, TTFT 131 ms, ITL 21.3 ms`, means so far.
+    fn words(&self) -> String {
+        let LiveView { sent: _, done, failed, tokens, mean_ttft_ms, mean_itl_ms } = self.latest;
+        let seconds = self.began.map_or(0.0, |began| began.elapsed().as_secs_f64());
+        let mut words =
+            format!("{done} done, {failed} failed, {:.1} tok/s", tokens as f64 / seconds.max(1e-3));
+        for (name, mean) in [("TTFT", mean_ttft_ms), ("ITL", mean_itl_ms)] {
+            if let Some(ms) = mean {
+                words += &format!(", {name} {ms:.*} ms", if ms < 100.0 { 1 } else { 0 });
+            }
+        }
+        words
+    }
+}
+
 impl Progress {
+    fn load_starts(&mut self, what: &str, requests: u32) {
+        let template = "  {prefix} {wide_bar} {pos}/{len} {elapsed} (eta {eta}) {msg}";
+        self.start_bar(requests as usize, template);
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(what.to_owned());
+        }
+        self.load = Load {
+            what: what.to_owned(),
+            requests,
+            began: Some(Instant::now()),
+            latest: LiveView::default(),
+        };
+    }
+
+    fn load(&mut self, view: &LiveView) {
+        self.load.latest = *view;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(u64::from(view.done + view.failed));
+                bar.set_message(self.load.words());
+            }
+            None if self.last_line.elapsed() >= LOAD_INTERVAL => self.load_line(),
+            None => {}
+        }
+    }
+
+    fn load_line(&mut self) {
+        let Load { what, requests, latest, .. } = &self.load;
+        let ended = latest.done + latest.failed;
+        eprintln!("  {what}: {ended}/{requests} ended: {}", self.load.words());
+        self.last_line = Instant::now();
+    }
+
+    fn load_ends(&mut self) {
+        if self.bar.is_none() {
+            self.load_line();
+        }
+        self.finish();
+    }
+
     fn say(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| eprintln!("{text}")),
@@ -115,6 +186,10 @@ impl Observer for Progress {
                     None => eprintln!("  decided {}/{} batch sizes", self.done, self.total),
                 }
             }
+            Event::Listening { url, model } => self.say(&format!("  {model} on {url}; Ctrl-C stops it")),
+            Event::LoadStarted { what, requests } => self.load_starts(what, *requests),
+            Event::Load(view) => self.load(view),
+            Event::LoadDone => self.load_ends(),
             Event::Measured { batch_size, launches, seconds } => {
                 if let Some(bar) = &self.bar {
                     bar.set_message(format!("batch size {batch_size}, {launches} launches, {seconds:.0} s"));

@@ -5,6 +5,7 @@
 
 mod connection;
 mod connector;
+mod halt;
 mod patience;
 
 use std::cell::RefCell;
@@ -17,10 +18,11 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::connection::Connection;
 pub use self::connector::{Connector, ConnectorError};
+pub use self::halt::Halt;
 use self::patience::Patience;
 use super::plan::{Limits, Protocol};
 use super::record::{Answer, FailureClass, Outcome};
@@ -35,6 +37,10 @@ const MAX_IDLE: Duration = Duration::from_secs(2);
 /// How long the bytes behind `[DONE]` may take before a connection is given up instead of used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// Connections that are opened at the same time. More would only wait for one another, on this side and in
+/// the server's queue, and their requests' latencies with them.
+const OPENING: usize = 32;
+
 /// Of a body that is no stream, this much is read for the message.
 const EXCERPT_BYTES: usize = 16 * 1024;
 
@@ -48,6 +54,7 @@ pub struct Client {
     limits: Limits,
     keep_text: bool,
     idle: RefCell<Vec<(Connection, Instant)>>,
+    opening: Semaphore,
 }
 
 /// A server's address or key that no HTTP request can carry.
@@ -83,6 +90,17 @@ pub trait Watcher {
     fn output(&self, first: bool, at_us: u64, tokens: u32);
 }
 
+/// A request about to be sent.
+struct Start<'a> {
+    id: &'a str,
+    body: Bytes,
+    sent: Instant,
+    /// A connection that is open already.
+    idle: Option<Connection>,
+    /// Or the turn to open one.
+    turn: Option<SemaphorePermit<'a>>,
+}
+
 impl Client {
     /// A client for `target`. Answers' texts are thrown away unless `keep_text`.
     pub fn new(
@@ -110,23 +128,38 @@ impl Client {
             key.set_sensitive(true);
         }
         let uri = url.path().parse().map_err(|_| BadHeader { what: "the server's path" })?;
-        Ok(Self { connector, uri, headers, protocol, limits, keep_text, idle: RefCell::default() })
+        let (idle, opening) = (RefCell::default(), Semaphore::new(OPENING));
+        Ok(Self { connector, uri, headers, protocol, limits, keep_text, idle, opening })
+    }
+
+    /// Open so many connections ahead of the requests that will need them at once. Those that cannot be opened
+    /// are missing: the requests that then open their own will say why.
+    pub async fn open_ahead(&self, count: usize) {
+        let opened = (0..count).map(|_| async {
+            let _turn = self.opening.acquire().await;
+            let opened = tokio::time::timeout(self.connect_limit(), self.connector.open()).await;
+            if let Ok(Ok(connection)) = opened {
+                self.idle.borrow_mut().push((connection, Instant::now()));
+            }
+        });
+        futures_util::future::join_all(opened).await;
     }
 
     /// Send `body` under the name `id`, and read the answer to its end.
     ///
-    /// After `stop` it is given up: what came so far is kept.
-    pub async fn ask(
-        self: &Rc<Self>,
-        id: &str,
-        body: Vec<u8>,
-        watcher: &impl Watcher,
-        stop: &CancellationToken,
-    ) -> Asked {
+    /// When the run halts it is given up: what came so far is kept.
+    pub async fn ask(self: &Rc<Self>, id: &str, body: Vec<u8>, watcher: &impl Watcher, halt: &Halt) -> Asked {
+        let idle = self.idle_connection();
+        // Whoever needs a new connection waits for a turn to open it. That is this client's affair: the
+        // request begins after it, and is late.
+        let turn = match idle {
+            Some(_) => None,
+            None => self.opening.acquire().await.ok(),
+        };
         let sent = Instant::now();
         let mut reader = AnswerReader::new(self.protocol, self.keep_text);
-        let exchange = self.exchange(id, body.into(), sent, &mut reader, watcher);
-        let result = stop.run_until_cancelled(exchange).await;
+        let start = Start { id, body: body.into(), sent, idle, turn };
+        let result = halt.unless_stopped(self.exchange(start, &mut reader, watcher)).await;
         let ended = Instant::now();
         let (answer, outcome) = reader.finish();
         let outcome = match result {
@@ -139,14 +172,13 @@ impl Client {
 
     async fn exchange(
         self: &Rc<Self>,
-        id: &str,
-        body: Bytes,
-        sent: Instant,
+        start: Start<'_>,
         reader: &mut AnswerReader,
         watcher: &impl Watcher,
     ) -> Result<(), Broken> {
+        let sent = start.sent;
         let mut patience = Patience::new(sent, self.limits);
-        let (mut connection, response) = self.send(id, body, &mut patience).await?;
+        let (mut connection, response) = self.send(start, &mut patience).await?;
         let (head, mut body) = response.into_parts();
         if head.status != StatusCode::OK {
             let said = self.excerpt(&mut connection, &mut body, &mut patience).await;
@@ -195,11 +227,10 @@ impl Client {
     /// Send a request over a connection that is open already, or else over a new one.
     async fn send(
         &self,
-        id: &str,
-        body: Bytes,
+        Start { id, body, idle, turn, sent: _ }: Start<'_>,
         patience: &mut Patience,
     ) -> Result<(Connection, Response<Incoming>), Broken> {
-        if let Some(mut connection) = self.idle_connection() {
+        if let Some(mut connection) = idle {
             let request = self.request(id, body.clone())?;
             // A server may close an idle connection at any time. That says nothing about this request, which
             // is simply sent again over a new one; the time it took counts.
@@ -207,14 +238,14 @@ impl Client {
                 return Ok((connection, response));
             }
         }
-        let limit = Duration::from_secs_f64(self.limits.connect_s);
-        let mut connection = match tokio::time::timeout(limit, self.connector.open()).await {
+        let mut connection = match tokio::time::timeout(self.connect_limit(), self.connector.open()).await {
             Ok(connection) => connection.map_err(|not| Broken { class: not.class, message: not.message })?,
             Err(_) => {
                 let message = format!("no connection after {} s", self.limits.connect_s);
                 return Err(Broken { class: FailureClass::Connect, message });
             }
         };
+        drop(turn);
         let request = self.request(id, body)?;
         let response =
             patience.wait(connection.send(request)).await?.map_err(|error| match error.is_parse() {
@@ -224,6 +255,10 @@ impl Client {
                 false => cut_off(&error),
             })?;
         Ok((connection, response))
+    }
+
+    fn connect_limit(&self) -> Duration {
+        Duration::from_secs_f64(self.limits.connect_s)
     }
 
     fn request(&self, id: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Broken> {

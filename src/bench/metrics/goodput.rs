@@ -7,15 +7,16 @@ use crate::bench::record::{Outcome, RequestRecord};
 use crate::bench::summary::Goodput;
 
 /// Requests that met every objective given, over the run. Latencies count from schedule where there is one:
-/// a user waits from the moment of asking. None without an objective.
-pub fn goodput(records: &[RequestRecord], slo: &Slo, run: Window) -> Option<Goodput> {
+/// a user waits from the moment of asking. None without an objective; zero where no request ended whole.
+pub fn goodput(records: &[RequestRecord], slo: &Slo, run: Option<Window>) -> Option<Goodput> {
     if *slo == Slo::default() {
         return None;
     }
     let judged = records.iter().filter(|record| record.outcome != Outcome::Interrupted).count();
     let good = records.iter().filter(|record| is_good(record, slo)).count() as f64;
+    let seconds = run.map_or(0.0, Window::seconds);
     Some(Goodput {
-        requests: if run.seconds() > 0.0 { good / run.seconds() } else { 0.0 },
+        requests: if seconds > 0.0 { good / seconds } else { 0.0 },
         share: if judged > 0 { good / judged as f64 } else { 0.0 },
     })
 }
@@ -42,7 +43,7 @@ mod tests {
 
     #[test]
     fn every_objective_must_hold_and_from_the_schedule() {
-        let run = Window { from_us: 0, to_us: 2_000_000 };
+        let run = Some(Window { from_us: 0, to_us: 2_000_000 });
         let slo = |ttft_ms, tpot_ms, e2e_ms| Slo { ttft_ms, tpot_ms, e2e_ms };
         let mut queued = answered(500_000, &[100_000, 200_000]);
         queued.scheduled_us = Some(200_000);
@@ -53,5 +54,7 @@ mod tests {
         assert_eq!(share(slo(None, Some(150.0), None)), Some((0.5, 1.0 / 3.0)));
         assert_eq!(share(slo(Some(400.0), Some(1_000.0), Some(600.0))), Some((0.5, 1.0 / 3.0)));
         assert_eq!(share(Slo::default()), None);
+        let none = goodput(&records[2..], &slo(Some(1.0), None, None), None);
+        assert_eq!(none, Some(Goodput { requests: 0.0, share: 0.0 }));
     }
 }

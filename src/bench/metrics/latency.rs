@@ -16,7 +16,7 @@ pub fn e2e(records: &[RequestRecord]) -> Vec<Sample> {
 /// Time per output token after the first: `(E2E - TTFT) / (output tokens - 1)`, of requests with two tokens
 /// or more, as SGLang and vLLM define it.
 pub fn tpot(records: &[RequestRecord]) -> Vec<Sample> {
-    one_each(records, |record| tpot_ms(record))
+    one_each(records, tpot_ms)
 }
 
 /// Time to first token, from schedule.

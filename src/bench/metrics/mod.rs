@@ -10,7 +10,7 @@ pub mod server_side;
 pub mod throughput;
 mod warnings;
 
-use self::concurrency::{InFlight, whole};
+use self::concurrency::InFlight;
 use self::pool::{Pool, Sample};
 use super::plan::Plan;
 use super::record::{Outcome, RequestRecord, TokenSource};
@@ -27,13 +27,14 @@ pub fn summarise(
 ) -> Summary {
     let done = || records.iter().filter(|record| record.is_done());
     let in_flight = InFlight::of(records);
-    let run = whole(records);
+    let run = concurrency::run(records);
+    let steady = in_flight.steady(records, &plan.arrival);
     let mut summary = Summary {
         profile: plan.profile.clone(),
         model: plan.model.clone(),
         warnings: Vec::new(),
         counts: counts(plan, records),
-        input_tokens: done().map(|record| u64::from(record.answer.input_tokens.unwrap_or(0))).sum(),
+        input_tokens: done().map(|record| u64::from(throughput::input_tokens(record))).sum(),
         output_tokens: done().map(|record| u64::from(record.answer.output_tokens)).sum(),
         cached_tokens: done()
             .filter_map(|record| record.answer.cached_tokens.map(u64::from))
@@ -42,16 +43,16 @@ pub fn summarise(
         exact_token_share: exact_token_share(records),
         input_length_error: input_length_error(records),
         throughput: run.map_or(Throughput::default(), |run| throughput::of_run(records, run)),
-        steady: in_flight.steady(records).map(|window| throughput::within(records, window)),
+        steady: steady.ok().map(|window| throughput::within(records, window)),
         latency_ms: latencies(records, plan.seed),
         mean_concurrency: in_flight.mean(),
         peak_concurrency: in_flight.peak(),
         peak_output_tokens_per_s: throughput::peak_output(records),
-        goodput: run.and_then(|run| goodput::goodput(records, &plan.slo, run)),
+        goodput: goodput::goodput(records, &plan.slo, run),
         client,
         server,
     };
-    summary.warnings = warnings::of(plan, &summary);
+    summary.warnings = warnings::of(plan, records, &summary, steady.err());
     summary
 }
 
@@ -134,4 +135,4 @@ fn input_length_error(records: &[RequestRecord]) -> Option<LengthError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::bench) mod tests;

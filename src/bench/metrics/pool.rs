@@ -109,6 +109,7 @@ impl Pool {
             let Some((_, cluster)) = clusters.last_mut() else { continue };
             cluster.add(sample, cell);
         }
+        clusters.iter_mut().for_each(|(_, cluster)| cluster.merge());
         Some(Self {
             values: order.iter().map(|&at| (samples[at].value, samples[at].weight)).collect(),
             clusters: clusters.into_iter().map(|(_, cluster)| cluster).collect(),
@@ -129,7 +130,11 @@ impl Pool {
     /// The samples' own figures, exact.
     pub fn figures(&self) -> Figures {
         let all = self.clusters.iter().map(|cluster| (cluster, 1.0));
-        figures(all, &|walk| self.values.iter().for_each(|(value, weight)| walk(*value, *weight)))
+        let own = figures(all, &|walk| self.values.iter().for_each(|(value, weight)| walk(*value, *weight)));
+        // Around the mean: the difference of squares that resamples use loses digits where samples are alike.
+        let squares: f64 =
+            self.values.iter().map(|(value, weight)| weight * (value - own.mean) * (value - own.mean)).sum();
+        Figures { std: (squares / self.count()).sqrt(), ..own }
     }
 
     /// Share of samples at or below each of `values` (ascending): for plots.
@@ -189,11 +194,20 @@ impl Cluster {
         self.sum += weight * value;
         self.squares += weight * value * value;
         self.max = self.max.max(value);
-        match self.cells.iter_mut().rev().take(4).find(|(known, _)| *known == cell) {
-            // Neighbouring tokens are often in one bucket; looking further back costs more than it saves.
-            Some((_, known)) => *known += weight,
-            None => self.cells.push((cell, weight)),
-        }
+        self.cells.push((cell, weight));
+    }
+
+    /// One entry a cell: most tokens of a request share few buckets, and a resample adds up entries.
+    fn merge(&mut self) {
+        self.cells.sort_unstable_by_key(|(cell, _)| *cell);
+        self.cells.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 += later.1;
+            }
+            same
+        });
+        self.cells.shrink_to_fit();
     }
 }
 
@@ -208,12 +222,12 @@ pub fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
     Estimate { value, low: at(0.025), high: at(0.975) }
 }
 
+/// Gives every value with its weight to what it is called with, ascending.
+type Walk<'a> = dyn Fn(&mut dyn FnMut(f64, f64)) + 'a;
+
 /// Percentiles as numpy's default has them: linear between the two nearest of the samples in order, at
 /// position `p (n - 1)`. A weight of 3 is three equal samples.
-fn figures<'a>(
-    clusters: impl Iterator<Item = (&'a Cluster, f64)>,
-    ascending: &dyn Fn(&mut dyn FnMut(f64, f64)),
-) -> Figures {
+fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &Walk<'_>) -> Figures {
     let (mut weight, mut sum, mut squares, mut max) = (0.0, 0.0, 0.0, f64::NEG_INFINITY);
     for (cluster, times) in clusters.filter(|(_, times)| *times > 0.0) {
         weight += times * cluster.weight;
@@ -290,6 +304,13 @@ mod tests {
     }
 
     #[test]
+    fn samples_that_are_alike_have_no_spread() {
+        assert!(each_its_own(&[60_000.1; 7]).figures().std < 1e-9);
+        let close = each_its_own(&[60_000.0, 60_000.002]).figures().std;
+        assert!((close - 0.001).abs() < 1e-9, "{close}");
+    }
+
+    #[test]
     fn fractions_of_a_sample_add_up() {
         let samples: Vec<_> =
             (0..30).map(|k| Sample { request: k / 10, value: f64::from(k), weight: 0.1 }).collect();
@@ -352,6 +373,9 @@ mod tests {
             let f = each_its_own(&values).figures();
             let min = values.iter().copied().fold(f64::INFINITY, f64::min);
             prop_assert!(min <= f.median && f.median <= f.p90 && f.p90 <= f.p95 && f.p95 <= f.p99 && f.p99 <= f.max);
+            let d = each_its_own(&values).distribution(1);
+            prop_assert!([d.mean, d.median, d.p90, d.p99, d.max].iter().all(|e| e.low <= e.high && e.low >= min - 1e-6));
+            prop_assert!(values.len() < 30 || (d.median.low <= f.median && f.median <= d.median.high));
             prop_assert!(min - 1e-6 <= f.mean && f.mean <= f.max * (1.0 + 1e-12));
         }
     }

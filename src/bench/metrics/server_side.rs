@@ -1,5 +1,8 @@
 //! What the server's own metrics say about a run.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::bench::summary::{MetricsSample, ServerView};
 
 /// Names of the counter of generated tokens: SGLang's, vLLM's, llama.cpp's.
@@ -25,6 +28,42 @@ pub fn generated_tokens(server: &ServerView) -> Option<f64> {
     let generated = count(last)? - count(first)?;
     // A counter that went back belongs to a server that was started anew.
     (server.samples.len() > 1 && generated >= 0.0).then_some(generated)
+}
+
+/// What the server's gauges said while requests ran: means over the samples.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerLoad {
+    /// Requests being served.
+    pub running_requests: Option<f64>,
+    /// Requests waiting.
+    pub queued_requests: Option<f64>,
+    /// Share of the KV cache in use, 0 to 1.
+    pub token_usage: Option<f64>,
+    /// Share of prompt tokens found in the cache, 0 to 1.
+    pub cache_hit_rate: Option<f64>,
+    /// Tokens generated between the first sample and the last, whoever asked for them.
+    pub generated_tokens: Option<f64>,
+}
+
+/// Names as SGLang (0.5.23, `srt/observability/metrics_collector.py`), vLLM and llama.cpp have them. A gauge is
+/// summed over its labels, so with several data-parallel ranks shares can exceed 1.
+pub fn load(server: &ServerView) -> ServerLoad {
+    ServerLoad {
+        running_requests: mean_gauge(
+            server,
+            &["sglang:num_running_reqs", "vllm:num_requests_running", "llamacpp:requests_processing"],
+        ),
+        queued_requests: mean_gauge(
+            server,
+            &["sglang:num_queue_reqs", "vllm:num_requests_waiting", "llamacpp:requests_deferred"],
+        ),
+        token_usage: mean_gauge(
+            server,
+            &["sglang:token_usage", "vllm:kv_cache_usage_perc", "llamacpp:kv_cache_usage_ratio"],
+        ),
+        cache_hit_rate: mean_gauge(server, &["sglang:cache_hit_rate"]),
+        generated_tokens: generated_tokens(server),
+    }
 }
 
 /// Mean of a gauge over the samples taken during the run.
@@ -60,6 +99,20 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(generated_tokens(&restarted), None);
+    }
+
+    #[test]
+    fn load_knows_each_servers_names() {
+        for name in ["sglang:num_queue_reqs", "vllm:num_requests_waiting", "llamacpp:requests_deferred"] {
+            let samples = vec![sample(-1.0, name, 9.0), sample(0.5, name, 2.0), sample(1.5, name, 4.0)];
+            let server = ServerView { samples, ..Default::default() };
+            assert_eq!(
+                load(&server),
+                ServerLoad { queued_requests: Some(3.0), ..Default::default() },
+                "{name}"
+            );
+        }
+        assert_eq!(load(&ServerView::default()), ServerLoad::default());
     }
 
     #[test]

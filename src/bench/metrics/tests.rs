@@ -6,7 +6,7 @@ use crate::bench::plan::{Arrival, Lengths, Limits, Protocol, Sampling, Slo, Work
 use crate::bench::record::FailureClass;
 use crate::bench::summary::MetricsSample;
 
-pub(super) fn plan(requests: u32, output_tokens: u32) -> Plan {
+pub(in crate::bench) fn plan(requests: u32, output_tokens: u32) -> Plan {
     Plan {
         profile: "test".into(),
         model: "m".into(),
@@ -153,4 +153,19 @@ fn nothing_sent_is_a_summary_too() {
     let summary = sum(&plan(5, 1), &[]);
     assert_eq!((summary.counts.unsent, summary.latency_ms), (5, Latencies::default()));
     assert_eq!(summary.throughput, Throughput::default());
+}
+
+#[test]
+fn retries_uncounted_prompts_and_a_missing_steady_state_are_said() {
+    let mut record = answered(0, &[100_000, 200_000]);
+    record.attempts = 2;
+    record.answer.input_tokens = None;
+    let summary = sum(&plan(1, 2), &[record]);
+    let said = summary.warnings.join("\n");
+    for words in
+        ["1 requests succeeded only when sent again", "prompt tokens of 1 requests", "1 requests ended under"]
+    {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!((summary.input_tokens, summary.steady), (10, None));
 }

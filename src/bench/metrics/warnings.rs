@@ -1,7 +1,9 @@
 //! What is wrong with a run's figures: said first, one sentence each.
 
+use super::concurrency::Unsteady;
 use super::server_side;
 use crate::bench::plan::Plan;
+use crate::bench::record::RequestRecord;
 use crate::bench::summary::Summary;
 
 /// A run shorter than this says little about a server under load, seconds.
@@ -14,7 +16,12 @@ const COUNT_TOLERANCE: f64 = 0.01;
 const LENGTH_TOLERANCE: f64 = 0.005;
 
 /// Everything worth a warning, the gravest first.
-pub(super) fn of(plan: &Plan, summary: &Summary) -> Vec<String> {
+pub(super) fn of(
+    plan: &Plan,
+    records: &[RequestRecord],
+    summary: &Summary,
+    unsteady: Option<Unsteady>,
+) -> Vec<String> {
     let mut said: Vec<String> =
         summary.client.complaints.iter().map(|why| format!("the client was the bottleneck: {why}")).collect();
     let counts = &summary.counts;
@@ -32,9 +39,22 @@ pub(super) fn of(plan: &Plan, summary: &Summary) -> Vec<String> {
     }
     if counts.interrupted + counts.unsent > 0 {
         said.push(format!(
-            "the run was stopped: {} of {} requests ended",
+            "the run did not come to its end: {} of {} requests ended",
             counts.completed + counts.failed,
             counts.planned
+        ));
+    }
+    let again = records.iter().filter(|record| record.is_done() && record.attempts > 1).count();
+    if again > 0 {
+        said.push(format!(
+            "{again} requests succeeded only when sent again: their latencies are of the last attempt alone"
+        ));
+    }
+    let uncounted =
+        records.iter().filter(|record| record.is_done() && record.answer.input_tokens.is_none()).count();
+    if uncounted > 0 {
+        said.push(format!(
+            "the server did not count the prompt tokens of {uncounted} requests: those planned stand in, where known"
         ));
     }
     if summary.exact_token_share < 1.0 {
@@ -77,8 +97,9 @@ pub(super) fn of(plan: &Plan, summary: &Summary) -> Vec<String> {
             "the run took {:.1} s: too short to say much about a server under load",
             summary.throughput.duration_s
         ));
-    } else if counts.completed > 0 && summary.steady.is_none() {
-        said.push("the run had no steady state: too few requests, or too uneven".into());
+    }
+    if let Some(why) = unsteady.filter(|_| counts.completed > 0) {
+        said.push(format!("the run had no steady state: {why}"));
     }
     said
 }

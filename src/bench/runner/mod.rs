@@ -9,7 +9,7 @@ mod live;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinSet, LocalSet};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use self::health::HealthProbe;
 pub use self::live::{Live, LiveView};
 use super::arrival::Schedule;
-use super::client::{Asked, Client};
+use super::client::{Asked, Client, Halt};
 use super::conversation::{Conversation, Turn};
 use super::plan::Plan;
 use super::record::{FailureClass, Outcome, RequestRecord};
@@ -28,6 +28,13 @@ use crate::failure::{Failure, Kind};
 
 /// File descriptors beside the connections: files, pipes, timers, the metrics' connection.
 const OTHER_FILES: u64 = 64;
+
+/// Requests due this soon find their connections open.
+const FIRST_MOMENT: Duration = Duration::from_millis(100);
+
+/// Sockets are looked at after so many turns of the scheduler, busy or not. tokio's 61 would leave answers
+/// unread for milliseconds while a thousand requests go out.
+const POLL_EVERY: u32 = 8;
 
 /// What a run needs.
 #[derive(Debug)]
@@ -118,13 +125,16 @@ fn measure(
     records: mpsc::UnboundedSender<RequestRecord>,
     stop: CancellationToken,
 ) -> Result<RunEnd, RunError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().event_interval(POLL_EVERY).build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
+        let client = Rc::new(client);
+        client.open_ahead(wanted_at_once(&run)).await;
         let probe = Rc::new(HealthProbe::start());
         let began = Instant::now();
         let sender = Sender {
-            client: Rc::new(client),
+            client,
             plan: run.plan,
             id: run.id,
             keep_text: run.keep_text,
@@ -132,11 +142,21 @@ fn measure(
             live,
             probe: probe.clone(),
             records,
-            stop: stop.clone(),
+            halt: Halt::new(stop),
         };
         send_all(Rc::new(sender), run.conversations, run.schedule).await;
         Ok(RunEnd { began, client: probe.report() })
     })
+}
+
+/// Connections that the run's first moment needs.
+fn wanted_at_once(run: &Run) -> usize {
+    let slots = run.plan.concurrency.map_or(usize::MAX, |limit| limit as usize);
+    let due = match &run.schedule {
+        Schedule::Closed => run.conversations.len(),
+        Schedule::Open(times) => times.iter().take_while(|at| **at < FIRST_MOMENT).count(),
+    };
+    due.min(slots)
 }
 
 /// Start every conversation when it is due and has a slot, and wait for all that were started.
@@ -151,24 +171,21 @@ async fn send_all(sender: Rc<Sender>, conversations: Vec<Conversation>, schedule
         match (due, &slots) {
             // A closed loop: the next goes out when a slot is free.
             (None, Some(slots)) => {
-                let free = tokio::select! {
-                    biased;
-                    () = sender.stop.cancelled() => break,
-                    free = slots.clone().acquire_owned() => free.ok(),
+                let Some(free) = sender.halt.unless_stopped(slots.clone().acquire_owned()).await else {
+                    break;
                 };
                 let sender = sender.clone();
-                running
-                    .spawn_local(async move { sender.converse(conversation, None, Slot::Held(free)).await });
+                running.spawn_local(async move {
+                    sender.converse(conversation, None, Slot::Held(free.ok())).await
+                });
             }
             (None, None) => {
                 let sender = sender.clone();
                 running.spawn_local(async move { sender.converse(conversation, None, Slot::None).await });
             }
             (Some(due), slots) => {
-                tokio::select! {
-                    biased;
-                    () = sender.stop.cancelled() => break,
-                    () = tokio::time::sleep_until(due.into()) => {}
+                if sender.halt.unless_stopped(tokio::time::sleep_until(due.into())).await.is_none() {
+                    break;
                 }
                 let slot = slots.clone().map_or(Slot::None, Slot::Wanted);
                 let sender = sender.clone();
@@ -176,6 +193,8 @@ async fn send_all(sender: Rc<Sender>, conversations: Vec<Conversation>, schedule
             }
         }
         while running.try_join_next().is_some() {}
+        // Between two of many that are due at once, what has come meanwhile is read.
+        tokio::task::yield_now().await;
     }
     while running.join_next().await.is_some() {}
 }
@@ -200,7 +219,7 @@ struct Sender {
     live: Arc<Live>,
     probe: Rc<HealthProbe>,
     records: mpsc::UnboundedSender<RequestRecord>,
-    stop: CancellationToken,
+    halt: Rc<Halt>,
 }
 
 impl Sender {
@@ -213,10 +232,9 @@ impl Sender {
             Slot::None => (None, due.unwrap_or(woken)),
             Slot::Wanted(slots) => match slots.clone().try_acquire_owned() {
                 Ok(permit) => (Some(permit), due.unwrap_or(woken)),
-                Err(_) => tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return,
-                    permit = slots.acquire_owned() => (permit.ok(), Instant::now()),
+                Err(_) => match self.halt.unless_stopped(slots.acquire_owned()).await {
+                    Some(permit) => (permit.ok(), Instant::now()),
+                    None => return,
                 },
             },
         };
@@ -226,10 +244,8 @@ impl Sender {
             if number > 0 {
                 ready = Instant::now() + turn.pause;
                 due = due.map(|_| ready);
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return,
-                    () = tokio::time::sleep_until(ready.into()) => {}
+                if self.halt.unless_stopped(tokio::time::sleep_until(ready.into())).await.is_none() {
+                    return;
                 }
             }
             let place = (conversation.index, number as u32);
@@ -302,7 +318,7 @@ impl Sender {
 
     async fn ask_once(&self, id: &str, body: Vec<u8>) -> Asked {
         self.live.sent();
-        self.client.ask(id, body, &*self.live, &self.stop).await
+        self.client.ask(id, body, &*self.live, &self.halt).await
     }
 
     fn since_start(&self, at: Instant) -> u64 {

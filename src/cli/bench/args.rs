@@ -1,6 +1,7 @@
 //! The literal command line of `sparkbench`, as clap sees it. Nothing below `cli` knows these types.
 
 mod load;
+mod mock;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 pub use self::load::{
     ArrivalArg, BackendArg, LengthsArg, LimitArgs, LoadArgs, PaceArgs, ProtocolArg, ServerArgs, WorkloadArgs,
 };
+pub use self::mock::{MockArgs, ReasoningArg};
 use super::values;
 
 /// Measure inference servers with numbers that can be trusted.
@@ -49,6 +51,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Find out what this client can measure on this machine, with no server
     Calibrate(CalibrateArgs),
+    /// Start a server that behaves exactly as told, to try and calibrate load generators
+    Mock(Box<MockArgs>),
     /// List the profiles
     Profiles(ProfilesArgs),
 }
@@ -185,15 +189,21 @@ pub struct OutputArgs {
 The first is what the others are held against. Exit codes: 0 no regression, 1 a regression, 2 bad arguments, or
 runs under different plans.")]
 pub struct CompareArgs {
-    /// Run directories, the baseline first
-    #[arg(required = true, num_args = 2.., value_name = "RUN_DIR")]
-    pub runs: Vec<PathBuf>,
+    /// The baseline: the directory of a run, of repeats or of a sweep
+    #[arg(value_name = "BASELINE")]
+    pub a: PathBuf,
+    /// What is judged, the same kind of directory
+    #[arg(value_name = "CANDIDATE")]
+    pub b: PathBuf,
     /// What counts as a regression: worse by more than this
     #[arg(long, value_name = "SHARE", default_value = "5%", allow_hyphen_values = true, value_parser = values::share)]
     pub threshold: f64,
     /// Compare although the plans differ
     #[arg(long)]
     pub ignore_plan: bool,
+    /// Write a page to this file too
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -207,12 +217,15 @@ pub struct CompareArgs {
 
 Exit codes: 0 done, 2 no run, or a damaged one.")]
 pub struct ReportArgs {
-    /// The run directory
+    /// The directory of a run, of repeats or of a sweep; a run that was killed has one, too
     #[arg(value_name = "RUN_DIR")]
-    pub run: PathBuf,
+    pub dir: PathBuf,
     /// Write the page to this file
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Write each plot as an SVG file to this folder
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
     /// Print the summary as one JSON object
     #[arg(long)]
     pub json: bool,

@@ -8,19 +8,35 @@ mod values;
 use self::args::{Cli, Command};
 use self::environment::Environment;
 use super::printer::Printer;
+use super::progress::Progress;
+use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
-use crate::commands::bench::{not_built, profiles, run, sweep};
+use crate::commands::bench::{calibrate, compare, measuring, mock, profiles, report, run, sweep};
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
     let mut out = Printer::default();
+    let mut progress = Progress::default();
     let environment = || Environment::read(|name| std::env::var_os(name));
     match command {
-        Command::Run(args) => run::run(&settings::run(*args, &environment()?)?, &mut out),
-        Command::Sweep(args) => sweep::run(&settings::sweep(*args, &environment()?)?, &mut out),
-        Command::Compare(args) => not_built::compare(&settings::compare(args)),
-        Command::Report(args) => not_built::report(&settings::report(args)),
-        Command::Calibrate(args) => not_built::calibrate(&settings::calibrate(args)),
+        Command::Run(args) => {
+            let settings = settings::run(*args, &environment()?)?;
+            run::run(&settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
+        Command::Sweep(args) => {
+            let settings = settings::sweep(*args, &environment()?)?;
+            sweep::run(&settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
+        Command::Compare(args) => compare::run(&settings::compare(args), &measuring::stored, &mut out),
+        Command::Report(args) => report::run(&settings::report(args), &measuring::stored, &mut out),
+        Command::Calibrate(args) => {
+            let settings = settings::calibrate(args);
+            calibrate::run(settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
+        Command::Mock(args) => {
+            let settings = settings::mock(*args);
+            mock::run(settings, cancelled_by_signals(), &mut progress, &mut out).await
+        }
         Command::Profiles(args) => profiles::run(&settings::profiles(args), &mut out),
     }
 }

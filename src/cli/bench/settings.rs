@@ -1,8 +1,11 @@
 //! Literal arguments -> settings. Each structure is taken apart whole, so that a new flag cannot be
 //! forgotten here without the compiler saying so.
 
+mod mock;
+
 use std::path::PathBuf;
 
+pub use self::mock::mock;
 use super::args::{
     ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
     PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,
@@ -120,13 +123,13 @@ pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettin
 }
 
 pub fn compare(args: CompareArgs) -> CompareSettings {
-    let CompareArgs { runs, threshold, ignore_plan, json } = args;
-    CompareSettings { runs, threshold, ignore_plan, json }
+    let CompareArgs { a, b, threshold, ignore_plan, html, json } = args;
+    CompareSettings { a, b, threshold, ignore_plan, html, json }
 }
 
 pub fn report(args: ReportArgs) -> ReportSettings {
-    let ReportArgs { run, html, json } = args;
-    ReportSettings { run, html, json }
+    let ReportArgs { dir, html, plots, json } = args;
+    ReportSettings { dir, html, plots, json }
 }
 
 pub fn calibrate(args: CalibrateArgs) -> CalibrateSettings {

@@ -143,8 +143,7 @@ pub fn share(text: &str) -> Parsed<f64> {
 /// `500ms`, `90s`, `1h30m`. Without a unit a number could mean seconds or milliseconds, so it needs one.
 pub fn pause(text: &str) -> Parsed<Duration> {
     let bad = || "expected a time with its unit, such as 500ms, 30s or 10m".to_owned();
-    let span: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-    Duration::try_from(span).map_err(|_| bad())
+    crate::span::parse(text).ok_or_else(bad)
 }
 
 /// The same as seconds.

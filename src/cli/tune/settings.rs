@@ -323,8 +323,7 @@ fn known_triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
 /// `90s`, `10m`, `1h 30m`: as seconds.
 fn seconds(text: &str) -> Settled<f64> {
     let bad = || BadArgument::Budget(text.to_owned());
-    let span: jiff::SignedDuration = text.parse().map_err(|_| bad())?;
-    if span.is_positive() { Ok(span.as_secs_f64()) } else { Err(bad()) }
+    crate::span::parse(text).filter(|span| !span.is_zero()).map(|span| span.as_secs_f64()).ok_or_else(bad)
 }
 
 fn known_tritons() -> String {

@@ -2,9 +2,12 @@
 
 pub mod calibrate;
 pub mod compare;
-pub mod not_built;
+pub mod measuring;
+pub mod mock;
 pub mod plan_table;
 pub mod profiles;
 pub mod report;
+pub mod report_page;
 pub mod run;
+pub mod summary_table;
 pub mod sweep;

@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{not_built, plan_table};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::measuring::{self, Finished, Stopped, Turn, measure, open, parent_dir, run_dir};
+use super::{plan_table, summary_table};
 use crate::bench::profile::{Origin, Settled};
 use crate::bench::target::Target;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
+use crate::events::Observer;
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -56,11 +61,66 @@ pub enum Place {
 }
 
 /// Measure, or say what would be measured.
-pub fn run(settings: &RunSettings, out: &mut dyn Output) -> CommandResult {
+pub async fn run(
+    settings: &RunSettings,
+    stop: CancellationToken,
+    observer: &mut dyn Observer,
+    out: &mut dyn Output,
+) -> CommandResult {
     let RunSettings { settled, with, repeat } = settings;
-    if !with.dry_run {
-        return not_built::run(settings);
+    if with.dry_run {
+        plan_table::print(with, *repeat, &[plan_table::Step { at: None, settled }], out)
+            .map_err(OutputError)?;
+        return Ok(Verdict::Done);
     }
-    plan_table::print(with, *repeat, &[plan_table::Step { at: None, settled }], out).map_err(OutputError)?;
-    Ok(Verdict::Done)
+    let session = open(settled, with, observer).await?;
+    let plan = measuring::plan(settled, &session);
+    let parent = match repeat {
+        1 => None,
+        _ => Some(parent_dir(&with.out, &plan, "repeats")?),
+    };
+    let mut finished = Vec::new();
+    for number in 0..*repeat {
+        let (dir, what) = match &parent {
+            None => (run_dir(&with.out, &plan)?, plan.profile.clone()),
+            Some(parent) => {
+                let place = Place::Out(parent.path().join(format!("run-{}", number + 1)));
+                (run_dir(&place, &plan)?, format!("{} {} of {repeat}", plan.profile, number + 1))
+            }
+        };
+        let turn = Turn { settled, with, dir, repeat: number, round: number, what };
+        let done = measure(&session, turn, &stop, observer).await?;
+        if !with.json {
+            summary_table::print(&done.run.summary, out).map_err(OutputError)?;
+            out.line(&format!("\nwrote {}", done.dir.display())).map_err(OutputError)?;
+        }
+        finished.push(done);
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    if with.json {
+        print_json(&finished, *repeat > 1, out).map_err(OutputError)?;
+    }
+    verdict(&finished)
+}
+
+/// The summary, or a list of them where the plan was to be repeated.
+fn print_json(finished: &[Finished], many: bool, out: &mut dyn Output) -> std::io::Result<()> {
+    let mut summaries = finished.iter().map(|done| json!(done.file));
+    match (many, summaries.next()) {
+        (false, Some(summary)) => out.json(&summary),
+        (_, first) => out.json(&first.into_iter().chain(summaries).collect()),
+    }
+}
+
+/// Stopped beats failed: what failed may have done so because of it.
+pub(super) fn verdict(finished: &[Finished]) -> CommandResult {
+    if let Some(stopped) = finished.iter().find(|done| done.stopped) {
+        return Err(Stopped::in_dir(&stopped.dir).into());
+    }
+    match finished.iter().any(|done| done.too_many_failed) {
+        true => Ok(Verdict::CheckSaidNo),
+        false => Ok(Verdict::Done),
+    }
 }

@@ -1,9 +1,14 @@
 //! `sparkbench sweep`: measure a server under one load after another.
 
-use super::run::Measuring;
-use super::{not_built, plan_table};
+use tokio_util::sync::CancellationToken;
+
+use super::measuring::{self, Turn, measure, open, parent_dir, run_dir};
+use super::plan_table;
+use super::report::show;
+use super::run::{Measuring, Place, verdict};
 use crate::bench::profile::Settled;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
+use crate::events::Observer;
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -45,15 +50,40 @@ pub struct SweepStep {
 }
 
 /// Measure, or say what would be measured.
-pub fn run(settings: &SweepSettings, out: &mut dyn Output) -> CommandResult {
+pub async fn run(
+    settings: &SweepSettings,
+    stop: CancellationToken,
+    observer: &mut dyn Observer,
+    out: &mut dyn Output,
+) -> CommandResult {
     let SweepSettings { axis, steps, with } = settings;
-    if !with.dry_run {
-        return not_built::sweep(settings);
+    if with.dry_run {
+        let steps: Vec<_> = steps
+            .iter()
+            .map(|step| plan_table::Step { at: Some((axis.name(), step.at)), settled: &step.settled })
+            .collect();
+        plan_table::print(with, 1, &steps, out).map_err(OutputError)?;
+        return Ok(Verdict::Done);
     }
-    let steps: Vec<_> = steps
-        .iter()
-        .map(|step| plan_table::Step { at: Some((axis.name(), step.at)), settled: &step.settled })
-        .collect();
-    plan_table::print(with, 1, &steps, out).map_err(OutputError)?;
-    Ok(Verdict::Done)
+    let Some(first) = steps.first() else { return Ok(Verdict::Done) };
+    let session = open(&first.settled, with, observer).await?;
+    let parent = parent_dir(&with.out, &measuring::plan(&first.settled, &session), "sweep")?;
+    let mut finished = Vec::new();
+    for (round, step) in (0..).zip(steps) {
+        let plan = measuring::plan(&step.settled, &session);
+        let dir = run_dir(&Place::Out(parent.path().join(format!("{}-{}", axis.name(), step.at))), &plan)?;
+        let what = format!("{} {} ({} of {})", axis.name(), step.at, round + 1, steps.len());
+        let turn = Turn { settled: &step.settled, with, dir, repeat: 0, round, what };
+        finished.push(measure(&session, turn, &stop, observer).await?);
+        if stop.is_cancelled() {
+            break;
+        }
+    }
+    let html = with.html.then(|| parent.path().join("report.html"));
+    let runs: Vec<_> = finished.iter().map(|done| done.run.clone()).collect();
+    show(&runs, html.as_deref(), None, with.json, out)?;
+    if !with.json {
+        out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
+    }
+    verdict(&finished)
 }

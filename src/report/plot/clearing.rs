@@ -22,6 +22,11 @@ impl Spot {
         Self { left: right - text::width(words, TEXT) * 1.08, right, height }
     }
 
+    /// Whether any of `line` runs through the box.
+    pub(super) fn covers(&self, line: &[(f64, f64)]) -> bool {
+        self.hits(line) > 0
+    }
+
     /// How much of `line` runs through the box: points a few pixels apart.
     fn hits(&self, line: &[(f64, f64)]) -> usize {
         let half = TEXT * 0.75;

@@ -95,6 +95,8 @@ pub struct Lines {
     pub reference: Option<Reference>,
     /// A point to point out.
     pub mark: Option<Mark>,
+    /// Points that are named, quietly; a name for which there is no room is left out.
+    pub labels: Vec<Mark>,
 }
 
 impl Lines {
@@ -124,7 +126,8 @@ impl Lines {
         self.mark(&mut canvas, &frame);
         // Words come last, so that their rims keep them readable where they must cross a line.
         self.reference_label(&mut canvas, &frame, &mut drawn);
-        self.mark_label(&mut canvas, &frame, &drawn);
+        self.mark_label(&mut canvas, &frame, &mut drawn);
+        self.point_labels(&mut canvas, &frame, &drawn);
         canvas.text(&note, (frame.left, frame.bottom + 56.0), Anchor::Start, Paint::Quiet);
         canvas.finish()
     }
@@ -265,7 +268,7 @@ impl Lines {
         canvas.ring((x, y), 7.5, Paint::Ink, 2.0);
     }
 
-    fn mark_label(&self, canvas: &mut Canvas, frame: &Frame, drawn: &[Vec<(f64, f64)>]) {
+    fn mark_label(&self, canvas: &mut Canvas, frame: &Frame, drawn: &mut Vec<Vec<(f64, f64)>>) {
         let Some(mark) = self.shown_mark() else { return };
         let (x, y) = frame.at((mark.x, mark.y));
         let limit = (frame.right - x).max(x - frame.left) - 12.0;
@@ -285,5 +288,31 @@ impl Lines {
         let Some(spot) = clearest(&spots, drawn) else { return };
         let (at, anchor) = if spot.left > x { (spot.left, Anchor::Start) } else { (spot.right, Anchor::End) };
         canvas.bold(&label, (at, spot.height), anchor, Paint::Haloed);
+        drawn.push(vec![(spot.left, spot.height), (spot.right, spot.height)]);
+    }
+
+    fn point_labels(&self, canvas: &mut Canvas, frame: &Frame, drawn: &[Vec<(f64, f64)>]) {
+        let mut names: Vec<Vec<(f64, f64)>> = Vec::new();
+        let shown = |label: &&Mark| self.x.scale.shows(label.x) && self.y.scale.shows(label.y);
+        for label in self.labels.iter().filter(shown) {
+            let (x, y) = frame.at((label.x, label.y));
+            let words = text::fit(&label.label, TEXT, 120.0);
+            let half = text::width(&words, TEXT) / 2.0;
+            let spots: Vec<Spot> = [
+                Spot::from(x - half, &words, y - 13.0),
+                Spot::from(x - half, &words, y + 14.0),
+                Spot::from(x + 8.0, &words, y),
+                Spot::until(x - 8.0, &words, y),
+            ]
+            .into_iter()
+            .filter(|spot| spot.left >= frame.left && spot.right <= WIDTH && frame.holds(spot.height))
+            .collect();
+            let Some(spot) = clearest(&spots, &[drawn, &names].concat()) else { continue };
+            if names.iter().any(|name| spot.covers(name)) {
+                continue;
+            }
+            canvas.text(&words, (spot.left, spot.height), Anchor::Start, Paint::Quiet);
+            names.push(vec![(spot.left, spot.height), (spot.right, spot.height)]);
+        }
     }
 }

@@ -64,6 +64,7 @@ proptest! {
             title: "</svg>".into(), description: "&".into(), x, y, series,
             reference: reference.map(|y| Reference { y, label: "<".into() }),
             mark: mark.map(|(x, y)| Mark { x, y, label: "knee".into() }),
+            labels: mark.map(|(x, y)| Mark { x: y, y: x, label: "<8".into() }).into_iter().collect(),
         }.render());
     }
 

@@ -128,8 +128,7 @@ fn course(plan: &Plan, raced: &Raced) -> Section {
         x: Axis::new("kernel launches since the batch size's first round", Scale::Log10),
         y: Axis::new("leader's time / last leader's time", Scale::Linear),
         series,
-        reference: None,
-        mark: None,
+        ..Lines::default()
     };
     Section {
         title: "How the race went".into(),

@@ -1,0 +1,403 @@
+//! Requests to a server's own endpoints: bounded in time and size, with a typed error for every way they fail.
+
+use std::error::Error;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::bench::stream::words::{EXCERPT, WORDS, harmless};
+use crate::bench::target::Target;
+use crate::failure::{Failure, Kind};
+
+/// Bytes of one answer. The longest ordinary ones are token ids and metrics, some megabytes.
+pub const MAX_ANSWER: usize = 32 * 1024 * 1024;
+
+/// Redirects followed, and only within one origin: the key goes nowhere else.
+const MAX_REDIRECTS: usize = 3;
+
+/// How long is waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: Duration,
+    /// For a whole answer.
+    pub answer: Duration,
+    /// For a whole answer that holds a generated token: a long prompt has to be read first.
+    pub generate: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            answer: Duration::from_secs(15),
+            generate: Duration::from_secs(180),
+        }
+    }
+}
+
+/// A server's endpoints.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    client: Client,
+    target: Target,
+    patience: Patience,
+}
+
+/// Why a server's endpoint said nothing usable.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// HTTP could not be set up: a certificate or a key that is none.
+    #[error("cannot talk to {url}: {why}")]
+    Setup {
+        /// The server.
+        url: String,
+        /// Why not.
+        why: String,
+    },
+    /// Its name has no address.
+    #[error("cannot find `{host}`: no address by that name")]
+    UnknownHost {
+        /// The name.
+        host: String,
+    },
+    /// Nothing listens there.
+    #[error("{url}: connection refused: nothing listens there")]
+    Refused {
+        /// The address asked.
+        url: String,
+    },
+    /// No answer in time.
+    #[error("{url}: no answer within {:.1} s", limit.as_secs_f64())]
+    TooSlow {
+        /// The address asked.
+        url: String,
+        /// The time allowed.
+        limit: Duration,
+    },
+    /// TLS could not be agreed on.
+    #[error("{url}: no TLS: {why}")]
+    Tls {
+        /// The address asked.
+        url: String,
+        /// Why not.
+        why: String,
+    },
+    /// Any other way a connection fails.
+    #[error("{url}: {why}")]
+    Broken {
+        /// The address asked.
+        url: String,
+        /// Why.
+        why: String,
+    },
+    /// The server wants a key, or another one.
+    #[error("{url}: HTTP {status}: the server {}", if *given { "does not accept the API key" } else { "wants an API key" })]
+    Key {
+        /// The address asked.
+        url: String,
+        /// 401 or 403.
+        status: u16,
+        /// Whether one was sent.
+        given: bool,
+    },
+    /// Another status than success.
+    #[error("{url}: HTTP {status}: {said}")]
+    Status {
+        /// The address asked.
+        url: String,
+        /// The status.
+        status: u16,
+        /// What the server said to it.
+        said: String,
+    },
+    /// A web page where JSON should be.
+    #[error("{url}: a web page instead of JSON: {beginning}")]
+    Html {
+        /// The address asked.
+        url: String,
+        /// How it begins.
+        beginning: String,
+    },
+    /// Not JSON, or JSON of another form.
+    #[error("{url}: {problem}; it said: {beginning}")]
+    Form {
+        /// The address asked.
+        url: String,
+        /// What is wrong.
+        problem: String,
+        /// How the answer begins.
+        beginning: String,
+    },
+    /// More than any answer has.
+    #[error("{url}: the answer is longer than {MAX_ANSWER} bytes")]
+    TooLarge {
+        /// The address asked.
+        url: String,
+    },
+}
+
+impl Failure for ServerError {
+    fn kind(&self) -> Kind {
+        match self {
+            ServerError::Key { .. } | ServerError::Setup { .. } => Kind::Input,
+            _ => Kind::Environment,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            ServerError::UnknownHost { .. } => "check --base-url for a misspelt name",
+            ServerError::Refused { .. } => {
+                "is the server up, and is it the right port? It listens only once it has loaded"
+            }
+            ServerError::TooSlow { .. } => {
+                "the server may still be loading, or a firewall swallows the packets"
+            }
+            ServerError::Tls { .. } => {
+                "a server without TLS wants http://; a private certificate wants --ca-cert"
+            }
+            ServerError::Key { given: false, .. } => "give the key by environment: SPARKBENCH_API_KEY",
+            ServerError::Key { given: true, .. } => "check SPARKBENCH_API_KEY for another server's key",
+            ServerError::Html { .. } => {
+                "--base-url may lead to a proxy or a dashboard; give the server's own address"
+            }
+            ServerError::Status { status: 404 | 405, .. } => {
+                "--base-url may have a wrong path or port: no such endpoint there"
+            }
+            ServerError::Status { status: 502..=504, .. } => "the server may still be loading",
+            ServerError::Status { status: 300..=399, .. } => "give the address it redirects to as --base-url",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl ServerError {
+    /// The HTTP status, where that is what was wrong.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            ServerError::Key { status, .. } | ServerError::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the server answered, and only this endpoint or this form of request is not for it.
+    pub fn is_unsupported(&self) -> bool {
+        match self {
+            // llama.cpp answers 501 for what it was started without.
+            ServerError::Status { status, .. } => matches!(status, 400 | 404 | 405 | 415 | 422 | 500 | 501),
+            ServerError::Html { .. } | ServerError::Form { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl Endpoints {
+    /// The endpoints of `target`. `ca` is one more certificate to trust, DER. Proxies of the environment are
+    /// passed by, as the measured requests do.
+    ///
+    /// # Errors
+    /// [`ServerError::Setup`] for a certificate or a key that is none.
+    pub fn new(target: Target, ca: Option<&[u8]>) -> Result<Self, ServerError> {
+        Self::with_patience(target, ca, Patience::default())
+    }
+
+    /// The same with other time limits.
+    ///
+    /// # Errors
+    /// As [`Endpoints::new`].
+    pub fn with_patience(target: Target, ca: Option<&[u8]>, patience: Patience) -> Result<Self, ServerError> {
+        let bad = |why: String| ServerError::Setup { url: target.to_string(), why };
+        let mut headers = HeaderMap::new();
+        if let Some(key) = &target.api_key {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", key.reveal()))
+                .map_err(|_| bad("the API key holds characters that no HTTP header can carry".into()))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let same_origin = Policy::custom(|attempt| {
+            let here = attempt.previous().last().map(reqwest::Url::origin);
+            match here == Some(attempt.url().origin()) && attempt.previous().len() <= MAX_REDIRECTS {
+                true => attempt.follow(),
+                false => attempt.stop(),
+            }
+        });
+        let mut builder = Client::builder()
+            .user_agent(concat!("sparkbench/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers)
+            .connect_timeout(patience.connect)
+            .redirect(same_origin)
+            .no_proxy();
+        if let Some(der) = ca {
+            let certificate = Certificate::from_der(der).map_err(|error| bad(innermost(&error)))?;
+            builder = builder.tls_certs_merge([certificate]);
+        }
+        let client = builder.build().map_err(|error| bad(innermost(&error)))?;
+        Ok(Self { client, target, patience })
+    }
+
+    /// Where they are.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// GET a text.
+    ///
+    /// # Errors
+    /// Every way it fails.
+    pub async fn get_text(&self, path: &str) -> Result<String, ServerError> {
+        let bytes = self.bytes(self.client.get(self.target.url(path)), path, self.patience.answer).await?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// GET JSON.
+    ///
+    /// # Errors
+    /// Every way it fails.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
+        let bytes = self.bytes(self.client.get(self.target.url(path)), path, self.patience.answer).await?;
+        self.parse(path, &bytes)
+    }
+
+    /// POST JSON for JSON that takes no generation.
+    ///
+    /// # Errors
+    /// Every way it fails.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ServerError> {
+        self.post_within(path, body, self.patience.answer).await
+    }
+
+    /// POST JSON for JSON that holds something generated.
+    ///
+    /// # Errors
+    /// Every way it fails.
+    pub async fn generate<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ServerError> {
+        self.post_within(path, body, self.patience.generate).await
+    }
+
+    async fn post_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+        limit: Duration,
+    ) -> Result<T, ServerError> {
+        let bytes = self.bytes(self.client.post(self.target.url(path)).json(body), path, limit).await?;
+        self.parse(path, &bytes)
+    }
+
+    /// The whole body of a successful answer.
+    async fn bytes(
+        &self,
+        request: RequestBuilder,
+        path: &str,
+        limit: Duration,
+    ) -> Result<Vec<u8>, ServerError> {
+        let url = || self.target.url(path).to_string();
+        let mut response = match request.timeout(limit).send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.failed(path, limit, &error).await),
+        };
+        let status = response.status().as_u16();
+        let mut bytes = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
+                Ok(None) => break,
+                // Of a refusal, its status says enough.
+                Err(_) if !(200..300).contains(&status) => break,
+                Err(error) => return Err(self.failed(path, limit, &error).await),
+            }
+            if bytes.len() > MAX_ANSWER {
+                return Err(ServerError::TooLarge { url: url() });
+            }
+        }
+        match status {
+            200..300 => Ok(bytes),
+            401 | 403 => Err(ServerError::Key { url: url(), status, given: self.target.api_key.is_some() }),
+            _ => Err(ServerError::Status { url: url(), status, said: self.said(&response, &bytes) }),
+        }
+    }
+
+    fn said(&self, response: &Response, bytes: &[u8]) -> String {
+        if let Some(location) = response.headers().get(reqwest::header::LOCATION) {
+            return format!("redirected to {}", harmless(location.as_bytes(), WORDS));
+        }
+        match harmless(bytes, WORDS) {
+            nothing if nothing.is_empty() => "nothing more was said".to_owned(),
+            said => self.without_key(said),
+        }
+    }
+
+    /// A server may repeat what it was sent.
+    fn without_key(&self, text: String) -> String {
+        match &self.target.api_key {
+            Some(key) if !key.reveal().is_empty() => text.replace(key.reveal(), "(hidden)"),
+            _ => text,
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self, path: &str, bytes: &[u8]) -> Result<T, ServerError> {
+        let url = || self.target.url(path).to_string();
+        let beginning = || self.without_key(harmless(bytes, EXCERPT));
+        let mut json = serde_json::Deserializer::from_slice(bytes);
+        let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| error.to_string());
+        parsed.and_then(|value| json.end().map(|()| value).map_err(|error| error.to_string())).map_err(
+            |problem| match bytes.trim_ascii_start().first() {
+                Some(b'<') => ServerError::Html { url: url(), beginning: beginning() },
+                _ => ServerError::Form { url: url(), problem, beginning: beginning() },
+            },
+        )
+    }
+
+    async fn failed(&self, path: &str, limit: Duration, error: &reqwest::Error) -> ServerError {
+        let url = self.target.url(path).to_string();
+        if error.is_timeout() {
+            let limit = if error.is_connect() { self.patience.connect } else { limit };
+            return ServerError::TooSlow { url, limit };
+        }
+        if let Some(why) = tls_problem(error) {
+            return ServerError::Tls { url, why };
+        }
+        if io_kind(error) == Some(std::io::ErrorKind::ConnectionRefused) {
+            return ServerError::Refused { url };
+        }
+        let (host, port) = self.target.host_and_port();
+        if error.is_connect() && tokio::net::lookup_host((host.as_str(), port)).await.is_err() {
+            return ServerError::UnknownHost { host };
+        }
+        ServerError::Broken { url, why: innermost(error) }
+    }
+}
+
+/// What an error came from, outermost first.
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| {
+        let error: &'a (dyn Error + 'static) = *error;
+        error.source()
+    })
+}
+
+/// What rustls said. It travels inside I/O errors, whose `source` passes it by.
+fn tls_problem(error: &reqwest::Error) -> Option<String> {
+    causes(error).find_map(|cause| {
+        let inside = std::iter::successors(Some(cause), |error| {
+            let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
+            Some(inner as &(dyn Error + 'static))
+        });
+        inside.filter_map(|error| error.downcast_ref::<rustls::Error>()).map(ToString::to_string).next()
+    })
+}
+
+fn io_kind(error: &reqwest::Error) -> Option<std::io::ErrorKind> {
+    causes(error).find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)
+}
+
+/// "connection reset" rather than "error sending request".
+fn innermost(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}

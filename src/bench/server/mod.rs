@@ -1,0 +1,28 @@
+//! The server under test, apart from the requests that are measured: who it is, what it says of itself, how
+//! it counts tokens.
+//!
+//! Nothing here is timed. It speaks through reqwest; the measured requests have [`client`](super::client).
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`endpoints`] | bounded requests, and every way they fail |
+//! | [`ca`] | one more certificate to trust |
+//! | [`identity`] | models, runtime, version |
+//! | [`secrets`] | what must not be kept of a server's own description |
+//! | [`metrics`] | `/metrics` |
+//! | [`tokenize`] | token counts by the server itself |
+
+pub mod ca;
+pub mod endpoints;
+pub mod identity;
+pub mod metrics;
+pub mod secrets;
+pub mod tokenize;
+
+#[cfg(test)]
+mod canned;
+#[cfg(test)]
+mod tests;
+
+pub use self::endpoints::{Endpoints, Patience, ServerError};
+pub use self::identity::{Chosen, Model, WrongModel};

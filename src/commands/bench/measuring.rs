@@ -1,0 +1,259 @@
+//! One plan measured into one directory: what `run` and `sweep` do, once or often.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::report::{ReportError, write};
+use super::report_page::run_page;
+use super::run::{Measuring, Place};
+use crate::bench::compare::Run;
+use crate::bench::metrics::summarise;
+use crate::bench::plan::Plan;
+use crate::bench::profile::Settled;
+use crate::bench::record::RequestRecord;
+use crate::bench::results::environment::Environment;
+use crate::bench::results::table::{Cells, columns};
+use crate::bench::results::{self, HowEnded, RequestLog, ResultsDir, ResultsError, RunFile, SummaryFile};
+use crate::bench::server;
+use crate::bench::session::{Manner, Session};
+use crate::events::{Event, Observer};
+use crate::failure::{Failure, Kind};
+use crate::report::table_file::{Column, Table, Values};
+
+/// The page beside a run's results.
+const PAGE: &str = "report.html";
+
+/// The requests as a Parquet table, where it is asked for.
+const PARQUET: &str = "requests.parquet";
+
+/// A run, measured and written.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) dir: PathBuf,
+    pub(super) run: Run,
+    pub(super) file: SummaryFile,
+    /// Whether more requests failed than the plan allows.
+    pub(super) too_many_failed: bool,
+    /// Whether it was stopped.
+    pub(super) stopped: bool,
+}
+
+/// The user stopped a run. What was measured is written.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped; what was measured is in `{dir}`", dir = dir.display())]
+pub struct Stopped {
+    dir: PathBuf,
+}
+
+impl Failure for Stopped {
+    fn kind(&self) -> Kind {
+        Kind::Interrupted
+    }
+}
+
+impl Stopped {
+    pub(super) fn in_dir(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+}
+
+type Outcome<T> = Result<T, Box<dyn Failure>>;
+
+/// Find the server and the model that all of a command's runs measure.
+pub(super) async fn open(
+    settled: &Settled,
+    with: &Measuring,
+    observer: &mut dyn Observer,
+) -> Outcome<Session> {
+    let ca = with.ca_cert.as_deref().map(server::ca::read).transpose()?;
+    let session = Session::open(with.target.clone(), ca, settled.plan.model.as_deref()).await?;
+    if let Some(note) = session.note() {
+        observer.on(&Event::Warning(note.to_owned()));
+    }
+    Ok(session)
+}
+
+/// The plan, under the name the server has for the model.
+pub(super) fn plan(settled: &Settled, session: &Session) -> Plan {
+    let mut draft = settled.plan.clone();
+    draft.model = None;
+    draft.into_plan(session.model().to_owned())
+}
+
+/// The directory of one run.
+pub(super) fn run_dir(place: &Place, plan: &Plan) -> Outcome<ResultsDir> {
+    create(place, plan, &plan.profile)
+}
+
+/// The directory of several runs: that of each lies in it.
+pub(super) fn parent_dir(place: &Place, plan: &Plan, what: &str) -> Outcome<ResultsDir> {
+    create(place, plan, &format!("{}-{what}", plan.profile))
+}
+
+fn create(place: &Place, plan: &Plan, name: &str) -> Outcome<ResultsDir> {
+    let place = match place {
+        Place::Below(root) => results::Place::Below(root.clone()),
+        Place::Out(path) => results::Place::Exactly(path.clone()),
+    };
+    Ok(ResultsDir::create(&place, Timestamp::now(), &plan.model, name)?)
+}
+
+/// One run among those of a command.
+pub(super) struct Turn<'a> {
+    pub(super) settled: &'a Settled,
+    pub(super) with: &'a Measuring,
+    /// Where it goes; made already, so that nothing is measured that cannot be written.
+    pub(super) dir: ResultsDir,
+    /// Which repeat it is, from 0.
+    pub(super) repeat: u32,
+    /// Sets its prompts apart from those of the command's other runs.
+    pub(super) round: u32,
+    /// What the live view calls it.
+    pub(super) what: String,
+}
+
+/// Prepare, measure, write.
+pub(super) async fn measure(
+    session: &Session,
+    turn: Turn<'_>,
+    stop: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Outcome<Finished> {
+    let dir = turn.dir.path().to_owned();
+    let result = measured(session, turn, stop, observer).await;
+    if result.is_err() {
+        // An empty one holds nothing to keep; any other stays.
+        let _ = std::fs::remove_dir(&dir);
+    }
+    result
+}
+
+async fn measured(
+    session: &Session,
+    turn: Turn<'_>,
+    stop: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Outcome<Finished> {
+    let Turn { settled, with, dir, repeat, round, what } = turn;
+    let plan = plan(settled, session);
+    observer.on(&Event::SetupStep(format!("making {} prompts", plan.requests)));
+    let prepared = session.prepare(&plan, &settled.files, with.tokenizer.as_ref(), round).await;
+    observer.on(&Event::SetupDone);
+    let load = prepared?;
+    for note in &load.report.notes {
+        observer.on(&Event::Warning(note.clone()));
+    }
+    let workload = serde_json::to_value(&load.report).unwrap_or(Value::Null);
+    let environment = Environment::here(std::env::args(), with.target.api_key.as_ref());
+    let file = RunFile::new(
+        plan.clone(),
+        &with.target,
+        session.view().clone(),
+        environment,
+        workload,
+        repeat,
+        Timestamp::now(),
+    );
+    dir.write_run(&file)?;
+    let mut log = RequestLog::create(dir.path())?;
+    let mut records: Vec<RequestRecord> = Vec::with_capacity(plan.requests as usize);
+    let manner = Manner { scrape_every: with.scrape_every, keep_text: with.keep_text, what };
+    let mut keep = |record: RequestRecord| -> Outcome<()> {
+        log.append(std::slice::from_ref(&record))?;
+        records.push(record);
+        Ok(())
+    };
+    let measured = session.measure(&plan, load, &manner, stop, observer, &mut keep).await;
+    let measured = match measured {
+        Ok(measured) => measured,
+        Err(failure) => {
+            let how = HowEnded::Failed { reason: failure.to_string() };
+            // A disk that is full may refuse this, too; what it refused first is what the user hears.
+            let _ = dir.write_run(&file.ended(how, Timestamp::now(), None, session.view().clone()));
+            return Err(failure);
+        }
+    };
+    log.finish()?;
+    let summary = summarise(&plan, &records, measured.client.clone(), measured.server.clone());
+    let ended = summary.counts.completed + summary.counts.failed;
+    let allowed = plan.limits.failed_share * f64::from(ended);
+    let too_many_failed =
+        f64::from(summary.counts.failed) > allowed || (ended > 0 && summary.counts.completed == 0);
+    let how = match (measured.stopped, too_many_failed) {
+        (true, _) => HowEnded::Interrupted,
+        (false, true) => {
+            HowEnded::Failed { reason: format!("{} of {ended} requests failed", summary.counts.failed) }
+        }
+        (false, false) => HowEnded::Finished,
+    };
+    let file = file.ended(how, Timestamp::now(), Some(measured.client), measured.server);
+    let summary_file = SummaryFile::new(&file, summary.clone());
+    dir.write_summary(&file, &summary_file)?;
+    dir.write_run(&file)?;
+    let run = Run { name: dir.path().display().to_string(), plan, summary, records };
+    if with.parquet {
+        parquet(&run.records, &dir.path().join(PARQUET))?;
+    }
+    if with.html {
+        write(&run_page(&run), Some(&dir.path().join(PAGE)), None).map_err(ReportError)?;
+    }
+    Ok(Finished {
+        dir: dir.path().to_owned(),
+        run,
+        file: summary_file,
+        too_many_failed,
+        stopped: measured.stopped,
+    })
+}
+
+fn parquet(records: &[RequestRecord], path: &Path) -> Outcome<()> {
+    let columns = columns(records)
+        .into_iter()
+        .map(|column| {
+            let values = match column.cells {
+                Cells::U32(cells) => Values::U32(cells),
+                Cells::F64(cells) => Values::F64(cells),
+                Cells::Text(cells) => Values::Text(cells),
+                Cells::Bool(cells) => Values::Bool(cells),
+            };
+            Column::new(column.name, values)
+        })
+        .collect();
+    Ok(Table::new(columns)?.write(path)?)
+}
+
+/// Every run in a directory: itself, or the runs of a sweep or of repeats that lie in it, in order.
+pub(crate) fn stored(dir: &Path) -> Outcome<Vec<Run>> {
+    let one = |dir: &Path| -> Outcome<Run> {
+        let read = results::read(dir)?;
+        let summary = read.summarised();
+        Ok(Run { name: dir.display().to_string(), plan: read.run.plan, summary, records: read.records })
+    };
+    let below = || -> std::io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.join(results::RUN).is_file() {
+                found.push(path);
+            }
+        }
+        Ok(found)
+    };
+    if dir.join(results::RUN).exists() {
+        return Ok(vec![one(dir)?]);
+    }
+    let mut found = below().unwrap_or_default();
+    if found.is_empty() {
+        return Err(ResultsError::Missing { path: dir.to_owned() }.into());
+    }
+    // `c-8` stands before `c-16`.
+    found.sort_by_key(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let number = name.rsplit('-').next().and_then(|number| number.parse::<f64>().ok());
+        ((number.unwrap_or(0.0) * 1e6) as u64, name)
+    });
+    found.iter().map(|path| one(path)).collect()
+}

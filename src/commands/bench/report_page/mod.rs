@@ -1,0 +1,77 @@
+//! The pages of a benchmark: one run, a sweep, a comparison. Plain data in, HTML and named plots out.
+
+mod comparison;
+mod figures;
+mod over_time;
+mod server;
+mod single;
+pub(super) mod sweep;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::comparison::comparison_page;
+pub use self::single::run_page;
+pub use self::sweep::sweep_page;
+use crate::report::html::{Block, Card, Figure, Page, Tone};
+use crate::report::plot::Svg;
+
+/// A page and the plots on it.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The page.
+    pub page: Page,
+    /// The plots by file name, without ending: `ttft-cdf`.
+    pub plots: Vec<(String, Svg)>,
+}
+
+impl Report {
+    /// The page as HTML.
+    pub fn html(&self) -> String {
+        self.page.render()
+    }
+}
+
+/// Plots as they are put on a page, kept by name too.
+#[derive(Debug, Default)]
+struct Plots(Vec<(String, Svg)>);
+
+impl Plots {
+    fn block(&mut self, name: &str, caption: impl Into<String>, svg: Svg) -> Block {
+        self.0.push((name.to_owned(), svg.clone()));
+        Block::Figure(Figure { caption: caption.into(), svg })
+    }
+}
+
+fn card(label: &str, value: String, note: String, tone: Tone) -> Card {
+    Card { label: label.into(), value, note, tone }
+}
+
+fn footer() -> String {
+    format!("sparkbench {}", env!("CARGO_PKG_VERSION"))
+}
+
+/// A figure with about three digits, as a card or a cell shows it: `1,234`, `56.7`, `0.123`.
+pub(crate) fn short(value: f64) -> String {
+    match value.abs() {
+        _ if !value.is_finite() => "-".to_owned(),
+        size if size >= 1000.0 => crate::commands::tune::subject::grouped(value.round() as u64),
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        size if size >= 1.0 || size == 0.0 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+/// Milliseconds, or seconds where these say it shorter.
+pub(crate) fn duration(ms: f64) -> String {
+    if ms.abs() >= 10_000.0 { format!("{} s", short(ms / 1e3)) } else { format!("{} ms", short(ms)) }
+}
+
+/// A share as percent.
+pub(crate) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        0.0 => "0 %".to_owned(),
+        some => format!("{} %", short(some)),
+    }
+}
