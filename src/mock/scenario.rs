@@ -1,5 +1,6 @@
 //! How the mock server behaves.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ pub enum RoleChunk {
 
 /// What an answer says of its token counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Usage {
     /// What the request asks for: at the end, in every chunk, or not at all.
     AsAsked,
@@ -124,29 +125,6 @@ pub enum Usage {
     Never,
     /// At the end, off by so many tokens.
     Wrong(i32),
-}
-
-/// A usage that is none.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{given}` says nothing of token counts; give as-asked, end, never, or a number such as +3 or -1")]
-pub struct BadUsage {
-    given: String,
-}
-
-impl FromStr for Usage {
-    type Err = BadUsage;
-
-    fn from_str(given: &str) -> Result<Self, BadUsage> {
-        match given {
-            "as-asked" => Ok(Usage::AsAsked),
-            "end" => Ok(Usage::AtTheEnd),
-            "never" => Ok(Usage::Never),
-            number if number.starts_with(['+', '-']) => {
-                number.parse().map(Usage::Wrong).map_err(|_| BadUsage { given: given.to_owned() })
-            }
-            _ => Err(BadUsage { given: given.to_owned() }),
-        }
-    }
 }
 
 /// The JSON of a refusal.
@@ -230,6 +208,54 @@ impl Default for Scenario {
     }
 }
 
+/// A usage that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{given}` says nothing of token counts; give as-asked, end, never, or a number such as +3 or -1")]
+pub struct BadUsage {
+    given: String,
+}
+
+impl FromStr for Usage {
+    type Err = BadUsage;
+
+    fn from_str(given: &str) -> Result<Self, BadUsage> {
+        match given {
+            "as-asked" => Ok(Usage::AsAsked),
+            "end" => Ok(Usage::AtTheEnd),
+            "never" => Ok(Usage::Never),
+            number if number.starts_with(['+', '-']) => {
+                number.parse().map(Usage::Wrong).map_err(|_| BadUsage { given: given.to_owned() })
+            }
+            _ => Err(BadUsage { given: given.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Usage::AsAsked => f.write_str("as-asked"),
+            Usage::AtTheEnd => f.write_str("end"),
+            Usage::Never => f.write_str("never"),
+            Usage::Wrong(by) => write!(f, "{by:+}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Usage {
+    type Error = BadUsage;
+
+    fn try_from(given: String) -> Result<Self, BadUsage> {
+        given.parse()
+    }
+}
+
+impl From<Usage> for String {
+    fn from(usage: Usage) -> Self {
+        usage.to_string()
+    }
+}
+
 impl Scenario {
     /// Tokens accepted per step on average.
     pub fn mean_accepted(&self) -> f64 {
@@ -257,7 +283,7 @@ mod tests {
     #[test]
     fn a_scenario_reads_in_humane_units_and_refuses_what_it_does_not_know() {
         let read: Scenario = serde_json::from_str(
-            r#"{"ttft": "80ms", "accept": [1, 3], "fault": "stall=2:1s", "usage": {"wrong": -1},
+            r#"{"ttft": "80ms", "accept": [1, 3], "fault": "stall=2:1s", "usage": "-1",
                 "wire": {"keep-alive": "5ms"}, "turn-away": [8, 429], "role-chunk": "with-first"}"#,
         )
         .unwrap();
@@ -279,6 +305,7 @@ mod tests {
             (r#"{"ttft": "80"}"#, "`80` is no span of time"),
             (r#"{"itll": "1ms"}"#, "itll"),
             (r#"{"fault": "cut-after"}"#, "cut-after=TOKENS"),
+            (r#"{"usage": "some"}"#, "as-asked"),
             (r#"{"wire": {"keep-alive": "soon"}}"#, "soon"),
         ] {
             let error = serde_json::from_str::<Scenario>(bad).unwrap_err().to_string();
@@ -288,9 +315,10 @@ mod tests {
 
     #[test]
     fn usage_reads_as_it_is_documented() {
-        let read = ["as-asked", "end", "never", "+3", "-1"].map(|given| given.parse::<Usage>().unwrap());
+        let given = ["as-asked", "end", "never", "+3", "-1"];
         let known = [Usage::AsAsked, Usage::AtTheEnd, Usage::Never, Usage::Wrong(3), Usage::Wrong(-1)];
-        assert_eq!(read, known);
+        assert_eq!(given.map(|given| given.parse::<Usage>().unwrap()), known);
+        assert_eq!(known.map(|usage| usage.to_string()), given);
         assert!("3".parse::<Usage>().unwrap_err().to_string().contains("as-asked"));
     }
 

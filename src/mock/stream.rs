@@ -55,10 +55,11 @@ pub(super) async fn write(sse: Sse<'_>, mut job: Job<'_>) -> io::Result<After> {
     }
     let (mut sent, mut due) = (0, job.started);
     for step in plan {
-        if let Some(after) = stream.trouble(sent).await? {
+        if stream.breaks(sent) {
             job.recorder.whole();
-            return Ok(after);
+            return stream.break_off().await;
         }
+        stream.trouble(sent).await?;
         due = later(job.started, step.at.saturating_add(stream.held_up));
         stream.sse.wait(due).await?;
         if role == RoleChunk::WithFirst {
@@ -71,14 +72,16 @@ pub(super) async fn write(sse: Sse<'_>, mut job: Job<'_>) -> io::Result<After> {
         job.load.generated(step.to - step.from);
         sent = step.to;
     }
-    let held_up = stream.held_up;
-    if let Some(after) = stream.trouble(sent).await? {
+    if stream.breaks(sent) {
         job.recorder.whole();
-        return Ok(after);
+        return stream.break_off().await;
     }
+    let held_up = stream.held_up;
+    stream.trouble(sent).await?;
     stream.sse.wait(later(due, stream.held_up - held_up)).await?;
-    stream.finish(sent).await?;
+    // Before the end is written: whoever has read it may ask for the truth at once.
     job.recorder.whole();
+    stream.finish(sent).await?;
     Ok(After::Reuse)
 }
 
@@ -100,34 +103,40 @@ impl Stream<'_> {
         self.sse.send().await
     }
 
-    /// What goes wrong when so many tokens were sent. Some where that was the end.
-    async fn trouble(&mut self, sent: u32) -> io::Result<Option<After>> {
+    /// The answer ends here, after so many tokens.
+    fn breaks(&self, sent: u32) -> bool {
         match self.fault {
-            Some(Fault::ErrorAfter(tokens)) if sent >= tokens => {
+            Some(Fault::ErrorAfter(tokens) | Fault::CutAfter(tokens) | Fault::ResetAfter(tokens)) => {
+                sent >= tokens
+            }
+            _ => false,
+        }
+    }
+
+    /// End it as the fault says.
+    async fn break_off(mut self) -> io::Result<After> {
+        match self.fault {
+            Some(Fault::ErrorAfter(_)) => {
                 self.events.error(&mut self.sse.event);
                 self.sse.send().await?;
                 self.sse.done().await?;
                 self.sse.end().await?;
-                Ok(Some(After::Reuse))
+                Ok(After::Reuse)
             }
-            Some(Fault::CutAfter(tokens)) if sent >= tokens => {
+            Some(Fault::ResetAfter(_)) => {
                 self.sse.flush().await?;
-                Ok(Some(After::Close))
+                Ok(After::Reset)
             }
-            Some(Fault::ResetAfter(tokens)) if sent >= tokens => {
+            _ => {
                 self.sse.flush().await?;
-                Ok(Some(After::Reset))
+                Ok(After::Close)
             }
-            Some(fault) if !self.played => {
-                self.once(fault, sent).await?;
-                Ok(None)
-            }
-            _ => Ok(None),
         }
     }
 
-    /// What goes wrong once and not for good.
-    async fn once(&mut self, fault: Fault, sent: u32) -> io::Result<()> {
+    /// What goes wrong once, and not for good, when so many tokens were sent.
+    async fn trouble(&mut self, sent: u32) -> io::Result<()> {
+        let Some(fault) = self.fault.filter(|_| !self.played) else { return Ok(()) };
         match fault {
             Fault::Stall(tokens, span) if sent >= tokens => match span {
                 Some(span) => self.held_up = span,

@@ -31,7 +31,8 @@ pub struct StreamTruth {
     pub event_tokens: Vec<u32>,
     /// How much later than scheduled each was, microseconds.
     pub late_us: Vec<u32>,
-    /// It was written to the end it was told to have. False: the client left, or the mock was stopped.
+    /// All that it was told to have was written, but for its end, which may be on its way. False: the client left
+    /// before, or the mock was stopped.
     pub whole: bool,
 }
 
@@ -198,7 +199,7 @@ impl Recorder {
         }
     }
 
-    /// The answer was written as it was told to be.
+    /// All tokens that it was told to have were written.
     pub(super) fn whole(mut self) {
         self.answer.whole = true;
     }

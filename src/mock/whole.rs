@@ -30,6 +30,8 @@ pub(super) async fn write(writer: &mut Writer, clock: &Clock, mut job: Job<'_>) 
     let tokens = job.wanted.tokens;
     job.recorder.event(Instant::now(), due, tokens);
     job.load.generated(tokens);
+    // Before it is written: whoever has read it may ask for the truth at once.
+    job.recorder.whole();
     let body = body(job.scenario, &job.wanted, job.number, job.fault).to_string();
     let after = match job.fault {
         Some(Fault::ErrorAfter(_)) => {
@@ -52,7 +54,6 @@ pub(super) async fn write(writer: &mut Writer, clock: &Clock, mut job: Job<'_>) 
             After::Reuse
         }
     };
-    job.recorder.whole();
     Ok(after)
 }
 

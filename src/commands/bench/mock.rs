@@ -37,7 +37,7 @@ pub async fn run(
         out.json(&serde_json::json!(report)).map_err(OutputError)?;
     } else {
         let line = format!(
-            "{} streams, {} tokens; TTFT p50 {:.1} ms, p99 {:.1} ms; ITL p50 {:.2} ms, p99 {:.2} ms; events late by \
+            "{} answers, {} tokens; TTFT p50 {:.1} ms, p99 {:.1} ms; ITL p50 {:.2} ms, p99 {:.2} ms; events late by \
              {:.2} ms (p50), {:.2} ms (p99)",
             report.requests,
             report.tokens,

@@ -1,5 +1,6 @@
 //! What the mock says of itself, and the truth it keeps.
 
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -97,6 +98,33 @@ fn the_truth_is_kept_and_told() {
     assert!(told["lateness_ms"]["p50"].as_f64().unwrap() < 1000.0);
     assert_eq!(answer(&mock, "POST", "/mock/reset", &Value::Null).0, 200);
     assert_eq!(mock.truth().report(), TruthReport::default());
+}
+
+#[test]
+fn who_has_read_an_answers_end_finds_it_in_the_truth() {
+    let mock = exactly(Scenario { ttft: Duration::ZERO, itl: Duration::ZERO, ..Default::default() });
+    let errored = Some(Fault::ErrorAfter(1));
+    let broken =
+        exactly(Scenario { ttft: Duration::ZERO, itl: Duration::ZERO, fault: errored, ..Default::default() });
+    let mut whole = chat(2);
+    whole["stream"] = json!(false);
+    for (mock, body, end) in
+        [(&mock, chat(2), "0\r\n\r\n"), (&mock, whole, "}"), (&broken, chat(2), "0\r\n\r\n")]
+    {
+        let mut socket = connect(mock);
+        for _ in 0..300 {
+            mock.truth().clear();
+            socket.write_all(&request("POST", "/v1/chat/completions", "", &body)).unwrap();
+            let mut bytes = Vec::new();
+            while !bytes.ends_with(end.as_bytes()) || !bytes.contains(&b'{') {
+                let mut some = [0; 4096];
+                let size = socket.read(&mut some).unwrap();
+                assert!(size > 0);
+                bytes.extend_from_slice(&some[..size]);
+            }
+            assert_eq!(mock.truth().streams().len(), 1);
+        }
+    }
 }
 
 #[test]
