@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use spark::mock::Scenario;
 
-use crate::bench::{Ended, Results, ended, mock, process, quick, run, signal, until};
+use crate::bench::{Ended, PATIENCE, Results, ended, mock, names, process, quick, run, signal, until};
 use crate::disk::SmallDisk;
+use crate::recorder::Recorder;
 use crate::support::Sandbox;
 
 /// Would take minutes: whoever waits for its end waits in vain.
@@ -15,12 +16,7 @@ const LONG: [&str; 12] =
 
 /// Start it, and wait until some requests are done.
 fn started(sandbox: &Sandbox, arguments: &[&str], requests: &str) -> Child {
-    let child = process(sandbox, arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
+    let child = spawned(sandbox, arguments);
     until("five requests", || {
         let text = std::fs::read_to_string(sandbox.path(requests)).unwrap_or_default();
         (text.lines().count() >= 5).then_some(())
@@ -28,12 +24,16 @@ fn started(sandbox: &Sandbox, arguments: &[&str], requests: &str) -> Child {
     child
 }
 
+fn spawned(sandbox: &Sandbox, arguments: &[&str]) -> Child {
+    process(sandbox, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
 fn unhurried() -> Scenario {
     Scenario { ttft: Duration::from_millis(20), ..quick() }
 }
 
 #[test]
-fn ctrl_c_keeps_what_was_measured() {
+fn ctrl_c_keeps_what_is_done() {
     for name in ["INT", "TERM"] {
         let (sandbox, mock) = (Sandbox::new(), mock(unhurried()));
         let url = mock.url();
@@ -65,6 +65,39 @@ fn ctrl_c_keeps_what_was_measured() {
 }
 
 #[test]
+fn ctrl_c_before_the_load() {
+    // Counting the tokens of prompts asks for a token, which takes the mock longer than a test waits.
+    let slow = Scenario { ttft: PATIENCE * 5, ..Scenario::default() };
+    let (sandbox, mock) = (Sandbox::new(), mock(slow));
+    // Nor does this one say which models it has.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_url = format!("http://{}", silent.local_addr().unwrap());
+    for command in [&["run"][..], &["run", "--repeat", "2"], &["sweep"]] {
+        let mut load = LONG.to_vec();
+        if command[0] == "sweep" {
+            load[3] = "1,2";
+        }
+        let recorder = Recorder::before(&mock.url());
+        let url = recorder.url();
+        let arguments = [command, &["--base-url", &url], &load].concat();
+        let child = spawned(&sandbox, &arguments);
+        until("a prompt to be counted", || {
+            recorder.sent().iter().any(|it| it.path == "/v1/chat/completions").then_some(())
+        });
+        signal(&child, "INT");
+        let said = Ended::of(child.wait_with_output().unwrap()).with(130);
+        said.saying(&["stopped before anything was measured"]);
+        assert_eq!(names(&sandbox.path("results")), Vec::<String>::new());
+
+        let arguments = [command, &["--base-url", &silent_url], &load].concat();
+        let child = spawned(&sandbox, &arguments);
+        let _asks = silent.accept().unwrap();
+        signal(&child, "INT");
+        Ended::of(child.wait_with_output().unwrap()).with(130).saying(&["stopped before"]);
+    }
+}
+
+#[test]
 fn ctrl_c_ends_a_sweep_and_keeps_its_steps() {
     let (sandbox, mock) = (Sandbox::new(), mock(unhurried()));
     let url = mock.url();
@@ -74,7 +107,7 @@ fn ctrl_c_ends_a_sweep_and_keeps_its_steps() {
     let child = started(&sandbox, &arguments, "out/concurrency-1/requests.jsonl");
     signal(&child, "INT");
     Ended::of(child.wait_with_output().unwrap()).with(130).saying(&["error: stopped", "out/concurrency-1"]);
-    assert_eq!(crate::bench::names(&sandbox.path("out")), ["concurrency-1", "report.html"]);
+    assert_eq!(names(&sandbox.path("out")), ["concurrency-1", "report.html"]);
     let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
     assert!(json["counts"]["completed"].as_u64().unwrap() >= 5, "{json}");
 }
@@ -144,7 +177,7 @@ fn a_disk_that_is_full() {
     crate::support::write(&path.join("filler"), [0; 4096]);
     let load = ["-n", "4", "-i", "16", "-o", "3", "--warmup", "0"];
     run(&sandbox, &mock.url(), "disk/out", &load).with(3).saying(&["disk/out/run.json", "No space left"]);
-    assert_eq!(crate::bench::names(&path), ["filler"], "no empty directory stays behind");
+    assert_eq!(names(&path), ["filler"], "no empty directory stays behind");
     assert_eq!(mock.truth().report().requests, 0, "nothing is measured that cannot be written");
     drop(disk);
 }
