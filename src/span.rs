@@ -8,6 +8,52 @@ pub fn parse(text: &str) -> Option<Duration> {
     Duration::try_from(span).ok()
 }
 
+/// Write a span so that [`parse`] reads the same.
+pub fn write(span: Duration) -> String {
+    let span = jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
+    format!("{span:#}")
+}
+
+/// Spans as text in files: `#[serde(with = "crate::span::text")]`.
+pub mod text {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Write a span.
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::write(*span))
+    }
+
+    /// Read a span.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let given = String::deserialize(deserializer)?;
+        super::parse(&given).ok_or_else(|| {
+            D::Error::custom(format!("`{given}` is no span of time; give one such as 50ms or 2s"))
+        })
+    }
+}
+
+/// Spans that may be missing: `#[serde(default, with = "crate::span::optional")]`.
+pub mod optional {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Text(#[serde(with = "super::text")] Duration);
+
+    /// Write a span, or that there is none.
+    pub fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+        span.map(Text).serialize(serializer)
+    }
+
+    /// Read a span, or that there is none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<Text>::deserialize(deserializer)?.map(|Text(span)| span))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -20,5 +66,14 @@ mod tests {
         for bad in ["", "50", "-1s", "soon", "1 fortnight"] {
             assert_eq!(parse(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for us in [0, 1, 50_000, 1_500_000, 5_400_000_000, 86_400_000_000] {
+            let span = Duration::from_micros(us);
+            assert_eq!(parse(&write(span)), Some(span), "{}", write(span));
+        }
+        assert_eq!(write(Duration::from_millis(50)), "50ms");
     }
 }

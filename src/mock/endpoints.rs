@@ -4,19 +4,11 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
+use super::load::Counters;
+use super::request;
 use super::scenario::Scenario;
 use super::tokens;
 use super::truth::Truth;
-
-/// What the server has done so far, for `/metrics`.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Counters {
-    pub(super) running: u64,
-    pub(super) waiting: u64,
-    pub(super) requests: u64,
-    pub(super) prompt_tokens: u64,
-    pub(super) generated_tokens: u64,
-}
 
 /// An answer.
 pub(super) enum Answer {
@@ -42,7 +34,7 @@ pub(super) fn answer(
             "root": scenario.model, "max_model_len": scenario.max_model_len,
         }]})),
         ("GET", "/version") => json(json!({"version": env!("CARGO_PKG_VERSION"), "name": "sparkbench-mock"})),
-        ("GET", "/get_server_info" | "/server_info") => json(server_info(scenario)),
+        ("GET", "/get_server_info" | "/server_info") => json(server_info(scenario, counters)),
         ("GET", "/get_model_info" | "/model_info") => json(
             json!({"model_path": scenario.model, "tokenizer_path": scenario.model, "is_generation": true}),
         ),
@@ -64,36 +56,47 @@ pub(super) fn answer(
     }
 }
 
-fn mean_accepted(scenario: &Scenario) -> f64 {
-    let steps = scenario.accept.len().max(1) as f64;
-    f64::from(scenario.accept.iter().sum::<u32>()) / steps
-}
-
-fn server_info(scenario: &Scenario) -> Value {
+/// As far as SGLang's `/server_info` interests a benchmark; it speaks of acceptance only where it speculates.
+fn server_info(scenario: &Scenario, counters: Counters) -> Value {
+    let mut state = json!({"last_gen_throughput": counters.tokens_per_s});
+    if scenario.speculates() {
+        state["avg_spec_accept_length"] = scenario.mean_accepted().into();
+    }
     json!({
         "model_path": scenario.model,
+        "served_model_name": scenario.model,
         "version": env!("CARGO_PKG_VERSION"),
         "server": "sparkbench-mock",
         "max_running_requests": scenario.max_running,
+        "max_total_num_tokens": scenario.kv_tokens,
         "context_length": scenario.max_model_len,
-        "internal_states": [{"avg_spec_accept_length": mean_accepted(scenario)}],
+        "internal_states": [state],
     })
 }
 
-/// Prometheus text under SGLang's names.
+/// Prometheus text under SGLang's names, with the labels of a server without parallelism
+/// (0.5.23, `observability/metrics_collector.py`).
 fn metrics(scenario: &Scenario, counters: Counters) -> String {
-    let label = format!(r#"{{model_name="{}"}}"#, scenario.model.replace(['\\', '"', '\n'], "_"));
+    let model = scenario.model.replace('\\', r"\\").replace('"', "\\\"").replace('\n', "\\n");
+    let served = format!(r#"model_name="{model}",engine_type="unified""#);
+    let scheduled = format!(r#"{served},tp_rank="0",pp_rank="0",moe_ep_rank="0""#);
     let mut text = String::new();
-    for (name, kind, value) in [
-        ("num_running_reqs", "gauge", counters.running as f64),
-        ("num_queue_reqs", "gauge", counters.waiting as f64),
-        ("cache_hit_rate", "gauge", scenario.cached),
-        ("spec_accept_length", "gauge", mean_accepted(scenario)),
-        ("num_requests_total", "counter", counters.requests as f64),
-        ("prompt_tokens_total", "counter", counters.prompt_tokens as f64),
-        ("generation_tokens_total", "counter", counters.generated_tokens as f64),
+    let usage = counters.held_tokens as f64 / scenario.kv_tokens.max(1) as f64;
+    for (name, kind, labels, value) in [
+        ("num_running_reqs", "gauge", &scheduled, counters.running as f64),
+        ("num_queue_reqs", "gauge", &scheduled, counters.waiting as f64),
+        ("token_usage", "gauge", &scheduled, usage.min(1.0)),
+        ("gen_throughput", "gauge", &scheduled, counters.tokens_per_s),
+        ("cache_hit_rate", "gauge", &scheduled, scenario.cached),
+        ("spec_accept_length", "gauge", &scheduled, scenario.mean_accepted()),
+        ("num_requests_total", "counter", &served, counters.requests as f64),
+        ("prompt_tokens_total", "counter", &served, counters.prompt_tokens as f64),
+        ("generation_tokens_total", "counter", &served, counters.generated_tokens as f64),
     ] {
-        let _ = writeln!(text, "# TYPE sglang:{name} {kind}\nsglang:{name}{label} {value}");
+        if name == "spec_accept_length" && !scenario.speculates() {
+            continue;
+        }
+        let _ = writeln!(text, "# TYPE sglang:{name} {kind}\nsglang:{name}{{{labels}}} {value}");
     }
     text
 }
@@ -103,17 +106,21 @@ fn tokenize(body: &[u8], scenario: &Scenario) -> Answer {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
         return Answer::Refused(400, "the body is no JSON");
     };
+    let template = request::template(scenario);
     if let Some(content) = body["content"].as_str() {
-        let ids: Vec<u32> = (0..tokens::count(content)).collect();
-        return Answer::Json(200, json!({"tokens": ids}));
+        return Answer::Json(200, json!({"tokens": tokens::ids(content)}));
     }
-    let count = match body["messages"].is_null() {
-        true => tokens::count_prompt(&body["prompt"]),
-        false => tokens::count_messages(&body["messages"]),
+    let special = body["add_special_tokens"] != Value::Bool(false);
+    let ids = match (&body["prompt"], &body["messages"]) {
+        (Value::String(text), _) => {
+            let bos = if special { template.bos } else { 0 };
+            Some((0..bos).chain(tokens::ids(text)).collect::<Vec<u32>>())
+        }
+        (_, messages) => tokens::count_messages(messages, template).map(|count| (0..count).collect()),
     };
-    match count {
-        Some(count) => {
-            let ids: Vec<u32> = (0..count).collect();
+    match ids {
+        Some(ids) => {
+            let count = ids.len();
             Answer::Json(200, json!({"tokens": ids, "count": count, "max_model_len": scenario.max_model_len}))
         }
         None => Answer::Refused(400, "`prompt` must be a text"),

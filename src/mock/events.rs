@@ -19,6 +19,10 @@ pub(super) struct Events {
     empty_text: bool,
     spec: bool,
     usage: Usage,
+    seed: u64,
+    role_null: bool,
+    /// The tool call has been named.
+    called: bool,
     /// `/generate` sends all of its text in every event.
     said: String,
     /// Steps so far: `spec_verify_ct`.
@@ -53,7 +57,10 @@ impl Events {
             },
             tool_call: chat && scenario.tool_call,
             empty_text: scenario.empty_text,
-            spec: scenario.accept.iter().any(|tokens| *tokens > 1),
+            spec: scenario.speculates(),
+            seed: scenario.seed,
+            role_null: scenario.role_content_null,
+            called: false,
             usage: scenario.usage,
             said: String::new(),
             steps: 0,
@@ -63,18 +70,22 @@ impl Events {
 
     /// A chat's first chunk: the role and no text.
     pub(super) fn role(&self, out: &mut Vec<u8>) {
-        push(out, &[&self.head, r#""choices":[{"index":0,"delta":{"role":"assistant","content":""},"#]);
+        push(out, &[&self.head, r#""choices":[{"index":0,"delta":{"role":"assistant","content":"#]);
+        push(out, &[if self.role_null { "null" } else { r#""""# }, "},"]);
         push(out, &[r#""logprobs":null,"finish_reason":null,"matched_stop":null}]"#]);
         self.running_usage(out, 0);
         push(out, &["}"]);
     }
 
-    /// An event with tokens `from..to` of the answer, made in `steps` steps. `finish` is the finish reason,
-    /// where the protocol sends it together with the last token.
-    pub(super) fn tokens(&mut self, out: &mut Vec<u8>, from: u32, to: u32, steps: u32, finish: Option<&str>) {
+    /// An event with tokens `from..to` of the answer, made in `steps` steps. With `finish` it says why the
+    /// answer ends, where the protocol says that together with the last token. An event that begins in the
+    /// reasoning is reasoning to its end.
+    pub(super) fn tokens(&mut self, out: &mut Vec<u8>, from: u32, to: u32, steps: u32, finish: bool) {
+        let finish = finish.then_some(self.wanted.finish);
         self.steps += steps;
         let silent = self.empty_text && from % 3 == 1 && to < self.wanted.tokens;
-        let words = (from..to).filter(|_| !silent).map(tokens::word);
+        let seed = self.seed;
+        let words = (from..to).filter(|_| !silent).map(|n| tokens::word(seed, n));
         match self.wanted.dialect {
             Dialect::Generate => {
                 self.said.extend(words);
@@ -90,15 +101,23 @@ impl Events {
                 push(out, &["}"]);
             }
             Dialect::Chat => {
-                let (open, close) = if to <= self.reasoning {
-                    (format!(r#"{{"{}":""#, self.reasoning_field), r#""}"#)
+                push(out, &[&self.head, r#""choices":[{"index":0,"delta":{""#]);
+                let close = if from < self.reasoning {
+                    push(out, &[self.reasoning_field, r#"":""#]);
+                    r#""}"#
                 } else if self.tool_call {
-                    let open = r#"{"tool_calls":[{"index":0,"function":{"arguments":""#;
-                    (open.to_owned(), r#""}}]}"#)
+                    push(out, &[r#"tool_calls":[{"#]);
+                    if !std::mem::replace(&mut self.called, true) {
+                        let _ = write!(out, r#""id":"call_{}","type":"function","#, self.id);
+                        push(out, &[r#""index":0,"function":{"name":"mock_tool","arguments":""#]);
+                    } else {
+                        push(out, &[r#""index":0,"function":{"arguments":""#]);
+                    }
+                    r#""}}]}"#
                 } else {
-                    (r#"{"content":""#.to_owned(), r#""}"#)
+                    push(out, &[r#"content":""#]);
+                    r#""}"#
                 };
-                push(out, &[&self.head, r#""choices":[{"index":0,"delta":"#, &open]);
                 words.for_each(|word| push(out, &[word]));
                 push(out, &[close, r#","logprobs":null,"finish_reason":null,"matched_stop":null}]"#]);
                 self.running_usage(out, to);
@@ -112,7 +131,8 @@ impl Events {
         if self.wanted.dialect != Dialect::Chat {
             return false;
         }
-        let reason = if self.tool_call && tokens > self.reasoning { "tool_calls" } else { "length" };
+        let reason =
+            if self.tool_call && tokens > self.reasoning { "tool_calls" } else { self.wanted.finish };
         push(out, &[&self.head, r#""choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"#]);
         quoted(out, Some(reason));
         push(out, &[r#","matched_stop":null}]"#]);
@@ -135,11 +155,28 @@ impl Events {
         wanted
     }
 
-    /// An event that says that something went wrong, in SGLang's words for it.
-    pub(super) fn error(out: &mut Vec<u8>) {
-        let error =
-            r#"{"error":{"message":"CUDA error: out of memory","type":"internal_server_error","code":500}}"#;
-        push(out, &[error]);
+    /// An event of `size` bytes of JSON, or a little more where so few do not do, and no token.
+    pub(super) fn padding(&mut self, out: &mut Vec<u8>, tokens: u32, size: usize) {
+        self.tokens(out, tokens, tokens, 0, false);
+        out.pop();
+        push(out, &[r#","padding":""#]);
+        out.resize(out.len().max(size.saturating_sub(2)), b'x');
+        push(out, &[r#""}"#]);
+    }
+
+    /// An event that says that something went wrong: as SGLang 0.5.23 does (`openai/serving_base.py` for the
+    /// OpenAI protocols, `http_server.py` for its own).
+    pub(super) fn error(&self, out: &mut Vec<u8>) {
+        let message = "CUDA error: out of memory";
+        let error = match self.wanted.dialect {
+            Dialect::Generate => format!(
+                r#"{{"error":{{"message":"{message}","type":"internal_server_error","code":500,"retryable":false}}}}"#
+            ),
+            _ => format!(
+                r#"{{"error":{{"object":"error","message":"{message}","type":"InternalServerError","param":null,"code":500}}}}"#
+            ),
+        };
+        push(out, &[&error]);
     }
 
     fn running_usage(&self, out: &mut Vec<u8>, tokens: u32) {
@@ -176,6 +213,7 @@ impl Events {
         push(out, &[r#"{"text":""#, &self.said, r#"","output_ids":[],"meta_info":{"#]);
         let _ = write!(out, r#""id":"{:032x}","finish_reason":"#, self.id);
         match finish {
+            Some("stop") => push(out, &[r#"{"type":"stop","matched":2}"#]),
             Some(reason) => {
                 let _ = write!(out, r#"{{"type":"{reason}","length":{tokens}}}"#);
             }

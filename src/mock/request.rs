@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::tokens;
+use super::scenario::Scenario;
+use super::tokens::{self, Template};
 
 /// Tokens generated where a request does not say: OpenAI's old default for completions.
 const DEFAULT_TOKENS: u32 = 16;
@@ -21,6 +22,8 @@ pub(super) struct Wanted {
     pub(super) dialect: Dialect,
     pub(super) prompt_tokens: u32,
     pub(super) tokens: u32,
+    /// Why the answer ends: `length` or `stop`.
+    pub(super) finish: &'static str,
     pub(super) stream: bool,
     pub(super) final_usage: bool,
     pub(super) running_usage: bool,
@@ -38,18 +41,19 @@ impl Dialect {
 }
 
 /// Read a request's body. The error is what the client is told, with status 400.
-pub(super) fn read(dialect: Dialect, body: &[u8], model: &str, longest: u32) -> Result<Wanted, String> {
+pub(super) fn read(dialect: Dialect, body: &[u8], scenario: &Scenario) -> Result<Wanted, String> {
+    let (model, longest, template) = (&scenario.model, scenario.max_model_len, template(scenario));
     let body: Value =
         serde_json::from_slice(body).map_err(|error| format!("the body is no JSON: {error}"))?;
     let prompt_tokens = match dialect {
-        Dialect::Chat => tokens::count_messages(&body["messages"])
+        Dialect::Chat => tokens::count_messages(&body["messages"], template)
             .ok_or("`messages` must be a list of objects with `role` and `content`")?,
-        Dialect::Completions => {
-            tokens::count_prompt(&body["prompt"]).ok_or("`prompt` must be a text or a list of token ids")?
-        }
+        Dialect::Completions => tokens::count_prompt(&body["prompt"], template)
+            .ok_or("`prompt` must be a text or a list of token ids, and one alone")?,
         Dialect::Generate => {
             let prompt = if body["text"].is_null() { &body["input_ids"] } else { &body["text"] };
-            tokens::count_prompt(prompt).ok_or("`text` must be a text, or `input_ids` a list of token ids")?
+            tokens::count_prompt(prompt, template)
+                .ok_or("`text` must be a text, or `input_ids` a list of token ids")?
         }
     };
     if dialect != Dialect::Generate
@@ -57,6 +61,9 @@ pub(super) fn read(dialect: Dialect, body: &[u8], model: &str, longest: u32) -> 
         && asked != model
     {
         return Err(format!("The model `{asked}` does not exist."));
+    }
+    if !(body["n"].is_null() || body["n"] == 1) {
+        return Err("the mock gives one answer: `n` must be 1".into());
     }
     let wanted = match dialect {
         Dialect::Generate => &body["sampling_params"]["max_new_tokens"],
@@ -78,13 +85,24 @@ pub(super) fn read(dialect: Dialect, body: &[u8], model: &str, longest: u32) -> 
             u64::from(prompt_tokens) + u64::from(tokens)
         ));
     }
+    let ignore_eos = match dialect {
+        Dialect::Generate => &body["sampling_params"]["ignore_eos"],
+        _ => &body["ignore_eos"],
+    };
+    let stop = scenario.stop_after.filter(|stop| *stop < tokens && ignore_eos != &Value::Bool(true));
     let option = |name: &str| body["stream_options"][name].as_bool().unwrap_or(false);
     Ok(Wanted {
         dialect,
         prompt_tokens,
-        tokens,
+        tokens: stop.unwrap_or(tokens),
+        finish: if stop.is_some() { "stop" } else { "length" },
         stream: body["stream"].as_bool().unwrap_or(false),
         final_usage: option("include_usage"),
         running_usage: option("continuous_usage_stats"),
     })
+}
+
+/// Tokens that requests have beside their text.
+pub(super) fn template(scenario: &Scenario) -> Template {
+    Template { bos: scenario.bos_tokens, message: scenario.message_tokens, answer: scenario.answer_tokens }
 }

@@ -3,22 +3,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
-use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::endpoints::{self, Answer, Counters};
+use super::clock::Clock;
+use super::endpoints::{self, Answer};
+use super::fault::Fault;
+use super::load::Load;
 use super::request::{self, Dialect, Wanted};
-use super::scenario::{Fault, Scenario};
+use super::scenario::Scenario;
+use super::sse::Sse;
 use super::stream::{self, After, Job};
-use super::tokens;
 use super::truth::Truth;
-use super::wire::{Connection, NoRequest, Received};
+use super::whole;
+use super::wire::{self, NoRequest, Received, Writer};
 use crate::failure::{Failure, Kind};
 
 /// Connections that may wait to be accepted: a load generator opens thousands at once.
@@ -35,6 +36,9 @@ pub enum MockError {
         /// Why not.
         source: io::Error,
     },
+    /// The operating system refused a timer.
+    #[error("cannot make the mock server's timer: {0}")]
+    Timer(#[source] io::Error),
     /// The operating system refused a thread.
     #[error("cannot start the mock server's thread: {0}")]
     Thread(#[from] io::Error),
@@ -66,14 +70,11 @@ pub struct MockServer {
 #[derive(Debug)]
 struct Shared {
     scenario: Scenario,
+    clock: Clock,
     slots: Option<Semaphore>,
     truth: Truth,
     began: Instant,
-    numbers: AtomicU64,
-    present: AtomicU64,
-    running: AtomicU64,
-    prompt_tokens: AtomicU64,
-    generated_tokens: AtomicU64,
+    load: Load,
 }
 
 impl MockServer {
@@ -87,18 +88,16 @@ impl MockServer {
             let address = listener.local_addr()?;
             Ok((listener, address))
         };
-        let (listener, bound) = listen().map_err(|source| MockError::Listen { address, source })?;
+        let failed = |source| MockError::Listen { address, source };
+        let (listener, bound) = listen().map_err(failed)?;
         let slots = scenario.max_running.map(|running| Semaphore::new(running.max(1) as usize));
         let shared = Arc::new(Shared {
-            scenario,
             slots,
-            truth: Truth::default(),
+            clock: Clock::new().map_err(MockError::Timer)?,
+            truth: Truth::new(scenario.truth),
             began: Instant::now(),
-            numbers: AtomicU64::new(0),
-            present: AtomicU64::new(0),
-            running: AtomicU64::new(0),
-            prompt_tokens: AtomicU64::new(0),
-            generated_tokens: AtomicU64::new(0),
+            load: Load::new(),
+            scenario,
         });
         Ok(Self { listener, address: bound, shared })
     }
@@ -115,9 +114,14 @@ impl MockServer {
 
     /// Answer until `stop`. Streams in flight are broken off then.
     pub async fn serve(self, stop: CancellationToken) {
+        let shared = self.shared.clone();
+        let clock = async move { shared.clock.run().await };
+        let mut clock = tokio::spawn(clock);
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
+                // Without it nothing is ever due. It has no reason to end.
+                _ = &mut clock => break,
                 accepted = self.listener.accept() => accepted,
             };
             match accepted {
@@ -132,103 +136,45 @@ impl MockServer {
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
             }
         }
-    }
-}
-
-/// A mock server on a thread of its own; it stops when dropped.
-#[derive(Debug)]
-pub struct RunningMock {
-    address: SocketAddr,
-    truth: Truth,
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// Start a mock server on a thread of its own.
-pub fn spawn(scenario: Scenario, address: SocketAddr) -> Result<RunningMock, MockError> {
-    let stop = CancellationToken::new();
-    let until = stop.clone();
-    let (bound, ready) = std::sync::mpsc::channel();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = std::thread::Builder::new().name("mock".into()).spawn(move || {
-        runtime.block_on(async move {
-            match MockServer::bind(scenario, address).await {
-                Ok(server) => {
-                    // Whoever started it waits for this.
-                    let _ = bound.send(Ok((server.address(), server.truth())));
-                    server.serve(until).await;
-                }
-                Err(error) => {
-                    let _ = bound.send(Err(error));
-                }
-            }
-        });
-    })?;
-    let (address, truth) =
-        ready.recv().unwrap_or_else(|_| Err(MockError::Thread(io::Error::other("it ended at once"))))?;
-    Ok(RunningMock { address, truth, stop, thread: Some(thread) })
-}
-
-impl RunningMock {
-    /// Its base URL.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-
-    /// What really leaves it.
-    pub fn truth(&self) -> &Truth {
-        &self.truth
-    }
-}
-
-impl Drop for RunningMock {
-    fn drop(&mut self) {
-        self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Counts one up for as long as it lives.
-struct Counted<'a>(&'a AtomicU64);
-
-impl<'a> Counted<'a> {
-    fn new(counter: &'a AtomicU64) -> Self {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Self(counter)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        clock.abort();
     }
 }
 
 impl Shared {
     /// Answer one connection's requests until it closes.
     async fn converse(&self, socket: TcpStream) -> io::Result<()> {
-        socket.set_nodelay(true)?;
-        let mut connection = Connection::new(socket);
+        let (mut reader, mut writer) = wire::open(socket, self.scenario.refusals)?;
         loop {
-            let request = match connection.receive().await {
+            let request = match reader.receive(&mut writer).await {
                 Ok(request) => request,
                 Err(NoRequest::Closed) => return Ok(()),
-                Err(NoRequest::Refused(status, why)) => return connection.refuse(status, why).await,
+                Err(NoRequest::Refused(status, why)) => {
+                    writer.refuse(status, why).await?;
+                    writer.close().await?;
+                    return reader.drain().await;
+                }
             };
             let keep_alive = request.keep_alive;
-            if self.answer(&mut connection, request).await? == After::Close || !keep_alive {
-                return Ok(());
+            // A client that closes, if only its own half, has given up: its slot goes to the next, as with
+            // servers on uvicorn.
+            let after = tokio::select! {
+                biased;
+                after = self.answer(&mut writer, request) => after?,
+                () = reader.gone() => return Ok(()),
+            };
+            match after {
+                After::Reset => return writer.reset(),
+                After::Reuse if keep_alive => {}
+                After::Reuse | After::Close => return Ok(()),
             }
         }
     }
 
-    async fn answer(&self, connection: &mut Connection, request: Received) -> io::Result<After> {
+    async fn answer(&self, writer: &mut Writer, request: Received) -> io::Result<After> {
         let received = Instant::now();
         let scenario = &self.scenario;
-        if self.began.elapsed() < scenario.slow_start {
-            connection.refuse(503, "The model is still loading.").await?;
+        if self.began.elapsed() < scenario.slow_start && !request.path.starts_with("/mock/") {
+            writer.refuse(503, "The model is still loading.").await?;
             return Ok(After::Reuse);
         }
         if let Some(key) = &scenario.api_key
@@ -236,30 +182,34 @@ impl Shared {
             && request.path != "/health"
             && request.authorization.as_deref() != Some(&format!("Bearer {key}"))
         {
-            connection.refuse(401, "Unauthorized").await?;
+            writer.refuse(401, "Unauthorized").await?;
             return Ok(After::Reuse);
         }
         match Dialect::of(&request.path) {
             None => {
                 let Received { method, path, body, .. } = &request;
-                match endpoints::answer(method, path, body, scenario, self.counters(), &self.truth) {
-                    Answer::Json(status, value) => connection.answer_json(status, &value).await?,
-                    Answer::Text(text) => connection.answer(200, "text/plain", text.as_bytes()).await?,
-                    Answer::Refused(status, why) => connection.refuse(status, why).await?,
+                match endpoints::answer(method, path, body, scenario, self.load.counters(), &self.truth) {
+                    Answer::Json(status, value) => writer.answer_json(status, &value).await?,
+                    Answer::Text(text) => writer.answer(200, "text/plain", text.as_bytes()).await?,
+                    Answer::Refused(status, why) => writer.refuse(status, why).await?,
                 }
                 Ok(After::Reuse)
             }
             Some(_) if request.method != "POST" => {
-                connection.refuse(405, "Method Not Allowed").await?;
+                writer.refuse(405, "Method Not Allowed").await?;
                 Ok(After::Reuse)
             }
             Some(dialect) => {
-                match request::read(dialect, &request.body, &scenario.model, scenario.max_model_len) {
+                let Received { request_id, body, .. } = request;
+                let wanted = request::read(dialect, &body, scenario);
+                // Thousands of long prompts need not be kept while they are answered.
+                drop(body);
+                match wanted {
                     Err(why) => {
-                        connection.refuse(400, &why).await?;
+                        writer.refuse(400, &why).await?;
                         Ok(After::Reuse)
                     }
-                    Ok(wanted) => self.generate(connection, wanted, request.request_id, received).await,
+                    Ok(wanted) => self.generate(writer, wanted, request_id, received).await,
                 }
             }
         }
@@ -267,100 +217,54 @@ impl Shared {
 
     async fn generate(
         &self,
-        connection: &mut Connection,
+        writer: &mut Writer,
         wanted: Wanted,
         request_id: Option<String>,
         received: Instant,
     ) -> io::Result<After> {
         let scenario = &self.scenario;
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let _present = Counted::new(&self.present);
+        let (number, present, _present) = self.load.come();
         if let Some((limit, status)) = scenario.turn_away
-            && self.present.load(Ordering::Relaxed) > u64::from(limit)
+            && present > u64::from(limit)
         {
-            connection.refuse(status, "The server is overloaded.").await?;
+            writer.refuse(status, "The server is overloaded.").await?;
             return Ok(After::Reuse);
         }
-        let fault =
-            scenario.fault.filter(|_| (number + 1).is_multiple_of(u64::from(scenario.fault_every.max(1))));
+        let fault = scenario.fault_of(number);
         match fault {
             Some(Fault::Status(status)) => {
-                connection.refuse(status, "The mock was told to refuse this.").await?;
+                writer.refuse(status, "The mock was told to refuse this.").await?;
                 return Ok(After::Reuse);
             }
             Some(Fault::Html) => {
                 let page = b"<!doctype html><title>Sign in</title><p>Please sign in.</p>";
-                connection.answer(200, "text/html", page).await?;
+                writer.answer(200, "text/html", page).await?;
                 return Ok(After::Reuse);
             }
             _ => {}
         }
-        let _slot = self.slot().await;
-        let _running = Counted::new(&self.running);
-        self.prompt_tokens.fetch_add(u64::from(wanted.prompt_tokens), Ordering::Relaxed);
-        self.generated_tokens.fetch_add(u64::from(wanted.tokens), Ordering::Relaxed);
-        let started = if self.slots.is_some() { Instant::now() } else { received };
-        if !wanted.stream {
-            return self.answer_whole(connection, &wanted, number, started).await;
+        let recorder = self.truth.begin(request_id, received, wanted.stream);
+        let (started, _slot) = self.slot(received).await;
+        let _running = self.load.run(wanted.prompt_tokens, wanted.tokens);
+        let job = Job { scenario, wanted, number, started, fault, load: &self.load, recorder };
+        match job.wanted.stream {
+            true => stream::write(Sse::new(writer, &self.clock, scenario.wire), job).await,
+            false => whole::write(writer, &self.clock, job).await,
         }
-        let job = Job { scenario, wanted, number, request_id, received, started, fault };
-        stream::write(connection, job, &self.truth).await
     }
 
-    /// Answer without a stream, once the last token would have been there.
-    async fn answer_whole(
-        &self,
-        connection: &mut Connection,
-        wanted: &Wanted,
-        number: u64,
-        started: Instant,
-    ) -> io::Result<After> {
-        if let Some(last) = stream::steps(&self.scenario, wanted, number).last() {
-            tokio::time::sleep_until((started + last.at).into()).await;
-        }
-        // The words stand escaped in the source, as they do inside JSON.
-        let quoted: String = (0..wanted.tokens).map(tokens::word).collect();
-        let text: String = serde_json::from_str(&format!("\"{quoted}\"")).unwrap_or_default();
-        let usage = json!({
-            "prompt_tokens": wanted.prompt_tokens,
-            "completion_tokens": wanted.tokens,
-            "total_tokens": wanted.prompt_tokens + wanted.tokens,
-        });
-        let model = &self.scenario.model;
-        let whole = match wanted.dialect {
-            Dialect::Chat => {
-                json!({"id": format!("chatcmpl-{number}"), "object": "chat.completion", "model": model,
-                "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "length"}],
-                "usage": usage})
-            }
-            Dialect::Completions => {
-                json!({"id": format!("cmpl-{number}"), "object": "text_completion", "model": model,
-                "choices": [{"index": 0, "text": text, "finish_reason": "length"}], "usage": usage})
-            }
-            Dialect::Generate => json!({"text": text, "meta_info": {"id": number.to_string(),
-                "finish_reason": {"type": "length", "length": wanted.tokens},
-                "prompt_tokens": wanted.prompt_tokens, "completion_tokens": wanted.tokens, "cached_tokens": 0}}),
+    /// A slot to generate in, and when it was had: at once where there is a free one.
+    async fn slot(&self, received: Instant) -> (Instant, Option<SemaphorePermit<'_>>) {
+        let Some(slots) = &self.slots else {
+            return (received, None);
         };
-        connection.answer_json(200, &whole).await?;
-        Ok(After::Reuse)
-    }
-
-    async fn slot(&self) -> Option<SemaphorePermit<'_>> {
-        match &self.slots {
-            // Nobody closes it.
-            Some(slots) => slots.acquire().await.ok(),
-            None => None,
-        }
-    }
-
-    fn counters(&self) -> Counters {
-        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Counters {
-            running: load(&self.running),
-            waiting: load(&self.present).saturating_sub(load(&self.running)),
-            requests: load(&self.numbers),
-            prompt_tokens: load(&self.prompt_tokens),
-            generated_tokens: load(&self.generated_tokens),
+        match slots.try_acquire() {
+            Ok(slot) => (received, Some(slot)),
+            // Nobody closes it. It is fair: first come, first served.
+            Err(_) => {
+                let slot = slots.acquire().await.ok();
+                (Instant::now(), slot)
+            }
         }
     }
 }

@@ -1,32 +1,31 @@
-//! One stream, written on schedule.
+//! One stream, written on schedule and broken as told.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
 use super::events::Events;
+use super::fault::Fault;
+use super::load::Load;
 use super::request::{Dialect, Wanted};
-use super::scenario::{Fault, Scenario, Wire};
-use super::truth::{StreamTruth, Truth};
-use super::wire::Connection;
+use super::scenario::{RoleChunk, Scenario};
+use super::schedule::{later, steps};
+use super::sse::Sse;
+use super::truth::Recorder;
 
-const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\
-                    Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
+/// Each comment of an endless body.
+static ENDLESS_COMMENT: [u8; 64 * 1024] = [b'x'; 64 * 1024];
 
-/// What a stream is made from.
+/// What an answer is made from.
 pub(super) struct Job<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) wanted: Wanted,
     /// The how-manieth request it is, from 0.
     pub(super) number: u64,
-    pub(super) request_id: Option<String>,
-    /// When the whole request was there.
-    pub(super) received: Instant,
     /// When it got a slot.
     pub(super) started: Instant,
     pub(super) fault: Option<Fault>,
+    pub(super) load: &'a Load,
+    pub(super) recorder: Recorder,
 }
 
 /// Whether the connection can be used again.
@@ -34,208 +33,134 @@ pub(super) struct Job<'a> {
 pub(super) enum After {
     Reuse,
     Close,
-}
-
-/// One event with tokens, before it is rendered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
-    /// When it leaves, from the moment the request got a slot.
-    pub(super) at: Duration,
-    /// Tokens before it.
-    pub(super) from: u32,
-    /// Tokens with it.
-    pub(super) to: u32,
-    /// Steps of the model in it.
-    pub(super) steps: u32,
-}
-
-/// When each event of an answer leaves. Absolute, so that being late once makes nothing later late.
-///
-/// The first step is sent at once, later ones in groups of `coalesce` when the group's last is made, as real
-/// servers' stream intervals do.
-pub(super) fn steps(scenario: &Scenario, wanted: &Wanted, number: u64) -> impl Iterator<Item = Step> + use<> {
-    let first = scenario.ttft + scenario.ttft_per_input_token * wanted.prompt_tokens;
-    let (itl, jitter, coalesce) = (scenario.itl, scenario.jitter, scenario.coalesce.max(1));
-    let accept = if scenario.accept.is_empty() { vec![1] } else { scenario.accept.clone() };
-    let mut random = ChaCha8Rng::seed_from_u64(scenario.seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let (total, mut made, mut step) = (wanted.tokens, 0, 0_u32);
-    std::iter::from_fn(move || {
-        let (from, begun) = (made, step);
-        let group = if step == 0 { 1 } else { coalesce };
-        while made < total && step - begun < group {
-            made = (made + accept[step as usize % accept.len()].max(1)).min(total);
-            step += 1;
-        }
-        let last = step.checked_sub(1).filter(|_| made > from)?;
-        let off = if jitter > 0.0 && last > 0 { jitter * (2.0 * random.random::<f64>() - 1.0) } else { 0.0 };
-        let at = first + itl.mul_f64((f64::from(last) + off).max(0.0));
-        Some(Step { at, from, to: made, steps: step - begun })
-    })
+    Reset,
 }
 
 /// Write one stream.
-pub(super) async fn write(connection: &mut Connection, job: Job<'_>, truth: &Truth) -> io::Result<After> {
-    let mut stream = Stream {
-        connection,
-        wire: job.scenario.wire,
-        event: Vec::new(),
-        frame: HEAD.as_bytes().to_vec(),
-        last_write: Instant::now(),
-    };
-    let mut written = StreamTruth {
-        request_id: job.request_id,
-        received: job.received,
-        event_us: Vec::new(),
-        event_tokens: Vec::new(),
-        late_us: Vec::new(),
-    };
-    let dialect = job.wanted.dialect;
-    let total = job.wanted.tokens;
-    let plan: Box<dyn Iterator<Item = Step> + Send> = match job.fault {
-        Some(Fault::ZeroTokens) => Box::new(std::iter::empty()),
-        _ => Box::new(steps(job.scenario, &job.wanted, job.number)),
-    };
-    let mut events = Events::new(job.wanted, job.number, job.scenario);
-    if dialect == Dialect::Chat && job.scenario.role_chunk {
-        events.role(&mut stream.event);
-        stream.send().await?;
+pub(super) async fn write(sse: Sse<'_>, mut job: Job<'_>) -> io::Result<After> {
+    let (scenario, fault, dialect) = (job.scenario, job.fault, job.wanted.dialect);
+    if fault == Some(Fault::ZeroTokens) {
+        job.wanted.tokens = 0;
     }
-    let mut held_up = Duration::ZERO;
-    let mut sent = 0;
+    let total = job.wanted.tokens;
+    let plan = steps(scenario, &job.wanted, job.number);
+    let events = Events::new(job.wanted, job.number, scenario);
+    let mut stream = Stream { sse, events, fault, played: false, held_up: Duration::ZERO };
+    if scenario.early_head {
+        stream.sse.flush().await?;
+    }
+    let mut role = if dialect == Dialect::Chat { scenario.role_chunk } else { RoleChunk::Never };
+    if role == RoleChunk::AtOnce {
+        stream.role(&mut role).await?;
+    }
+    let (mut sent, mut due) = (0, job.started);
     for step in plan {
-        match job.fault {
-            Some(Fault::ErrorAfter(tokens)) if sent >= tokens => {
-                Events::error(&mut stream.event);
-                stream.send().await?;
-                stream.done().await?;
-                truth.add(written);
-                return stream.end().await;
-            }
-            Some(Fault::CutAfter(tokens)) if sent >= tokens => {
-                stream.flush().await?;
-                truth.add(written);
-                return Ok(After::Close);
-            }
-            Some(Fault::Stall(tokens, span)) if sent < tokens.max(1) && step.to >= tokens.max(1) => {
-                held_up = span
-            }
-            Some(Fault::HugeEvent(size)) if sent > 0 => stream.comment(size).await?,
-            Some(Fault::Garbage) if sent > 0 => {
-                stream.event.extend_from_slice(b"{\"choices\":[{\"delta\":");
-                stream.send().await?;
-            }
-            Some(Fault::Endless) if sent > 0 => loop {
-                stream.comment(64 * 1024).await?;
-            },
-            _ => {}
+        if let Some(after) = stream.trouble(sent).await? {
+            job.recorder.whole();
+            return Ok(after);
         }
-        let due = job.started + step.at + held_up;
-        stream.wait(due).await?;
-        let last = step.to == total;
-        let with_finish = last && dialect != Dialect::Chat && !no_finish(job.fault);
-        events.tokens(&mut stream.event, step.from, step.to, step.steps, with_finish.then_some("length"));
-        let now = Instant::now();
-        written.event_us.push(micros(now - job.received));
-        written.event_tokens.push(step.to - step.from);
-        written.late_us.push(micros(now.saturating_duration_since(due)));
-        stream.send().await?;
+        due = later(job.started, step.at.saturating_add(stream.held_up));
+        stream.sse.wait(due).await?;
+        if role == RoleChunk::WithFirst {
+            stream.role(&mut role).await?;
+        }
+        let with_finish = step.to == total && dialect != Dialect::Chat && !Fault::hides_finish(fault);
+        stream.events.tokens(&mut stream.sse.event, step.from, step.to, step.steps, with_finish);
+        job.recorder.event(Instant::now(), due, step.to - step.from);
+        stream.sse.send().await?;
+        job.load.generated(step.to - step.from);
         sent = step.to;
     }
-    truth.add(written);
-    if !no_finish(job.fault) && events.finish(&mut stream.event, sent) {
-        stream.send().await?;
+    let held_up = stream.held_up;
+    if let Some(after) = stream.trouble(sent).await? {
+        job.recorder.whole();
+        return Ok(after);
     }
-    if events.usage(&mut stream.event, sent) {
-        stream.send().await?;
-    }
-    if !matches!(job.fault, Some(Fault::NoDone | Fault::NoEnd)) {
-        stream.done().await?;
-    }
-    stream.end().await
+    stream.sse.wait(later(due, stream.held_up - held_up)).await?;
+    stream.finish(sent).await?;
+    job.recorder.whole();
+    Ok(After::Reuse)
 }
 
-fn no_finish(fault: Option<Fault>) -> bool {
-    matches!(fault, Some(Fault::NoFinish | Fault::NoEnd))
-}
-
-fn micros(span: Duration) -> u32 {
-    u32::try_from(span.as_micros()).unwrap_or(u32::MAX)
-}
-
-/// A response at work.
 struct Stream<'a> {
-    connection: &'a mut Connection,
-    wire: Wire,
-    /// The JSON of the next event.
-    event: Vec<u8>,
-    /// Bytes ready to be written.
-    frame: Vec<u8>,
-    last_write: Instant,
+    sse: Sse<'a>,
+    events: Events,
+    fault: Option<Fault>,
+    /// What goes wrong once has.
+    played: bool,
+    /// How much later than scheduled everything is from here on.
+    held_up: Duration,
 }
 
 impl Stream<'_> {
-    /// Write the event that was rendered.
-    async fn send(&mut self) -> io::Result<()> {
-        let end: &[u8] = if self.wire.crlf { b"\r\n\r\n" } else { b"\n\n" };
-        let comment: &[u8] = match (self.wire.comments, self.wire.crlf) {
-            (true, true) => b": mock\r\n\r\n",
-            (true, false) => b": mock\n\n",
-            (false, _) => b"",
-        };
-        let size = b"data: ".len() + self.event.len() + end.len() + comment.len();
-        self.chunk_head(size);
-        for part in [b"data: ".as_slice(), &self.event, end, comment, b"\r\n"] {
-            self.frame.extend_from_slice(part);
-        }
-        self.event.clear();
-        self.flush().await
+    /// The role's own chunk, once.
+    async fn role(&mut self, role: &mut RoleChunk) -> io::Result<()> {
+        *role = RoleChunk::Never;
+        self.events.role(&mut self.sse.event);
+        self.sse.send().await
     }
 
-    async fn done(&mut self) -> io::Result<()> {
-        self.event.extend_from_slice(b"[DONE]");
-        self.send().await
-    }
-
-    /// A comment of so many bytes.
-    async fn comment(&mut self, size: usize) -> io::Result<()> {
-        let size = size.max(3);
-        self.chunk_head(size);
-        self.frame.push(b':');
-        self.frame.resize(self.frame.len() + size - 3, b'x');
-        self.frame.extend_from_slice(b"\n\n\r\n");
-        self.flush().await
-    }
-
-    async fn end(mut self) -> io::Result<After> {
-        self.frame.extend_from_slice(b"0\r\n\r\n");
-        self.flush().await?;
-        Ok(After::Reuse)
-    }
-
-    fn chunk_head(&mut self, size: usize) {
-        use std::io::Write;
-        let _ = write!(self.frame, "{size:x}\r\n");
-    }
-
-    async fn flush(&mut self) -> io::Result<()> {
-        self.last_write = Instant::now();
-        let written = self.connection.write(&self.frame, self.wire.split).await;
-        self.frame.clear();
-        written
-    }
-
-    /// Wait until `due`, with comments against the silence where they are wanted.
-    async fn wait(&mut self, due: Instant) -> io::Result<()> {
-        if let Some(interval) = self.wire.keep_alive {
-            while self.last_write + interval < due {
-                let next = self.last_write + interval;
-                tokio::time::sleep_until(next.into()).await;
-                self.comment(16).await?;
+    /// What goes wrong when so many tokens were sent. Some where that was the end.
+    async fn trouble(&mut self, sent: u32) -> io::Result<Option<After>> {
+        match self.fault {
+            Some(Fault::ErrorAfter(tokens)) if sent >= tokens => {
+                self.events.error(&mut self.sse.event);
+                self.sse.send().await?;
+                self.sse.done().await?;
+                self.sse.end().await?;
+                Ok(Some(After::Reuse))
             }
+            Some(Fault::CutAfter(tokens)) if sent >= tokens => {
+                self.sse.flush().await?;
+                Ok(Some(After::Close))
+            }
+            Some(Fault::ResetAfter(tokens)) if sent >= tokens => {
+                self.sse.flush().await?;
+                Ok(Some(After::Reset))
+            }
+            Some(fault) if !self.played => {
+                self.once(fault, sent).await?;
+                Ok(None)
+            }
+            _ => Ok(None),
         }
-        if due > Instant::now() {
-            tokio::time::sleep_until(due.into()).await;
+    }
+
+    /// What goes wrong once and not for good.
+    async fn once(&mut self, fault: Fault, sent: u32) -> io::Result<()> {
+        match fault {
+            Fault::Stall(tokens, span) if sent >= tokens => match span {
+                Some(span) => self.held_up = span,
+                None => self.sse.wait_for_ever().await?,
+            },
+            Fault::HugeEvent(size) if sent > 0 => {
+                self.events.padding(&mut self.sse.event, sent, size);
+                self.sse.send().await?;
+            }
+            Fault::Garbage if sent > 0 => {
+                self.sse.event.extend_from_slice(b"{\"choices\":[{\"delta\":");
+                self.sse.send().await?;
+            }
+            Fault::Endless if sent > 0 => loop {
+                self.sse.comment(&ENDLESS_COMMENT).await?;
+            },
+            _ => return Ok(()),
         }
+        self.played = true;
         Ok(())
+    }
+
+    /// Everything behind the last token.
+    async fn finish(&mut self, sent: u32) -> io::Result<()> {
+        if !Fault::hides_finish(self.fault) && self.events.finish(&mut self.sse.event, sent) {
+            self.sse.send().await?;
+        }
+        if self.events.usage(&mut self.sse.event, sent) {
+            self.sse.send().await?;
+        }
+        if !Fault::hides_done(self.fault) {
+            self.sse.done().await?;
+        }
+        self.sse.end().await
     }
 }

@@ -6,14 +6,16 @@
 
 use serde_json::Value;
 
-/// A completion's prompt begins with one token of its own.
-pub const BOS: u32 = 1;
-
-/// A chat template adds so many tokens to every message.
-pub const PER_MESSAGE: u32 = 4;
-
-/// And so many to begin the answer.
-pub const ANSWER_HEAD: u32 = 3;
+/// Tokens that stand in no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Template {
+    /// A completion's prompt begins with so many.
+    pub bos: u32,
+    /// Every message of a chat has so many beside its content.
+    pub message: u32,
+    /// The answer is begun with so many.
+    pub answer: u32,
+}
 
 /// The longest word that is one token, characters.
 const WHOLE_WORD: usize = 6;
@@ -21,41 +23,82 @@ const WHOLE_WORD: usize = 6;
 /// The pieces a longer one is cut into.
 const PIECE: usize = 4;
 
+/// Ids begin here: those below are a tokenizer's special ones.
+const FIRST_ID: u32 = 10;
+
+/// And lie below `FIRST_ID + IDS`, as those of a model with a vocabulary of 32,000.
+const IDS: u32 = 32_000 - FIRST_ID;
+
+/// Calls `each` with a text's tokens, without the blanks before them.
+fn walk<'t>(text: &'t str, mut each: impl FnMut(&'t str)) {
+    let mut word_at = None;
+    for (at, c) in text.char_indices() {
+        if c.is_alphanumeric() {
+            word_at.get_or_insert(at);
+            continue;
+        }
+        if let Some(start) = word_at.take() {
+            cut(&text[start..at], &mut each);
+        }
+        if !c.is_whitespace() {
+            each(&text[at..at + c.len_utf8()]);
+        }
+    }
+    if let Some(start) = word_at {
+        cut(&text[start..], &mut each);
+    }
+}
+
+/// A word's tokens.
+fn cut<'t>(word: &'t str, each: &mut impl FnMut(&'t str)) {
+    if word.chars().nth(WHOLE_WORD).is_none() {
+        return each(word);
+    }
+    let mut rest = word;
+    while let Some((at, _)) = rest.char_indices().nth(PIECE) {
+        each(&rest[..at]);
+        rest = &rest[at..];
+    }
+    each(rest);
+}
+
 /// Tokens in a text.
 pub fn count(text: &str) -> u32 {
     let mut tokens = 0;
-    let mut word = 0_usize;
-    let close = |word: &mut usize| {
-        let length = std::mem::take(word);
-        match length {
-            0 => 0,
-            1..=WHOLE_WORD => 1,
-            _ => length.div_ceil(PIECE) as u32,
-        }
-    };
-    for c in text.chars() {
-        if c.is_alphanumeric() {
-            word += 1;
-        } else {
-            tokens += close(&mut word) + u32::from(!c.is_whitespace());
-        }
-    }
-    tokens + close(&mut word)
+    walk(text, |_| tokens += 1);
+    tokens
 }
 
-/// Tokens in a completion's `prompt`: a text or token ids. None for anything else.
-pub fn count_prompt(prompt: &Value) -> Option<u32> {
+/// A text's token ids: equal tokens have equal ones. Different ones may, too, as there are only 31,990.
+pub fn ids(text: &str) -> Vec<u32> {
+    let mut ids = Vec::new();
+    // FNV-1a, 32 bits.
+    let hash = |piece: &str| {
+        piece.bytes().fold(0x811c_9dc5, |h: u32, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
+    };
+    walk(text, |piece| ids.push(FIRST_ID + hash(piece) % IDS));
+    ids
+}
+
+/// Tokens in a completion's `prompt`: a text, token ids, or a list of one of these. None for anything else.
+/// Token ids count as they are.
+pub fn count_prompt(prompt: &Value, template: Template) -> Option<u32> {
     match prompt {
-        Value::String(text) => Some(count(text) + BOS),
+        Value::String(text) => Some(count(text) + template.bos),
         Value::Array(ids) if ids.iter().all(Value::is_u64) => u32::try_from(ids.len()).ok(),
+        Value::Array(prompts) => match prompts.as_slice() {
+            [Value::Array(ids)] if ids.iter().all(Value::is_u64) => u32::try_from(ids.len()).ok(),
+            [Value::String(text)] => Some(count(text) + template.bos),
+            _ => None,
+        },
         _ => None,
     }
 }
 
 /// Tokens in a chat's `messages`. None where one is none.
-pub fn count_messages(messages: &Value) -> Option<u32> {
+pub fn count_messages(messages: &Value, template: Template) -> Option<u32> {
     let messages = messages.as_array().filter(|messages| !messages.is_empty())?;
-    let mut tokens = ANSWER_HEAD;
+    let mut tokens = template.answer;
     for message in messages {
         message.get("role")?.as_str()?;
         let content = message.get("content").unwrap_or(&Value::Null);
@@ -67,7 +110,7 @@ pub fn count_messages(messages: &Value) -> Option<u32> {
             }
             _ => return None,
         };
-        tokens += text + PER_MESSAGE;
+        tokens += text + template.message;
     }
     Some(tokens)
 }
@@ -93,9 +136,16 @@ const WORDS: [&str; 16] = [
     " over",
 ];
 
-/// The n-th token of an answer, as it stands inside a JSON string.
-pub fn word(n: u32) -> &'static str {
-    WORDS[n as usize % WORDS.len()]
+/// The n-th token of an answer, as it stands inside a JSON string. The seed says where in the list it begins.
+pub fn word(seed: u64, n: u32) -> &'static str {
+    WORDS[((seed.wrapping_add(n.into())) % WORDS.len() as u64) as usize]
+}
+
+/// What it says in tokens `from..to`, as text.
+pub fn words(seed: u64, from: u32, to: u32) -> String {
+    let quoted: String = (from..to).map(|n| word(seed, n)).collect();
+    // The words stand escaped in the source, as they do inside JSON.
+    serde_json::from_str(&format!("\"{quoted}\"")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -115,21 +165,35 @@ mod tests {
             ("a b  c\n", 3),
             ("so, then!", 4),
             ("naïve 火火", 2),
+            ("火災火災火災火", 2),
         ] {
             assert_eq!(count(text), tokens, "{text}");
         }
-        assert_eq!(count_prompt(&json!([5, 6, 7])), Some(3));
-        assert_eq!(count_prompt(&json!("a b")), Some(3));
-        assert_eq!(count_prompt(&json!([1.5])), None);
-        assert_eq!(count_messages(&json!([{"role": "user", "content": "a b"}])), Some(2 + 4 + 3));
-        assert_eq!(count_messages(&json!([])), None);
-        assert_eq!(count_messages(&json!([{"content": "a"}])), None);
+        let template = Template { bos: 1, message: 4, answer: 3 };
+        let prompt = |prompt| count_prompt(&prompt, template);
+        assert_eq!(prompt(json!([5, 6, 7])), Some(3));
+        assert_eq!(prompt(json!([[5, 6, 7]])), Some(3));
+        assert_eq!(prompt(json!("a b")), Some(3));
+        assert_eq!(prompt(json!(["a b"])), Some(3));
+        assert_eq!(prompt(json!(["a", "b"])), None);
+        assert_eq!(prompt(json!([1.5])), None);
+        let messages = |messages| count_messages(&messages, template);
+        assert_eq!(messages(json!([{"role": "user", "content": "a b"}])), Some(2 + 4 + 3));
+        assert_eq!(messages(json!([])), None);
+        assert_eq!(messages(json!([{"content": "a"}])), None);
+    }
+
+    #[test]
+    fn equal_tokens_have_equal_ids() {
+        let ids = ids("one two, one");
+        assert_eq!((ids.len(), ids[0], ids[0] == ids[1]), (4, ids[3], false));
+        assert!(ids.iter().all(|id| (FIRST_ID..32_000).contains(id)));
     }
 
     #[test]
     fn what_it_says_is_json() {
         for n in 0..16 {
-            let quoted = format!("\"{}\"", word(n));
+            let quoted = format!("\"{}\"", word(0, n));
             assert!(serde_json::from_str::<String>(&quoted).is_ok(), "{quoted}");
         }
     }

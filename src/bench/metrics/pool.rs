@@ -18,8 +18,8 @@ const BUCKET: f64 = 0.0025;
 /// Resamples, where they are cheap, and where they are not.
 const RESAMPLES: std::ops::RangeInclusive<usize> = 200..=1000;
 
-/// Additions spent on one bootstrap, about: half a second.
-const EFFORT: usize = 200_000_000;
+/// Additions spent on one bootstrap, about: a fifth of a second.
+const EFFORT: usize = 100_000_000;
 
 /// One sample. A weight above 1 stands for as many equal samples; it can be a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -225,6 +225,30 @@ pub fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
 /// Gives every value with its weight to what it is called with, ascending.
 type Walk<'a> = dyn Fn(&mut dyn FnMut(f64, f64)) + 'a;
 
+/// The samples at ascending places, found in one pass.
+struct Ranks {
+    places: [f64; 4],
+    found: [f64; 4],
+    next: usize,
+}
+
+impl Ranks {
+    fn new(places: [f64; 4]) -> Self {
+        Self { places: places.map(|place| place + 1e-9), found: [f64::NAN; 4], next: 0 }
+    }
+
+    /// A sample, with the weight of all up to and with it. Until a later one is reached, it is the last.
+    fn pass(&mut self, passed: f64, value: f64) {
+        while self.next < self.places.len() && passed > self.places[self.next] {
+            self.found[self.next] = value;
+            self.next += 1;
+        }
+        if self.next < self.places.len() {
+            self.found[self.next..].fill(value);
+        }
+    }
+}
+
 /// Percentiles as numpy's default has them: linear between the two nearest of the samples in order, at
 /// position `p (n - 1)`. A weight of 3 is three equal samples.
 fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &Walk<'_>) -> Figures {
@@ -238,26 +262,18 @@ fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &W
     let mean = sum / weight;
     let shares = [0.5, 0.9, 0.95, 0.99];
     let places = shares.map(|share| share * (weight - 1.0).max(0.0));
-    let mut below = [f64::NAN; 4];
-    let mut above = [f64::NAN; 4];
-    let (mut passed, mut last) = (0.0, f64::NAN);
+    // The samples below and above each percentile, both ascending. The sample at expanded place k is the first
+    // with more than k samples up to and with it; the margin keeps sums of fractions from falling short.
+    let mut below = Ranks::new(places.map(f64::floor));
+    let mut above = Ranks::new(places.map(f64::ceil));
+    let mut passed = 0.0;
     ascending(&mut |value, weight| {
         passed += weight;
-        last = value;
-        for (index, place) in places.iter().enumerate() {
-            // The sample at expanded place k is the first with more than k samples up to and with it. The
-            // margin keeps sums of fractions from falling short of a whole.
-            if below[index].is_nan() && passed > place.floor() + 1e-9 {
-                below[index] = value;
-            }
-            if above[index].is_nan() && passed > place.ceil() + 1e-9 {
-                above[index] = value;
-            }
-        }
+        below.pass(passed, value);
+        above.pass(passed, value);
     });
     let percentile = |index: usize| {
-        let below = if below[index].is_nan() { last } else { below[index] };
-        let above = if above[index].is_nan() { last } else { above[index] };
+        let (below, above) = (below.found[index], above.found[index]);
         below + (above - below) * places[index].fract()
     };
     Figures {

@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand};
 pub use self::load::{
     ArrivalArg, BackendArg, LengthsArg, LimitArgs, LoadArgs, PaceArgs, ProtocolArg, ServerArgs, WorkloadArgs,
 };
-pub use self::mock::{MockArgs, ReasoningArg};
+pub use self::mock::{MockArgs, ReasoningArg, RoleChunkArg};
 use super::values;
 
 /// Measure inference servers with numbers that can be trusted.

@@ -45,8 +45,8 @@ pub async fn run(
             report.ttft_ms.p99,
             report.itl_ms.p50,
             report.itl_ms.p99,
-            report.late_ms.p50,
-            report.late_ms.p99
+            report.lateness_ms.p50,
+            report.lateness_ms.p99
         );
         out.line(&line).map_err(OutputError)?;
     }

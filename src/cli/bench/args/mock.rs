@@ -18,8 +18,8 @@ use crate::mock::scenario::Usage;
   sparkbench mock --fault cut-after=20 --fault-every 10  every tenth stream breaks off
   curl localhost:30000/mock/truth                        what really left it, and when
 
-Faults: error-after=TOKENS, cut-after=TOKENS, stall=TOKENS:DURATION, status=CODE, no-done, no-finish, no-end,
-zero-tokens, html, huge-event=BYTES, endless, garbage
+Faults: error-after=TOKENS, cut-after=TOKENS, reset-after=TOKENS, stall=TOKENS:DURATION, stall=TOKENS:forever,
+status=CODE, no-done, no-finish, no-end, zero-tokens, html, huge-event=BYTES, endless, garbage
 
 Exit codes: 0 stopped by Ctrl-C, 2 bad arguments, 3 the port cannot be had.")]
 pub struct MockArgs {
@@ -56,9 +56,18 @@ pub struct MockArgs {
     /// Requests that generate at once; others wait
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Schedule")]
     pub max_running: Option<u32>,
-    /// Requests beyond this many are answered 503
+    /// Requests beyond this many, waiting ones included, are turned away
     #[arg(long, value_name = "N", help_heading = "Schedule")]
     pub turn_away: Option<u32>,
+    /// With this status
+    #[arg(long, default_value_t = 503, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(400..=599), help_heading = "Schedule")]
+    pub turn_away_status: u16,
+    /// The first so many requests are slow, as while kernels still compile
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Schedule")]
+    pub slow_first: u32,
+    /// By so much
+    #[arg(long, default_value = "5s", value_name = "TIME", value_parser = values::pause, help_heading = "Schedule")]
+    pub slow_by: Duration,
     /// Answer 503 for so long after the start, as a server that loads
     #[arg(long, default_value = "0s", value_name = "TIME", value_parser = values::pause, help_heading = "Schedule")]
     pub slow_start: Duration,
@@ -77,9 +86,12 @@ pub struct MockArgs {
     /// A chat answer is a tool call
     #[arg(long, help_heading = "Tokens")]
     pub tool_call: bool,
-    /// A chat answer does not begin with a chunk that holds the role alone
-    #[arg(long, help_heading = "Tokens")]
-    pub no_role_chunk: bool,
+    /// When the chunk that holds a chat's role alone is sent
+    #[arg(long, value_enum, default_value_t = RoleChunkArg::AtOnce, value_name = "WHEN", help_heading = "Tokens")]
+    pub role_chunk: RoleChunkArg,
+    /// Answers end by themselves after so many tokens, unless a request says ignore_eos
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Tokens")]
+    pub stop_after: Option<u32>,
     /// Every third event has no text, yet counts: a character that is not whole yet
     #[arg(long, help_heading = "Tokens")]
     pub empty_text: bool,
@@ -107,6 +119,12 @@ pub struct MockArgs {
     /// Write in pieces of so many bytes
     #[arg(long, value_name = "BYTES", help_heading = "Wire")]
     pub split: Option<usize>,
+    /// An event's JSON stands in two data lines
+    #[arg(long, help_heading = "Wire")]
+    pub multi_line: bool,
+    /// No blank behind `data:`
+    #[arg(long, help_heading = "Wire")]
+    pub tight: bool,
     /// A comment after every event
     #[arg(long, help_heading = "Wire")]
     pub comments: bool,
@@ -116,6 +134,17 @@ pub struct MockArgs {
     /// Print what really left it, as JSON, when it stops
     #[arg(long, help_heading = "Output")]
     pub json: bool,
+}
+
+/// When a chat's role is sent by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleChunkArg {
+    /// As soon as the request has a slot.
+    AtOnce,
+    /// Right before the first token.
+    WithFirst,
+    /// Never.
+    Never,
 }
 
 /// The runtime whose field reasoning stands in.

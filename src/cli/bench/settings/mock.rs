@@ -2,13 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::cli::bench::args::{MockArgs, ReasoningArg};
+use crate::cli::bench::args::{MockArgs, ReasoningArg, RoleChunkArg};
 use crate::commands::bench::mock::MockSettings;
 use crate::mock::Scenario;
-use crate::mock::scenario::{ReasoningField, Wire};
-
-/// Servers under overload say this.
-const OVERLOADED: u16 = 503;
+use crate::mock::scenario::{Detail, ReasoningField, RoleChunk, Wire};
 
 pub fn mock(args: MockArgs) -> MockSettings {
     let MockArgs {
@@ -24,13 +21,17 @@ pub fn mock(args: MockArgs) -> MockSettings {
         jitter,
         max_running,
         turn_away,
+        turn_away_status,
         slow_start,
+        slow_first,
+        slow_by,
         coalesce,
         accept,
+        stop_after,
         reasoning,
         reasoning_field,
         tool_call,
-        no_role_chunk,
+        role_chunk,
         empty_text,
         cached,
         usage,
@@ -38,6 +39,8 @@ pub fn mock(args: MockArgs) -> MockSettings {
         fault_every,
         crlf,
         split,
+        multi_line,
+        tight,
         comments,
         keep_alive,
         json,
@@ -45,6 +48,11 @@ pub fn mock(args: MockArgs) -> MockSettings {
     let reasoning_field = match reasoning_field {
         ReasoningArg::Sglang => ReasoningField::ReasoningContent,
         ReasoningArg::Vllm => ReasoningField::Reasoning,
+    };
+    let role_chunk = match role_chunk {
+        RoleChunkArg::AtOnce => RoleChunk::AtOnce,
+        RoleChunkArg::WithFirst => RoleChunk::WithFirst,
+        RoleChunkArg::Never => RoleChunk::Never,
     };
     let scenario = Scenario {
         model,
@@ -58,18 +66,24 @@ pub fn mock(args: MockArgs) -> MockSettings {
         reasoning,
         reasoning_field,
         tool_call,
-        role_chunk: !no_role_chunk,
+        role_chunk,
+        stop_after,
         empty_text,
         cached,
         usage,
         max_running,
-        turn_away: turn_away.map(|limit| (limit, OVERLOADED)),
+        turn_away: turn_away.map(|limit| (limit, turn_away_status)),
         slow_start,
+        slow_first,
+        slow_by,
         fault,
         fault_every,
-        wire: Wire { crlf, split, comments, keep_alive },
+        wire: Wire { crlf, tight, multi_line, split, comments, keep_alive },
         api_key,
         seed,
+        // It may run for days.
+        truth: Detail::Distributions,
+        ..Scenario::default()
     };
     MockSettings { scenario, address: SocketAddr::new(host, port), json }
 }
