@@ -1,28 +1,14 @@
 //! `sparkbench` as a whole program, as far as it needs no server: lists, dry runs, and everything wrong.
 
+#[path = "support/bench.rs"]
+mod bench;
 mod support;
 
-use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use serde_json::{Value, json};
 
+use bench::{KEY, sparkbench};
 use support::{Sandbox, stderr, stdout};
-
-/// A key that must show nowhere.
-const KEY: &str = "sk-f00dfeedf00dfeed";
-
-/// `sparkbench` with `arguments` and nothing in the environment but what a test sets.
-fn sparkbench(sandbox: &Sandbox, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sparkbench"));
-    command.args(arguments).current_dir(sandbox.work()).env("HOME", sandbox.home());
-    for name in ["BASE_URL", "PROFILE", "PROFILES", "API_KEY"] {
-        command.env_remove(format!("SPARKBENCH_{name}"));
-    }
-    for name in ["OPENAI_API_KEY", "http_proxy", "https_proxy", "RUST_BACKTRACE"] {
-        command.env_remove(name);
-    }
-    command
-}
 
 #[track_caller]
 fn succeeds(sandbox: &Sandbox, arguments: &[&str]) -> String {

@@ -60,16 +60,57 @@ impl Stopped {
     }
 }
 
+/// The user stopped it while it still asked the server who it is, or how long prompts are.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped before anything was measured")]
+pub struct StoppedEarly;
+
+impl Failure for StoppedEarly {
+    fn kind(&self) -> Kind {
+        Kind::Interrupted
+    }
+}
+
 type Outcome<T> = Result<T, Box<dyn Failure>>;
+
+/// Folders that are not there before a command begins: those that are empty at its end are removed, so that
+/// one that measured nothing leaves nothing.
+#[derive(Debug)]
+pub(super) struct Tidy(Vec<PathBuf>);
+
+impl Tidy {
+    /// What will be made to hold `place`, the deepest first.
+    pub(super) fn before(place: &Place) -> Self {
+        let (Place::Below(path) | Place::Out(path)) = place;
+        let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        Self(path.ancestors().take_while(missing).map(Path::to_owned).collect())
+    }
+
+    /// This one, too, which lies in those.
+    pub(super) fn also(&mut self, dir: &Path) {
+        self.0.insert(0, dir.to_owned());
+    }
+}
+
+impl Drop for Tidy {
+    fn drop(&mut self) {
+        for dir in &self.0 {
+            // One that holds something stays.
+            let _ = std::fs::remove_dir(dir);
+        }
+    }
+}
 
 /// Find the server and the model that all of a command's runs measure.
 pub(super) async fn open(
     settled: &Settled,
     with: &Measuring,
+    stop: &CancellationToken,
     observer: &mut dyn Observer,
 ) -> Outcome<Session> {
     let ca = with.ca_cert.as_deref().map(server::ca::read).transpose()?;
-    let session = Session::open(with.target.clone(), ca, settled.plan.model.as_deref()).await?;
+    let opening = Session::open(with.target.clone(), ca, settled.plan.model.as_deref());
+    let session = stop.run_until_cancelled(opening).await.ok_or(StoppedEarly)??;
     if let Some(note) = session.note() {
         observer.on(&Event::Warning(note.to_owned()));
     }
@@ -140,9 +181,10 @@ async fn measured(
     let Turn { settled, with, dir, repeat, round, what } = turn;
     let plan = plan(settled, session);
     observer.on(&Event::SetupStep(format!("making {} prompts", plan.requests)));
-    let prepared = session.prepare(&plan, &settled.files, with.tokenizer.as_ref(), round).await;
+    let preparing = session.prepare(&plan, &settled.files, with.tokenizer.as_ref(), round);
+    let prepared = stop.run_until_cancelled(preparing).await;
     observer.on(&Event::SetupDone);
-    let load = prepared?;
+    let load = prepared.ok_or(StoppedEarly)??;
     for note in &load.report.notes {
         observer.on(&Event::Warning(note.clone()));
     }

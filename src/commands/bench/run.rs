@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{self, Finished, Stopped, Turn, measure, open, parent_dir, run_dir};
+use super::measuring::{self, Finished, Stopped, Tidy, Turn, measure, open, parent_dir, run_dir};
 use super::{plan_table, summary_table};
 use crate::bench::profile::{Origin, Settled};
 use crate::bench::target::Target;
@@ -73,12 +73,16 @@ pub async fn run(
             .map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
-    let session = open(settled, with, observer).await?;
+    let session = open(settled, with, &stop, observer).await?;
     let plan = measuring::plan(settled, &session);
+    let mut tidy = Tidy::before(&with.out);
     let parent = match repeat {
         1 => None,
         _ => Some(parent_dir(&with.out, &plan, "repeats")?),
     };
+    if let Some(parent) = &parent {
+        tidy.also(parent.path());
+    }
     let mut finished = Vec::new();
     for number in 0..*repeat {
         let (dir, what) = match &parent {

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{self, Turn, measure, open, parent_dir, run_dir};
+use super::measuring::{self, Tidy, Turn, measure, open, parent_dir, run_dir};
 use super::plan_table;
 use super::report::show;
 use super::run::{Measuring, Place, verdict};
@@ -66,8 +66,10 @@ pub async fn run(
         return Ok(Verdict::Done);
     }
     let Some(first) = steps.first() else { return Ok(Verdict::Done) };
-    let session = open(&first.settled, with, observer).await?;
+    let session = open(&first.settled, with, &stop, observer).await?;
+    let mut tidy = Tidy::before(&with.out);
     let parent = parent_dir(&with.out, &measuring::plan(&first.settled, &session), "sweep")?;
+    tidy.also(parent.path());
     let mut finished = Vec::new();
     for (round, step) in (0..).zip(steps) {
         let plan = measuring::plan(&step.settled, &session);
