@@ -31,6 +31,11 @@ impl Halt {
         halt
     }
 
+    /// Whether it stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.get()
+    }
+
     /// Wait for `future`; None if the run stops first.
     pub async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
         let (mut future, mut woken) = (pin!(future), pin!(self.woken.notified()));
