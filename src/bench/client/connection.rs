@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -50,6 +50,19 @@ impl Connection {
                 Err(error) => return Some(Err(error)),
             }
         }
+    }
+
+    /// Whether the server has not closed it yet, as far as this machine has heard: nobody looks at an idle
+    /// connection, so this does. llama.cpp's server closes after every streamed answer without a word in its
+    /// head.
+    pub(super) fn is_open(&mut self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        if let Some(connection) = &mut self.driver
+            && connection.as_mut().poll(&mut nobody).is_ready()
+        {
+            self.driver = None;
+        }
+        self.driver.is_some() && !self.sender.is_closed()
     }
 
     /// Whether another request can be sent, once the last answer has been read to its end.

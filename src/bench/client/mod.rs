@@ -44,6 +44,9 @@ const OPENING: usize = 32;
 /// Of a body that is no stream, this much is read for the message.
 const EXCERPT_BYTES: usize = 16 * 1024;
 
+/// And for this long: a body that never ends would hold its request's slot until no token had come in time.
+const EXCERPT_WAIT: Duration = Duration::from_secs(2);
+
 /// Sends requests to one server.
 #[derive(Debug)]
 pub struct Client {
@@ -149,13 +152,17 @@ impl Client {
     ///
     /// When the run halts it is given up: what came so far is kept.
     pub async fn ask(self: &Rc<Self>, id: &str, body: Vec<u8>, watcher: &impl Watcher, halt: &Halt) -> Asked {
-        let idle = self.idle_connection();
+        let (mut idle, mut turn) = (self.idle_connection(), None);
         // Whoever needs a new connection waits for a turn to open it. That is this client's affair: the
         // request begins after it, and is late.
-        let turn = match idle {
-            Some(_) => None,
-            None => self.opening.acquire().await.ok(),
-        };
+        if idle.is_none() {
+            turn = self.opening.acquire().await.ok();
+            // Another request may have left its connection meanwhile.
+            idle = self.idle_connection();
+        }
+        if idle.is_some() {
+            turn = None;
+        }
         let sent = Instant::now();
         let mut reader = AnswerReader::new(self.protocol, self.keep_text);
         let start = Start { id, body: body.into(), sent, idle, turn };
@@ -282,25 +289,32 @@ impl Client {
         patience: &mut Patience,
     ) -> Option<String> {
         let mut seen = Vec::new();
-        while seen.len() < EXCERPT_BYTES {
-            match patience.wait(connection.next(body)).await {
-                Ok(Some(Ok(piece))) => seen.extend_from_slice(&piece),
-                _ => break,
+        let read = async {
+            while seen.len() < EXCERPT_BYTES {
+                match patience.wait(connection.next(body)).await {
+                    Ok(Some(Ok(piece))) => seen.extend_from_slice(&piece),
+                    _ => break,
+                }
             }
-        }
+        };
+        // What came in time will do.
+        let _ = tokio::time::timeout(EXCERPT_WAIT, read).await;
         (!seen.is_empty()).then(|| harmless(&seen, WORDS))
     }
 
     fn idle_connection(&self) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
-        // The youngest is the likeliest to live; when it is too old, all are.
-        match idle.pop() {
-            Some((connection, since)) if since.elapsed() <= MAX_IDLE => Some(connection),
-            _ => {
+        while let Some((mut connection, since)) = idle.pop() {
+            // The youngest comes first; when it is too old, all are.
+            if since.elapsed() > MAX_IDLE {
                 idle.clear();
-                None
+                return None;
+            }
+            if connection.is_open() {
+                return Some(connection);
             }
         }
+        None
     }
 
     /// Read what follows the answer's last event and keep the connection for another request. The caller
@@ -331,3 +345,6 @@ fn cut_off(error: &hyper::Error) -> Broken {
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

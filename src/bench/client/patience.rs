@@ -3,9 +3,10 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 
 use crate::bench::plan::Limits;
@@ -78,13 +79,13 @@ impl Patience {
 #[derive(Debug)]
 struct Watchdog {
     sleep: Pin<Box<Sleep>>,
-    /// Polled since it was set: it knows the task's waker, which stays the same.
-    armed: bool,
+    /// Whom the timer wakes, once it was polled since it was set.
+    armed: Option<Waker>,
 }
 
 impl Watchdog {
     fn new(due: Instant) -> Self {
-        Self { sleep: Box::pin(tokio::time::sleep_until(due.into())), armed: false }
+        Self { sleep: Box::pin(tokio::time::sleep_until(due.into())), armed: None }
     }
 
     /// The deadline is now `due`, which may lie before the one it was set to.
@@ -96,17 +97,20 @@ impl Watchdog {
 
     fn set(&mut self, due: Instant) {
         self.sleep.as_mut().reset(due.into());
-        self.armed = false;
+        self.armed = None;
     }
 
     /// Ready once `due` has passed.
     fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
         loop {
-            if self.armed && !self.sleep.is_elapsed() {
+            let knows_us = self.armed.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            if knows_us && !self.sleep.is_elapsed() {
                 return Poll::Pending;
             }
-            if self.sleep.as_mut().poll(cx).is_pending() {
-                self.armed = true;
+            // Unconstrained: a task that has used up tokio's budget of a turn would find the timer pending
+            // without the timer having heard of it, and would never be woken.
+            if pin!(unconstrained(self.sleep.as_mut())).poll(cx).is_pending() {
+                self.armed = Some(cx.waker().clone());
                 return Poll::Pending;
             }
             if Instant::now() >= due {
@@ -116,3 +120,6 @@ impl Watchdog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,7 +18,7 @@ pub struct Live {
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct LiveView {
-    /// Requests sent.
+    /// Requests sent, each counted once however often it was tried.
     pub sent: u32,
     /// Ended whole.
     pub done: u32,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 
 use self::health::HealthProbe;
@@ -66,9 +66,11 @@ pub struct RunEnd {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// More connections than this process may have.
-    #[error("{needed} requests in flight need {needed} open files, and the limit is {limit} (ulimit -Hn)")]
+    #[error("{in_flight} requests in flight need {needed} open files, and the limit is {limit} (ulimit -Hn)")]
     OpenFiles {
-        /// Connections the plan can come to.
+        /// Conversations the plan can have in flight, each with its connection.
+        in_flight: u64,
+        /// Files that takes.
         needed: u64,
         /// The hard limit.
         limit: u64,
@@ -136,8 +138,9 @@ fn measure(
         .build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async move {
-        let client = Rc::new(client);
-        client.open_ahead(wanted_at_once(&run)).await;
+        let (client, halt) = (Rc::new(client), Halt::new(stop));
+        // Where that is stopped, nothing below is sent either.
+        let _ = halt.unless_stopped(client.open_ahead(wanted_at_once(&run))).await;
         let probe = Rc::new(HealthProbe::start());
         let began = Instant::now();
         let sender = Sender {
@@ -150,7 +153,7 @@ fn measure(
             nap,
             probe: probe.clone(),
             records,
-            halt: Halt::new(stop),
+            halt,
         };
         send_all(Rc::new(sender), run.conversations, run.schedule).await;
         Ok(RunEnd { began, client: probe.report() })
@@ -188,6 +191,9 @@ async fn send_all(sender: Rc<Sender>, conversations: Vec<Conversation>, schedule
                 });
             }
             (None, None) => {
+                if sender.halt.is_stopped() {
+                    break;
+                }
                 let sender = sender.clone();
                 running.spawn_local(async move { sender.converse(conversation, None, Slot::None).await });
             }
@@ -200,11 +206,24 @@ async fn send_all(sender: Rc<Sender>, conversations: Vec<Conversation>, schedule
                 running.spawn_local(async move { sender.converse(conversation, Some(due), slot).await });
             }
         }
-        while running.try_join_next().is_some() {}
+        while let Some(ended) = running.try_join_next() {
+            not_panicked(ended);
+        }
         // Between two of many that are due at once, what has come meanwhile is read.
         tokio::task::yield_now().await;
     }
-    while running.join_next().await.is_some() {}
+    while let Some(ended) = running.join_next().await {
+        not_panicked(ended);
+    }
+}
+
+/// A conversation that panicked has no record, so the run must not look whole.
+fn not_panicked(ended: Result<(), JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 /// A place among the conversations in flight.
@@ -248,10 +267,10 @@ impl Sender {
             },
         };
         let mut due = due;
-        let mut answers: Vec<String> = Vec::new();
+        let (mut answers, mut ended): (Vec<String>, _) = (Vec::new(), self.began);
         for (number, turn) in conversation.turns.iter().enumerate() {
             if number > 0 {
-                ready = Instant::now() + turn.pause;
+                ready = ended + turn.pause;
                 due = due.map(|_| ready);
                 if self.halt.unless_stopped(tokio::time::sleep_until(ready.into())).await.is_none() {
                     return;
@@ -263,6 +282,7 @@ impl Sender {
                 earlier.map(|(turn, answer)| Exchange { prompt: &turn.prompt, answer }).collect();
             let mut record = self.ask(place, turn, &history, due, ready).await;
             let done = record.is_done();
+            ended = self.began + Duration::from_micros(record.ended_us);
             let said = match self.keep_text {
                 true => record.answer.text.clone(),
                 false => record.answer.text.take(),
@@ -286,19 +306,24 @@ impl Sender {
         ready: Instant,
     ) -> RequestRecord {
         let body = body::body(self.plan.protocol, &self.plan.model, history, turn, &self.plan.sampling);
+        self.live.sent();
         let mut attempts = 0;
         let asked = loop {
             attempts += 1;
-            let id = format!("{}-{conversation}-{turn_number}-{attempts}", self.id);
-            let asked = match &body {
-                Ok(body) => self.ask_once(&id, body.clone()).await,
-                Err(error) => unsendable(error.to_string()),
+            let body = match &body {
+                Ok(body) => body.clone(),
+                // It would not be sent the next time either.
+                Err(error) => break unsendable(error.to_string()),
             };
+            let id = format!("{}-{conversation}-{turn_number}-{attempts}", self.id);
+            let asked = self.client.ask(&id, body, self, &self.halt).await;
             if attempts == 1 {
                 self.probe.sent(asked.sent.saturating_duration_since(ready));
             }
             let failed = matches!(asked.outcome, Outcome::Failed { .. });
-            if !(failed && asked.answer.chunk_us.is_empty() && attempts <= self.plan.limits.retries) {
+            let again = failed && asked.answer.chunk_us.is_empty() && attempts <= self.plan.limits.retries;
+            // Stopped: how it failed says more than that it would have been tried again.
+            if !again || self.halt.is_stopped() {
                 break asked;
             }
         };
@@ -325,11 +350,6 @@ impl Sender {
         }
     }
 
-    async fn ask_once(&self, id: &str, body: Vec<u8>) -> Asked {
-        self.live.sent();
-        self.client.ask(id, body, self, &self.halt).await
-    }
-
     fn since_start(&self, at: Instant) -> u64 {
         let span = at.saturating_duration_since(self.began);
         u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
@@ -347,17 +367,26 @@ impl Watcher for Sender {
 fn allow_open_files(run: &Run) -> Result<(), RunError> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let conversations = run.conversations.len() as u64;
-    let needed = run.plan.concurrency.map_or(conversations, |limit| conversations.min(u64::from(limit)));
-    let wanted = needed + OTHER_FILES;
+    let in_flight = run.plan.concurrency.map_or(conversations, |limit| conversations.min(u64::from(limit)));
     let limits = getrlimit(Resource::Nofile);
-    if limits.current.is_none_or(|current| current >= wanted) {
-        return Ok(());
+    match open_files(in_flight, limits.current, limits.maximum)? {
+        None => Ok(()),
+        Some(wanted) => {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limits.maximum })
+                .map_err(|error| RunError::Thread(error.into()))
+        }
     }
-    if let Some(limit) = limits.maximum.filter(|maximum| *maximum < wanted) {
-        return Err(RunError::OpenFiles { needed, limit });
+}
+
+/// What the limit of open files must be raised to, where it must; None stands for no limit.
+fn open_files(in_flight: u64, current: Option<u64>, maximum: Option<u64>) -> Result<Option<u64>, RunError> {
+    let needed = in_flight + OTHER_FILES;
+    if let Some(limit) = maximum.filter(|maximum| *maximum < needed) {
+        return Err(RunError::OpenFiles { in_flight, needed, limit });
     }
-    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limits.maximum })
-        .map_err(|error| RunError::Thread(error.into()))
+    // A connection whose answer is over may still be read to its end while the next request opens another.
+    let wanted = maximum.map_or(needed + in_flight, |maximum| maximum.min(needed + in_flight));
+    Ok(current.filter(|current| *current < wanted).map(|_| wanted))
 }
 
 /// A question that the protocol cannot carry.
@@ -366,3 +395,6 @@ fn unsendable(message: String) -> Asked {
     let outcome = Outcome::Failed { class: FailureClass::Malformed, message };
     Asked { sent: now, ended: now, answer: Default::default(), outcome }
 }
+
+#[cfg(test)]
+mod tests;
