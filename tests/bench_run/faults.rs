@@ -101,13 +101,13 @@ fn a_refusal() {
 
 #[test]
 fn a_stall() {
-    let fault = Fault::Stall(2, Duration::from_secs(600));
+    let fault = Fault::Stall(2, Some(Duration::from_secs(600)));
     fails_as(fault, "stalled", "no byte for 0.4 s", &["--stall-timeout", "400ms"]);
 }
 
 #[test]
 fn a_first_token_that_does_not_come() {
-    let fault = Fault::Stall(1, Duration::from_secs(600));
+    let fault = Fault::Stall(1, Some(Duration::from_secs(600)));
     fails_as(fault, "first-token-timeout", "0.4 s", &["--first-token-timeout", "400ms"]);
 }
 
@@ -118,7 +118,7 @@ fn an_answer_without_end() {
 
 #[test]
 fn an_answer_that_takes_too_long() {
-    let fault = Fault::Stall(2, Duration::from_secs(600));
+    let fault = Fault::Stall(2, Some(Duration::from_secs(600)));
     fails_as(fault, "request-timeout", "0.4 s", &["--request-timeout", "400ms"]);
 }
 
