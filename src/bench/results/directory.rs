@@ -15,7 +15,7 @@ const MAX_PART: usize = 80;
 const MAX_SUFFIX: u32 = 1000;
 
 /// Where results shall lie.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// Exactly there (`--out`). It may exist, but hold no run.
     Exactly(PathBuf),
@@ -66,6 +66,11 @@ impl ResultsDir {
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Gives it up where nothing was written to it; what holds anything stays.
+    pub fn discard(self) {
+        let _ = std::fs::remove_dir(self.path);
     }
 
     /// Writes `run.json`, in the place of an earlier one.

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::measuring::{self, Finished, Stopped, Turn, measure, open, parent_dir, run_dir};
 use super::{plan_table, summary_table};
 use crate::bench::profile::{Origin, Settled};
+use crate::bench::results::Place;
 use crate::bench::target::Target;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
@@ -51,15 +52,6 @@ pub struct Measuring {
     pub dry_run: bool,
 }
 
-/// Where a run goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A new folder below this one.
-    Below(PathBuf),
-    /// This folder, which must not be there yet.
-    Out(PathBuf),
-}
-
 /// Measure, or say what would be measured.
 pub async fn run(
     settings: &RunSettings,
@@ -73,23 +65,29 @@ pub async fn run(
             .map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
-    let session = open(settled, with, observer).await?;
+    let session = open(settled, with, &stop, observer).await?;
     let plan = measuring::plan(settled, &session);
     let parent = match repeat {
         1 => None,
         _ => Some(parent_dir(&with.out, &plan, "repeats")?),
     };
-    let mut finished = Vec::new();
+    let (mut finished, mut broken) = (Vec::new(), None);
     for number in 0..*repeat {
         let (dir, what) = match &parent {
             None => (run_dir(&with.out, &plan)?, plan.profile.clone()),
             Some(parent) => {
-                let place = Place::Out(parent.path().join(format!("run-{}", number + 1)));
+                let place = Place::Exactly(parent.path().join(format!("run-{}", number + 1)));
                 (run_dir(&place, &plan)?, format!("{} {} of {repeat}", plan.profile, number + 1))
             }
         };
         let turn = Turn { settled, with, dir, repeat: number, round: number, what };
-        let done = measure(&session, turn, &stop, observer).await?;
+        let done = match measure(&session, turn, &stop, observer).await {
+            Ok(done) => done,
+            Err(failure) => {
+                broken = Some(failure);
+                break;
+            }
+        };
         if !with.json {
             summary_table::print(&done.run.summary, out).map_err(OutputError)?;
             out.line(&format!("\nwrote {}", done.dir.display())).map_err(OutputError)?;
@@ -99,10 +97,14 @@ pub async fn run(
             break;
         }
     }
-    if with.json {
+    // What was measured before something went wrong is measured all the same.
+    if with.json && !finished.is_empty() {
         print_json(&finished, *repeat > 1, out).map_err(OutputError)?;
     }
-    verdict(&finished)
+    if let (true, Some(parent)) = (finished.is_empty(), parent) {
+        parent.discard();
+    }
+    broken.map_or_else(|| verdict(&finished), Err)
 }
 
 /// The summary, or a list of them where the plan was to be repeated.
