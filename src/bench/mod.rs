@@ -9,6 +9,7 @@
 //! | [`profile`] | profiles and flags -> a plan, with where each value came from |
 //! | [`record`] | what happened to one request: a line of `requests.jsonl` |
 //! | [`stream`] | what is sent as a body, and what a streamed answer comes to |
+//! | [`secrets`] | what must reach no file |
 //! | [`target`] | where the server is |
 //! | [`server`] | what the server says of itself, and how it counts tokens |
 //! | [`client`] | sends one request and reads its stream |
@@ -32,6 +33,7 @@ pub mod profile;
 pub mod record;
 pub mod results;
 pub mod runner;
+pub mod secrets;
 pub mod server;
 pub mod session;
 pub mod stream;

@@ -29,6 +29,16 @@ pub enum BadDataFile {
     /// Nothing in it.
     #[error("`{}` is empty", .0.display())]
     Empty(PathBuf),
+    /// It was another when the plan was made.
+    #[error("`{}` has changed since the plan was made: its SHA-256 was {planned} and is {found}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// As the plan has it.
+        planned: String,
+        /// As it is.
+        found: String,
+    },
 }
 
 impl Failure for BadDataFile {
@@ -70,9 +80,33 @@ pub fn fingerprint(path: &Path) -> Result<DataFile, BadDataFile> {
     })
 }
 
+/// Whether a file still is what the plan says. A run under another file would be recorded as one under this.
+pub fn unchanged(path: &Path, planned: &DataFile) -> Result<(), BadDataFile> {
+    let found = fingerprint(path)?.sha256;
+    if found == planned.sha256 {
+        return Ok(());
+    }
+    Err(BadDataFile::Changed { path: path.to_owned(), planned: planned.sha256.clone(), found })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_changed_is_refused_and_one_that_moved_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("a"), folder.path().join("b"));
+        crate::fs::write_atomic(&path, b"one").unwrap();
+        let planned = fingerprint(&path).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        assert!(unchanged(&moved, &planned).is_ok());
+        crate::fs::write_atomic(&moved, b"two").unwrap();
+        let error = unchanged(&moved, &planned).unwrap_err();
+        assert!(error.to_string().contains("has changed") && error.to_string().contains(&planned.sha256));
+        assert_eq!(error.kind(), Kind::Input);
+        assert!(matches!(unchanged(&path, &planned), Err(BadDataFile::Read { .. })));
+    }
 
     #[test]
     fn the_same_content_is_the_same_file_wherever_it_lies() {

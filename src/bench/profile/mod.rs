@@ -27,7 +27,7 @@ mod resolve;
 mod workload;
 
 pub use catalogue::{Profile, Profiles};
-pub use datafile::{BadDataFile, fingerprint};
+pub use datafile::{BadDataFile, fingerprint, unchanged};
 pub use draft::{Draft, Files, Settled};
 pub use error::{PlanError, ProfileError};
 pub use layer::{

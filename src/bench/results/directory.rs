@@ -15,7 +15,7 @@ const MAX_PART: usize = 80;
 const MAX_SUFFIX: u32 = 1000;
 
 /// Where results shall lie.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// Exactly there (`--out`). It may exist, but hold no run.
     Exactly(PathBuf),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::secrets;
+use crate::bench::secrets;
 use crate::bench::target::ApiKey;
 
 /// The machine the load comes from, and the program.

@@ -18,7 +18,6 @@ mod read;
 mod request_log;
 mod run_file;
 pub mod schema;
-pub mod secrets;
 mod summary_file;
 pub mod table;
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::environment::Environment;
-use super::{FORMAT, ResultsError, secrets};
+use super::{FORMAT, ResultsError};
 use crate::bench::plan::Plan;
+use crate::bench::secrets::without_secrets;
 use crate::bench::summary::{ClientHealth, ServerView};
 use crate::bench::target::Target;
 use crate::fs::sha256_hex;
@@ -84,7 +85,7 @@ impl RunFile {
             plan,
             repeat,
             target: target.to_string(),
-            server: ServerView { info: server.info.map(secrets::without_secrets), ..server },
+            server: ServerView { info: server.info.map(|info| without_secrets(info, None)), ..server },
             client: None,
             environment,
             workload,
@@ -101,7 +102,7 @@ impl RunFile {
         client: Option<ClientHealth>,
         server: ServerView,
     ) -> Self {
-        let server = ServerView { info: server.info.map(secrets::without_secrets), ..server };
+        let server = ServerView { info: server.info.map(|info| without_secrets(info, None)), ..server };
         Self { ended: Some(Ended { at, how }), client, server, ..self }
     }
 }

@@ -8,9 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, RunFile, secrets};
+use super::{FORMAT, RunFile};
 use crate::bench::metrics::server_side::{self, ServerLoad};
 use crate::bench::plan::{Arrival, Lengths, Protocol, Workload};
+use crate::bench::secrets::without_secrets;
 use crate::bench::summary::{ServerView, Summary};
 
 /// The content of `summary.json`.
@@ -157,7 +158,7 @@ impl SummaryFile {
             random_input_len: asked.input,
             random_output_len: asked.output,
             random_range_ratio: asked.range_ratio,
-            server_info: summary.server.info.clone().map(secrets::without_secrets),
+            server_info: summary.server.info.clone().map(|info| without_secrets(info, None)),
             duration: rates.duration_s,
             completed: summary.counts.completed,
             failed: summary.counts.failed,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::endpoints::{Endpoints, ServerError};
-use super::secrets::without_secrets;
+use crate::bench::secrets::without_secrets;
 use crate::bench::summary::ServerView;
 use crate::failure::{Failure, Kind};
 

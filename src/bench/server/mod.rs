@@ -8,7 +8,6 @@
 //! | [`endpoints`] | bounded requests, and every way they fail |
 //! | [`ca`] | one more certificate to trust |
 //! | [`identity`] | models, runtime, version |
-//! | [`secrets`] | what must not be kept of a server's own description |
 //! | [`metrics`] | `/metrics` |
 //! | [`tokenize`] | token counts by the server itself |
 
@@ -16,7 +15,6 @@ pub mod ca;
 pub mod endpoints;
 pub mod identity;
 pub mod metrics;
-pub mod secrets;
 pub mod tokenize;
 
 #[cfg(test)]

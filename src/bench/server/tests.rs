@@ -158,7 +158,7 @@ async fn runtimes_are_told_apart() {
     for server in [old, new] {
         let seen = view(&endpoints(&server.url(), None), &[]).await;
         assert_eq!((seen.runtime.as_str(), seen.version.as_deref()), ("sglang", Some("0.5.4.post2")));
-        assert_eq!(seen.info.unwrap().get("api_key"), None);
+        assert_eq!(seen.info.unwrap()["api_key"], "(hidden)");
     }
     let props = answer(200, r#"{"default_generation_settings":{"n_ctx":512},"build_info":"b7000-abc"}"#);
     let server = Server::start([("/props", props)]).await;

@@ -17,7 +17,7 @@ use super::arrival::{Schedule, schedule, trace};
 use super::client::{Client, Connector};
 use super::conversation::Conversation;
 use super::plan::{Arrival, Plan, Workload};
-use super::profile::Files;
+use super::profile::{Files, unchanged};
 use super::record::RequestRecord;
 use super::runner::{self, Live, Run};
 use super::server::identity::{self, Model};
@@ -113,6 +113,9 @@ impl Session {
 
     /// Make what `plan` sends. `round` sets the prompts of repeated runs apart, so that none finds the
     /// answers to its prompts in the server's prefix cache.
+    ///
+    /// # Errors
+    /// A data file that is not the plan's any more, and whatever keeps a workload from being made.
     pub async fn prepare(
         &self,
         plan: &Plan,
@@ -120,6 +123,14 @@ impl Session {
         tokenizer: Option<&PathBuf>,
         round: u32,
     ) -> Outcome<Load> {
+        if let (Workload::Sharegpt { file, .. } | Workload::Jsonl { file, .. }, Some(path)) =
+            (&plan.workload, &files.workload)
+        {
+            unchanged(path, file)?;
+        }
+        if let (Arrival::Trace { file, .. }, Some(path)) = (&plan.arrival, &files.trace) {
+            unchanged(path, file)?;
+        }
         let mut drawn = plan.clone();
         drawn.seed = plan.seed.wrapping_add(u64::from(round) << 32);
         let usage = Usage::new(&self.endpoints, self.model(), plan.protocol, &plan.sampling);
@@ -185,12 +196,14 @@ impl Session {
         observer.on(&Event::LoadStarted { what: manner.what.clone(), requests: plan.requests });
         watch.start();
         let ended = self.send(run, keep_text, &halt, observer, keep).await;
+        // Asked now: a stop while the server is asked about itself breaks nothing off any more.
+        let stopped = stop.is_cancelled();
         observer.on(&Event::LoadDone);
         let (end, began_at) = ended.map(|end| (end.client, end.began))?;
         watch.look().await;
         let mut server = identity::view(&self.endpoints, &self.models).await;
         server.samples = watch.samples(began_at);
-        Ok(Measured { began, client: end, server, stopped: stop.is_cancelled() })
+        Ok(Measured { began, client: end, server, stopped })
     }
 
     async fn warm_up(
@@ -284,3 +297,6 @@ fn run_id() -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     format!("sb{:x}", now.as_micros())
 }
+
+#[cfg(test)]
+mod tests;

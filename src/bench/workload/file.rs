@@ -1,12 +1,7 @@
 //! Prompts from files: opened once, read piece by piece, every problem named by file and place.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sha2::{Digest, Sha256};
-
-use crate::bench::plan::DataFile;
 use crate::failure::{Failure, Kind};
 
 /// A file of prompts that cannot be used.
@@ -65,22 +60,4 @@ impl Failure for BadFile {
             _ => None,
         }
     }
-}
-
-/// Name and content of a file, as they stand in a plan.
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn identify(path: &Path) -> Result<DataFile, BadFile> {
-    let unreadable = |source| BadFile::Unreadable { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut piece).map_err(unreadable)? {
-            0 => break,
-            read => hash.update(&piece[..read]),
-        }
-    }
-    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    Ok(DataFile { name, sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect() })
 }

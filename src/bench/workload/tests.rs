@@ -301,11 +301,7 @@ fn from_file(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
     fs_err::write(&path, content).unwrap();
-    let file = super::file::identify(&path).unwrap();
-    assert_eq!(
-        file,
-        crate::bench::plan::DataFile { name: "data".into(), sha256: crate::fs::sha256_hex(content) }
-    );
+    let file = crate::bench::plan::DataFile { name: "data".into(), sha256: crate::fs::sha256_hex(content) };
     let mut plan = plan(json!({"kind": workload, "file": file, "output_tokens": null}), requests, warmup, 1);
     plan.protocol = serde_json::from_value(json!(protocol)).unwrap();
     run(async {

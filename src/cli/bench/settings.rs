@@ -17,12 +17,13 @@ use crate::bench::profile::{
     ArrivalKind, ArrivalLayer, Bound, Layer, Layers, LengthKind, LimitsLayer, Origin, Profile, Profiles,
     Rate, SamplingLayer, Settled, SloLayer, WorkloadKind, WorkloadLayer, fingerprint, resolve,
 };
+use crate::bench::results::Place;
 use crate::bench::target::Target;
 use crate::commands::bench::calibrate::CalibrateSettings;
 use crate::commands::bench::compare::CompareSettings;
 use crate::commands::bench::profiles::ProfilesSettings;
 use crate::commands::bench::report::ReportSettings;
-use crate::commands::bench::run::{Measuring, Place, RunSettings};
+use crate::commands::bench::run::{Measuring, RunSettings};
 use crate::commands::bench::sweep::{Axis, SweepSettings, SweepStep};
 use crate::failure::{Failure, Kind};
 
@@ -191,7 +192,7 @@ fn said(
         },
         tokenizer,
         keep_text,
-        out: out.map_or(Place::Below(results), Place::Out),
+        out: out.map_or(Place::Below(results), Place::Exactly),
         parquet,
         html: !no_html,
         json,

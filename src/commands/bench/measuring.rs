@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::report::{ReportError, write};
 use super::report_page::run_page;
-use super::run::{Measuring, Place};
+use super::run::Measuring;
 use crate::bench::compare::Run;
 use crate::bench::metrics::summarise;
 use crate::bench::plan::Plan;
@@ -16,7 +16,9 @@ use crate::bench::profile::Settled;
 use crate::bench::record::RequestRecord;
 use crate::bench::results::environment::Environment;
 use crate::bench::results::table::{Cells, columns};
-use crate::bench::results::{self, HowEnded, RequestLog, ResultsDir, ResultsError, RunFile, SummaryFile};
+use crate::bench::results::{
+    self, HowEnded, Place, RequestLog, ResultsDir, ResultsError, RunFile, SummaryFile,
+};
 use crate::bench::server;
 use crate::bench::session::{Manner, Session};
 use crate::events::{Event, Observer};
@@ -43,9 +45,16 @@ pub(super) struct Finished {
 
 /// The user stopped a run. What was measured is written.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped; what was measured is in `{dir}`", dir = dir.display())]
-pub struct Stopped {
-    dir: PathBuf,
+pub enum Stopped {
+    /// Some of it, or all, was measured.
+    #[error("stopped; what was measured is in `{dir}`", dir = dir.display())]
+    Measured {
+        /// Where it lies.
+        dir: PathBuf,
+    },
+    /// While the server was asked who it is, or prompts were made.
+    #[error("stopped before anything was measured")]
+    BeforeTheFirst,
 }
 
 impl Failure for Stopped {
@@ -56,18 +65,7 @@ impl Failure for Stopped {
 
 impl Stopped {
     pub(super) fn in_dir(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
-    }
-}
-
-/// The user stopped it while it still asked the server who it is, or how long prompts are.
-#[derive(Debug, thiserror::Error)]
-#[error("stopped before anything was measured")]
-pub struct StoppedEarly;
-
-impl Failure for StoppedEarly {
-    fn kind(&self) -> Kind {
-        Kind::Interrupted
+        Self::Measured { dir: dir.to_owned() }
     }
 }
 
@@ -81,7 +79,7 @@ pub(super) struct Tidy(Vec<PathBuf>);
 impl Tidy {
     /// What will be made to hold `place`, the deepest first.
     pub(super) fn before(place: &Place) -> Self {
-        let (Place::Below(path) | Place::Out(path)) = place;
+        let (Place::Below(path) | Place::Exactly(path)) = place;
         let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         Self(path.ancestors().take_while(missing).map(Path::to_owned).collect())
     }
@@ -110,7 +108,7 @@ pub(super) async fn open(
 ) -> Outcome<Session> {
     let ca = with.ca_cert.as_deref().map(server::ca::read).transpose()?;
     let opening = Session::open(with.target.clone(), ca, settled.plan.model.as_deref());
-    let session = stop.run_until_cancelled(opening).await.ok_or(StoppedEarly)??;
+    let session = stop.run_until_cancelled(opening).await.ok_or(Stopped::BeforeTheFirst)??;
     if let Some(note) = session.note() {
         observer.on(&Event::Warning(note.to_owned()));
     }
@@ -135,11 +133,7 @@ pub(super) fn parent_dir(place: &Place, plan: &Plan, what: &str) -> Outcome<Resu
 }
 
 fn create(place: &Place, plan: &Plan, name: &str) -> Outcome<ResultsDir> {
-    let place = match place {
-        Place::Below(root) => results::Place::Below(root.clone()),
-        Place::Out(path) => results::Place::Exactly(path.clone()),
-    };
-    Ok(ResultsDir::create(&place, Timestamp::now(), &plan.model, name)?)
+    Ok(ResultsDir::create(place, Timestamp::now(), &plan.model, name)?)
 }
 
 /// One run among those of a command.
@@ -184,7 +178,7 @@ async fn measured(
     let preparing = session.prepare(&plan, &settled.files, with.tokenizer.as_ref(), round);
     let prepared = stop.run_until_cancelled(preparing).await;
     observer.on(&Event::SetupDone);
-    let load = prepared.ok_or(StoppedEarly)??;
+    let load = prepared.ok_or(Stopped::BeforeTheFirst)??;
     for note in &load.report.notes {
         observer.on(&Event::Warning(note.clone()));
     }
@@ -200,16 +194,20 @@ async fn measured(
         Timestamp::now(),
     );
     dir.write_run(&file)?;
-    let mut log = RequestLog::create(dir.path())?;
     let mut records: Vec<RequestRecord> = Vec::with_capacity(plan.requests as usize);
     let manner = Manner { scrape_every: with.scrape_every, keep_text: with.keep_text, what };
-    let mut keep = |record: RequestRecord| -> Outcome<()> {
-        log.append(std::slice::from_ref(&record))?;
-        records.push(record);
-        Ok(())
+    let recorded = async {
+        let mut log = RequestLog::create(dir.path())?;
+        let mut keep = |record: RequestRecord| -> Outcome<()> {
+            log.append(std::slice::from_ref(&record))?;
+            records.push(record);
+            Ok(())
+        };
+        let measured = session.measure(&plan, load, &manner, stop, observer, &mut keep).await?;
+        log.finish()?;
+        Outcome::Ok(measured)
     };
-    let measured = session.measure(&plan, load, &manner, stop, observer, &mut keep).await;
-    let measured = match measured {
+    let measured = match recorded.await {
         Ok(measured) => measured,
         Err(failure) => {
             let how = HowEnded::Failed { reason: failure.to_string() };
@@ -218,7 +216,6 @@ async fn measured(
             return Err(failure);
         }
     };
-    log.finish()?;
     let summary = summarise(&plan, &records, measured.client.clone(), measured.server.clone());
     let ended = summary.counts.completed + summary.counts.failed;
     let allowed = plan.limits.failed_share * f64::from(ended);

@@ -6,9 +6,10 @@ use std::io;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::run::{Measuring, Place};
+use super::run::Measuring;
 use crate::bench::plan::{Arrival, Lengths, Protocol, Workload};
 use crate::bench::profile::{Draft, Origin, Settled};
+use crate::bench::results::Place;
 use crate::commands::Output;
 
 /// One run of what is planned.
@@ -85,7 +86,7 @@ pub fn print(with: &Measuring, repeat: u32, steps: &[Step<'_>], out: &mut dyn Ou
     }
     out.line(&match &with.out {
         Place::Below(folder) => format!("results would go to a new folder below {}", folder.display()),
-        Place::Out(folder) => format!("results would go to {}", folder.display()),
+        Place::Exactly(folder) => format!("results would go to {}", folder.display()),
     })?;
     out.line("")?;
     out.line("one of the requests:")?;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::measuring::{self, Finished, Stopped, Tidy, Turn, measure, open, parent_dir, run_dir};
 use super::{plan_table, summary_table};
 use crate::bench::profile::{Origin, Settled};
+use crate::bench::results::Place;
 use crate::bench::target::Target;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
@@ -51,15 +52,6 @@ pub struct Measuring {
     pub dry_run: bool,
 }
 
-/// Where a run goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A new folder below this one.
-    Below(PathBuf),
-    /// This folder, which must not be there yet.
-    Out(PathBuf),
-}
-
 /// Measure, or say what would be measured.
 pub async fn run(
     settings: &RunSettings,
@@ -83,17 +75,23 @@ pub async fn run(
     if let Some(parent) = &parent {
         tidy.also(parent.path());
     }
-    let mut finished = Vec::new();
+    let (mut finished, mut broken) = (Vec::new(), None);
     for number in 0..*repeat {
         let (dir, what) = match &parent {
             None => (run_dir(&with.out, &plan)?, plan.profile.clone()),
             Some(parent) => {
-                let place = Place::Out(parent.path().join(format!("run-{}", number + 1)));
+                let place = Place::Exactly(parent.path().join(format!("run-{}", number + 1)));
                 (run_dir(&place, &plan)?, format!("{} {} of {repeat}", plan.profile, number + 1))
             }
         };
         let turn = Turn { settled, with, dir, repeat: number, round: number, what };
-        let done = measure(&session, turn, &stop, observer).await?;
+        let done = match measure(&session, turn, &stop, observer).await {
+            Ok(done) => done,
+            Err(failure) => {
+                broken = Some(failure);
+                break;
+            }
+        };
         if !with.json {
             summary_table::print(&done.run.summary, out).map_err(OutputError)?;
             out.line(&format!("\nwrote {}", done.dir.display())).map_err(OutputError)?;
@@ -103,10 +101,11 @@ pub async fn run(
             break;
         }
     }
-    if with.json {
+    // What was measured before something went wrong is measured all the same.
+    if with.json && !finished.is_empty() {
         print_json(&finished, *repeat > 1, out).map_err(OutputError)?;
     }
-    verdict(&finished)
+    broken.map_or_else(|| verdict(&finished), Err)
 }
 
 /// The summary, or a list of them where the plan was to be repeated.

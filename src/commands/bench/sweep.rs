@@ -5,8 +5,9 @@ use tokio_util::sync::CancellationToken;
 use super::measuring::{self, Tidy, Turn, measure, open, parent_dir, run_dir};
 use super::plan_table;
 use super::report::show;
-use super::run::{Measuring, Place, verdict};
+use super::run::{Measuring, verdict};
 use crate::bench::profile::Settled;
+use crate::bench::results::Place;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
 
@@ -70,22 +71,33 @@ pub async fn run(
     let mut tidy = Tidy::before(&with.out);
     let parent = parent_dir(&with.out, &measuring::plan(&first.settled, &session), "sweep")?;
     tidy.also(parent.path());
-    let mut finished = Vec::new();
+    let (mut finished, mut broken) = (Vec::new(), None);
     for (round, step) in (0..).zip(steps) {
         let plan = measuring::plan(&step.settled, &session);
-        let dir = run_dir(&Place::Out(parent.path().join(format!("{}-{}", axis.name(), step.at))), &plan)?;
+        let dir =
+            run_dir(&Place::Exactly(parent.path().join(format!("{}-{}", axis.name(), step.at))), &plan)?;
         let what = format!("{} {} ({} of {})", axis.name(), step.at, round + 1, steps.len());
         let turn = Turn { settled: &step.settled, with, dir, repeat: 0, round, what };
-        finished.push(measure(&session, turn, &stop, observer).await?);
+        match measure(&session, turn, &stop, observer).await {
+            Ok(done) => finished.push(done),
+            Err(failure) => {
+                broken = Some(failure);
+                break;
+            }
+        }
         if stop.is_cancelled() {
             break;
         }
     }
+    if finished.is_empty() {
+        return broken.map_or(Ok(Verdict::Done), Err);
+    }
+    // What was measured before something went wrong is shown all the same.
     let html = with.html.then(|| parent.path().join("report.html"));
     let runs: Vec<_> = finished.iter().map(|done| done.run.clone()).collect();
     show(&runs, html.as_deref(), None, with.json, out)?;
     if !with.json {
         out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
     }
-    verdict(&finished)
+    broken.map_or_else(|| verdict(&finished), Err)
 }

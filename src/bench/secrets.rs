@@ -1,4 +1,4 @@
-//! What must not be kept of a server's own description of itself.
+//! Secrets never reach a file: they are taken out of command lines and of what servers say of themselves.
 //!
 //! SGLang's `/get_server_info` repeats every argument it was started with: `api_key`, `admin_api_key` and
 //! `ssl_keyfile_password` among them, and from 0.5.23 on (`build_server_info` of its `srt/utils/common.py`)
@@ -26,13 +26,25 @@ const SECRET_ENDS: [&str; 11] = [
     "authorization",
 ];
 
-/// `value` without fields that hold secrets, and without `key` wherever it stands.
+/// A word in the name of a text that may be secret. (`tokens` is none of them: it is a count.)
+const SECRET_WORDS: [&str; 9] =
+    ["key", "token", "secret", "password", "auth", "authorization", "bearer", "header", "credential"];
+
+/// What a server says of itself: what is secret by its name is hidden, and `key` wherever it stands. Empty texts
+/// and nulls stay, which say that there is none.
 pub fn without_secrets(value: Value, key: Option<&ApiKey>) -> Value {
     match value {
         Value::Object(map) => Value::Object(
             map.into_iter()
-                .filter(|(name, _)| !is_secret(name))
-                .map(|(name, value)| (name, without_secrets(value, key)))
+                .map(|(name, value)| {
+                    let hidden = match &value {
+                        Value::Null => false,
+                        Value::String(text) => !text.is_empty() && (is_secret(&name) || sounds_secret(&name)),
+                        _ => is_secret(&name),
+                    };
+                    let value = if hidden { HIDDEN.into() } else { without_secrets(value, key) };
+                    (name, value)
+                })
                 .collect(),
         ),
         Value::Array(list) => {
@@ -56,9 +68,38 @@ fn is_secret(name: &str) -> bool {
     name == "token" || name.starts_with("ssl_") || SECRET_ENDS.iter().any(|end| name.ends_with(end))
 }
 
+/// For texts that stand alone: a word in a chat template must be taken for a secret less easily.
+fn sounds_secret(name: &str) -> bool {
+    name.to_ascii_lowercase().split(['-', '_', '.']).any(|word| SECRET_WORDS.contains(&word))
+}
+
 /// `--api-key`, whose value is the next word.
 fn is_secret_flag(word: &str) -> bool {
     word.strip_prefix("--").is_some_and(|name| !name.contains('=') && is_secret(name))
+}
+
+/// A command line with the values of secret flags, the key itself and passwords in URLs hidden.
+pub fn hide_in_arguments(arguments: impl IntoIterator<Item = String>, key: Option<&ApiKey>) -> Vec<String> {
+    let mut after_secret_flag = false;
+    let hide = |argument: String| {
+        let hidden = std::mem::take(&mut after_secret_flag);
+        let argument = match key.map(ApiKey::reveal).filter(|key| !key.is_empty()) {
+            Some(key) => argument.replace(key, HIDDEN),
+            None => argument,
+        };
+        if hidden {
+            return HIDDEN.to_owned();
+        }
+        match argument.split_once('=') {
+            Some((flag, _)) if flag.starts_with('-') && sounds_secret(flag) => format!("{flag}={HIDDEN}"),
+            None if argument == "-H" || (argument.starts_with("--") && sounds_secret(&argument)) => {
+                after_secret_flag = true;
+                argument
+            }
+            _ => without_password(&argument),
+        }
+    };
+    arguments.into_iter().map(hide).collect()
 }
 
 fn clean_text(text: String, key: Option<&ApiKey>) -> String {
@@ -94,10 +135,12 @@ fn clean_text(text: String, key: Option<&ApiKey>) -> String {
 }
 
 /// `http://user:password@host` without what stands before the `@`.
-fn without_password(word: &str) -> String {
-    match word.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.split_once('@')?))) {
-        Some((scheme, (before, host))) if !before.contains('/') => format!("{scheme}://{HIDDEN}@{host}"),
-        _ => word.to_owned(),
+fn without_password(argument: &str) -> String {
+    let Some((scheme, rest)) = argument.split_once("://") else { return argument.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => format!("{scheme}://{HIDDEN}@{host}{path}"),
+        None => argument.to_owned(),
     }
 }
 
@@ -130,5 +173,46 @@ mod tests {
         );
         assert_eq!(clean["argv"], json!(["--api-key", "(hidden)", "--tp", "2"]));
         assert_eq!(clean["nested"][0]["url"], "http://(hidden)@host/x");
+    }
+
+    #[test]
+    fn secrets_do_not_stay_in_a_command_line() {
+        let given = [
+            "sparkbench",
+            "run",
+            "--api-key",
+            "hunter2",
+            "--api-key=hunter2",
+            "--header",
+            "X-Key: hunter2",
+            "-H",
+            "A: hunter2",
+            "--base-url",
+            "http://me:hunter2@head/v1",
+            "--model=hunter2-7b",
+            "--input-tokens",
+            "1024",
+            "--ignore-eos",
+        ];
+        let key = ApiKey::new("hunter2");
+        let hidden = hide_in_arguments(given.map(str::to_owned), Some(&key));
+        assert!(!hidden.join(" ").contains("hunter2"), "{hidden:?}");
+        assert!(hidden.join(" ").ends_with("--input-tokens 1024 --ignore-eos"), "{hidden:?}");
+        assert_eq!(hidden[10], "http://(hidden)@head/v1");
+        let without_key = hide_in_arguments(given.map(str::to_owned), None);
+        assert_eq!(
+            without_key.iter().filter(|argument| argument.contains("hunter2")).count(),
+            1,
+            "the model"
+        );
+    }
+
+    #[test]
+    fn secrets_do_not_stay_in_a_servers_description() {
+        let info = json!({"api_key": "x", "max_total_num_tokens": 7, "tokenizer_path": "t",
+            "a": [{"admin_api_key": "x", "hf_token": "x", "api_key": null}]});
+        let expected = json!({"api_key": HIDDEN, "max_total_num_tokens": 7, "tokenizer_path": "t",
+            "a": [{"admin_api_key": HIDDEN, "hf_token": HIDDEN, "api_key": null}]});
+        assert_eq!(without_secrets(info, None), expected);
     }
 }
