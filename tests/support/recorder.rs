@@ -15,10 +15,13 @@ pub struct Sent {
     pub body: Value,
 }
 
+/// What came over one connection.
+type Heard = Arc<Mutex<Vec<u8>>>;
+
 /// Listens as long as the test runs.
 pub struct Recorder {
     address: SocketAddr,
-    heard: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
 }
 
 impl Recorder {
@@ -33,7 +36,7 @@ impl Recorder {
             for client in listener.incoming() {
                 let client = client.unwrap();
                 let Ok(upstream) = TcpStream::connect(server) else { continue };
-                let bytes = Arc::new(Mutex::new(Vec::new()));
+                let bytes = Heard::default();
                 all.lock().unwrap().push(bytes.clone());
                 let (back_from, back_to) = (upstream.try_clone().unwrap(), client.try_clone().unwrap());
                 std::thread::spawn(move || pass(client, upstream, |part| bytes.lock().unwrap().extend(part)));
