@@ -1,7 +1,7 @@
 """Tokenizers for clients that cannot do without one, made on the spot: nothing is downloaded.
 
 The mock answers in tokens whatever the text is, so these have to be no model's. `write_words` has 8,192 words
-split at white space, so that N ids are N words. `write_bytes` has one token a byte, for clients that cut
+each with the blank before it, so that N ids are N words. `write_bytes` has one token a byte, for clients that cut
 their prompts out of English text.
 """
 
@@ -15,7 +15,10 @@ SPECIAL = ("<unk>", "<s>", "</s>")
 def write_words(folder: Path) -> None:
     vocabulary = {f"w{i}": i for i in range(WORDS)} | {text: WORDS + i for i, text in enumerate(SPECIAL)}
     model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"}
-    _write(folder, model, {"type": "WhitespaceSplit"}, None, vocabulary)
+    # White space on its own is a token, too: SGLang's client divides by the tokens of a chunk.
+    pieces = {"Regex": r"\s?\S+|\s+"}
+    splitter = {"type": "Split", "pattern": pieces, "behavior": "Removed", "invert": True}
+    _write(folder, model, splitter, None, vocabulary)
 
 
 def write_bytes(folder: Path) -> None:
