@@ -14,10 +14,35 @@ import servers
 
 # What one client may take for one load.
 LIMIT_S = 600
+# A mock that is later than this (p99) shared its core with somebody: what was measured then is about the machine.
+DISTURBED_MS = 25.0
+ATTEMPTS = 3
 
 
 class Failed(Exception):
     """A client that did not do what it was asked, and what it said."""
+
+
+def run_undisturbed(
+    peer: peers.Peer, load: peers.Load, mock: servers.Mock, out: Path, core: int
+) -> tuple[dict, peers.Said, dict, Path]:
+    """As `run_pinned`, with the mock's truth and the folder: of the first run in which the mock kept its times, else of
+    the one in which it did best. The client has no part in that choice."""
+    runs = []
+    for attempt in range(ATTEMPTS):
+        folder = out.with_name(f"{out.name}-{attempt}")
+        mock.reset()
+        cost, said = run_pinned(peer, load, mock, folder, core)
+        runs.append((cost, said, mock.truth(), folder))
+        late = lateness(runs[-1][2])
+        if late <= DISTURBED_MS:
+            break
+        fetched.say(f"  the mock was {late:.0f} ms late (p99): attempt {attempt + 1} of {ATTEMPTS}")
+    return min(runs, key=lambda run: lateness(run[2]))
+
+
+def lateness(truth: dict) -> float:
+    return truth["late_ms"]["p99"]
 
 
 def run_pinned(
