@@ -13,12 +13,8 @@ WARMUP = 1
 # Nothing may be looked up or downloaded while something is measured.
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
-# SGLang's names for a protocol, by whose server it is. The requests are the same. Of an SGLang server its clients
-# also ask the mean acceptance length, and where it has one they tokenize every chunk again.
-BACKENDS = {
-    "sglang": {"chat": "sglang-oai-chat", "completions": "sglang-oai", "generate": "sglang"},
-    "vllm": {"chat": "vllm-chat", "completions": "vllm"},
-}
+# SGLang's names for a protocol.
+BACKENDS = {"chat": "sglang-oai-chat", "completions": "sglang-oai", "generate": "sglang"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +26,6 @@ class Load:
     input_tokens: int
     output_tokens: int
     protocol: str = "chat"
-    # Whose server SGLang's clients are told that it is.
-    runtime: str = "sglang"
 
 
 @dataclass(frozen=True)
@@ -112,7 +106,7 @@ def python(load: Load, url: str, out: Path) -> Command:
 
 def sglang_flags(load: Load, url: str, out: Path) -> list[str]:
     return [
-        f"--backend={BACKENDS[load.runtime][load.protocol]}",
+        f"--backend={BACKENDS[load.protocol]}",
         f"--base-url={url}",
         "--model=mock",
         f"--tokenizer={fetched.words_tokenizer()}",
