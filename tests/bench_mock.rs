@@ -99,7 +99,7 @@ fn it_says_where_it_is_answers_and_tells_the_truth_at_the_end() {
         assert_eq!(json, truth);
     }
     let ended = Mock::start(&sandbox, &PACE).stop("INT").with(0);
-    assert!(ended.out.starts_with("0 streams, 0 tokens"), "{ended:?}");
+    assert!(ended.out.starts_with("0 answers, 0 tokens"), "{ended:?}");
 }
 
 #[test]
