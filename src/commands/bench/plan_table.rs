@@ -2,14 +2,17 @@
 //! a shell command. Contacts nobody.
 
 use std::io;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::run::Measuring;
+use crate::bench::conversation::{Prompt, Turn};
 use crate::bench::plan::{Arrival, Lengths, Protocol, Workload};
 use crate::bench::profile::{Draft, Origin, Settled};
 use crate::bench::results::Place;
+use crate::bench::stream;
 use crate::commands::Output;
 
 /// One run of what is planned.
@@ -235,34 +238,26 @@ fn body(plan: &Draft) -> Value {
     let tokens = match plan.workload {
         Workload::Random { output_tokens, .. }
         | Workload::SharedPrefix { output_tokens, .. }
-        | Workload::MultiTurn { output_tokens, .. } => json!(output_tokens),
-        Workload::Sharegpt { output_tokens, .. } | Workload::Jsonl { output_tokens, .. } => {
-            output_tokens.map_or(json!("<as the file says>"), |tokens| json!(tokens))
-        }
+        | Workload::MultiTurn { output_tokens, .. } => Some(output_tokens),
+        Workload::Sharegpt { output_tokens, .. } | Workload::Jsonl { output_tokens, .. } => output_tokens,
+    };
+    let turn = Turn {
+        prompt: Prompt::Text(prompt),
+        input_tokens: None,
+        output_tokens: tokens.unwrap_or_default(),
+        pause: Duration::ZERO,
     };
     let model = plan.model.as_deref().unwrap_or("<what /v1/models lists>");
-    let sampling = &plan.sampling;
-    let mut body = match plan.protocol {
-        Protocol::Chat => json!({ "model": model, "messages": [{ "role": "user", "content": prompt }] }),
-        Protocol::Completions => json!({ "model": model, "prompt": prompt }),
-        Protocol::Generate => json!({
-            "text": prompt,
-            "sampling_params": {
-                "max_new_tokens": tokens,
-                "temperature": sampling.temperature,
-                "ignore_eos": sampling.ignore_eos,
-            },
-        }),
-    };
-    body["stream"] = json!(true);
-    if plan.protocol != Protocol::Generate {
-        body["max_tokens"] = tokens;
-        body["temperature"] = json!(sampling.temperature);
-        body["ignore_eos"] = json!(sampling.ignore_eos);
-        body["stream_options"] = json!({ "include_usage": true });
-    }
-    for (key, value) in &sampling.extra_body {
-        body[key] = value.clone();
+    // The client's own, so that what is shown is what is sent. A text goes by every protocol, and the plan's
+    // extra fields were checked when it was settled.
+    let bytes = stream::body(plan.protocol, model, &[], &turn, &plan.sampling).unwrap_or_default();
+    let mut body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    if tokens.is_none() {
+        let field = match plan.protocol {
+            Protocol::Generate => &mut body["sampling_params"]["max_new_tokens"],
+            Protocol::Chat | Protocol::Completions => &mut body["max_tokens"],
+        };
+        *field = json!("<as the file says>");
     }
     body
 }
