@@ -1,6 +1,5 @@
 //! What happens while a command works, said once. Progress bars, logs and JSON are its readers.
 
-use crate::bench::runner::LiveView;
 use crate::model::Role;
 
 /// Something that happened.
@@ -74,6 +73,23 @@ pub enum Event {
         /// The weakest rung among its entries.
         evidence: String,
     },
+}
+
+/// What a benchmark has come to so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LiveView {
+    /// Requests sent, each counted once however often it was tried.
+    pub sent: u32,
+    /// Ended whole.
+    pub done: u32,
+    /// Failed.
+    pub failed: u32,
+    /// Output tokens that arrived, of all requests. Until a request ends its events may count as one each.
+    pub tokens: u64,
+    /// Mean time to first token so far, milliseconds.
+    pub mean_ttft_ms: Option<f64>,
+    /// Mean time per token after the first, of requests that ended, milliseconds.
+    pub mean_itl_ms: Option<f64>,
 }
 
 /// Somebody who wants to know.

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::bench::runner::LiveView;
-use crate::events::{Event, Observer};
+use crate::events::{Event, LiveView, Observer};
 
 /// Off a terminal, at most one line of progress in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);

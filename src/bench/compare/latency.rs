@@ -3,6 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::bench::metrics::latency;
 use crate::bench::record::RequestRecord;
 
 /// Samples looked at by all resamples of one latency together: keeps 10,000 long answers to seconds.
@@ -67,43 +68,16 @@ impl Latency {
 
     /// The samples one successful request gives: milliseconds and weight.
     pub(crate) fn of(self, record: &RequestRecord) -> Vec<(f64, f64)> {
-        let ms = |us: u64| us as f64 / 1e3;
         let one = |ms: Option<f64>| ms.map(|ms| (ms, 1.0)).into_iter().collect();
-        let since_due = |us: u64| Some(ms(us.saturating_sub(record.scheduled_us?)));
         match self {
-            Latency::Ttft => one(record.ttft_us().map(ms)),
-            Latency::TtftFromSchedule => {
-                one(record.ttft_us().and_then(|first| since_due(record.sent_us + first)))
-            }
-            Latency::E2e => one(Some(ms(record.ended_us.saturating_sub(record.sent_us)))),
-            Latency::E2eFromSchedule => one(since_due(record.ended_us)),
-            Latency::Tpot => one(tpot_ms(record)),
-            Latency::Itl => itl(record),
+            Latency::Ttft => one(latency::ttft_ms(record)),
+            Latency::TtftFromSchedule => one(latency::ttft_from_schedule_ms(record)),
+            Latency::E2e => one(Some(latency::e2e_ms(record))),
+            Latency::E2eFromSchedule => one(latency::e2e_from_schedule_ms(record)),
+            Latency::Tpot => one(latency::tpot_ms(record)),
+            Latency::Itl => latency::itl_ms(record).collect(),
         }
     }
-}
-
-/// Time per output token after the first: `(end - first token) / (tokens - 1)`, as SGLang and vLLM define it.
-pub(super) fn tpot_ms(record: &RequestRecord) -> Option<f64> {
-    let tokens = record.answer.output_tokens.checked_sub(1).filter(|after| *after > 0)?;
-    let whole = record.ended_us.saturating_sub(record.sent_us);
-    Some(whole.saturating_sub(record.ttft_us()?) as f64 / 1e3 / f64::from(tokens))
-}
-
-/// n tokens that come together after a pause are n samples of an nth of it. An event without tokens gives its
-/// time to the next.
-fn itl(record: &RequestRecord) -> Vec<(f64, f64)> {
-    let answer = &record.answer;
-    let mut before = answer.chunk_us.first().copied().unwrap_or(0);
-    let later = answer.chunk_us.iter().zip(&answer.chunk_tokens).skip(1);
-    later
-        .filter(|(_, tokens)| **tokens > 0.0)
-        .map(|(at, tokens)| {
-            let pause_ms = at.saturating_sub(before) as f64 / 1e3;
-            before = *at;
-            (pause_ms / f64::from(*tokens), f64::from(*tokens))
-        })
-        .collect()
 }
 
 impl Samples {

@@ -1,6 +1,7 @@
 //! How much a run's rates vary: batch means over windows of time (Law, Simulation Modeling and Analysis).
 
 use super::Run;
+use crate::bench::metrics::goodput::is_good;
 use crate::bench::record::RequestRecord;
 
 /// Windows of a run. Between 10 and 30 is what the textbooks advise.
@@ -60,7 +61,7 @@ fn counted(rate: Rate, run: &Run, record: &RequestRecord) -> Vec<(u64, f64)> {
     };
     match rate {
         Rate::Requests => vec![(record.ended_us, 1.0)],
-        Rate::GoodRequests if super::shares::is_good(record, &run.plan.slo) => vec![(record.ended_us, 1.0)],
+        Rate::GoodRequests if is_good(record, &run.plan.slo) => vec![(record.ended_us, 1.0)],
         Rate::GoodRequests => Vec::new(),
         Rate::OutputTokens => output().collect(),
         Rate::TotalTokens => {

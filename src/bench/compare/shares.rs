@@ -1,7 +1,5 @@
 //! Shares of requests: failed, good.
 
-use super::latency::{Latency, tpot_ms};
-use crate::bench::plan::Slo;
 use crate::bench::record::{Outcome, RequestRecord};
 
 /// The normal distribution's 97.5 % quantile.
@@ -13,19 +11,6 @@ pub(super) struct Share {
     pub(super) count: f64,
     pub(super) of: f64,
     pub(super) worth: f64,
-}
-
-/// Whether a request was good: whole, and within every limit given.
-pub(super) fn is_good(record: &RequestRecord, slo: &Slo) -> bool {
-    let within = |limit: Option<f64>, sent: Latency, due: Latency| {
-        let seen = [due, sent].into_iter().find_map(|it| it.of(record).first().map(|sample| sample.0));
-        limit.is_none_or(|limit| seen.is_some_and(|seen| seen <= limit))
-    };
-    record.is_done()
-        && within(slo.ttft_ms, Latency::Ttft, Latency::TtftFromSchedule)
-        && within(slo.e2e_ms, Latency::E2e, Latency::E2eFromSchedule)
-        // One token has no time per token after the first, and so none that is too long.
-        && slo.tpot_ms.is_none_or(|limit| tpot_ms(record).is_none_or(|seen| seen <= limit))
 }
 
 impl Share {

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::events::LiveView;
+
 /// Counters of a run at work. Each is right by itself; together they may be a moment apart.
 #[derive(Debug, Default)]
 pub struct Live {
@@ -13,23 +15,6 @@ pub struct Live {
     first_outputs: AtomicU64,
     later_us: AtomicU64,
     later_tokens: AtomicU64,
-}
-
-/// The counters at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct LiveView {
-    /// Requests sent, each counted once however often it was tried.
-    pub sent: u32,
-    /// Ended whole.
-    pub done: u32,
-    /// Failed.
-    pub failed: u32,
-    /// Output tokens that arrived, of all requests. Until a request ends its events may count as one each.
-    pub tokens: u64,
-    /// Mean time to first token so far, milliseconds.
-    pub mean_ttft_ms: Option<f64>,
-    /// Mean time per token after the first, of requests that ended, milliseconds.
-    pub mean_itl_ms: Option<f64>,
 }
 
 impl Live {

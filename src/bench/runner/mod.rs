@@ -17,7 +17,7 @@ use tokio::task::{JoinError, JoinSet, LocalSet};
 use tokio_util::sync::CancellationToken;
 
 use self::health::HealthProbe;
-pub use self::live::{Live, LiveView};
+pub use self::live::Live;
 use self::nap::Nap;
 use super::arrival::Schedule;
 use super::client::{Asked, Client, Halt, Watcher};

@@ -5,6 +5,7 @@ use crate::bench::client::Connector;
 use crate::bench::conversation::Prompt;
 use crate::bench::plan::{Arrival, Lengths, Limits, Protocol, Sampling, Slo, Workload};
 use crate::bench::target::Target;
+use crate::events::LiveView;
 use crate::mock::Fault;
 use crate::mock::{RunningMock, Scenario, spawn};
 
