@@ -6,7 +6,7 @@
 //! differ by, and `sparkbench calibrate` measures it. Below that rate each token is read as it comes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long the thread rests.
@@ -26,7 +26,7 @@ pub(super) struct Nap {
     /// Where the window began, microseconds, and the reads by then.
     window_us: AtomicU64,
     window_reads: AtomicU64,
-    many: AtomicU64,
+    rests: AtomicBool,
 }
 
 impl Nap {
@@ -36,7 +36,7 @@ impl Nap {
             reads: AtomicU64::new(0),
             window_us: AtomicU64::new(0),
             window_reads: AtomicU64::new(0),
-            many: AtomicU64::new(0),
+            rests: AtomicBool::new(false),
         })
     }
 
@@ -56,10 +56,41 @@ impl Nap {
             let came = reads - self.window_reads.load(Ordering::Relaxed);
             self.window_us.store(now_us, Ordering::Relaxed);
             self.window_reads.store(reads, Ordering::Relaxed);
-            self.many.store(u64::from(came * 1_000_000 > MANY * since), Ordering::Relaxed);
+            self.rests.store(worth_it(came, since), Ordering::Relaxed);
         }
-        if self.many.load(Ordering::Relaxed) == 1 {
+        if self.rests.load(Ordering::Relaxed) {
             std::thread::sleep(REST);
         }
+    }
+}
+
+/// Whether so many reads within so many microseconds are many.
+fn worth_it(reads: u64, since_us: u64) -> bool {
+    reads * 1_000_000 > MANY * since_us
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_many_reads_a_second_are_worth_a_rest() {
+        assert!(worth_it(251, 50_000) && !worth_it(250, 50_000) && !worth_it(0, 50_000));
+        // A window that lasted longer, because the thread slept, wants as many more.
+        assert!(!worth_it(251, 500_000));
+    }
+
+    #[test]
+    fn a_thread_rests_while_many_come_and_no_longer() {
+        let nap = Nap::new();
+        for _ in 0..100_000 {
+            nap.read();
+        }
+        std::thread::sleep(WINDOW);
+        nap.before_park();
+        assert!(nap.rests.load(Ordering::Relaxed) || nap.began.elapsed().as_secs() > 10);
+        std::thread::sleep(WINDOW);
+        nap.before_park();
+        assert!(!nap.rests.load(Ordering::Relaxed), "nothing came since");
     }
 }
