@@ -23,7 +23,7 @@ pub mod table;
 
 pub use self::directory::{Place, ResultsDir};
 pub use self::error::ResultsError;
-pub use self::read::{ResultsRead, read};
+pub use self::read::{ResultsRead, read, read_all};
 pub use self::request_log::RequestLog;
 pub use self::run_file::{Ended, HowEnded, RunFile};
 pub use self::summary_file::{RequestRate, SummaryFile};

@@ -1,7 +1,7 @@
 //! Results read back, of a run that ended and of one that was killed.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{RUN, ResultsError, RunFile, SUMMARY, SummaryFile, request_log, run_file};
 use crate::bench::metrics::summarise;
@@ -50,6 +50,36 @@ pub fn read(dir: &Path) -> Result<ResultsRead, ResultsError> {
     let bytes = bytes(&path)?.ok_or_else(|| ResultsError::Missing { path: dir.to_owned() })?;
     let run = run_file::parse(&path, &bytes)?;
     Ok(ResultsRead { run, records: request_log::read(dir)?, summary: read_summary(dir)? })
+}
+
+/// Reads every run in a directory: itself, or those of a sweep or of repeats that lie in it, in order.
+///
+/// # Errors
+/// As [`read`], and [`ResultsError::Missing`] where there is none.
+pub fn read_all(dir: &Path) -> Result<Vec<(PathBuf, ResultsRead)>, ResultsError> {
+    let one = |path: PathBuf| read(&path).map(|run| (path, run));
+    let mut found = Vec::new();
+    // A directory that is itself a run, or is none at all, is for `read` to judge.
+    if !dir.join(RUN).exists() && dir.is_dir() {
+        let io = ResultsError::io("read", dir);
+        for entry in std::fs::read_dir(dir).map_err(&io)? {
+            let path = entry.map_err(&io)?.path();
+            if path.join(RUN).is_file() {
+                found.push(path);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(vec![one(dir.to_owned())?]);
+    }
+    found.sort_by(|a, b| step(a).total_cmp(&step(b)).then_with(|| a.cmp(b)));
+    found.into_iter().map(one).collect()
+}
+
+/// The number a run's directory ends with: `concurrency-8` stands before `concurrency-16`.
+fn step(path: &Path) -> f64 {
+    let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    name.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0.0)
 }
 
 fn read_summary(dir: &Path) -> Result<Option<Summary>, ResultsError> {

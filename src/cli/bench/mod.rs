@@ -11,7 +11,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
-use crate::commands::bench::{calibrate, compare, measuring, mock, profiles, report, run, sweep};
+use crate::commands::bench::{calibrate, compare, mock, profiles, report, run, stored, sweep};
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
@@ -27,8 +27,8 @@ pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
             let settings = settings::sweep(*args, &environment()?)?;
             sweep::run(&settings, cancelled_by_signals(), &mut progress, &mut out).await
         }
-        Command::Compare(args) => compare::run(&settings::compare(args), &measuring::stored, &mut out),
-        Command::Report(args) => report::run(&settings::report(args), &measuring::stored, &mut out),
+        Command::Compare(args) => compare::run(&settings::compare(args), &stored::stored, &mut out),
+        Command::Report(args) => report::run(&settings::report(args), &stored::stored, &mut out),
         Command::Calibrate(args) => {
             let settings = settings::calibrate(args);
             calibrate::run(settings, cancelled_by_signals(), &mut progress, &mut out).await

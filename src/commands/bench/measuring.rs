@@ -16,9 +16,7 @@ use crate::bench::profile::Settled;
 use crate::bench::record::RequestRecord;
 use crate::bench::results::environment::Environment;
 use crate::bench::results::table::{Cells, columns};
-use crate::bench::results::{
-    self, HowEnded, Place, RequestLog, ResultsDir, ResultsError, RunFile, SummaryFile,
-};
+use crate::bench::results::{HowEnded, Place, RequestLog, ResultsDir, RunFile, SummaryFile};
 use crate::bench::server;
 use crate::bench::session::{Manner, Session};
 use crate::events::{Event, Observer};
@@ -262,37 +260,4 @@ fn parquet(records: &[RequestRecord], path: &Path) -> Outcome<()> {
         })
         .collect();
     Ok(Table::new(columns)?.write(path)?)
-}
-
-/// Every run in a directory: itself, or the runs of a sweep or of repeats that lie in it, in order.
-pub(crate) fn stored(dir: &Path) -> Outcome<Vec<Run>> {
-    let one = |dir: &Path| -> Outcome<Run> {
-        let read = results::read(dir)?;
-        let summary = read.summarised();
-        Ok(Run { name: dir.display().to_string(), plan: read.run.plan, summary, records: read.records })
-    };
-    let below = || -> std::io::Result<Vec<PathBuf>> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(dir)? {
-            let path = entry?.path();
-            if path.join(results::RUN).is_file() {
-                found.push(path);
-            }
-        }
-        Ok(found)
-    };
-    if dir.join(results::RUN).exists() {
-        return Ok(vec![one(dir)?]);
-    }
-    let mut found = below().unwrap_or_default();
-    if found.is_empty() {
-        return Err(ResultsError::Missing { path: dir.to_owned() }.into());
-    }
-    // `c-8` stands before `c-16`.
-    found.sort_by_key(|path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let number = name.rsplit('-').next().and_then(|number| number.parse::<f64>().ok());
-        ((number.unwrap_or(0.0) * 1e6) as u64, name)
-    });
-    found.iter().map(|path| one(path)).collect()
 }
