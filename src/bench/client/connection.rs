@@ -1,90 +1,201 @@
-//! One HTTP connection, driven by the task that uses it.
+//! One HTTP/1.1 connection: a request out, its answer's head and then its body in.
 //!
-//! hyper's connection is a future that must be polled for bytes to move. Usually a task of its own does
-//! that and hands each piece of a body to another task: two wake-ups a token. Here the reader polls both,
-//! so that one wake-up reads, decodes and takes the time.
+//! Written by hand, because it is the hot path: the task that waits for a token reads it from the socket,
+//! takes its bytes out of their chunk and decodes them, where a library hands each piece from one task or
+//! buffer to another. Only what a streamed answer needs is here; nothing is pipelined, and a connection that
+//! is not as it should be serves no further request.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use super::framing::Framing;
+use super::head::{self, Head};
+use super::transport::Transport;
+use crate::bench::record::FailureClass;
+use crate::bench::stream::Broken;
 
-use super::connector::Stream;
+/// Bytes read at a time. All connections of a thread read into one buffer: what is read is decoded before
+/// anything else is read.
+const READ: usize = 64 * 1024;
 
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+thread_local! {
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into());
+}
 
 /// One connection to the server.
 #[derive(Debug)]
 pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// None once it has ended: it must not be polled again.
-    driver: Option<Pin<Box<Driver>>>,
+    transport: Transport,
+    /// What came with the head and lies behind it.
+    unread: Vec<u8>,
+    /// When what was read last arrived.
+    arrived: Instant,
+    /// The body being read.
+    framing: Framing,
+    keeps_alive: bool,
+}
+
+/// What one read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Bytes of the body, and more may come.
+    More,
+    /// Its end.
+    End,
 }
 
 impl Connection {
-    pub(super) fn new(sender: SendRequest<Full<Bytes>>, driver: Driver) -> Self {
-        Self { sender, driver: Some(Box::pin(driver)) }
+    pub(super) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            unread: Vec::new(),
+            arrived: Instant::now(),
+            framing: Framing::Length(0),
+            keeps_alive: true,
+        }
     }
 
     /// Send a request and wait for the head of its answer.
-    pub(super) async fn send(&mut self, request: Request<Full<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        let answer = self.sender.send_request(request);
-        drive(&mut self.driver, answer).await
+    pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Head, Broken> {
+        // A server may answer and close before it has read everything: its answer says more than that the
+        // rest could not be sent.
+        let sent = self.transport.send(request).await;
+        match (self.head().await, sent) {
+            (Err(_), Err(error)) => Err(cut_off(&error)),
+            (answer, _) => answer,
+        }
     }
 
-    /// The next piece of an answer's body; None at its end.
-    pub(super) async fn next(&mut self, body: &mut Incoming) -> Option<hyper::Result<Bytes>> {
+    async fn head(&mut self) -> Result<Head, Broken> {
+        let mut seen = Vec::new();
         loop {
-            match drive(&mut self.driver, body.frame()).await? {
-                // Trailers carry nothing we want.
-                Ok(frame) => match frame.into_data() {
-                    Ok(bytes) => return Some(Ok(bytes)),
-                    Err(_) => continue,
-                },
-                Err(error) => return Some(Err(error)),
+            match head::read(&seen).map_err(|error| malformed(&error.to_string()))? {
+                head::Read::Whole(size, head) => {
+                    seen.drain(..size);
+                    self.unread = seen;
+                    self.framing = head.framing.clone();
+                    self.keeps_alive = head.keeps_alive;
+                    return Ok(head);
+                }
+                head::Read::Interim(size) => {
+                    seen.drain(..size);
+                    continue;
+                }
+                head::Read::Partial => {}
+            }
+            let size = poll_fn(|cx| {
+                self.poll_receive(cx, |_, came| {
+                    seen.extend_from_slice(came);
+                    came.len()
+                })
+            });
+            match size.await {
+                Ok(0) => return Err(ended("before its head was over")),
+                Ok(_) => {}
+                Err(error) => return Err(cut_off(&error)),
             }
         }
     }
 
-    /// Whether the server has not closed it yet, as far as this machine has heard: nobody looks at an idle
-    /// connection, so this does. llama.cpp's server closes after every streamed answer without a word in its
-    /// head.
-    pub(super) fn is_open(&mut self) -> bool {
-        let mut nobody = Context::from_waker(Waker::noop());
-        if let Some(connection) = &mut self.driver
-            && connection.as_mut().poll(&mut nobody).is_ready()
-        {
-            self.driver = None;
-        }
-        self.driver.is_some() && !self.sender.is_closed()
+    /// Wait for more of the body, and give what came with the time it arrived to `take`, piece by piece. A
+    /// piece that `take` refuses ends the answer.
+    pub(super) async fn hear(
+        &mut self,
+        take: &mut impl FnMut(&[u8], Instant) -> Result<(), Broken>,
+    ) -> Result<Heard, Broken> {
+        poll_fn(|cx| self.poll_hear(cx, take)).await
     }
 
-    /// Whether another request can be sent, once the last answer has been read to its end.
-    pub(super) async fn becomes_ready(&mut self) -> bool {
-        drive(&mut self.driver, self.sender.ready()).await.is_ok()
+    fn poll_hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        take: &mut impl FnMut(&[u8], Instant) -> Result<(), Broken>,
+    ) -> Poll<Result<Heard, Broken>> {
+        if !self.unread.is_empty() {
+            let came = std::mem::take(&mut self.unread);
+            return Poll::Ready(self.deliver(&came, take));
+        }
+        if self.framing.is_over() {
+            return Poll::Ready(Ok(Heard::End));
+        }
+        let heard = ready!(self.poll_receive(cx, |connection, came| match came.is_empty() {
+            false => connection.deliver(came, take),
+            true if connection.framing.may_end() => {
+                connection.framing = Framing::Length(0);
+                Ok(Heard::End)
+            }
+            true => Err(ended("before its body was over")),
+        }));
+        Poll::Ready(heard.unwrap_or_else(|error| Err(cut_off(&error))))
+    }
+
+    fn deliver(
+        &mut self,
+        mut came: &[u8],
+        take: &mut impl FnMut(&[u8], Instant) -> Result<(), Broken>,
+    ) -> Result<Heard, Broken> {
+        while let Some(piece) = self.framing.next(&mut came).map_err(|error| malformed(&error.to_string()))? {
+            take(piece, self.arrived)?;
+        }
+        // What lies behind the body is nobody's: nothing was asked yet.
+        self.keeps_alive &= came.is_empty();
+        Ok(if self.framing.is_over() { Heard::End } else { Heard::More })
+    }
+
+    /// When what was heard last arrived: the last bytes, or the end.
+    pub(super) fn arrived(&self) -> Instant {
+        self.arrived
+    }
+
+    /// Read on to the body's end; whether the connection could serve another request then.
+    pub(super) async fn drain(&mut self) -> bool {
+        loop {
+            match self.hear(&mut |_, _| Ok(())).await {
+                Ok(Heard::More) => {}
+                Ok(Heard::End) => return self.is_free(),
+                Err(_) => return false,
+            }
+        }
+    }
+
+    /// Whether it could serve another request, as far as this machine has heard: the last answer has been
+    /// read to its end, and the server has not closed. Nobody looks at an idle connection, so this does:
+    /// llama.cpp's server closes after every streamed answer without a word in its head.
+    pub(super) fn is_free(&mut self) -> bool {
+        if !(self.keeps_alive && self.framing.is_over() && self.unread.is_empty()) {
+            return false;
+        }
+        // Whatever comes unasked, the end or bytes, it is of no use any more.
+        let mut nobody = Context::from_waker(Waker::noop());
+        self.poll_receive(&mut nobody, |_, _| ()).is_pending()
+    }
+
+    /// Read once, and give what came (nothing at the end) to `with`.
+    fn poll_receive<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        with: impl FnOnce(&mut Self, &[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        SCRATCH.with_borrow_mut(|buffer| {
+            let (size, at) = ready!(self.transport.poll_receive(cx, buffer))?;
+            // An end has no stamp.
+            self.arrived = if size == 0 { Instant::now() } else { at };
+            Poll::Ready(Ok(with(self, &buffer[..size])))
+        })
     }
 }
 
-/// Wait for `future`, which only gets on while the connection is polled.
-async fn drive<F: Future>(driver: &mut Option<Pin<Box<Driver>>>, future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
-        if let Poll::Ready(output) = future.as_mut().poll(cx) {
-            return Poll::Ready(output);
-        }
-        // An error of the connection reaches the future, too, and says there what it broke.
-        if let Some(connection) = driver
-            && connection.as_mut().poll(cx).is_ready()
-        {
-            *driver = None;
-        }
-        future.as_mut().poll(cx)
-    })
-    .await
+fn malformed(why: &str) -> Broken {
+    Broken { class: FailureClass::Malformed, message: format!("no HTTP answer: {why}") }
+}
+
+fn cut_off(error: &io::Error) -> Broken {
+    Broken { class: FailureClass::CutOff, message: format!("the connection broke: {error}") }
+}
+
+fn ended(place: &str) -> Broken {
+    Broken { class: FailureClass::CutOff, message: format!("the connection ended {place}") }
 }

@@ -1,23 +1,17 @@
-//! Connections to one server: TCP, and TLS where its URL says so. HTTP itself is hyper's.
+//! Connections to one server: TCP, and TLS where its URL says so.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls_platform_verifier::BuilderVerifierExt;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+use super::arrival::Stamps;
 use super::connection::Connection;
+use super::socket::Socket;
+use super::transport::Transport;
 use crate::bench::record::FailureClass;
 use crate::bench::target::Target;
 use crate::failure::{Failure, Kind};
@@ -27,6 +21,7 @@ use crate::failure::{Failure, Kind};
 pub struct Connector {
     addresses: Vec<SocketAddr>,
     tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
+    stamps: Arc<Stamps>,
 }
 
 /// Why no connection can be opened to a server at all.
@@ -76,7 +71,7 @@ impl Connector {
             true => Some(tls(&host, ca)?),
             false => None,
         };
-        Ok(Self { addresses, tls })
+        Ok(Self { addresses, tls, stamps: Arc::default() })
     }
 
     /// Open a connection.
@@ -85,26 +80,24 @@ impl Connector {
             class: FailureClass::Connect,
             message: format!("cannot connect: {error}"),
         };
-        let tcp = TcpStream::connect(&self.addresses[..]).await.map_err(connect)?;
-        // A request is one write; waiting for more to send would only add to its latency.
-        tcp.set_nodelay(true).map_err(connect)?;
-        let stream = match &self.tls {
-            None => Stream::Plain(tcp),
+        let socket = Socket::connect(&self.addresses, self.stamps.clone()).await.map_err(connect)?;
+        let transport = match &self.tls {
+            None => Transport::Plain(socket),
             Some((config, name)) => {
                 let connector = TlsConnector::from(config.clone());
-                let stream = connector.connect(name.clone(), tcp).await.map_err(|error| NotConnected {
+                let stream = connector.connect(name.clone(), socket).await.map_err(|error| NotConnected {
                     class: FailureClass::Tls,
                     message: format!("no TLS: {error}"),
                 })?;
-                Stream::Tls(Box::new(stream))
+                Transport::Tls(Box::new(stream))
             }
         };
-        let (sender, driver): (SendRequest<Full<Bytes>>, _) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| NotConnected {
-                class: FailureClass::Connect,
-                message: format!("cannot connect: {error}"),
-            })?;
-        Ok(Connection::new(sender, driver))
+        Ok(Connection::new(transport))
+    }
+
+    /// Whose clock the times of what its connections read are by.
+    pub fn stamps(&self) -> &Arc<Stamps> {
+        &self.stamps
     }
 }
 
@@ -129,43 +122,4 @@ fn tls(
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let name = ServerName::try_from(host.to_owned()).map_err(|error| refused(error.to_string()))?;
     Ok((Arc::new(config), name))
-}
-
-/// Bytes to and from the server.
-#[derive(Debug)]
-pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }

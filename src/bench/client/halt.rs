@@ -19,7 +19,7 @@ pub struct Halt {
 }
 
 impl Halt {
-    /// One that stops when `token` is cancelled. Needs a `LocalSet`.
+    /// One that stops when `token` is cancelled. Needs a thread of local tasks.
     pub fn new(token: CancellationToken) -> Rc<Self> {
         let halt = Rc::new(Self { stopped: Cell::new(token.is_cancelled()), woken: Notify::new() });
         let told = halt.clone();

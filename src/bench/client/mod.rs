@@ -1,28 +1,37 @@
 //! The client: sends one request, reads its stream, and says when each piece came.
 //!
 //! Everything here runs on one thread, and a request is one task: what reads the socket also decodes the
-//! stream and takes the time, right after the read.
+//! stream. The times are the kernel's, where it gives any ([`Stamps`]), else those of the reads.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | `connector`, `transport`, `socket` | connections, with TLS or without, and when bytes arrived on them |
+//! | `connection`, `head`, `framing` | HTTP/1.1 over one of them |
+//! | `arrival` | the kernel's stamps on our clock |
+//! | `patience`, `halt` | how long is waited: limits, and the end of the run |
 
+mod arrival;
 mod connection;
 mod connector;
+mod framing;
 mod halt;
+mod head;
 mod patience;
+mod socket;
+mod transport;
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode, Uri};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use self::connection::Connection;
+pub use self::arrival::Stamps;
+use self::connection::{Connection, Heard};
 pub use self::connector::{Connector, ConnectorError};
 pub use self::halt::Halt;
+use self::head::{Head, RequestHead};
 use self::patience::Patience;
 use super::plan::{Limits, Protocol};
 use super::record::{Answer, FailureClass, Outcome};
@@ -34,12 +43,19 @@ use super::target::Target;
 /// llama.cpp's default), and a request sent into a closing connection is lost.
 const MAX_IDLE: Duration = Duration::from_secs(2);
 
-/// How long the bytes behind `[DONE]` may take before a connection is given up instead of used again.
+/// How long whoever was answered waits for the body's end behind `[DONE]`, so that its next request finds the
+/// connection free. Servers write the two right after one another.
+const END_OF_BODY: Duration = Duration::from_millis(5);
+
+/// How long that may take at all before a connection is given up instead of used again.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Connections that are opened at the same time. More would only wait for one another, on this side and in
 /// the server's queue, and their requests' latencies with them.
 const OPENING: usize = 32;
+
+/// The one status that a streamed answer has.
+const OK: u16 = 200;
 
 /// Of a body that is no stream, this much is read for the message.
 const EXCERPT_BYTES: usize = 16 * 1024;
@@ -51,8 +67,7 @@ const EXCERPT_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Client {
     connector: Connector,
-    uri: Uri,
-    headers: HeaderMap,
+    head: RequestHead,
     protocol: Protocol,
     limits: Limits,
     keep_text: bool,
@@ -96,7 +111,7 @@ pub trait Watcher {
 /// A request about to be sent.
 struct Start<'a> {
     id: &'a str,
-    body: Bytes,
+    body: &'a [u8],
     sent: Instant,
     /// A connection that is open already.
     idle: Option<Connection>,
@@ -113,26 +128,25 @@ impl Client {
         limits: Limits,
         keep_text: bool,
     ) -> Result<Self, BadHeader> {
-        let url = target.url(protocol.path());
-        let mut headers = HeaderMap::new();
-        let mut set = |name, what, value: &str| {
-            HeaderValue::from_str(value)
-                .map_err(|_| BadHeader { what })
-                .map(|value| headers.insert(name, value))
+        let mut head = RequestHead::post(target.url(protocol.path()).path());
+        let mut set = |name, what, value: &str| match head.set(name, value) {
+            true => Ok(()),
+            false => Err(BadHeader { what }),
         };
-        set(header::HOST, "the server's name", &target.authority())?;
-        set(header::CONTENT_TYPE, "", "application/json")?;
-        set(header::ACCEPT, "", "text/event-stream")?;
-        set(header::USER_AGENT, "", concat!("sparkbench/", env!("CARGO_PKG_VERSION")))?;
+        set("host", "the server's name", &target.authority())?;
+        set("content-type", "", "application/json")?;
+        set("accept", "", "text/event-stream")?;
+        set("user-agent", "", concat!("sparkbench/", env!("CARGO_PKG_VERSION")))?;
         if let Some(key) = &target.api_key {
-            set(header::AUTHORIZATION, "the API key", &format!("Bearer {}", key.reveal()))?;
+            set("authorization", "the API key", &format!("Bearer {}", key.reveal()))?;
         }
-        if let Some(key) = headers.get_mut(header::AUTHORIZATION) {
-            key.set_sensitive(true);
-        }
-        let uri = url.path().parse().map_err(|_| BadHeader { what: "the server's path" })?;
         let (idle, opening) = (RefCell::default(), Semaphore::new(OPENING));
-        Ok(Self { connector, uri, headers, protocol, limits, keep_text, idle, opening })
+        Ok(Self { connector, head, protocol, limits, keep_text, idle, opening })
+    }
+
+    /// By which clock the times of what was read are.
+    pub fn stamps(&self) -> &Arc<Stamps> {
+        self.connector.stamps()
     }
 
     /// Open so many connections ahead of the requests that will need them at once. Those that cannot be opened
@@ -151,7 +165,7 @@ impl Client {
     /// Send `body` under the name `id`, and read the answer to its end.
     ///
     /// When the run halts it is given up: what came so far is kept.
-    pub async fn ask(self: &Rc<Self>, id: &str, body: Vec<u8>, watcher: &impl Watcher, halt: &Halt) -> Asked {
+    pub async fn ask(self: &Rc<Self>, id: &str, body: &[u8], watcher: &impl Watcher, halt: &Halt) -> Asked {
         let (mut idle, mut turn) = (self.idle_connection(), None);
         // Whoever needs a new connection waits for a turn to open it. That is this client's affair: the
         // request begins after it, and is late.
@@ -165,70 +179,73 @@ impl Client {
         }
         let sent = Instant::now();
         let mut reader = AnswerReader::new(self.protocol, self.keep_text);
-        let start = Start { id, body: body.into(), sent, idle, turn };
+        let start = Start { id, body, sent, idle, turn };
         let result = halt.unless_stopped(self.exchange(start, &mut reader, watcher)).await;
-        let ended = Instant::now();
+        let gave_up = Instant::now();
         let (answer, outcome) = reader.finish();
-        let outcome = match result {
-            None => Outcome::Interrupted,
-            Some(Ok(())) => outcome,
-            Some(Err(Broken { class, message })) => Outcome::Failed { class, message },
+        let (ended, outcome) = match result {
+            None => (gave_up, Outcome::Interrupted),
+            Some(Err(Broken { class, message })) => (gave_up, Outcome::Failed { class, message }),
+            Some(Ok(connection)) => {
+                let ended = connection.arrived();
+                self.keep(connection).await;
+                (ended, outcome)
+            }
         };
-        Asked { sent, ended, answer, outcome }
+        Asked { sent, ended: ended.max(sent), answer, outcome }
     }
 
+    /// Send, and read until the answer is over; what is behind it may still be unread.
     async fn exchange(
         self: &Rc<Self>,
         start: Start<'_>,
         reader: &mut AnswerReader,
         watcher: &impl Watcher,
-    ) -> Result<(), Broken> {
+    ) -> Result<Connection, Broken> {
         let sent = start.sent;
         let mut patience = Patience::new(sent, self.limits);
-        let (mut connection, response) = self.send(start, &mut patience).await?;
-        let (head, mut body) = response.into_parts();
-        if head.status != StatusCode::OK {
-            let said = self.excerpt(&mut connection, &mut body, &mut patience).await;
-            let message =
-                format!("HTTP {}{}", head.status, said.map_or(String::new(), |said| format!(": {said}")));
+        let (mut connection, head) = self.send(start, &mut patience).await?;
+        if head.status != OK {
+            let said = self.excerpt(&mut connection, &mut patience).await;
+            let reason = harmless(format!("{} {}", head.status, head.reason).as_bytes(), WORDS);
+            let message = format!("HTTP {reason}{}", said.map_or(String::new(), |said| format!(": {said}")));
             return Err(Broken { class: FailureClass::HttpStatus, message });
         }
-        let kind = head.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        if !kind.to_ascii_lowercase().starts_with(b"text/event-stream") {
-            let said = self.excerpt(&mut connection, &mut body, &mut patience).await;
+        if !head.content_type.to_ascii_lowercase().starts_with(b"text/event-stream") {
+            let said = self.excerpt(&mut connection, &mut patience).await;
             let message = format!(
                 "the answer's Content-Type is `{}`, not text/event-stream{}",
-                harmless(kind, WORDS),
+                harmless(&head.content_type, WORDS),
                 said.map_or(String::new(), |said| format!(": {said}")),
             );
             return Err(Broken { class: FailureClass::NotAStream, message });
         }
         let (mut bytes, mut tokens) = (0, 0);
-        while let Some(piece) = patience.wait(connection.next(&mut body)).await? {
-            let piece = piece.map_err(|error| cut_off(&error))?;
-            let read = Instant::now();
-            patience.heard(read);
-            let at_us = micros(read - sent);
-            reader.feed(&piece, at_us)?;
-            if reader.tokens_so_far() != tokens {
-                watcher.output(tokens == 0, at_us, reader.tokens_so_far().saturating_sub(tokens));
-                tokens = reader.tokens_so_far();
+        loop {
+            let mut take = |piece: &[u8], at: Instant| {
+                let at_us = micros(at.saturating_duration_since(sent));
+                reader.feed(piece, at_us)?;
+                bytes += piece.len() as u64;
+                let now = reader.tokens_so_far();
+                if now != tokens {
+                    watcher.output(tokens == 0, at_us, now.saturating_sub(tokens));
+                    tokens = now;
+                }
+                Ok(())
+            };
+            let heard = patience.wait(connection.hear(&mut take)).await??;
+            if heard == Heard::End || reader.is_finished() {
+                return Ok(connection);
             }
+            patience.heard(connection.arrived());
             if reader.has_output() {
                 patience.has_output();
             }
-            if reader.is_finished() {
-                self.keep(connection, body);
-                return Ok(());
-            }
-            bytes += piece.len() as u64;
             if bytes > self.limits.answer_bytes {
                 let message = format!("more than {} bytes and no end", self.limits.answer_bytes);
                 return Err(Broken { class: FailureClass::TooLarge, message });
             }
         }
-        self.keep(connection, body);
-        Ok(())
     }
 
     /// Send a request over a connection that is open already, or else over a new one.
@@ -236,13 +253,16 @@ impl Client {
         &self,
         Start { id, body, idle, turn, sent: _ }: Start<'_>,
         patience: &mut Patience,
-    ) -> Result<(Connection, Response<Incoming>), Broken> {
+    ) -> Result<(Connection, Head), Broken> {
+        let request = self.head.request(id, body).ok_or_else(|| Broken {
+            class: FailureClass::Malformed,
+            message: format!("`{id}` is no request id"),
+        })?;
         if let Some(mut connection) = idle {
-            let request = self.request(id, body.clone())?;
             // A server may close an idle connection at any time. That says nothing about this request, which
             // is simply sent again over a new one; the time it took counts.
-            if let Ok(response) = patience.wait(connection.send(request)).await? {
-                return Ok((connection, response));
+            if let Ok(head) = patience.wait(connection.ask(&request)).await? {
+                return Ok((connection, head));
             }
         }
         let mut connection = match tokio::time::timeout(self.connect_limit(), self.connector.open()).await {
@@ -253,46 +273,25 @@ impl Client {
             }
         };
         drop(turn);
-        let request = self.request(id, body)?;
-        let response =
-            patience.wait(connection.send(request)).await?.map_err(|error| match error.is_parse() {
-                true => {
-                    Broken { class: FailureClass::Malformed, message: format!("no HTTP answer: {error}") }
-                }
-                false => cut_off(&error),
-            })?;
-        Ok((connection, response))
+        let head = patience.wait(connection.ask(&request)).await??;
+        Ok((connection, head))
     }
 
     fn connect_limit(&self) -> Duration {
         Duration::from_secs_f64(self.limits.connect_s)
     }
 
-    fn request(&self, id: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Broken> {
-        let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
-        let id = HeaderValue::from_str(id).map_err(|_| Broken {
-            class: FailureClass::Malformed,
-            message: format!("`{id}` is no request id"),
-        })?;
-        request.headers_mut().insert("x-request-id", id);
-        Ok(request)
-    }
-
     /// The beginning of a body that is not what was asked for.
-    async fn excerpt(
-        &self,
-        connection: &mut Connection,
-        body: &mut Incoming,
-        patience: &mut Patience,
-    ) -> Option<String> {
+    async fn excerpt(&self, connection: &mut Connection, patience: &mut Patience) -> Option<String> {
         let mut seen = Vec::new();
         let read = async {
             while seen.len() < EXCERPT_BYTES {
-                match patience.wait(connection.next(body)).await {
-                    Ok(Some(Ok(piece))) => seen.extend_from_slice(&piece),
+                let mut take = |piece: &[u8], _| {
+                    seen.extend_from_slice(piece);
+                    Ok(())
+                };
+                match patience.wait(connection.hear(&mut take)).await {
+                    Ok(Ok(Heard::More)) => {}
                     _ => break,
                 }
             }
@@ -310,7 +309,7 @@ impl Client {
                 idle.clear();
                 return None;
             }
-            if connection.is_open() {
+            if connection.is_free() {
                 return Some(connection);
             }
         }
@@ -318,28 +317,21 @@ impl Client {
     }
 
     /// Read what follows the answer's last event and keep the connection for another request. The caller
-    /// does not wait for it: the answer is over.
-    fn keep(self: &Rc<Self>, mut connection: Connection, mut body: Incoming) {
-        let client = self.clone();
-        tokio::task::spawn_local(async move {
-            let drained = tokio::time::timeout(DRAIN, async {
-                while let Some(piece) = connection.next(&mut body).await {
-                    if piece.is_err() {
-                        return false;
+    /// waits a moment for that; the answer is over.
+    async fn keep(self: &Rc<Self>, mut connection: Connection) {
+        match tokio::time::timeout(END_OF_BODY, connection.drain()).await {
+            Ok(true) => self.idle.borrow_mut().push((connection, Instant::now())),
+            Ok(false) => {}
+            Err(_) => {
+                let client = self.clone();
+                tokio::task::spawn_local(async move {
+                    if tokio::time::timeout(DRAIN, connection.drain()).await == Ok(true) {
+                        client.idle.borrow_mut().push((connection, Instant::now()));
                     }
-                }
-                connection.becomes_ready().await
-            });
-            if drained.await == Ok(true) {
-                client.idle.borrow_mut().push((connection, Instant::now()));
+                });
             }
-        });
+        }
     }
-}
-
-fn cut_off(error: &hyper::Error) -> Broken {
-    let cause = std::error::Error::source(error).map_or(String::new(), |cause| format!(": {cause}"));
-    Broken { class: FailureClass::CutOff, message: format!("the connection broke: {error}{cause}") }
 }
 
 fn micros(span: Duration) -> u64 {

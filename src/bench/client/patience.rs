@@ -15,8 +15,13 @@ use crate::bench::stream::Broken;
 
 /// How long one request is waited for.
 pub(super) struct Patience {
-    sent: Instant,
     limits: Limits,
+    /// When the first token is due.
+    first: Instant,
+    /// When the whole answer is.
+    whole: Instant,
+    /// How long nothing may come, once there was output.
+    stall: Duration,
     heard: Instant,
     has_output: bool,
     watchdog: Watchdog,
@@ -24,8 +29,16 @@ pub(super) struct Patience {
 
 impl Patience {
     pub(super) fn new(sent: Instant, limits: Limits) -> Self {
-        let first = sent + Duration::from_secs_f64(limits.first_token_s.min(limits.request_s));
-        Self { sent, limits, heard: sent, has_output: false, watchdog: Watchdog::new(first) }
+        let (first, whole) = (span(limits.first_token_s), span(limits.request_s));
+        Self {
+            limits,
+            first: sent + first,
+            whole: sent + whole,
+            stall: span(limits.stall_s),
+            heard: sent,
+            has_output: false,
+            watchdog: Watchdog::new(sent + first.min(whole)),
+        }
     }
 
     pub(super) fn heard(&mut self, at: Instant) {
@@ -41,15 +54,11 @@ impl Patience {
 
     /// When patience ends, and what it is then.
     fn due(&self) -> (Instant, FailureClass) {
-        let whole = self.sent + Duration::from_secs_f64(self.limits.request_s);
         let (part, class) = match self.has_output {
-            false => (
-                self.sent + Duration::from_secs_f64(self.limits.first_token_s),
-                FailureClass::FirstTokenTimeout,
-            ),
-            true => (self.heard + Duration::from_secs_f64(self.limits.stall_s), FailureClass::Stalled),
+            false => (self.first, FailureClass::FirstTokenTimeout),
+            true => (self.heard + self.stall, FailureClass::Stalled),
         };
-        if part <= whole { (part, class) } else { (whole, FailureClass::RequestTimeout) }
+        if part <= self.whole { (part, class) } else { (self.whole, FailureClass::RequestTimeout) }
     }
 
     pub(super) async fn wait<F: Future>(&mut self, future: F) -> Result<F::Output, Broken> {
@@ -72,6 +81,10 @@ impl Patience {
         };
         Broken { class, message }
     }
+}
+
+fn span(seconds: f64) -> Duration {
+    Duration::from_secs_f64(seconds)
 }
 
 /// One timer a request. It may fire too early, because the deadline has moved since: then it is set anew.

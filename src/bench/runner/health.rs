@@ -32,7 +32,7 @@ pub(super) struct HealthProbe {
 }
 
 impl HealthProbe {
-    /// Begin watching. Needs a `LocalSet`.
+    /// Begin watching. Needs a thread of local tasks.
     pub(super) fn start() -> Self {
         let lags = Rc::new(RefCell::new(Vec::new()));
         let record = lags.clone();

@@ -12,8 +12,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{JoinError, JoinSet, LocalSet};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::health::HealthProbe;
@@ -129,15 +130,14 @@ fn measure(
     records: mpsc::UnboundedSender<RequestRecord>,
     stop: CancellationToken,
 ) -> Result<RunEnd, RunError> {
-    let nap = Nap::new();
+    let nap = Nap::new(client.stamps().clone());
     let rests = nap.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = Builder::new_current_thread()
         .enable_all()
         .event_interval(POLL_EVERY)
         .on_thread_park(move || rests.before_park())
-        .build()?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async move {
+        .build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
         let (client, halt) = (Rc::new(client), Halt::new(stop));
         // Where that is stopped, nothing below is sent either.
         let _ = halt.unless_stopped(client.open_ahead(wanted_at_once(&run))).await;
@@ -307,11 +307,12 @@ impl Sender {
     ) -> RequestRecord {
         let body = body::body(self.plan.protocol, &self.plan.model, history, turn, &self.plan.sampling);
         self.live.sent();
+        self.nap.sent();
         let mut attempts = 0;
         let asked = loop {
             attempts += 1;
             let body = match &body {
-                Ok(body) => body.clone(),
+                Ok(body) => body,
                 // It would not be sent the next time either.
                 Err(error) => break unsendable(error.to_string()),
             };
@@ -327,6 +328,7 @@ impl Sender {
                 break asked;
             }
         };
+        self.nap.ended();
         match &asked.outcome {
             Outcome::Done => {
                 let (first, last) = (asked.answer.chunk_us.first(), asked.answer.chunk_us.last());
