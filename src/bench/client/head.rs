@@ -70,7 +70,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, BadHead> {
         let mut tokens = values(name).flat_map(|value| value.split(|byte| *byte == b','));
         tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
-    let framing = match values("transfer-encoding").last() {
+    let framing = match values("transfer-encoding").next_back() {
         _ if matches!(status, 204 | 304) => Framing::Length(0),
         // The last coding decides; one that is not chunked ends with the connection.
         Some(codings) => match codings.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii) {

@@ -13,6 +13,9 @@ use crate::bench::plan::Limits;
 use crate::bench::record::FailureClass;
 use crate::bench::stream::Broken;
 
+/// tokio's timers count milliseconds. They are late by up to one, never early; this allows for both.
+const TICK: Duration = Duration::from_millis(2);
+
 /// How long one request is waited for.
 pub(super) struct Patience {
     limits: Limits,
@@ -92,24 +95,28 @@ fn span(seconds: f64) -> Duration {
 #[derive(Debug)]
 struct Watchdog {
     sleep: Pin<Box<Sleep>>,
+    /// When it fires. The timer knows it, too, but that is memory nobody else looks at, and this is asked at
+    /// every token of thousands of streams.
+    fires: Instant,
     /// Whom the timer wakes, once it was polled since it was set.
     armed: Option<Waker>,
 }
 
 impl Watchdog {
     fn new(due: Instant) -> Self {
-        Self { sleep: Box::pin(tokio::time::sleep_until(due.into())), armed: None }
+        Self { sleep: Box::pin(tokio::time::sleep_until(due.into())), fires: due, armed: None }
     }
 
     /// The deadline is now `due`, which may lie before the one it was set to.
     fn tighten(&mut self, due: Instant) {
-        if due < self.sleep.deadline().into_std() {
+        if due < self.fires {
             self.set(due);
         }
     }
 
     fn set(&mut self, due: Instant) {
         self.sleep.as_mut().reset(due.into());
+        self.fires = due;
         self.armed = None;
     }
 
@@ -117,7 +124,7 @@ impl Watchdog {
     fn poll(&mut self, cx: &mut Context<'_>, due: Instant) -> Poll<()> {
         loop {
             let knows_us = self.armed.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-            if knows_us && !self.sleep.is_elapsed() {
+            if knows_us && (Instant::now() + TICK < self.fires || !self.sleep.is_elapsed()) {
                 return Poll::Pending;
             }
             // Unconstrained: a task that has used up tokio's budget of a turn would find the timer pending

@@ -10,14 +10,13 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
-use self::stamped::Receiver;
+use self::stamped::{ask_for_stamps, receive};
 use super::arrival::Stamps;
 
 /// A connected socket.
 #[derive(Debug)]
 pub(super) struct Socket {
     tcp: TcpStream,
-    receiver: Receiver,
     stamps: Arc<Stamps>,
     /// When the bytes read last arrived.
     arrived: Instant,
@@ -29,8 +28,8 @@ impl Socket {
         let tcp = TcpStream::connect(addresses).await?;
         // A request is one write; waiting for more to send would only add to its latency.
         tcp.set_nodelay(true)?;
-        let receiver = Receiver::new(&tcp);
-        Ok(Self { tcp, receiver, stamps, arrived: Instant::now() })
+        ask_for_stamps(&tcp);
+        Ok(Self { tcp, stamps, arrived: Instant::now() })
     }
 
     /// When the bytes read last arrived; when it was connected, before the first.
@@ -46,14 +45,14 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.tcp.poll_read_ready(cx))?;
-            let Self { tcp, receiver, .. } = self;
-            match tcp.try_io(Interest::READABLE, || receiver.receive(tcp, buffer)) {
+            match self.tcp.try_io(Interest::READABLE, || receive(&self.tcp, buffer)) {
                 Ok((size, stamp)) => {
                     if (1..buffer.len()).contains(&size) {
                         // There was no more. Saying so spares the system call that would find it out, as
                         // tokio's own reads do: what comes from now on is another event.
-                        let _ =
-                            tcp.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+                        let _ = self
+                            .tcp
+                            .try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
                     }
                     if size > 0 {
                         self.stamps.count(stamp.is_some());
@@ -102,41 +101,30 @@ mod stamped {
     use std::os::fd::AsRawFd;
     use std::time::{Duration, Instant};
 
-    use nix::cmsg_space;
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
-    use nix::sys::time::TimeSpec;
     use tokio::net::TcpStream;
 
     use crate::bench::client::arrival::arrived;
 
-    /// Reads with the kernel's stamps, where it gives any.
-    #[derive(Debug)]
-    pub(super) struct Receiver {
-        /// Room for one stamp.
-        control: Vec<u8>,
+    /// Room for one stamp: a header of 16 bytes and a `timespec`. On the stack, which is in the cache; thousands
+    /// of buffers would not be.
+    #[repr(align(8))]
+    struct Control([u8; 64]);
+
+    /// Ask the kernel for stamps. Where it refuses, reads have none, which is what each of them looks for.
+    pub(super) fn ask_for_stamps(tcp: &TcpStream) {
+        let _ = setsockopt(tcp, sockopt::ReceiveTimestampns, &true);
     }
 
-    impl Receiver {
-        pub(super) fn new(tcp: &TcpStream) -> Self {
-            // Where it is refused, reads have no stamp, which is what each of them looks for.
-            let _ = setsockopt(tcp, sockopt::ReceiveTimestampns, &true);
-            Self { control: cmsg_space!(TimeSpec) }
-        }
-
-        pub(super) fn receive(
-            &mut self,
-            tcp: &TcpStream,
-            buffer: &mut [u8],
-        ) -> io::Result<(usize, Option<Instant>)> {
-            let mut pieces = [IoSliceMut::new(buffer)];
-            let control = Some(self.control.as_mut_slice());
-            let read = recvmsg::<()>(tcp.as_raw_fd(), &mut pieces, control, MsgFlags::empty())?;
-            let stamp = read.cmsgs()?.find_map(|message| match message {
-                ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
-                _ => None,
-            });
-            Ok((read.bytes, stamp.map(|stamp| arrived(stamp, wall(), Instant::now()))))
-        }
+    /// Read what there is, and when it arrived where the kernel says.
+    pub(super) fn receive(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<Instant>)> {
+        let (mut pieces, mut control) = ([IoSliceMut::new(buffer)], Control([0; 64]));
+        let read = recvmsg::<()>(tcp.as_raw_fd(), &mut pieces, Some(&mut control.0), MsgFlags::empty())?;
+        let stamp = read.cmsgs()?.find_map(|message| match message {
+            ControlMessageOwned::ScmTimestampns(stamp) => Some(Duration::from(stamp)),
+            _ => None,
+        });
+        Ok((read.bytes, stamp.map(|stamp| arrived(stamp, wall(), Instant::now()))))
     }
 
     /// The clock that stamps are made by, since 1970.
@@ -153,22 +141,10 @@ mod stamped {
 
     use tokio::net::TcpStream;
 
-    /// Reads without stamps.
-    #[derive(Debug)]
-    pub(super) struct Receiver;
+    pub(super) fn ask_for_stamps(_: &TcpStream) {}
 
-    impl Receiver {
-        pub(super) fn new(_: &TcpStream) -> Self {
-            Self
-        }
-
-        pub(super) fn receive(
-            &mut self,
-            tcp: &TcpStream,
-            buffer: &mut [u8],
-        ) -> io::Result<(usize, Option<Instant>)> {
-            Ok((tcp.try_read(buffer)?, None))
-        }
+    pub(super) fn receive(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<Instant>)> {
+        Ok((tcp.try_read(buffer)?, None))
     }
 }
 

@@ -1,16 +1,12 @@
 //! Latencies of one run and how they would vary had other requests come: a block bootstrap over requests.
 
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::bench::metrics::bootstrap::{Draws, RESAMPLES, middle};
 use crate::bench::metrics::latency;
+use crate::bench::metrics::pool::{Figures, Pool, Sample};
 use crate::bench::record::RequestRecord;
-
-/// Samples looked at by all resamples of one latency together: keeps 10,000 long answers to seconds.
-const WORK: usize = 200_000_000;
-
-/// Resamples at least and at most. 2.5 % of 400 are 10 values: enough for an interval's end.
-const RESAMPLES: (usize, usize) = (400, 1000);
 
 /// Blocks there are at least, whatever the concurrency: fewer say too little about how blocks vary.
 const BLOCKS: usize = 25;
@@ -26,21 +22,11 @@ pub(crate) enum Latency {
     E2eFromSchedule,
 }
 
-/// The figures of a latency that are compared.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Figures {
-    pub(super) mean: f64,
-    pub(super) median: f64,
-    pub(super) p99: f64,
-}
-
-/// The samples of one latency in one run, milliseconds, each known by the request it belongs to.
-#[derive(Debug, Clone, Default)]
+/// The samples of one latency in one run, in the order in which their requests were sent.
+#[derive(Debug)]
 pub(super) struct Samples {
-    /// Value, weight, request: by value.
-    sorted: Vec<(f64, f64, u32)>,
-    /// Sum of weights and of weighted values by request, in the order they were sent.
-    requests: Vec<(f64, f64)>,
+    /// None where no request has one.
+    pool: Option<Pool>,
     /// Neighbours that are drawn together.
     block: usize,
 }
@@ -85,98 +71,50 @@ impl Samples {
     pub(super) fn new(latency: Latency, records: &[RequestRecord], in_flight: f64) -> Self {
         let mut done: Vec<&RequestRecord> = records.iter().filter(|record| record.is_done()).collect();
         done.sort_by_key(|record| (record.sent_us, record.conversation, record.turn));
-        let mut samples = Self::default();
-        for record in done {
-            let own = latency.of(record);
-            let weight: f64 = own.iter().map(|it| it.1).sum();
-            if weight > 0.0 {
-                let request = samples.requests.len() as u32;
-                samples.requests.push((weight, own.iter().map(|it| it.0 * it.1).sum()));
-                samples.sorted.extend(own.into_iter().map(|(value, weight)| (value, weight, request)));
-            }
-        }
-        samples.sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let most = (samples.requests.len() / BLOCKS).max(1);
-        samples.block = (in_flight.round() as usize).clamp(1, most);
-        samples
+        let of = |(request, record): (u32, &RequestRecord)| {
+            latency.of(record).into_iter().map(move |(value, weight)| Sample { request, value, weight })
+        };
+        let pool = Pool::new(&(0..).zip(done).flat_map(of).collect::<Vec<_>>());
+        let most = (pool.as_ref().map_or(0, Pool::requests) / BLOCKS).max(1);
+        Self { pool, block: (in_flight.round() as usize).clamp(1, most) }
     }
 
     /// Requests that have a sample.
     pub(super) fn requests(&self) -> usize {
-        self.requests.len()
-    }
-
-    /// The figures when the nth request counts `times[n]` times.
-    fn figures(&self, times: &[u32]) -> Figures {
-        let (mut weight, mut sum) = (0.0, 0.0);
-        for (request, times) in self.requests.iter().zip(times) {
-            weight += request.0 * f64::from(*times);
-            sum += request.1 * f64::from(*times);
-        }
-        let (mut median, mut p99) = (f64::NAN, f64::NAN);
-        let mut below = 0.0;
-        for (value, own, request) in &self.sorted {
-            below += own * f64::from(times[*request as usize]);
-            if median.is_nan() && below >= weight * 0.5 {
-                median = *value;
-            }
-            if below >= weight * 0.99 {
-                p99 = *value;
-                break;
-            }
-        }
-        Figures { mean: sum / weight, median, p99 }
-    }
-
-    fn resampled(&self, rng: &mut ChaCha8Rng, times: &mut Vec<u32>) -> Figures {
-        let count = self.requests.len();
-        times.clear();
-        times.resize(count, 0);
-        let mut drawn = 0;
-        while drawn < count {
-            let start = rng.random_range(0..count);
-            // Blocks go round the end, so that every request is as likely as any other.
-            for step in 0..self.block.min(count - drawn) {
-                times[(start + step) % count] += 1;
-            }
-            drawn += self.block;
-        }
-        self.figures(times)
+        self.pool.as_ref().map_or(0, Pool::requests)
     }
 }
 
 /// How far the logarithm of B/A may be from what was seen: lower and upper end, for mean, median and p99.
 /// None of a side may be empty.
 pub(super) fn spread(a: &[Samples], b: &[Samples], seed: u64) -> [(f64, f64); 3] {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let size: usize = a.iter().chain(b).map(|samples| samples.sorted.len()).sum();
-    let resamples = (WORK / size.max(1)).clamp(RESAMPLES.0, RESAMPLES.1);
-    let seen =
-        |side: &[Samples]| mean_logs(side, |samples| samples.figures(&vec![1; samples.requests.len()]));
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let pools = |side: &[Samples]| side.iter().filter_map(|it| it.pool.as_ref()).map(Pool::figures).collect();
+    let seen = |side: &[Samples]| mean_logs(pools(side));
     let (seen_a, seen_b) = (seen(a), seen(b));
+    let (mut draws_a, mut draws_b) = (draws(a), draws(b));
     let mut off: [Vec<f64>; 3] = Default::default();
-    let mut times = Vec::new();
-    for _ in 0..resamples {
-        let drawn_a = mean_logs(a, |samples| samples.resampled(&mut rng, &mut times));
-        let drawn_b = mean_logs(b, |samples| samples.resampled(&mut rng, &mut times));
-        for figure in 0..3 {
-            off[figure].push((drawn_b[figure] - drawn_a[figure]) - (seen_b[figure] - seen_a[figure]));
+    for _ in 0..RESAMPLES {
+        let mut drawn =
+            |side: &mut [Draws<'_>]| mean_logs(side.iter_mut().map(|it| it.draw(&mut random)).collect());
+        let (drawn_a, drawn_b) = (drawn(&mut draws_a), drawn(&mut draws_b));
+        for (figure, off) in off.iter_mut().enumerate() {
+            off.push((drawn_b[figure] - drawn_a[figure]) - (seen_b[figure] - seen_a[figure]));
         }
     }
-    off.map(|mut off| {
-        off.sort_by(f64::total_cmp);
-        let tail = (resamples as f64 * 0.025) as usize;
-        (off[tail], off[resamples - 1 - tail])
-    })
+    off.map(|off| middle(off).unwrap_or((f64::NEG_INFINITY, f64::INFINITY)))
 }
 
-/// The mean over runs of the figures' logarithms.
-fn mean_logs(side: &[Samples], mut figures: impl FnMut(&Samples) -> Figures) -> [f64; 3] {
+fn draws(side: &[Samples]) -> Vec<Draws<'_>> {
+    side.iter().filter_map(|it| Some(Draws::new(it.pool.as_ref()?, it.block))).collect()
+}
+
+/// The mean over runs of the logarithms of mean, median and p99.
+fn mean_logs(runs: Vec<Figures>) -> [f64; 3] {
     let mut logs = [0.0; 3];
-    for samples in side {
-        let it = figures(samples);
+    for it in &runs {
         for (log, value) in logs.iter_mut().zip([it.mean, it.median, it.p99]) {
-            *log += value.ln() / side.len() as f64;
+            *log += value.ln() / runs.len() as f64;
         }
     }
     logs

@@ -1,5 +1,6 @@
 //! What the records of a run come to. Pure; `docs/benchmarking.md` has the formulas.
 
+pub mod bootstrap;
 pub mod concurrency;
 #[cfg(test)]
 pub(in crate::bench) mod fixture;
@@ -57,8 +58,9 @@ pub fn summarise(
 }
 
 fn latencies(records: &[RequestRecord], seed: u64) -> Latencies {
-    let over =
-        |samples: Vec<Sample>| -> Option<Distribution> { Some(Pool::new(&samples)?.distribution(seed)) };
+    let over = |samples: Vec<Sample>| -> Option<Distribution> {
+        Some(bootstrap::distribution(&Pool::new(&samples)?, seed))
+    };
     Latencies {
         ttft: over(latency::ttft(records)),
         tpot: over(latency::tpot(records)),

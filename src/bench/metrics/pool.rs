@@ -1,25 +1,11 @@
-//! Samples of one latency, by the request they come from; their distribution and its uncertainty.
-//!
-//! Tokens of one request are alike (they waited for the same batches), so intervals come from a cluster
-//! bootstrap: whole requests are drawn with replacement, each with all its samples. Drawing tokens
-//! independently would make intervals far too narrow.
-
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-
-use crate::bench::summary::{Distribution, Estimate};
+//! Samples of one latency, by the request they come from, and their figures: all of them, or those of a
+//! resample ([`bootstrap`](super::bootstrap)).
 
 /// Up to this many samples the bootstrap is exact; above, each request's samples are put into buckets.
-const EXACT: usize = 20_000;
+pub(super) const EXACT: usize = 20_000;
 
 /// Buckets are this wide, relatively: 0.25 %. Only interval ends feel it, never the figure itself.
-const BUCKET: f64 = 0.0025;
-
-/// Resamples, where they are cheap, and where they are not.
-const RESAMPLES: std::ops::RangeInclusive<usize> = 200..=1000;
-
-/// Additions spent on one bootstrap, about: a fifth of a second.
-const EFFORT: usize = 100_000_000;
+pub(super) const BUCKET: f64 = 0.0025;
 
 /// One sample. A weight above 1 stands for as many equal samples; it can be a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -142,48 +128,20 @@ impl Pool {
         &self.values
     }
 
-    /// The figures of each of so many resamples that it is worth: requests drawn with replacement.
-    pub fn resamples(&self, seed: u64) -> Vec<Figures> {
-        let entries: usize = self.clusters.iter().map(|cluster| cluster.cells.len()).sum();
-        let times = (EFFORT / (entries + self.cells.len())).clamp(*RESAMPLES.start(), *RESAMPLES.end());
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let mut drawn = vec![0_u32; self.clusters.len()];
-        let mut weights = vec![0.0; self.cells.len()];
-        (0..times)
-            .map(|_| {
-                drawn.fill(0);
-                for _ in 0..self.clusters.len() {
-                    drawn[random.random_range(0..self.clusters.len())] += 1;
-                }
-                weights.fill(0.0);
-                for (cluster, times) in self.clusters.iter().zip(&drawn).filter(|(_, times)| **times > 0) {
-                    for (cell, weight) in &cluster.cells {
-                        weights[*cell as usize] += weight * f64::from(*times);
-                    }
-                }
-                let chosen = self.clusters.iter().zip(drawn.iter().map(|times| f64::from(*times)));
-                figures(chosen, &|walk| {
-                    let held = self.cells.iter().zip(&weights).filter(|(_, weight)| **weight > 0.0);
-                    held.for_each(|(value, weight)| walk(*value, *weight));
-                })
-            })
-            .collect()
-    }
-
-    /// The figures with their 95 % intervals.
-    pub fn distribution(&self, seed: u64) -> Distribution {
-        let (own, resamples) = (self.figures(), self.resamples(seed));
-        let estimate = |of: fn(&Figures) -> f64| interval(of(&own), resamples.iter().map(of).collect());
-        Distribution {
-            count: self.count().round() as u64,
-            mean: estimate(|f| f.mean),
-            median: estimate(|f| f.median),
-            std: estimate(|f| f.std),
-            p90: estimate(|f| f.p90),
-            p95: estimate(|f| f.p95),
-            p99: estimate(|f| f.p99),
-            max: estimate(|f| f.max),
+    /// The figures where the nth request counts `times[n]` times. `weights` is room for the cells' weights.
+    pub(super) fn drawn(&self, times: &[u32], weights: &mut Vec<f64>) -> Figures {
+        weights.clear();
+        weights.resize(self.cells.len(), 0.0);
+        for (cluster, times) in self.clusters.iter().zip(times).filter(|(_, times)| **times > 0) {
+            for (cell, weight) in &cluster.cells {
+                weights[*cell as usize] += weight * f64::from(*times);
+            }
         }
+        let chosen = self.clusters.iter().zip(times.iter().map(|times| f64::from(*times)));
+        figures(chosen, &|walk| {
+            let held = self.cells.iter().zip(&*weights).filter(|(_, weight)| **weight > 0.0);
+            held.for_each(|(value, weight)| walk(*value, *weight));
+        })
     }
 }
 
@@ -209,17 +167,6 @@ impl Cluster {
         });
         self.cells.shrink_to_fit();
     }
-}
-
-/// The middle 95 % of resampled figures.
-pub fn interval(value: f64, mut resampled: Vec<f64>) -> Estimate {
-    resampled.retain(|value| value.is_finite());
-    if resampled.is_empty() {
-        return Estimate { value, low: value, high: value };
-    }
-    resampled.sort_by(f64::total_cmp);
-    let at = |share: f64| resampled[((resampled.len() - 1) as f64 * share).round() as usize];
-    Estimate { value, low: at(0.025), high: at(0.975) }
 }
 
 /// Gives every value with its weight to what it is called with, ascending.
@@ -336,62 +283,12 @@ mod tests {
         assert!((f.mean - 14.5).abs() < 1e-9 && (f.median - 10.0).abs() < 1.01, "{f:?}");
     }
 
-    /// Requests differ (each has its own level), tokens of one request are alike: an interval from tokens
-    /// drawn one by one would hold the truth far too rarely.
-    #[test]
-    fn the_interval_holds_the_truth_as_often_as_it_says() {
-        let mut random = ChaCha8Rng::seed_from_u64(5);
-        let normal = |random: &mut ChaCha8Rng| (0..12).map(|_| random.random::<f64>()).sum::<f64>() - 6.0;
-        let held = (0..200)
-            .filter(|round| {
-                let samples: Vec<_> = (0..30)
-                    .flat_map(|request| {
-                        let level = 20.0 + 2.0 * normal(&mut random);
-                        (0..5)
-                            .map(|_| Sample {
-                                request,
-                                value: level + 0.1 * normal(&mut random),
-                                weight: 1.0,
-                            })
-                            .collect::<Vec<_>>()
-                    })
-                    .collect();
-                let mean = Pool::new(&samples).unwrap().distribution(*round).mean;
-                (mean.low..=mean.high).contains(&20.0)
-            })
-            .count();
-        assert!((178..=198).contains(&held), "95 % of 200 is 190: {held}");
-    }
-
-    #[test]
-    fn buckets_move_intervals_by_less_than_they_are_wide() {
-        let mut random = ChaCha8Rng::seed_from_u64(6);
-        let samples: Vec<_> = (0..EXACT as u32 + 20_000)
-            .map(|k| Sample { request: k / 200, value: 10.0 + 30.0 * random.random::<f64>(), weight: 1.0 })
-            .collect();
-        let bucketed = Pool::new(&samples).unwrap();
-        assert!(bucketed.cells.len() < 700, "{}", bucketed.cells.len());
-        let (own, d) = (bucketed.figures(), bucketed.distribution(1));
-        assert_eq!(d.p99.value, own.p99);
-        for estimate in [d.mean, d.median, d.p99] {
-            let slack = estimate.value * BUCKET;
-            assert!(
-                estimate.low <= estimate.value + slack && estimate.value <= estimate.high + slack,
-                "{estimate:?}"
-            );
-            assert!(estimate.high - estimate.low < 0.05 * estimate.value, "{estimate:?}");
-        }
-    }
-
     proptest! {
         #[test]
         fn percentiles_are_in_order_and_within_the_samples(values in prop::collection::vec(0.001f64..1e6, 1..200)) {
             let f = each_its_own(&values).figures();
             let min = values.iter().copied().fold(f64::INFINITY, f64::min);
             prop_assert!(min <= f.median && f.median <= f.p90 && f.p90 <= f.p95 && f.p95 <= f.p99 && f.p99 <= f.max);
-            let d = each_its_own(&values).distribution(1);
-            prop_assert!([d.mean, d.median, d.p90, d.p99, d.max].iter().all(|e| e.low <= e.high && e.low >= min - 1e-6));
-            prop_assert!(values.len() < 30 || (d.median.low <= f.median && f.median <= d.median.high));
             prop_assert!(min - 1e-6 <= f.mean && f.mean <= f.max * (1.0 + 1e-12));
         }
     }

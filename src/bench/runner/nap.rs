@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::bench::client::Stamps;
 
 /// The longest rest where the kernel says when bytes arrived.
-const LONGEST: Duration = Duration::from_millis(1);
+const LONGEST: Duration = Duration::from_millis(2);
 
 /// And where it does not, so that times are late by as much.
 const LONGEST_UNSTAMPED: Duration = Duration::from_micros(200);

@@ -7,7 +7,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::openai::Chunk;
-use super::wire::{BadEvent, Choice, Update, count, holds};
+use super::wire::{BadEvent, Choice, Update, count, holds, parse};
 
 #[derive(Deserialize)]
 struct ChatChoice<'a> {
@@ -88,7 +88,7 @@ impl<'de> Visitor<'de> for Calls {
 }
 
 pub(super) fn read(data: &[u8]) -> Result<Update<'_>, BadEvent> {
-    let (choice, figures) = serde_json::from_slice::<Chunk<'_, ChatChoice<'_>>>(data)?.open(data)?;
+    let (choice, figures) = parse::<Chunk<'_, ChatChoice<'_>>>(data)?.open(data)?;
     let Some(choice) = choice else { return Ok(Update { figures, ..Update::default() }) };
     let output = choice.delta.as_ref().is_some_and(|delta| {
         let texts = [delta.content, delta.reasoning_content, delta.reasoning, delta.refusal];

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::openai::Chunk;
-use super::wire::{BadEvent, Choice, Update, count, holds};
+use super::wire::{BadEvent, Choice, Update, count, holds, parse};
 
 #[derive(Deserialize)]
 struct TextChoice<'a> {
@@ -23,7 +23,7 @@ impl Choice for TextChoice<'_> {
 }
 
 pub(super) fn read(data: &[u8]) -> Result<Update<'_>, BadEvent> {
-    let (choice, figures) = serde_json::from_slice::<Chunk<'_, TextChoice<'_>>>(data)?.open(data)?;
+    let (choice, figures) = parse::<Chunk<'_, TextChoice<'_>>>(data)?.open(data)?;
     let Some(choice) = choice else { return Ok(Update { figures, ..Update::default() }) };
     let (text, finish) = (choice.text, choice.finish_reason);
     Ok(Update { spoken: true, output: holds(text), text, finish, figures })

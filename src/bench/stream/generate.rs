@@ -4,7 +4,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::wire::{BadEvent, Figures, Speculation, Update, count, error_words, holds, number};
+use super::wire::{BadEvent, Figures, Speculation, Update, count, error_words, holds, number, parse};
 
 #[derive(Deserialize)]
 struct Generated<'a> {
@@ -42,7 +42,7 @@ struct MetaInfo<'a> {
 }
 
 pub(super) fn read(data: &[u8]) -> Result<Update<'_>, BadEvent> {
-    let event: Generated<'_> = serde_json::from_slice(data)?;
+    let event: Generated<'_> = parse(data)?;
     let bare = event.meta_info.is_none() && (event.message.is_some() || event.detail.is_some());
     if event.error.is_some() || bare {
         return Err(BadEvent::Error(error_words(data)));

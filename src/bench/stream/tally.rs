@@ -18,8 +18,8 @@ use crate::bench::record::TokenSource;
 
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    chunk_us: Vec<u64>,
-    chunk_tokens: Vec<f32>,
+    /// When each event with output came, and its tokens. One list, so that an event touches one place in memory.
+    chunks: Vec<(u64, f32)>,
     /// Entries whose tokens the totals so far account for.
     counted: usize,
     /// The largest total so far.
@@ -69,7 +69,7 @@ impl Tally {
 
     /// Whether output has come.
     pub(super) fn has_output(&self) -> bool {
-        !self.chunk_us.is_empty()
+        !self.chunks.is_empty()
     }
 
     /// What the server counted, and one for each event it has not counted yet.
@@ -85,10 +85,11 @@ impl Tally {
             _ if self.running && !self.spread => TokenSource::Cumulative,
             _ => TokenSource::Spread,
         };
-        for tokens in self.chunk_tokens.iter_mut().skip(self.counted) {
+        for (_, tokens) in self.chunks.iter_mut().skip(self.counted) {
             *tokens = 1.0;
         }
-        Counted { output_tokens, source, chunk_us: self.chunk_us, chunk_tokens: self.chunk_tokens }
+        let (chunk_us, chunk_tokens) = self.chunks.into_iter().unzip();
+        Counted { output_tokens, source, chunk_us, chunk_tokens }
     }
 
     fn attribute(&mut self, at_us: u64, growth: f32, sighting: Sighting) {
@@ -99,33 +100,30 @@ impl Tally {
                     true => at_us,
                     false => self.last_spoken_us.unwrap_or(at_us),
                 };
-                match self.chunk_tokens.last_mut() {
-                    Some(last) if !sighting.spoken && self.chunk_us.last() == Some(&arrived) => {
-                        *last += growth
-                    }
+                match self.chunks.last_mut() {
+                    Some((at, last)) if !sighting.spoken && *at == arrived => *last += growth,
                     _ => self.push(arrived, growth),
                 }
                 self.running |= sighting.spoken;
             }
             several => {
                 let each = growth / several as f32;
-                for tokens in self.chunk_tokens.iter_mut().skip(self.counted) {
+                for (_, tokens) in self.chunks.iter_mut().skip(self.counted) {
                     *tokens = each;
                 }
                 self.spread |= several > 1 && growth > 0.0;
                 self.running |= sighting.output;
             }
         }
-        self.counted = self.chunk_us.len();
+        self.counted = self.chunks.len();
     }
 
     fn pending(&self) -> usize {
-        self.chunk_us.len() - self.counted
+        self.chunks.len() - self.counted
     }
 
     fn push(&mut self, at_us: u64, tokens: f32) {
-        self.chunk_us.push(at_us);
-        self.chunk_tokens.push(tokens);
+        self.chunks.push((at_us, tokens));
     }
 }
 

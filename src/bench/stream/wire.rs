@@ -80,6 +80,15 @@ impl Speculation {
     }
 }
 
+/// One event's JSON. Text that is known to be UTF-8 as a whole is not asked again string by string; what is not
+/// may still be JSON where nobody looks at it.
+pub(super) fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> serde_json::Result<T> {
+    match std::str::from_utf8(data) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(data),
+    }
+}
+
 /// A count of tokens. What is no whole number from 0 up is no count, and no reason to fail a request.
 pub(super) fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
     from.deserialize_any(Number).map(|number| {
