@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use super::endpoints::{Endpoints, ServerError};
+use super::endpoints::Endpoints;
+use super::error::ServerError;
 use crate::bench::summary::MetricsSample;
 
 /// What a text of metrics holds.

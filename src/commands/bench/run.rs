@@ -32,7 +32,7 @@ pub struct Measuring {
     pub target: Target,
     /// Where the server's address came from.
     pub target_origin: Origin,
-    /// Trust the certificates in this PEM file too.
+    /// Trust the certificate authority in this file too.
     pub ca_cert: Option<PathBuf>,
     /// How often the server's metrics are read; absent: never.
     pub scrape_every: Option<Duration>,

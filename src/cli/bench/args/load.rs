@@ -23,7 +23,7 @@ pub struct ServerArgs {
     /// The same in the words of sglang.bench_serving
     #[arg(long, value_enum, hide = true, conflicts_with = "protocol")]
     pub backend: Option<BackendArg>,
-    /// Trust the certificates in this PEM file too
+    /// Trust the certificate authority in this file too, PEM or DER
     #[arg(long, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
     /// How often the server's /metrics are read; `none`: never
