@@ -226,7 +226,7 @@ pub struct ReportArgs {
     /// Write each plot as an SVG file to this folder
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
-    /// Print the summary as one JSON object
+    /// Print what summary.json holds; of repeats a list of it, of a sweep its points and knee
     #[arg(long)]
     pub json: bool,
 }

@@ -34,7 +34,6 @@ const PARQUET: &str = "requests.parquet";
 pub(super) struct Finished {
     pub(super) dir: PathBuf,
     pub(super) run: Run,
-    pub(super) file: SummaryFile,
     /// Whether more requests failed than the plan allows.
     pub(super) too_many_failed: bool,
     /// Whether it was stopped.
@@ -227,8 +226,7 @@ async fn measured(
         (false, false) => HowEnded::Finished,
     };
     let file = file.ended(how, Timestamp::now(), Some(measured.client), measured.server);
-    let summary_file = SummaryFile::new(&file, summary.clone());
-    dir.write_summary(&file, &summary_file)?;
+    dir.write_summary(&file, &SummaryFile::new(&plan, summary.clone()))?;
     dir.write_run(&file)?;
     let run = Run { name: dir.path().display().to_string(), plan, summary, records };
     if with.parquet {
@@ -237,13 +235,7 @@ async fn measured(
     if with.html {
         write(&run_page(&run), Some(&dir.path().join(PAGE)), None).map_err(ReportError)?;
     }
-    Ok(Finished {
-        dir: dir.path().to_owned(),
-        run,
-        file: summary_file,
-        too_many_failed,
-        stopped: measured.stopped,
-    })
+    Ok(Finished { dir: dir.path().to_owned(), run, too_many_failed, stopped: measured.stopped })
 }
 
 fn parquet(records: &[RequestRecord], path: &Path) -> Outcome<()> {

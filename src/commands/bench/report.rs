@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use super::report_page::{Report, run_page, sweep_page};
 use super::summary_table;
 use crate::bench::compare::Run;
+use crate::bench::repeats::are_repeats;
+use crate::bench::results::SummaryFile;
 use crate::bench::sweep::knee;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
@@ -61,11 +63,18 @@ pub(super) fn show(
         write(&report, html, plots).map_err(ReportError)?;
     }
     let printed = match runs {
-        [run] if json => out.json(&serde_json::to_value(&run.summary).expect("plain data always serialises")),
+        [run] if json => out.json(&summary_json(run)),
         [run] => summary_table::print(&run.summary, out),
+        runs if json && are_repeats(runs) => out.json(&runs.iter().map(summary_json).collect()),
         runs => sweep(runs, json, out),
     };
     Ok(printed.map_err(OutputError)?)
+}
+
+/// The object that a run's summary.json holds.
+pub(super) fn summary_json(run: &Run) -> serde_json::Value {
+    let file = SummaryFile::new(&run.plan, run.summary.clone());
+    serde_json::to_value(file).expect("plain data always serialises")
 }
 
 fn sweep(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::measuring::{self, Finished, Stopped, Tidy, Turn, measure, open, parent_dir, run_dir};
+use super::report::summary_json;
 use super::{plan_table, summary_table};
 use crate::bench::profile::{Origin, Settled};
 use crate::bench::results::Place;
@@ -110,7 +110,7 @@ pub async fn run(
 
 /// The summary, or a list of them where the plan was to be repeated.
 fn print_json(finished: &[Finished], many: bool, out: &mut dyn Output) -> std::io::Result<()> {
-    let mut summaries = finished.iter().map(|done| json!(done.file));
+    let mut summaries = finished.iter().map(|done| summary_json(&done.run));
     match (many, summaries.next()) {
         (false, Some(summary)) => out.json(&summary),
         (_, first) => out.json(&first.into_iter().chain(summaries).collect()),
