@@ -63,7 +63,14 @@ fn the_runs_of_a_sweep_and_of_repeats() {
     let json = ended(&sandbox, &["report", "repeats", "--json"]).with(0).json();
     let each = ["repeats/run-1", "repeats/run-2"].map(|dir| Results::of(&sandbox, dir).summary());
     assert_eq!(json, Value::from(each.to_vec()));
-    // One step of it is a run like any other.
+    // Told apart by their plans, not by the names of their folders.
+    std::fs::rename(sandbox.path("repeats/run-1"), sandbox.path("repeats/concurrency-1")).unwrap();
+    let said = ended(&sandbox, &["report", "repeats", "--html", "repeats.html", "--plots", "plots"]).with(0);
+    for text in [said.out, sandbox.read("repeats.html")] {
+        assert!(text.contains("2 runs of one plan") && text.contains("TTFT median"), "{text}");
+        assert!(text.contains("no interval") && !text.contains("knee"), "{text}");
+    }
+    // One step of a sweep is a run like any other.
     let json = ended(&sandbox, &["report", "sweep/concurrency-2", "--json"]).with(0).json();
     assert_eq!(json, Results::of(&sandbox, "sweep/concurrency-2").summary());
 }

@@ -24,7 +24,7 @@ use crate::failure::{Failure, Kind};
 use crate::report::table_file::{Column, Table, Values};
 
 /// The page beside a run's results.
-const PAGE: &str = "report.html";
+pub(super) const PAGE: &str = "report.html";
 
 /// The requests as a Parquet table, where it is asked for.
 const PARQUET: &str = "requests.parquet";

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{self, Finished, Stopped, Tidy, Turn, measure, open, parent_dir, run_dir};
-use super::report::summary_json;
+use super::measuring::{self, Finished, PAGE, Stopped, Tidy, Turn, measure, open, parent_dir, run_dir};
+use super::report::{show, summary_json};
 use super::{plan_table, summary_table};
+use crate::bench::compare::Run;
 use crate::bench::profile::{Origin, Settled};
 use crate::bench::results::Place;
 use crate::bench::target::Target;
@@ -101,20 +102,27 @@ pub async fn run(
             break;
         }
     }
+    let ended = broken.map_or_else(|| verdict(&finished), Err);
+    let runs: Vec<Run> = finished.into_iter().map(|done| done.run).collect();
     // What was measured before something went wrong is measured all the same.
-    if with.json && !finished.is_empty() {
-        print_json(&finished, *repeat > 1, out).map_err(OutputError)?;
+    match (&runs[..], &parent) {
+        ([], _) => {}
+        ([run], None) if with.json => out.json(&summary_json(run)).map_err(OutputError)?,
+        // Of repeats that were stopped, too, a list.
+        ([run], Some(_)) if with.json => out.json(&vec![summary_json(run)].into()).map_err(OutputError)?,
+        (runs @ [_, _, ..], Some(parent)) => {
+            let html = with.html.then(|| parent.path().join(PAGE));
+            if !with.json {
+                out.line("").map_err(OutputError)?;
+            }
+            show(runs, html.as_deref(), None, with.json, out)?;
+            if !with.json {
+                out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
+            }
+        }
+        _ => {}
     }
-    broken.map_or_else(|| verdict(&finished), Err)
-}
-
-/// The summary, or a list of them where the plan was to be repeated.
-fn print_json(finished: &[Finished], many: bool, out: &mut dyn Output) -> std::io::Result<()> {
-    let mut summaries = finished.iter().map(|done| summary_json(&done.run));
-    match (many, summaries.next()) {
-        (false, Some(summary)) => out.json(&summary),
-        (_, first) => out.json(&first.into_iter().chain(summaries).collect()),
-    }
+    ended
 }
 
 /// Stopped beats failed: what failed may have done so because of it.
