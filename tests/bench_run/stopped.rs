@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use spark::mock::Scenario;
+use spark::mock::{Fault, Scenario};
 
 use crate::bench::{Ended, PATIENCE, Results, ended, mock, names, process, quick, run, signal, until};
 use crate::disk::SmallDisk;
@@ -94,6 +94,59 @@ fn ctrl_c_before_the_load() {
         let _asks = silent.accept().unwrap();
         signal(&child, "INT");
         Ended::of(child.wait_with_output().unwrap()).with(130).saying(&["stopped before"]);
+    }
+}
+
+/// Prompts from a file: nothing is asked for a token but by the warm-up and the load.
+fn from_a_file(sandbox: &Sandbox) -> [&'static str; 8] {
+    let line = |n: u32| format!("{{\"prompt\": \"question {n}\", \"output_tokens\": 3}}\n");
+    sandbox.write("lines.jsonl", (0..8).map(line).collect::<String>());
+    ["-n", "2", "--warmup", "1", "--dataset", "jsonl:lines.jsonl", "--server-metrics-interval", "none"]
+}
+
+#[test]
+fn ctrl_c_while_it_warms_up() {
+    // The warm-up's request is the first, and takes longer than a test waits.
+    let slow = Scenario { ttft: PATIENCE * 5, ..Scenario::default() };
+    let mock = mock(slow);
+    for command in
+        [&["run"][..], &["run", "--out", "deep/out"], &["run", "--repeat", "2"], &["sweep", "-c", "1,2"]]
+    {
+        let sandbox = Sandbox::new();
+        let recorder = Recorder::before(&mock.url());
+        let url = recorder.url();
+        let arguments = [command, &["--base-url", &url], &from_a_file(&sandbox)].concat();
+        let child = spawned(&sandbox, &arguments);
+        until("a warm-up", || (!recorder.streams().is_empty()).then_some(()));
+        signal(&child, "INT");
+        let said = Ended::of(child.wait_with_output().unwrap()).with(130);
+        let said = said.saying(&["stopping", "error: stopped before anything was measured"]);
+        assert_eq!(said.out, "", "{command:?}");
+        assert_eq!(recorder.streams().len(), 1, "{command:?} went on after the warm-up");
+        assert_eq!(names(&sandbox.work()), ["lines.jsonl"], "{command:?} left something behind");
+    }
+}
+
+#[test]
+fn ctrl_c_while_a_later_run_warms_up() {
+    // A warm-up and two requests, then the warm-up that stalls.
+    let stalls = Scenario { fault: Some(Fault::Stall(0, None)), fault_every: 4, ..quick() };
+    for (command, first) in
+        [(&["run", "--repeat", "2"][..], "run-1"), (&["sweep", "-c", "1,2"], "concurrency-1")]
+    {
+        let (sandbox, mock) = (Sandbox::new(), mock(stalls.clone()));
+        let recorder = Recorder::before(&mock.url());
+        let url = recorder.url();
+        let arguments =
+            [command, &["--base-url", &url, "--out", "out", "--no-html"], &from_a_file(&sandbox)].concat();
+        let child = spawned(&sandbox, &arguments);
+        until("the second warm-up", || (recorder.streams().len() == 4).then_some(()));
+        signal(&child, "INT");
+        let said = Ended::of(child.wait_with_output().unwrap()).with(130);
+        said.saying(&["error: stopped; what was measured is in `out`"]);
+        assert_eq!(names(&sandbox.path("out")), [first]);
+        let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
+        assert_eq!(json["completed"], 2);
     }
 }
 

@@ -49,7 +49,7 @@ pub enum Stopped {
         /// Where it lies.
         dir: PathBuf,
     },
-    /// While the server was asked who it is, or prompts were made.
+    /// While the server was asked who it is, prompts were made, or it warmed up.
     #[error("stopped before anything was measured")]
     BeforeTheFirst,
 }
@@ -213,6 +213,11 @@ async fn measured(
             return Err(failure);
         }
     };
+    if measured.stopped && records.is_empty() {
+        // While it warmed up: there is nothing to keep, as before the load.
+        dir.discard();
+        return Err(Stopped::BeforeTheFirst.into());
+    }
     let summary = summarise(&plan, &records, measured.client.clone(), measured.server.clone());
     let ended = summary.counts.completed + summary.counts.failed;
     let allowed = plan.limits.failed_share * f64::from(ended);

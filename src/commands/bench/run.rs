@@ -10,10 +10,11 @@ use super::report::{show, summary_json};
 use super::{plan_table, summary_table};
 use crate::bench::compare::Run;
 use crate::bench::profile::{Origin, Settled};
-use crate::bench::results::Place;
+use crate::bench::results::{Place, ResultsDir};
 use crate::bench::target::Target;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
+use crate::failure::{Failure, Kind};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -102,7 +103,7 @@ pub async fn run(
             break;
         }
     }
-    let ended = broken.map_or_else(|| verdict(&finished), Err);
+    let ended = verdict(broken, &finished, parent.as_ref());
     let runs: Vec<Run> = finished.into_iter().map(|done| done.run).collect();
     // What was measured before something went wrong is measured all the same.
     match (&runs[..], &parent) {
@@ -125,8 +126,21 @@ pub async fn run(
     ended
 }
 
-/// Stopped beats failed: what failed may have done so because of it.
-pub(super) fn verdict(finished: &[Finished]) -> CommandResult {
+/// How runs ended, of which the one after the last `finished` may have `broken` off. Stopped beats failed: what
+/// failed may have done so because of it.
+pub(super) fn verdict(
+    broken: Option<Box<dyn Failure>>,
+    finished: &[Finished],
+    parent: Option<&ResultsDir>,
+) -> CommandResult {
+    match (broken, parent) {
+        // Stopped between two runs: what the others measured is there.
+        (Some(failure), Some(parent)) if failure.kind() == Kind::Interrupted && !finished.is_empty() => {
+            return Err(Stopped::in_dir(parent.path()).into());
+        }
+        (Some(failure), _) => return Err(failure),
+        (None, _) => {}
+    }
     if let Some(stopped) = finished.iter().find(|done| done.stopped) {
         return Err(Stopped::in_dir(&stopped.dir).into());
     }

@@ -99,5 +99,5 @@ pub async fn run(
     if !with.json {
         out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
     }
-    broken.map_or_else(|| verdict(&finished), Err)
+    verdict(broken, &finished, Some(&parent))
 }
