@@ -43,7 +43,7 @@ pub fn repeated(runs: &[Run]) -> Vec<Repeated> {
         let each: Vec<Option<f64>> =
             runs.iter().map(|run| of(&run.summary).filter(|figure| figure.is_finite())).collect();
         if each.iter().any(Option::is_some) {
-            metrics.push(Repeated { metric, unit, over: over(&each), each });
+            metrics.push(Repeated { metric, unit, over: over(unit, &each), each });
         }
     };
     add("output tokens/s".into(), Unit::PerSecond, &|it| Some(it.throughput.output_tokens));
@@ -70,9 +70,15 @@ pub fn repeated(runs: &[Run]) -> Vec<Repeated> {
     metrics
 }
 
-fn over(each: &[Option<f64>]) -> Option<OverRuns> {
+fn over(unit: Unit, each: &[Option<f64>]) -> Option<OverRuns> {
     let all: Vec<f64> = each.iter().copied().collect::<Option<_>>()?;
-    Some(OverRuns { mean: mean(&all), half_width: half_width(&all), deviation: deviation(&all) })
+    // Runs without a single failure do not prove that none is possible.
+    let known = |half: &f64| unit != Unit::Share || *half > 0.0;
+    Some(OverRuns {
+        mean: mean(&all),
+        half_width: half_width(&all).filter(known),
+        deviation: deviation(&all),
+    })
 }
 
 #[cfg(test)]
@@ -100,7 +106,7 @@ mod tests {
         let named = |found: &[Repeated], name: &str| {
             found.iter().find(|it| it.metric == name).unwrap_or_else(|| panic!("{name}")).clone()
         };
-        for name in ["output tokens/s", "TTFT mean", "TPOT median", "ITL p99", "E2E p99", "failed requests"] {
+        for name in ["output tokens/s", "TTFT mean", "TPOT median", "ITL p99", "E2E p99"] {
             let metric = named(&found, name);
             let all: Vec<f64> = metric.each.iter().map(|it| it.unwrap()).collect();
             let over = metric.over.unwrap();
@@ -109,7 +115,8 @@ mod tests {
         }
         let rates = named(&found, "output tokens/s");
         assert_eq!(rates.each[1], Some(runs[1].summary.throughput.output_tokens));
-        assert_eq!(named(&found, "failed requests").over.unwrap().mean, 0.0);
+        let failed = named(&found, "failed requests").over.unwrap();
+        assert_eq!((failed.mean, failed.half_width, failed.deviation), (0.0, None, Some(0.0)));
         assert!(
             !found.iter().any(|it| it.metric.contains("from schedule")),
             "there is none in a closed loop"

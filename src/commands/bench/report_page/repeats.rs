@@ -117,7 +117,7 @@ fn course(metrics: &[Repeated], plots: &mut Plots) -> Block {
     let svg = Lines {
         title: "Run by run".into(),
         description: "Throughput and median latencies of each run, over the mean of all runs.".into(),
-        // Room on both sides makes ticks whole, and what is within a few percent looks level.
+        // What is within a few percent shall look level.
         x: Axis::new("run", Scale::Linear).covering(0.0, metrics[0].each.len() as f64 + 1.0),
         y: Axis::new("over the mean of the runs", Scale::Linear).covering(0.95, 1.05),
         series: series.collect(),
