@@ -295,6 +295,22 @@ fn values_that_cannot_be() {
         (&["--base-url", "ftp://head"], &["--base-url", "ftp"]),
         (&["--repeat", "0"], &["--repeat"]),
         (&["--seed", "-1"], &["--seed"]),
+        (&["--rate", "-inf"], &["--rate", "-inf is not accepted", "above 0"]),
+        (&["--ramp", "-1:5"], &["--ramp", "-1 is not accepted"]),
+        (&["--shared-prefix", "-8x1"], &["--shared-prefix", "'-8x1'", "8x1024"]),
+        (&["--turns", "2", "--think", "-1s"], &["--think", "'-1s'", "no time is negative", "500ms"]),
+        (&["--connect-timeout", "-1s"], &["--connect-timeout", "'-1s'", "no time is negative", "500ms"]),
+        (&["--first-token-timeout", "-1m"], &["--first-token-timeout", "'-1m'", "no time is negative"]),
+        (&["--stall-timeout", "-0.5s"], &["--stall-timeout", "'-0.5s'", "no time is negative"]),
+        (&["--request-timeout", "-1h"], &["--request-timeout", "'-1h'", "no time is negative"]),
+        (&["--request-timeout", "-5"], &["--request-timeout", "'-5'", "500ms"]),
+        (&["--server-metrics-interval", "-5s"], &["--server-metrics-interval", "'-5s'", "at least 100ms"]),
+        (&["--slo", "ttft=-5ms"], &["--slo", "ttft=-5ms", "no time is negative"]),
+        (&["--slo", "-5ms"], &["--slo", "'-5ms'", "ttft=500ms"]),
+        (&["--max-failed", "-5%"], &["--max-failed", "'-5%'", "0% to 100%"]),
+        (&["--repeat", "-1"], &["--repeat", "'-1'", "1..=1000"]),
+        // A value that was forgotten is told by what stands in its place.
+        (&["--think", "--json"], &["--think", "'--json'", "500ms"]),
     ] {
         refused(&sandbox, &[&["run"], arguments].concat(), words);
     }

@@ -117,6 +117,53 @@ fn it_behaves_as_told() {
 }
 
 #[test]
+fn it_behaves_as_a_file_says_but_for_flags() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "mine.toml",
+        "model = \"org/filed\"\nttft = \"2ms\"\nitl = \"1ms\"\nfault = \"cut-after=4\"\nfault-every = 2\n\
+         role-content-null = true\n\n[wire]\ncrlf = true\n",
+    );
+    let body = chat(8).replace("\"mock\"", "\"org/filed\"");
+    let mock = Mock::start(&sandbox, &["--scenario", "mine.toml"]);
+    assert!(mock.ask("GET", "/v1/models", "", "").1.contains("org/filed"));
+    let whole = mock.ask("POST", "/v1/chat/completions", "", &body).1;
+    assert!(whole.contains("[DONE]\r\n") && whole.contains(r#""content":null"#), "{whole}");
+    assert!(!mock.ask("POST", "/v1/chat/completions", "", &body).1.contains("[DONE]"));
+    // The flags win, each over its own field.
+    let mock = Mock::start(&sandbox, &["--scenario", "mine.toml", "--model", "mock", "--fault-every", "9"]);
+    for _ in 0..2 {
+        let whole = mock.ask("POST", "/v1/chat/completions", "", &chat(8)).1;
+        assert!(whole.contains("[DONE]\r\n"), "{whole}");
+    }
+    let help = ended(&sandbox, &["mock", "--help"]).with(0).out;
+    assert!(help.contains("sparkbench mock --scenario"), "{help}");
+}
+
+#[test]
+fn files_that_are_no_scenario() {
+    let sandbox = Sandbox::new();
+    for (text, words) in [
+        ("itll = \"5ms\"", &["line 1", "`itll`", "did you mean `itl`"][..]),
+        ("ttft = \"50\"", &["field `ttft`", "`50`", "50ms"]),
+        ("[wire]\nsplit = 0", &["field `wire.split`", "0 is not accepted", "from 1"]),
+        ("fault = \"explode\"", &["field `fault`", "`explode`", "cut-after=TOKENS"]),
+        ("{\"ttft\": \"50ms\"}", &["line 1"]),
+    ] {
+        sandbox.write("bad.toml", text);
+        // A flag for the same field makes a wrong file no better.
+        for flags in [&[][..], &["--ttft", "5ms"]] {
+            let arguments = [&["mock", "--scenario", "bad.toml"], flags].concat();
+            let said = ended(&sandbox, &arguments).with(2).saying(words).saying(&["`bad.toml`"]);
+            assert_eq!((said.out.as_str(), said.err.matches("error:").count()), ("", 1), "{said:?}");
+        }
+    }
+    for file in ["no.toml", "."] {
+        ended(&sandbox, &["mock", "--scenario", file]).with(2).saying(&["scenario", &format!("`{file}`")]);
+    }
+}
+
+#[test]
 fn it_wants_its_key() {
     let sandbox = Sandbox::new();
     let mut mock = Mock::start(&sandbox, &[&PACE[..], &["--api-key", KEY]].concat());
@@ -162,11 +209,26 @@ fn flags_that_cannot_be() {
         (&["--port", "99999"][..], &["--port", "99999"][..]),
         (&["--host", "head"], &["--host", "head"]),
         (&["--ttft", "50"], &["--ttft", "50", "500ms"]),
-        (&["--itl=-1ms"], &["--itl", "-1ms"]),
+        (&["--itl=-1ms"], &["--itl", "'-1ms'", "no time is negative", "500ms"]),
+        (&["--itl", "-1ms"], &["--itl", "'-1ms'", "no time is negative", "500ms"]),
+        (&["--ttft", "-50ms"], &["--ttft", "'-50ms'", "no time is negative"]),
+        (&["--ttft-per-input-token", "-1us"], &["--ttft-per-input-token", "'-1us'", "no time is negative"]),
+        (&["--slow-start", "-1s"], &["--slow-start", "'-1s'", "no time is negative"]),
+        (&["--slow-by", "-1s"], &["--slow-by", "'-1s'", "no time is negative"]),
+        (&["--keep-alive", "-1s"], &["--keep-alive", "'-1s'", "no time is negative"]),
+        (&["--jitter", "-5%"], &["--jitter", "'-5%'", "0% to 100%"]),
+        (&["--cached", "-0.1"], &["--cached", "'-0.1'", "0% to 100%"]),
+        (&["--accept", "-1,2"], &["--accept", "-1"]),
+        (&["--max-running", "-1"], &["--max-running", "'-1'"]),
+        (&["--turn-away", "-1"], &["--turn-away", "'-1'"]),
+        (&["--split", "-1"], &["--split", "'-1'"]),
+        (&["--port", "-1"], &["--port", "'-1'"]),
+        (&["--seed", "-1"], &["--seed", "'-1'"]),
         (&["--jitter", "200%"], &["--jitter", "200%"]),
         (&["--accept", "1,0"], &["--accept", "0"]),
         (&["--coalesce", "0"], &["--coalesce", "0"]),
         (&["--max-running", "0"], &["--max-running", "0"]),
+        (&["--split", "0"], &["--split", "0"]),
         (&["--fault", "explode"], &["--fault", "`explode`", "cut-after=TOKENS"]),
         (&["--fault", "cut-after"], &["--fault", "`cut-after`"]),
         (&["--fault", "html=3"], &["--fault", "`html=3`"]),

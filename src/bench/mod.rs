@@ -20,6 +20,7 @@
 //! | [`results`] | the directory a run leaves behind, written and read |
 //! | [`summary`] | what a run comes to: `summary.json` |
 //! | [`compare`] | runs of one plan against each other: ratios, intervals, verdicts |
+//! | [`repeats`] | one plan measured several times |
 //! | [`sweep`] | one workload under rising load, and where its knee is |
 
 pub mod arrival;
@@ -31,6 +32,7 @@ pub mod metrics;
 pub mod plan;
 pub mod profile;
 pub mod record;
+pub mod repeats;
 pub mod results;
 pub mod runner;
 pub mod secrets;

@@ -133,7 +133,7 @@ pub struct ServerView {
     pub samples: Vec<MetricsSample>,
 }
 
-/// The server's `/metrics` at one moment. Counters and gauges only, summed over labels.
+/// The server's `/metrics` at one moment. Counters and gauges only; over labels counts are summed, shares averaged.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct MetricsSample {
     /// Seconds from the run's start; negative before it.

@@ -7,6 +7,7 @@
 //! | module | what lives there |
 //! |---|---|
 //! | [`scenario`], [`fault`] | how it behaves, and what goes wrong |
+//! | [`mod@file`] | a scenario from a file |
 //! | [`truth`] | what really left, and when; `histogram` keeps distributions of it |
 //! | [`tokens`] | its toy tokenizer and its words |
 //! | `request` | a generation request of any protocol, read |
@@ -25,6 +26,7 @@ mod clock;
 mod endpoints;
 mod events;
 pub mod fault;
+pub mod file;
 mod histogram;
 mod load;
 mod request;

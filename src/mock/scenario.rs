@@ -196,7 +196,7 @@ impl Default for Scenario {
             kv_tokens: 1_000_000,
             slow_start: Duration::ZERO,
             slow_first: 0,
-            slow_by: Duration::ZERO,
+            slow_by: Duration::from_secs(5),
             fault: None,
             fault_every: 1,
             wire: Wire::default(),

@@ -8,6 +8,8 @@ mod disk;
 mod recorder;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tls.rs"]
+mod tls_front;
 
 mod comparisons;
 mod faults;
@@ -15,4 +17,5 @@ mod measured;
 mod reports;
 mod stopped;
 mod sweeps;
+mod tls;
 mod workloads;

@@ -192,7 +192,7 @@ fn repeats_are_runs_of_one_plan_with_other_prompts() {
     let recorder = Recorder::before(&mock.url());
     let arguments = [&FEW[..], &["--repeat", "2", "--json"]].concat();
     let said = run(&sandbox, &recorder.url(), "out", &arguments).with(0);
-    assert_eq!(names(&sandbox.path("out")), ["run-1", "run-2"]);
+    assert_eq!(names(&sandbox.path("out")), ["report.html", "run-1", "run-2"]);
     let runs = ["out/run-1", "out/run-2"].map(|dir| Results::of(&sandbox, dir));
     assert_eq!(said.json(), Value::from(runs.each_ref().map(Results::summary).to_vec()));
     let files = runs.each_ref().map(Results::run);

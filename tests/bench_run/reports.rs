@@ -22,8 +22,7 @@ fn a_finished_run() {
     let plots = names(&sandbox.path("plots"));
     assert!(!plots.is_empty() && plots.iter().all(|name| name.ends_with(".svg")), "{plots:?}");
     let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
-    assert_eq!(json["counts"]["completed"], 5);
-    assert_eq!(json["latency_ms"], Results::of(&sandbox, "out").summary()["spark"]["latency_ms"]);
+    assert_eq!(json, Results::of(&sandbox, "out").summary());
 }
 
 #[test]
@@ -40,8 +39,9 @@ fn a_run_that_was_killed() {
     let said = ended(&sandbox, &["report", "out"]).with(0);
     assert!(said.out.contains("killed"), "{said:?}");
     let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
-    assert_eq!(json["counts"]["completed"], 2);
-    assert_eq!(json["counts"]["unsent"], 3);
+    assert_eq!((&json["completed"], &json["spark"]["counts"]["unsent"]), (&json!(2), &json!(3)));
+    let whole = Results::of(&sandbox, "out");
+    assert!(!whole.files().contains(&"summary.json".to_owned()), "{:?}", whole.files());
     // In the middle, half a line is damage.
     write(&requests, format!("{}\n{}\n{}\n", lines[0], &lines[1][..20], lines[2]));
     ended(&sandbox, &["report", "out"]).with(2).saying(&["out/requests.jsonl", "line 2"]);
@@ -52,18 +52,27 @@ fn the_runs_of_a_sweep_and_of_repeats() {
     let (sandbox, mock) = (Sandbox::new(), mock(quick()));
     let url = mock.url();
     let sweep = ["sweep", "--base-url", &url, "--out", "sweep", "-c", "1,2,4"];
-    ended(&sandbox, &[&sweep[..], &FEW].concat()).with(0);
+    let swept = ended(&sandbox, &[&sweep[..], &FEW, &["--json"]].concat()).with(0).json();
     run(&sandbox, &url, "repeats", &[&FEW[..], &["--repeat", "2"]].concat()).with(0);
     let said = ended(&sandbox, &["report", "sweep", "--html", "page.html"]).with(0);
     assert!(said.out.contains("concurrency 4") && said.out.to_lowercase().contains("knee"), "{said:?}");
     assert!(sandbox.read("page.html").contains("<svg"));
     let json = ended(&sandbox, &["report", "sweep", "--json"]).with(0).json();
     assert_eq!(json["points"].as_array().unwrap().len(), 3);
+    assert_eq!(json, swept);
     let json = ended(&sandbox, &["report", "repeats", "--json"]).with(0).json();
-    assert_eq!(json["points"].as_array().unwrap().len(), 2);
-    // One step of it is a run like any other.
+    let each = ["repeats/run-1", "repeats/run-2"].map(|dir| Results::of(&sandbox, dir).summary());
+    assert_eq!(json, Value::from(each.to_vec()));
+    // Told apart by their plans, not by the names of their folders.
+    std::fs::rename(sandbox.path("repeats/run-1"), sandbox.path("repeats/concurrency-1")).unwrap();
+    let said = ended(&sandbox, &["report", "repeats", "--html", "repeats.html", "--plots", "plots"]).with(0);
+    for text in [said.out, sandbox.read("repeats.html")] {
+        assert!(text.contains("2 runs of one plan") && text.contains("TTFT median"), "{text}");
+        assert!(text.contains("no interval") && !text.contains("knee"), "{text}");
+    }
+    // One step of a sweep is a run like any other.
     let json = ended(&sandbox, &["report", "sweep/concurrency-2", "--json"]).with(0).json();
-    assert_eq!(json["counts"]["completed"], 5);
+    assert_eq!(json, Results::of(&sandbox, "sweep/concurrency-2").summary());
 }
 
 #[test]

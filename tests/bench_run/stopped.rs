@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use spark::mock::Scenario;
+use spark::mock::{Fault, Scenario};
 
 use crate::bench::{Ended, PATIENCE, Results, ended, mock, names, process, quick, run, signal, until};
 use crate::disk::SmallDisk;
@@ -60,7 +60,7 @@ fn ctrl_c_keeps_what_is_done() {
             "{name}"
         );
         let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
-        assert_eq!(json["counts"], *counts);
+        assert_eq!(json, summary);
     }
 }
 
@@ -97,6 +97,59 @@ fn ctrl_c_before_the_load() {
     }
 }
 
+/// Prompts from a file: nothing is asked for a token but by the warm-up and the load.
+fn from_a_file(sandbox: &Sandbox) -> [&'static str; 8] {
+    let line = |n: u32| format!("{{\"prompt\": \"question {n}\", \"output_tokens\": 3}}\n");
+    sandbox.write("lines.jsonl", (0..8).map(line).collect::<String>());
+    ["-n", "2", "--warmup", "1", "--dataset", "jsonl:lines.jsonl", "--server-metrics-interval", "none"]
+}
+
+#[test]
+fn ctrl_c_while_it_warms_up() {
+    // The warm-up's request is the first, and takes longer than a test waits.
+    let slow = Scenario { ttft: PATIENCE * 5, ..Scenario::default() };
+    let mock = mock(slow);
+    for command in
+        [&["run"][..], &["run", "--out", "deep/out"], &["run", "--repeat", "2"], &["sweep", "-c", "1,2"]]
+    {
+        let sandbox = Sandbox::new();
+        let recorder = Recorder::before(&mock.url());
+        let url = recorder.url();
+        let arguments = [command, &["--base-url", &url], &from_a_file(&sandbox)].concat();
+        let child = spawned(&sandbox, &arguments);
+        until("a warm-up", || (!recorder.streams().is_empty()).then_some(()));
+        signal(&child, "INT");
+        let said = Ended::of(child.wait_with_output().unwrap()).with(130);
+        let said = said.saying(&["stopping", "error: stopped before anything was measured"]);
+        assert_eq!(said.out, "", "{command:?}");
+        assert_eq!(recorder.streams().len(), 1, "{command:?} went on after the warm-up");
+        assert_eq!(names(&sandbox.work()), ["lines.jsonl"], "{command:?} left something behind");
+    }
+}
+
+#[test]
+fn ctrl_c_while_a_later_run_warms_up() {
+    // A warm-up and two requests, then the warm-up that stalls.
+    let stalls = Scenario { fault: Some(Fault::Stall(0, None)), fault_every: 4, ..quick() };
+    for (command, first) in
+        [(&["run", "--repeat", "2"][..], "run-1"), (&["sweep", "-c", "1,2"], "concurrency-1")]
+    {
+        let (sandbox, mock) = (Sandbox::new(), mock(stalls.clone()));
+        let recorder = Recorder::before(&mock.url());
+        let url = recorder.url();
+        let arguments =
+            [command, &["--base-url", &url, "--out", "out", "--no-html"], &from_a_file(&sandbox)].concat();
+        let child = spawned(&sandbox, &arguments);
+        until("the second warm-up", || (recorder.streams().len() == 4).then_some(()));
+        signal(&child, "INT");
+        let said = Ended::of(child.wait_with_output().unwrap()).with(130);
+        said.saying(&["error: stopped; what was measured is in `out`"]);
+        assert_eq!(names(&sandbox.path("out")), [first]);
+        let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
+        assert_eq!(json["completed"], 2);
+    }
+}
+
 #[test]
 fn ctrl_c_ends_a_sweep_and_keeps_its_steps() {
     let (sandbox, mock) = (Sandbox::new(), mock(unhurried()));
@@ -109,7 +162,7 @@ fn ctrl_c_ends_a_sweep_and_keeps_its_steps() {
     Ended::of(child.wait_with_output().unwrap()).with(130).saying(&["error: stopped", "out/concurrency-1"]);
     assert_eq!(names(&sandbox.path("out")), ["concurrency-1", "report.html"]);
     let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
-    assert!(json["counts"]["completed"].as_u64().unwrap() >= 5, "{json}");
+    assert!(json["completed"].as_u64().unwrap() >= 5, "{json}");
 }
 
 #[test]
@@ -128,7 +181,7 @@ fn a_killed_run_can_be_read() {
     let said = ended(&sandbox, &["report", "out", "--html", "page.html"]).with(0);
     assert!(said.out.contains("killed"), "{said:#?}");
     let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
-    assert_eq!(json["counts"]["completed"], requests.len());
+    assert_eq!(json["completed"], requests.len());
     // The place is taken.
     run(&sandbox, &url, "out", &LONG).with(2).saying(&["`out`"]);
 }
@@ -165,7 +218,7 @@ fn a_disk_that_fills_up() {
     assert!((5..300).contains(&requests.len()), "{}", requests.len());
     assert!(!results.files().iter().any(|name| name.contains("tmp")), "{:?}", results.files());
     let json = ended(&sandbox, &["report", "disk/out", "--json"]).with(0).json();
-    assert_eq!(json["counts"]["completed"], requests.len());
+    assert_eq!(json["completed"], requests.len());
     drop(disk);
 }
 

@@ -226,7 +226,8 @@ fn geometric(values: &[f64]) -> f64 {
     }
 }
 
-fn distribution(latency: Latency, latencies: &Latencies) -> Option<&Distribution> {
+/// One latency's distribution, where the run has it.
+pub(crate) fn distribution(latency: Latency, latencies: &Latencies) -> Option<&Distribution> {
     match latency {
         Latency::Ttft => latencies.ttft.as_ref(),
         Latency::Tpot => latencies.tpot.as_ref(),

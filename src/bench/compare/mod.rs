@@ -29,7 +29,7 @@ pub(crate) mod latency;
 mod metrics;
 mod pairing;
 mod rates;
-mod repeats;
+pub(crate) mod repeats;
 mod shares;
 mod verdict;
 
@@ -41,6 +41,7 @@ mod tests;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub(crate) use self::metrics::distribution;
 pub(crate) use self::pairing::load;
 pub use self::pairing::{Refused, Side};
 pub use self::verdict::Verdict;

@@ -45,8 +45,9 @@ pub struct ServerLoad {
     pub generated_tokens: Option<f64>,
 }
 
-/// Names as SGLang (0.5.23, `srt/observability/metrics_collector.py`), vLLM and llama.cpp have them. A gauge is
-/// summed over its labels, so with several data-parallel ranks shares can exceed 1.
+/// Names as SGLang (0.5.23, `srt/observability/metrics_collector.py`), vLLM (the second name of its cache usage
+/// is that of older versions) and llama.cpp have them. Over ranks and engines, samples hold the sum of what is
+/// a count and the mean of what is a share.
 pub fn load(server: &ServerView) -> ServerLoad {
     ServerLoad {
         running_requests: mean_gauge(
@@ -59,7 +60,12 @@ pub fn load(server: &ServerView) -> ServerLoad {
         ),
         token_usage: mean_gauge(
             server,
-            &["sglang:token_usage", "vllm:kv_cache_usage_perc", "llamacpp:kv_cache_usage_ratio"],
+            &[
+                "sglang:token_usage",
+                "vllm:kv_cache_usage_perc",
+                "vllm:gpu_cache_usage_perc",
+                "llamacpp:kv_cache_usage_ratio",
+            ],
         ),
         cache_hit_rate: mean_gauge(server, &["sglang:cache_hit_rate"]),
         generated_tokens: generated_tokens(server),
@@ -113,6 +119,29 @@ mod tests {
             );
         }
         assert_eq!(load(&ServerView::default()), ServerLoad::default());
+    }
+
+    #[test]
+    fn no_number_of_ranks_makes_a_share_exceed_the_whole() {
+        for (usage, running, rank) in [
+            ("sglang:token_usage", "sglang:num_running_reqs", "dp_rank"),
+            ("vllm:kv_cache_usage_perc", "vllm:num_requests_running", "engine"),
+            ("vllm:gpu_cache_usage_perc", "vllm:num_requests_running", "engine"),
+        ] {
+            let at = |at_s: f64, shift: f64| {
+                let lines = (0..4).map(|it| {
+                    let share = shift + f64::from(it) * 0.2;
+                    format!("{usage}{{{rank}=\"{it}\"}} {share}\n{running}{{{rank}=\"{it}\"}} 8\n")
+                });
+                let values = crate::bench::server::metrics::parse(&lines.collect::<String>()).values;
+                MetricsSample { at_s, values }
+            };
+            let server = ServerView { samples: vec![at(0.5, 0.1), at(1.5, 0.3)], ..Default::default() };
+            let load = load(&server);
+            // Means of the ranks: 0.4 and 0.6.
+            assert!((load.token_usage.unwrap() - 0.5).abs() < 1e-9, "{usage}: {load:?}");
+            assert_eq!(load.running_requests, Some(32.0), "{running}");
+        }
     }
 
     #[test]

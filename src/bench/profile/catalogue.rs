@@ -6,9 +6,10 @@ use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 
-use super::error::{ProfileError, nearest};
+use super::error::ProfileError;
 use super::layer::Layer;
 use super::parse::parse;
+use crate::spelling::nearest;
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/bench");
 

@@ -126,25 +126,6 @@ impl Failure for PlanError {
     }
 }
 
-/// The candidate spelled most like `text`, if any is near.
-pub(super) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Below this two words have little more in common than letters.
-    const ALIKE: f64 = 0.5;
-    let text = text.to_lowercase();
-    // The beginning of a word means that word: `input` is `input_tokens` without its unit.
-    let begins = |candidate: &str| !text.is_empty() && candidate.starts_with(&text);
-    let alike = |candidate: &str| match begins(candidate) {
-        true => 1.0,
-        false => strsim::normalized_damerau_levenshtein(&text, candidate),
-    };
-    candidates
-        .into_iter()
-        .map(|candidate| (alike(candidate), candidate))
-        .filter(|(score, _)| *score >= ALIKE)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate)
-}
-
 /// `, did you mean `quick`?`
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or(String::new(), |name| format!(" (did you mean `{name}`?)"))

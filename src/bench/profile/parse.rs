@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::catalogue::Profile;
-use super::error::{PlanError, ProfileError, nearest};
+use super::error::{PlanError, ProfileError};
 use super::layer::{
     ArrivalKind, ArrivalLayer, Bound, Layer, LengthKind, LimitsLayer, SamplingLayer, SloLayer, WorkloadKind,
     WorkloadLayer,
@@ -15,6 +15,7 @@ use super::origin::Origin;
 use super::resolve::{Layers, resolve};
 use super::{arrival, check, workload};
 use crate::bench::plan::{DataFile, Protocol};
+use crate::spelling::plainly;
 
 /// A profile as it is written.
 #[derive(Deserialize)]
@@ -161,25 +162,4 @@ fn check_all(file: &str, layer: &Layer) -> Result<(), ProfileError> {
         }
     }
     Ok(())
-}
-
-/// A deserialiser's message without the names of Rust types, on one line; for a word nobody knows, the
-/// known one most like it goes first.
-fn plainly(message: &str) -> String {
-    let message = message
-        .trim()
-        .replace('\n', "; ")
-        .replace("expected u32", "expected a whole number from 0 to 4294967295")
-        .replace("expected u64", "expected a whole number from 0")
-        .replace("expected f64", "expected a number");
-    if !message.starts_with("unknown field") && !message.starts_with("unknown variant") {
-        return message;
-    }
-    // serde: "unknown field `a`, expected one of `b`, `c`".
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = quoted.next().unwrap_or_default();
-    match nearest(unknown, quoted) {
-        Some(near) => message.replacen(", expected", &format!(" (did you mean `{near}`?), expected"), 1),
-        None => message,
-    }
 }

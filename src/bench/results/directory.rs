@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{RUN, ResultsError, RunFile, SUMMARY, SUMMARY_CSV, SummaryFile, csv};
+use super::{REQUESTS, RUN, ResultsError, RunFile, SUMMARY, SUMMARY_CSV, SummaryFile, csv};
 use crate::fs::write_atomic;
 
 /// Longest part of a name that comes from a model or a profile.
@@ -79,6 +79,16 @@ impl ResultsDir {
         self.write(SUMMARY_CSV, csv::table([(run, summary)]).as_bytes())
     }
 
+    /// Removes what is there of a run that was stopped before its first request: it says nothing, and would be
+    /// in the way of the next one. What is not the run's stays, and the directory with it.
+    pub fn discard(self) {
+        for name in [RUN, REQUESTS] {
+            // What cannot be removed lies there as that of a run without a request.
+            let _ = std::fs::remove_file(self.path.join(name));
+        }
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ResultsError> {
         let path = self.path.join(name);
         write_atomic(&path, bytes).map_err(ResultsError::Write)
@@ -142,6 +152,23 @@ mod tests {
             .collect();
         let first = "2026-01-31T10-20-30Z-m-quick";
         assert_eq!(made, [first.to_owned(), format!("{first}-2"), format!("{first}-3")]);
+    }
+
+    #[test]
+    fn what_is_discarded_is_gone_and_what_is_others_stays() {
+        let root = tempfile::tempdir().unwrap();
+        for (others, left) in [(false, false), (true, true)] {
+            let path = root.path().join("run");
+            let dir = ResultsDir::create(&Place::Exactly(path.clone()), at(), "m", "q").unwrap();
+            std::fs::write(path.join(RUN), "{}").unwrap();
+            std::fs::write(path.join(REQUESTS), "").unwrap();
+            if others {
+                std::fs::write(path.join("notes.txt"), "mine").unwrap();
+            }
+            dir.discard();
+            assert_eq!(path.exists(), left);
+            assert!(!path.join(RUN).exists() && path.join("notes.txt").exists() == others);
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use self::directory::{Place, ResultsDir};
 pub use self::error::ResultsError;
 pub use self::read::{ResultsRead, read, read_all};
 pub use self::request_log::RequestLog;
-pub use self::run_file::{Ended, HowEnded, RunFile};
+pub use self::run_file::{Ended, HowEnded, RunFile, plan_sha256};
 pub use self::summary_file::{RequestRate, SummaryFile};
 
 #[cfg(doc)]

@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FORMAT, RunFile};
+use super::FORMAT;
 use crate::bench::metrics::server_side::{self, ServerLoad};
-use crate::bench::plan::{Arrival, Lengths, Protocol, Workload};
+use crate::bench::plan::{Arrival, Lengths, Plan, Protocol, Workload};
 use crate::bench::secrets::without_secrets;
 use crate::bench::summary::{ServerView, Summary};
 
@@ -138,9 +138,8 @@ pub enum RequestRate {
 }
 
 impl SummaryFile {
-    /// Of a run and what it comes to.
-    pub fn new(run: &RunFile, summary: Summary) -> Self {
-        let plan = &run.plan;
+    /// Of what was asked and what it came to.
+    pub fn new(plan: &Plan, summary: Summary) -> Self {
         let asked = Asked::of(&plan.workload);
         let latency = &summary.latency_ms;
         let rates = summary.throughput;

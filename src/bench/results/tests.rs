@@ -64,7 +64,7 @@ fn whole(root: &Path) -> (RunFile, Summary) {
     let run = run().ended(HowEnded::Finished, end, Some(health.clone()), server());
     let summary = summarise(&run.plan, &records(), health, run.server.clone());
     dir.write_run(&run).unwrap();
-    dir.write_summary(&run, &SummaryFile::new(&run, summary.clone())).unwrap();
+    dir.write_summary(&run, &SummaryFile::new(&run.plan, summary.clone())).unwrap();
     (run, summary)
 }
 
@@ -219,7 +219,7 @@ fn a_full_disk_is_named_and_leaves_whole_lines() {
     };
     let back = read(&disk).map(|back| back.records.len());
     let summary = summarise(&plan(4, 2), &records(), ClientHealth::default(), server());
-    let full = dir.write_summary(&run(), &SummaryFile::new(&run(), summary));
+    let full = dir.write_summary(&run(), &SummaryFile::new(&run().plan, summary));
     let left = disk.join(SUMMARY).exists();
     drop(log);
     assert!(Command::new("umount").arg(&disk).status().unwrap().success());
@@ -268,7 +268,7 @@ fn a_run_without_a_success_is_written_and_read_too() {
     let dir = dir(root.path());
     let summary = summarise(&plan(1, 2), &[failed(0, 9)], ClientHealth::default(), ServerView::default());
     dir.write_run(&run()).unwrap();
-    dir.write_summary(&run(), &SummaryFile::new(&run(), summary.clone())).unwrap();
+    dir.write_summary(&run(), &SummaryFile::new(&run().plan, summary.clone())).unwrap();
     assert_eq!(read(root.path()).unwrap().summary, Some(summary));
     validate(root.path());
 }
@@ -292,7 +292,7 @@ fn every_column_of_the_csv_has_a_place() {
     }
     let names: std::collections::BTreeSet<_> = csv::COLUMNS.iter().map(|(name, _)| name).collect();
     assert_eq!(names.len(), csv::COLUMNS.len());
-    let file = SummaryFile::new(&run, summary);
+    let file = SummaryFile::new(&run.plan, summary);
     assert_eq!(csv::table([(&run, &file), (&run, &file)]).lines().count(), 3);
 }
 

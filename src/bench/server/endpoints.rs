@@ -9,9 +9,9 @@ use reqwest::{Certificate, Client, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::error::ServerError;
 use crate::bench::stream::words::{EXCERPT, WORDS, harmless};
 use crate::bench::target::Target;
-use crate::failure::{Failure, Kind};
 
 /// Bytes of one answer. The longest ordinary ones are token ids and metrics, some megabytes.
 pub const MAX_ANSWER: usize = 32 * 1024 * 1024;
@@ -48,161 +48,12 @@ pub struct Endpoints {
     patience: Patience,
 }
 
-/// Why a server's endpoint said nothing usable.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    /// HTTP could not be set up: a certificate or a key that is none.
-    #[error("cannot talk to {url}: {why}")]
-    Setup {
-        /// The server.
-        url: String,
-        /// Why not.
-        why: String,
-    },
-    /// Its name has no address.
-    #[error("cannot find `{host}`: no address by that name")]
-    UnknownHost {
-        /// The name.
-        host: String,
-    },
-    /// Nothing listens there.
-    #[error("{url}: connection refused: nothing listens there")]
-    Refused {
-        /// The address asked.
-        url: String,
-    },
-    /// No answer in time.
-    #[error("{url}: no answer within {:.1} s", limit.as_secs_f64())]
-    TooSlow {
-        /// The address asked.
-        url: String,
-        /// The time allowed.
-        limit: Duration,
-    },
-    /// TLS could not be agreed on.
-    #[error("{url}: no TLS: {why}")]
-    Tls {
-        /// The address asked.
-        url: String,
-        /// Why not.
-        why: String,
-    },
-    /// Any other way a connection fails.
-    #[error("{url}: {why}")]
-    Broken {
-        /// The address asked.
-        url: String,
-        /// Why.
-        why: String,
-    },
-    /// The server wants a key, or another one.
-    #[error("{url}: HTTP {status}: the server {}", if *given { "does not accept the API key" } else { "wants an API key" })]
-    Key {
-        /// The address asked.
-        url: String,
-        /// 401 or 403.
-        status: u16,
-        /// Whether one was sent.
-        given: bool,
-    },
-    /// Another status than success.
-    #[error("{url}: HTTP {status}: {said}")]
-    Status {
-        /// The address asked.
-        url: String,
-        /// The status.
-        status: u16,
-        /// What the server said to it.
-        said: String,
-    },
-    /// A web page where JSON should be.
-    #[error("{url}: a web page instead of JSON: {beginning}")]
-    Html {
-        /// The address asked.
-        url: String,
-        /// How it begins.
-        beginning: String,
-    },
-    /// Not JSON, or JSON of another form.
-    #[error("{url}: {problem}; it said: {beginning}")]
-    Form {
-        /// The address asked.
-        url: String,
-        /// What is wrong.
-        problem: String,
-        /// How the answer begins.
-        beginning: String,
-    },
-    /// More than any answer has.
-    #[error("{url}: the answer is longer than {MAX_ANSWER} bytes")]
-    TooLarge {
-        /// The address asked.
-        url: String,
-    },
-}
-
-impl Failure for ServerError {
-    fn kind(&self) -> Kind {
-        match self {
-            ServerError::Key { .. } | ServerError::Setup { .. } => Kind::Input,
-            _ => Kind::Environment,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let hint = match self {
-            ServerError::UnknownHost { .. } => "check --base-url for a misspelt name",
-            ServerError::Refused { .. } => {
-                "is the server up, and is it the right port? It listens only once it has loaded"
-            }
-            ServerError::TooSlow { .. } => {
-                "the server may still be loading, or a firewall swallows the packets"
-            }
-            ServerError::Tls { .. } => {
-                "a server without TLS wants http://; a private certificate wants --ca-cert"
-            }
-            ServerError::Key { given: false, .. } => "give the key by environment: SPARKBENCH_API_KEY",
-            ServerError::Key { given: true, .. } => "check SPARKBENCH_API_KEY for another server's key",
-            ServerError::Html { .. } => {
-                "--base-url may lead to a proxy or a dashboard; give the server's own address"
-            }
-            ServerError::Status { status: 404 | 405, .. } => {
-                "--base-url may have a wrong path or port: no such endpoint there"
-            }
-            ServerError::Status { status: 502..=504, .. } => "the server may still be loading",
-            ServerError::Status { status: 300..=399, .. } => "give the address it redirects to as --base-url",
-            _ => return None,
-        };
-        Some(hint.to_owned())
-    }
-}
-
-impl ServerError {
-    /// The HTTP status, where that is what was wrong.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            ServerError::Key { status, .. } | ServerError::Status { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-
-    /// Whether the server answered, and only this endpoint or this form of request is not for it.
-    pub fn is_unsupported(&self) -> bool {
-        match self {
-            // llama.cpp answers 501 for what it was started without.
-            ServerError::Status { status, .. } => matches!(status, 400 | 404 | 405 | 415 | 422 | 500 | 501),
-            ServerError::Html { .. } | ServerError::Form { .. } => true,
-            _ => false,
-        }
-    }
-}
-
 impl Endpoints {
     /// The endpoints of `target`. `ca` is one more certificate to trust, DER. Proxies of the environment are
     /// passed by, as the measured requests do.
     ///
     /// # Errors
-    /// [`ServerError::Setup`] for a certificate or a key that is none.
+    /// [`ServerError::Setup`] for a certificate or a key that is none, [`ServerError::NoAuthorities`].
     pub fn new(target: Target, ca: Option<&[u8]>) -> Result<Self, ServerError> {
         Self::with_patience(target, ca, Patience::default())
     }
@@ -237,7 +88,15 @@ impl Endpoints {
             let certificate = Certificate::from_der(der).map_err(|error| bad(innermost(&error)))?;
             builder = builder.tls_certs_merge([certificate]);
         }
-        let client = builder.build().map_err(|error| bad(innermost(&error)))?;
+        if !target.is_tls() {
+            // Redirects stay on one origin, so nothing is ever verified: a machine without certificates, as
+            // small container images are, need not have any.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|error| ServerError::NoAuthorities {
+            url: target.to_string(),
+            why: innermost(&error),
+        })?;
         Ok(Self { client, target, patience })
     }
 
@@ -383,13 +242,13 @@ fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn
 }
 
 /// What rustls said. It travels inside I/O errors, whose `source` passes it by.
-fn tls_problem(error: &reqwest::Error) -> Option<String> {
+fn tls_problem(error: &reqwest::Error) -> Option<rustls::Error> {
     causes(error).find_map(|cause| {
         let inside = std::iter::successors(Some(cause), |error| {
             let inner = error.downcast_ref::<std::io::Error>()?.get_ref()?;
             Some(inner as &(dyn Error + 'static))
         });
-        inside.filter_map(|error| error.downcast_ref::<rustls::Error>()).map(ToString::to_string).next()
+        inside.filter_map(|error| error.downcast_ref::<rustls::Error>()).next().cloned()
     })
 }
 

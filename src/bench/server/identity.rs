@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::endpoints::{Endpoints, ServerError};
+use super::endpoints::Endpoints;
+use super::error::ServerError;
 use crate::bench::secrets::without_secrets;
 use crate::bench::summary::ServerView;
 use crate::failure::{Failure, Kind};

@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
-use super::endpoints::{Endpoints, ServerError};
+use super::endpoints::Endpoints;
+use super::error::ServerError;
 use crate::bench::summary::MetricsSample;
 
 /// What a text of metrics holds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Metrics {
-    /// Counters and gauges, and the sums and counts of histograms and summaries, each summed over labels.
+    /// Counters and gauges, and the sums and counts of histograms and summaries, over all labels: counts are
+    /// summed, shares averaged.
     pub values: BTreeMap<String, f64>,
     /// Lines that are no metric.
     pub bad_lines: u32,
@@ -48,11 +50,31 @@ impl Scraped {
     }
 }
 
+/// How the names of gauges end whose figures are shares or means: two ranks that are half full are half full
+/// together. All other gauges are counts. Source: the gauges of SGLang 0.5.23 (`srt/observability/
+/// metrics_collector.py`, lines 364-1343), vLLM (`v1/metrics/loggers.py`) and llama.cpp (`tools/server`).
+const SHARES: [&str; 13] = [
+    "token_usage",
+    "mamba_usage",
+    "cache_usage_perc",
+    "_ratio",
+    "hit_rate",
+    "accept_rate",
+    "acceptance_rate",
+    "accept_length",
+    "acceptance_length",
+    "spec_cap_length",
+    "utilization",
+    "occupancy",
+    "is_cuda_graph",
+];
+
 /// Read a text of metrics. What is no number (NaN, infinities) is left out: it adds up to nothing, and JSON
 /// cannot hold it. So are buckets, quantiles and `_created` times, whose sums mean nothing.
 pub fn parse(text: &str) -> Metrics {
     let mut metrics = Metrics::default();
     let mut kinds: HashMap<&str, &str> = HashMap::new();
+    let mut label_sets: HashMap<&str, u32> = HashMap::new();
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(comment) = line.strip_prefix('#') {
             let mut words = comment.split_whitespace();
@@ -64,10 +86,24 @@ pub fn parse(text: &str) -> Metrics {
         match sample(line) {
             None => metrics.bad_lines += 1,
             Some(sample) if !sample.value.is_finite() || is_part(&sample, &kinds) => {}
-            Some(Sample { name, value, .. }) => *metrics.values.entry(name.to_owned()).or_default() += value,
+            Some(Sample { name, value, .. }) => {
+                *metrics.values.entry(name.to_owned()).or_default() += value;
+                *label_sets.entry(name).or_default() += 1;
+            }
+        }
+    }
+    for (name, sets) in label_sets {
+        if let Some(value) = metrics.values.get_mut(name).filter(|_| is_share(name, &kinds)) {
+            *value /= f64::from(sets);
         }
     }
     metrics
+}
+
+/// Whether its mean over labels says more than their sum. What is said to be no gauge is a count, whatever its
+/// name.
+fn is_share(name: &str, kinds: &HashMap<&str, &str>) -> bool {
+    kinds.get(name).is_none_or(|kind| *kind == "gauge") && SHARES.iter().any(|end| name.ends_with(end))
 }
 
 struct Sample<'a> {
@@ -111,13 +147,19 @@ fn end_of_labels(text: &str) -> Option<usize> {
     None
 }
 
-/// Whether it is a bucket, a quantile or the time a series was made at.
+/// Whether it is a bucket, a quantile, the time a series was made at, or one priority's share of a total: with
+/// priorities, SGLang's gauges hold the total under `priority=""` and its parts beside it (0.5.23,
+/// `metrics_collector.py`, line 1417).
 fn is_part(sample: &Sample<'_>, kinds: &HashMap<&str, &str>) -> bool {
     let labelled = |label: &str| {
         sample.labels.split(',').any(|pair| pair.split('=').next().is_some_and(|name| name.trim() == label))
     };
     (sample.name.ends_with("_bucket") && labelled("le"))
         || (kinds.get(sample.name) == Some(&"summary") && labelled("quantile"))
+        || (kinds.get(sample.name) == Some(&"gauge")
+            && sample.name.starts_with("sglang:")
+            && labelled("priority")
+            && !sample.labels.contains("priority=\"\""))
         || sample.name.ends_with("_created")
 }
 
@@ -159,6 +201,75 @@ inf_one +Inf
         ];
         assert_eq!(metrics.values, expected.map(|(name, value)| (name.to_owned(), value)).into());
         assert_eq!(metrics.bad_lines, 0);
+    }
+
+    #[test]
+    fn over_ranks_and_engines_counts_are_summed_and_shares_averaged() {
+        let text = r#"
+# TYPE sglang:num_running_reqs gauge
+sglang:num_running_reqs{dp_rank="0"} 3
+sglang:num_running_reqs{dp_rank="1"} 5
+# TYPE sglang:token_usage gauge
+sglang:token_usage{dp_rank="0"} 0.2
+sglang:token_usage{dp_rank="1"} 0.6
+# TYPE sglang:cache_hit_rate gauge
+sglang:cache_hit_rate{dp_rank="0"} 0.9
+sglang:cache_hit_rate{dp_rank="1"} NaN
+# TYPE sglang:spec_accept_length gauge
+sglang:spec_accept_length{dp_rank="0"} 2.5
+sglang:spec_accept_length{dp_rank="1"} 3.5
+# TYPE sglang:gen_throughput gauge
+sglang:gen_throughput{dp_rank="0"} 100
+sglang:gen_throughput{dp_rank="1"} 150
+# TYPE sglang:weight_memory_usage_gb gauge
+sglang:weight_memory_usage_gb{dp_rank="0"} 30
+sglang:weight_memory_usage_gb{dp_rank="1"} 30
+# TYPE vllm:kv_cache_usage_perc gauge
+vllm:kv_cache_usage_perc{engine="0"} 0.5
+vllm:kv_cache_usage_perc{engine="1"} 1
+vllm:gpu_cache_usage_perc{engine="0"} 0.5
+vllm:gpu_cache_usage_perc{engine="1"} 1
+vllm:gpu_prefix_cache_hit_rate{engine="0"} 0.1
+vllm:gpu_prefix_cache_hit_rate{engine="1"} 0.3
+# TYPE vllm:num_requests_waiting gauge
+vllm:num_requests_waiting{engine="0"} 4
+vllm:num_requests_waiting{engine="1"} 0
+# TYPE llamacpp:kv_cache_usage_ratio gauge
+llamacpp:kv_cache_usage_ratio 0.25
+# TYPE odd_hit_rate counter
+odd_hit_rate{a="0"} 1
+odd_hit_rate{a="1"} 2
+"#;
+        let expected = [
+            ("llamacpp:kv_cache_usage_ratio", 0.25),
+            ("odd_hit_rate", 3.0),
+            ("sglang:cache_hit_rate", 0.9),
+            ("sglang:gen_throughput", 250.0),
+            ("sglang:num_running_reqs", 8.0),
+            ("sglang:spec_accept_length", 3.0),
+            ("sglang:token_usage", 0.4),
+            ("sglang:weight_memory_usage_gb", 60.0),
+            ("vllm:gpu_cache_usage_perc", 0.75),
+            ("vllm:gpu_prefix_cache_hit_rate", 0.2),
+            ("vllm:kv_cache_usage_perc", 0.75),
+            ("vllm:num_requests_waiting", 4.0),
+        ];
+        assert_eq!(parse(text).values, expected.map(|(name, value)| (name.to_owned(), value)).into());
+    }
+
+    #[test]
+    fn priorities_are_parts_of_a_total_that_is_there() {
+        let text = r#"
+# TYPE sglang:num_queue_reqs gauge
+sglang:num_queue_reqs{priority="",dp_rank="0"} 7
+sglang:num_queue_reqs{priority="1",dp_rank="0"} 3
+sglang:num_queue_reqs{priority="2",dp_rank="0"} 4
+# TYPE vllm:requests gauge
+vllm:requests{priority="1"} 3
+vllm:requests{priority="2"} 4
+"#;
+        let expected = [("sglang:num_queue_reqs", 7.0), ("vllm:requests", 7.0)];
+        assert_eq!(parse(text).values, expected.map(|(name, value)| (name.to_owned(), value)).into());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //!
 //! | module | what lives there |
 //! |---|---|
-//! | [`endpoints`] | bounded requests, and every way they fail |
+//! | [`endpoints`] | bounded requests |
+//! | [`error`] | every way they fail |
 //! | [`ca`] | one more certificate to trust |
 //! | [`identity`] | models, runtime, version |
 //! | [`metrics`] | `/metrics` |
@@ -13,6 +14,7 @@
 
 pub mod ca;
 pub mod endpoints;
+pub mod error;
 pub mod identity;
 pub mod metrics;
 pub mod tokenize;
@@ -22,5 +24,6 @@ mod canned;
 #[cfg(test)]
 mod tests;
 
-pub use self::endpoints::{Endpoints, Patience, ServerError};
+pub use self::endpoints::{Endpoints, Patience};
+pub use self::error::ServerError;
 pub use self::identity::{Chosen, Model, WrongModel};

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use super::endpoints::{Endpoints, ServerError};
+use super::endpoints::Endpoints;
+use super::error::ServerError;
 use crate::bench::plan::{Protocol, Sampling};
 use crate::bench::workload::oracle::{Cost, Counting, Oracle};
 

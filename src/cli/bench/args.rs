@@ -84,10 +84,10 @@ pub struct RunArgs {
     #[arg(long, short, visible_alias = "max-concurrency", value_name = "N|none", help_heading = "Arrival", allow_negative_numbers = true, value_parser = values::limit)]
     pub concurrency: Option<values::Limit>,
     /// Conversations that begin in a second; `inf`: all at once
-    #[arg(long, visible_alias = "request-rate", value_name = "R|inf", help_heading = "Arrival", allow_negative_numbers = true, value_parser = values::rate)]
+    #[arg(long, visible_alias = "request-rate", value_name = "R|inf", allow_hyphen_values = true, help_heading = "Arrival", value_parser = values::rate)]
     pub rate: Option<values::RateArg>,
     /// A Poisson rate that goes from one to another over the run, such as 1:10
-    #[arg(long, value_name = "FROM:TO", help_heading = "Arrival", value_parser = values::ramp)]
+    #[arg(long, value_name = "FROM:TO", allow_hyphen_values = true, help_heading = "Arrival", value_parser = values::ramp)]
     pub ramp: Option<(f64, f64)>,
     /// Send at the times in this file: seconds, one a line, or `timestamp` in a JSONL
     #[arg(long, value_name = "FILE", help_heading = "Arrival")]
@@ -102,7 +102,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     /// Measure so many times, each a run of its own
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Output", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, default_value_t = 1, help_heading = "Output", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub repeat: u32,
 }
 
@@ -226,7 +226,7 @@ pub struct ReportArgs {
     /// Write each plot as an SVG file to this folder
     #[arg(long, value_name = "DIR")]
     pub plots: Option<PathBuf>,
-    /// Print the summary as one JSON object
+    /// Print what summary.json holds; of repeats a list of it, of a sweep its points and knee
     #[arg(long)]
     pub json: bool,
 }
@@ -261,4 +261,46 @@ pub struct ProfilesArgs {
     /// Print one JSON list
     #[arg(long)]
     pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Values that begin with a minus sign by mistake only: names, and words from a list.
+    const WORDS: [&str; 15] = [
+        "FILE",
+        "DIR",
+        "NAME",
+        "URL",
+        "KEY",
+        "ADDRESS",
+        "KIND:FILE",
+        "JSON",
+        "NAME|FILE",
+        "FAULT",
+        "RUNTIME",
+        "WHEN",
+        "RUN_DIR",
+        "BASELINE",
+        "CANDIDATE",
+    ];
+
+    #[test]
+    fn a_negative_number_reaches_the_flag_it_was_given_to() {
+        for command in Cli::command().get_subcommands() {
+            for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
+                let name =
+                    arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
+                // Those without a name of their own are lists of words.
+                if WORDS.contains(&name) || !arg.get_possible_values().is_empty() {
+                    continue;
+                }
+                let open = arg.is_allow_negative_numbers_set() || arg.is_allow_hyphen_values_set();
+                assert!(open, "{} --{}: clap calls `-1` an unknown flag", command.get_name(), arg.get_id());
+            }
+        }
+    }
 }

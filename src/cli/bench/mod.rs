@@ -34,7 +34,7 @@ pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
             calibrate::run(settings, cancelled_by_signals(), &mut progress, &mut out).await
         }
         Command::Mock(args) => {
-            let settings = settings::mock(*args);
+            let settings = settings::mock(*args)?;
             mock::run(settings, cancelled_by_signals(), &mut progress, &mut out).await
         }
         Command::Profiles(args) => profiles::run(&settings::profiles(args), &mut out),

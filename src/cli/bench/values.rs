@@ -142,7 +142,11 @@ pub fn share(text: &str) -> Parsed<f64> {
 
 /// `500ms`, `90s`, `1h30m`. Without a unit a number could mean seconds or milliseconds, so it needs one.
 pub fn pause(text: &str) -> Parsed<Duration> {
-    let bad = || "expected a time with its unit, such as 500ms, 30s or 10m".to_owned();
+    const FORM: &str = "expected a time with its unit, such as 500ms, 30s or 10m";
+    let bad = || match text.trim_start().starts_with('-') {
+        true => format!("no time is negative; {FORM}"),
+        false => FORM.to_owned(),
+    };
     crate::span::parse(text).ok_or_else(bad)
 }
 
@@ -217,6 +221,7 @@ mod tests {
         for text in ["", "5", "-5s", "fast", "5 apples", "nan", "inf"] {
             assert!(pause(text).is_err_and(|error| error.contains("500ms")), "{text}");
         }
+        assert!(pause("-5s").is_err_and(|error| error.contains("negative")));
         assert_eq!(interval("none"), Ok(Interval::Never));
         assert_eq!(interval("1s"), Ok(Interval::Every(Duration::from_secs(1))));
         assert!(interval("0s").is_err() && interval("1ms").is_err() && interval("5").is_err());

@@ -72,7 +72,7 @@ pub fn table(pair: &Pair) -> TextTable {
     let header = ["metric", "A", "B", "B/A or B-A", "verdict", "because"].map(String::from).to_vec();
     let row = |metric: &Compared| {
         vec![
-            format!("{}{}", metric.metric, if metric.unit == Unit::Milliseconds { ", ms" } else { "" }),
+            label(&metric.metric, metric.unit),
             figure(metric.unit, metric.a),
             figure(metric.unit, metric.b),
             change(metric.change),
@@ -83,7 +83,13 @@ pub fn table(pair: &Pair) -> TextTable {
     TextTable { header, rows: pair.metrics.iter().map(row).collect() }
 }
 
-fn figure(unit: Unit, value: Option<f64>) -> String {
+/// A metric's name with its unit.
+pub(super) fn label(metric: &str, unit: Unit) -> String {
+    format!("{metric}{}", if unit == Unit::Milliseconds { ", ms" } else { "" })
+}
+
+/// A metric's figure, without its unit.
+pub(super) fn figure(unit: Unit, value: Option<f64>) -> String {
     match (unit, value) {
         (_, None) => "-".to_owned(),
         (Unit::Share, Some(share)) => percent(share),

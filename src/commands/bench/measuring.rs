@@ -24,7 +24,7 @@ use crate::failure::{Failure, Kind};
 use crate::report::table_file::{Column, Table, Values};
 
 /// The page beside a run's results.
-const PAGE: &str = "report.html";
+pub(super) const PAGE: &str = "report.html";
 
 /// The requests as a Parquet table, where it is asked for.
 const PARQUET: &str = "requests.parquet";
@@ -34,7 +34,6 @@ const PARQUET: &str = "requests.parquet";
 pub(super) struct Finished {
     pub(super) dir: PathBuf,
     pub(super) run: Run,
-    pub(super) file: SummaryFile,
     /// Whether more requests failed than the plan allows.
     pub(super) too_many_failed: bool,
     /// Whether it was stopped.
@@ -50,7 +49,7 @@ pub enum Stopped {
         /// Where it lies.
         dir: PathBuf,
     },
-    /// While the server was asked who it is, or prompts were made.
+    /// While the server was asked who it is, prompts were made, or it warmed up.
     #[error("stopped before anything was measured")]
     BeforeTheFirst,
 }
@@ -214,6 +213,11 @@ async fn measured(
             return Err(failure);
         }
     };
+    if measured.stopped && records.is_empty() {
+        // While it warmed up: there is nothing to keep, as before the load.
+        dir.discard();
+        return Err(Stopped::BeforeTheFirst.into());
+    }
     let summary = summarise(&plan, &records, measured.client.clone(), measured.server.clone());
     let ended = summary.counts.completed + summary.counts.failed;
     let allowed = plan.limits.failed_share * f64::from(ended);
@@ -227,8 +231,7 @@ async fn measured(
         (false, false) => HowEnded::Finished,
     };
     let file = file.ended(how, Timestamp::now(), Some(measured.client), measured.server);
-    let summary_file = SummaryFile::new(&file, summary.clone());
-    dir.write_summary(&file, &summary_file)?;
+    dir.write_summary(&file, &SummaryFile::new(&plan, summary.clone()))?;
     dir.write_run(&file)?;
     let run = Run { name: dir.path().display().to_string(), plan, summary, records };
     if with.parquet {
@@ -237,13 +240,7 @@ async fn measured(
     if with.html {
         write(&run_page(&run), Some(&dir.path().join(PAGE)), None).map_err(ReportError)?;
     }
-    Ok(Finished {
-        dir: dir.path().to_owned(),
-        run,
-        file: summary_file,
-        too_many_failed,
-        stopped: measured.stopped,
-    })
+    Ok(Finished { dir: dir.path().to_owned(), run, too_many_failed, stopped: measured.stopped })
 }
 
 fn parquet(records: &[RequestRecord], path: &Path) -> Outcome<()> {

@@ -1,11 +1,13 @@
-//! `sparkbench report`: a run, or the runs of a sweep, shown again.
+//! `sparkbench report`: a run, or those of repeats or a sweep, shown again.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::report_page::{Report, run_page, sweep_page};
+use super::report_page::{Report, repeats_page, run_page, sweep_page, warnings};
 use super::summary_table;
 use crate::bench::compare::Run;
+use crate::bench::repeats::{are_repeats, repeated};
+use crate::bench::results::SummaryFile;
 use crate::bench::sweep::knee;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
@@ -14,7 +16,7 @@ use crate::fs::write_atomic;
 /// What the user said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportSettings {
-    /// The directory of a run, or of a sweep.
+    /// The directory of a run, of repeats or of a sweep.
     pub dir: PathBuf,
     /// Write the page to this file.
     pub html: Option<PathBuf>,
@@ -38,7 +40,7 @@ impl Failure for ReportError {
     }
 }
 
-/// Show what `read` finds in the directory: one run, or several of a sweep.
+/// Show what `read` finds in the directory: one run, repeats, or a sweep.
 pub fn run(settings: &ReportSettings, read: &Reader<'_, Vec<Run>>, out: &mut dyn Output) -> CommandResult {
     let ReportSettings { dir, html, plots, json } = settings;
     show(&read(dir)?, html.as_deref(), plots.as_deref(), *json, out)?;
@@ -56,16 +58,45 @@ pub(super) fn show(
     if html.is_some() || plots.is_some() {
         let report = match runs {
             [run] => run_page(run),
+            runs if are_repeats(runs) => repeats_page(runs),
             runs => sweep_page(runs),
         };
         write(&report, html, plots).map_err(ReportError)?;
     }
     let printed = match runs {
-        [run] if json => out.json(&serde_json::to_value(&run.summary).expect("plain data always serialises")),
+        [run] if json => out.json(&summary_json(run)),
         [run] => summary_table::print(&run.summary, out),
+        runs if are_repeats(runs) => repeats(runs, json, out),
         runs => sweep(runs, json, out),
     };
     Ok(printed.map_err(OutputError)?)
+}
+
+/// The object that a run's summary.json holds.
+pub(super) fn summary_json(run: &Run) -> serde_json::Value {
+    let file = SummaryFile::new(&run.plan, run.summary.clone());
+    serde_json::to_value(file).expect("plain data always serialises")
+}
+
+fn repeats(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {
+    use super::report_page::repeats::{explained, named, table};
+    if json {
+        return out.json(&runs.iter().map(summary_json).collect());
+    }
+    for warning in warnings(runs) {
+        out.line(&format!("warning: {warning}"))?;
+    }
+    let plan = &runs[0].plan;
+    out.line(&format!("{} with {}: {} runs of one plan", plan.profile, plan.model, runs.len()))?;
+    for run in named(runs) {
+        out.line(&format!("  {run}"))?;
+    }
+    out.line("")?;
+    let table = table(&repeated(runs));
+    let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
+    out.table(&header, &table.rows)?;
+    out.line("")?;
+    out.line(&explained(runs.len()))
 }
 
 fn sweep(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {
@@ -75,10 +106,8 @@ fn sweep(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {
     if json {
         return out.json(&serde_json::json!({ "points": points, "knee": found }));
     }
-    for run in runs {
-        for warning in &run.summary.warnings {
-            out.line(&format!("warning: {}: {warning}", run.name))?;
-        }
+    for warning in warnings(runs) {
+        out.line(&format!("warning: {warning}"))?;
     }
     let table = table(&points);
     let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
@@ -175,6 +204,41 @@ pub(super) mod tests {
         run(&json, &read, &mut out).map_err(|error| error.to_string()).unwrap();
         let json: serde_json::Value = serde_json::from_str(&out.0.concat()).unwrap();
         assert_eq!(json["points"].as_array().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn repeats_are_shown_together_and_have_no_knee() {
+        let folder = tempfile::tempdir().unwrap();
+        let repeat = |seed| {
+            made_up(&MadeUp {
+                seed,
+                requests: 120,
+                output_tokens: 12,
+                failed_share: 0.02,
+                ..MadeUp::default()
+            })
+        };
+        let read = |_: &Path| Ok([1, 2, 3].map(repeat).to_vec());
+        let mut out = Lines::default();
+        run(&settings(folder.path()), &read, &mut out).map_err(|error| error.to_string()).unwrap();
+        let text = out.0.join("\n");
+        assert!(text.contains("3 runs of one plan") && text.contains("run 2: results/made-up-2"), "{text}");
+        let tokens = out.0.iter().find(|line| line.starts_with("output tokens/s  ")).unwrap();
+        let cells: Vec<&str> = tokens.split("  ").collect();
+        assert!(cells[1].contains(" ± ") && cells[2].ends_with(" %"), "{cells:?}");
+        assert_eq!(cells[3].split("; ").count(), 3, "{cells:?}");
+        let failed = out.0.iter().find(|line| line.starts_with("failed requests  ")).unwrap();
+        assert!(failed.contains(" points  "), "{failed}");
+        assert!(!text.contains("knee") && !text.contains("concurrency 16 "), "{text}");
+        let html = std::fs::read_to_string(folder.path().join("report.html")).unwrap();
+        assert!(html.contains("3 runs of one plan") && !html.contains("knee"));
+        assert_eq!(html.matches("<svg").count(), 1);
+        assert!(folder.path().join("plots/run-by-run.svg").exists());
+        let json = ReportSettings { json: true, html: None, plots: None, ..settings(folder.path()) };
+        let mut out = Lines::default();
+        run(&json, &read, &mut out).map_err(|error| error.to_string()).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&out.0.concat()).unwrap();
+        assert_eq!(json[2], summary_json(&repeat(3)));
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{self, Finished, Stopped, Tidy, Turn, measure, open, parent_dir, run_dir};
+use super::measuring::{self, Finished, PAGE, Stopped, Tidy, Turn, measure, open, parent_dir, run_dir};
+use super::report::{show, summary_json};
 use super::{plan_table, summary_table};
+use crate::bench::compare::Run;
 use crate::bench::profile::{Origin, Settled};
-use crate::bench::results::Place;
+use crate::bench::results::{Place, ResultsDir};
 use crate::bench::target::Target;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
+use crate::failure::{Failure, Kind};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -32,7 +34,7 @@ pub struct Measuring {
     pub target: Target,
     /// Where the server's address came from.
     pub target_origin: Origin,
-    /// Trust the certificates in this PEM file too.
+    /// Trust the certificate authority in this file too.
     pub ca_cert: Option<PathBuf>,
     /// How often the server's metrics are read; absent: never.
     pub scrape_every: Option<Duration>,
@@ -101,24 +103,44 @@ pub async fn run(
             break;
         }
     }
+    let ended = verdict(broken, &finished, parent.as_ref());
+    let runs: Vec<Run> = finished.into_iter().map(|done| done.run).collect();
     // What was measured before something went wrong is measured all the same.
-    if with.json && !finished.is_empty() {
-        print_json(&finished, *repeat > 1, out).map_err(OutputError)?;
+    match (&runs[..], &parent) {
+        ([], _) => {}
+        ([run], None) if with.json => out.json(&summary_json(run)).map_err(OutputError)?,
+        // Of repeats that were stopped, too, a list.
+        ([run], Some(_)) if with.json => out.json(&vec![summary_json(run)].into()).map_err(OutputError)?,
+        (runs @ [_, _, ..], Some(parent)) => {
+            let html = with.html.then(|| parent.path().join(PAGE));
+            if !with.json {
+                out.line("").map_err(OutputError)?;
+            }
+            show(runs, html.as_deref(), None, with.json, out)?;
+            if !with.json {
+                out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
+            }
+        }
+        _ => {}
     }
-    broken.map_or_else(|| verdict(&finished), Err)
+    ended
 }
 
-/// The summary, or a list of them where the plan was to be repeated.
-fn print_json(finished: &[Finished], many: bool, out: &mut dyn Output) -> std::io::Result<()> {
-    let mut summaries = finished.iter().map(|done| json!(done.file));
-    match (many, summaries.next()) {
-        (false, Some(summary)) => out.json(&summary),
-        (_, first) => out.json(&first.into_iter().chain(summaries).collect()),
+/// How runs ended, of which the one after the last `finished` may have `broken` off. Stopped beats failed: what
+/// failed may have done so because of it.
+pub(super) fn verdict(
+    broken: Option<Box<dyn Failure>>,
+    finished: &[Finished],
+    parent: Option<&ResultsDir>,
+) -> CommandResult {
+    match (broken, parent) {
+        // Stopped between two runs: what the others measured is there.
+        (Some(failure), Some(parent)) if failure.kind() == Kind::Interrupted && !finished.is_empty() => {
+            return Err(Stopped::in_dir(parent.path()).into());
+        }
+        (Some(failure), _) => return Err(failure),
+        (None, _) => {}
     }
-}
-
-/// Stopped beats failed: what failed may have done so because of it.
-pub(super) fn verdict(finished: &[Finished]) -> CommandResult {
     if let Some(stopped) = finished.iter().find(|done| done.stopped) {
         return Err(Stopped::in_dir(&stopped.dir).into());
     }

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{self, Tidy, Turn, measure, open, parent_dir, run_dir};
+use super::measuring::{self, PAGE, Tidy, Turn, measure, open, parent_dir, run_dir};
 use super::plan_table;
 use super::report::show;
 use super::run::{Measuring, verdict};
@@ -93,11 +93,11 @@ pub async fn run(
         return broken.map_or(Ok(Verdict::Done), Err);
     }
     // What was measured before something went wrong is shown all the same.
-    let html = with.html.then(|| parent.path().join("report.html"));
+    let html = with.html.then(|| parent.path().join(PAGE));
     let runs: Vec<_> = finished.iter().map(|done| done.run.clone()).collect();
     show(&runs, html.as_deref(), None, with.json, out)?;
     if !with.json {
         out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
     }
-    broken.map_or_else(|| verdict(&finished), Err)
+    verdict(broken, &finished, Some(&parent))
 }

@@ -23,11 +23,11 @@ pub struct ServerArgs {
     /// The same in the words of sglang.bench_serving
     #[arg(long, value_enum, hide = true, conflicts_with = "protocol")]
     pub backend: Option<BackendArg>,
-    /// Trust the certificates in this PEM file too
+    /// Trust the certificate authority in this file too, PEM or DER
     #[arg(long, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
     /// How often the server's /metrics are read; `none`: never
-    #[arg(long, value_name = "TIME|none", default_value = "5s", value_parser = values::interval)]
+    #[arg(long, value_name = "TIME|none", allow_hyphen_values = true, default_value = "5s", value_parser = values::interval)]
     pub server_metrics_interval: values::Interval,
 }
 
@@ -81,7 +81,7 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::large)]
     pub seed: Option<u64>,
     /// What a good request is, such as ttft=500ms,tpot=50ms,e2e=10s; ttft=none, or none, takes a profile's away
-    #[arg(long, value_name = "LIST", value_parser = values::slo)]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true, value_parser = values::slo)]
     pub slo: Option<values::SloArg>,
 }
 
@@ -105,13 +105,13 @@ pub struct WorkloadArgs {
     #[arg(long, value_name = "KIND:FILE", value_parser = values::dataset)]
     pub dataset: Option<values::Dataset>,
     /// Prompts of which groups begin alike, such as 8x1024: 8 prefixes of 1024 tokens
-    #[arg(long, value_name = "GROUPSxTOKENS", value_parser = values::shared_prefix)]
+    #[arg(long, value_name = "GROUPSxTOKENS", allow_hyphen_values = true, value_parser = values::shared_prefix)]
     pub shared_prefix: Option<(u32, u32)>,
     /// Turns of a conversation, each with all that was said before
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = values::whole)]
     pub turns: Option<u32>,
     /// Pause before the next turn, such as 5s [default: none]
-    #[arg(long, value_name = "TIME", value_parser = values::pause)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = values::pause)]
     pub think: Option<Duration>,
     /// How tokens are chosen: 0 is greedy [default: 0]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = values::number)]
@@ -175,16 +175,16 @@ pub enum ArrivalArg {
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Time to connect [default: 10s]
-    #[arg(long, value_name = "TIME", value_parser = values::seconds)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = values::seconds)]
     pub connect_timeout: Option<f64>,
     /// Time from sending to the first token [default: 10m]
-    #[arg(long, value_name = "TIME", value_parser = values::seconds)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = values::seconds)]
     pub first_token_timeout: Option<f64>,
     /// Time without a byte after the first token [default: 2m]
-    #[arg(long, value_name = "TIME", value_parser = values::seconds)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = values::seconds)]
     pub stall_timeout: Option<f64>,
     /// Time from sending to the end [default: 1h]
-    #[arg(long, value_name = "TIME", value_parser = values::seconds)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = values::seconds)]
     pub request_timeout: Option<f64>,
     /// Bytes in one answer [default: 268435456]
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true, value_parser = values::large)]

@@ -1,8 +1,9 @@
-//! The pages of a benchmark: one run, a sweep, a comparison. Plain data in, HTML and named plots out.
+//! The pages of a benchmark: one run, repeats, a sweep, a comparison. Plain data in, HTML and named plots out.
 
 mod comparison;
 mod figures;
 mod over_time;
+pub(super) mod repeats;
 mod server;
 mod single;
 pub(super) mod sweep;
@@ -11,8 +12,10 @@ pub(super) mod sweep;
 mod tests;
 
 pub use self::comparison::comparison_page;
+pub use self::repeats::repeats_page;
 pub use self::single::run_page;
 pub use self::sweep::sweep_page;
+use crate::bench::compare::Run;
 use crate::report::html::{Block, Card, Figure, Page, Tone};
 use crate::report::plot::Svg;
 
@@ -45,6 +48,15 @@ impl Plots {
 
 fn card(label: &str, value: String, note: String, tone: Tone) -> Card {
     Card { label: label.into(), value, note, tone }
+}
+
+/// What is wrong with the figures of each run.
+pub(crate) fn warnings(runs: &[Run]) -> Vec<String> {
+    let of = |run: &Run| {
+        let named = |warning: &String| format!("{}: {warning}", run.name);
+        run.summary.warnings.iter().map(named).collect::<Vec<_>>()
+    };
+    runs.iter().flat_map(of).collect()
 }
 
 fn footer() -> String {

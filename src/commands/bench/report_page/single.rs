@@ -116,7 +116,7 @@ pub(super) fn as_table(table: TextTable, caption: &str) -> Table {
     Table { caption: caption.to_owned(), columns, rows }
 }
 
-fn plan(run: &Run) -> Vec<Block> {
+pub(super) fn plan(run: &Run) -> Vec<Block> {
     let json = serde_json::to_value(&run.plan).expect("a plan is plain data");
     vec![
         Block::Prose(

@@ -1,6 +1,6 @@
 //! The page of a sweep: what throughput costs in latency, and where that stops being worth it.
 
-use super::{Plots, Report, card, duration, footer, percent, short, single::as_table};
+use super::{Plots, Report, card, duration, footer, percent, short, single::as_table, warnings};
 use crate::bench::compare::Run;
 use crate::bench::sweep::{AtPoint, Knee, SweepPoint, knee};
 use crate::commands::bench::summary_table::TextTable;
@@ -22,10 +22,7 @@ pub fn sweep_page(runs: &[Run]) -> Report {
         .filter(|(.., of)| points.iter().any(|point| of(point).is_some()))
         .map(|(name, words, of)| figure(name, words, of, &points, found, &mut plots))
         .collect();
-    let warnings: Vec<String> = runs
-        .iter()
-        .flat_map(|run| run.summary.warnings.iter().map(|warning| format!("{}: {warning}", run.name)))
-        .collect();
+    let warnings = warnings(runs);
     let section = |title: &str, blocks| Section { title: title.into(), blocks };
     let mut sections = vec![
         section("Throughput against latency", figures),

@@ -39,6 +39,15 @@ fn a_run_of_nothing_is_still_a_page() {
 }
 
 #[test]
+fn repeats_of_nothing_are_still_a_page() {
+    let run = |requests, failed_share| made_up(&MadeUp { requests, failed_share, ..MadeUp::default() });
+    for runs in [[run(0, 0.0), run(0, 0.0), run(0, 0.0)], [run(3, 1.0), run(3, 0.0), run(3, 0.0)]] {
+        let html = repeats_page(&runs).html();
+        assert!(html.contains("<h1>") && !html.contains("NaN") && !html.contains("inf"), "{html}");
+    }
+}
+
+#[test]
 fn ten_thousand_requests_make_no_larger_page() {
     let of = |requests| {
         let run = made_up(&MadeUp { requests, output_tokens: 8, failed_share: 0.2, ..MadeUp::default() });
@@ -116,6 +125,10 @@ fn pages_to_look_at() {
         ("run", run_page(&made_up(&eventful()))),
         ("open", run_page(&made_up(&MadeUp { rate: Some(8.0), ..eventful() }))),
         ("sweep", sweep_page(&sweep)),
+        (
+            "repeats",
+            repeats_page(&[1, 2, 3, 4, 5].map(|seed| side(seed, 1.0 + f64::from(seed as u32) * 0.01))),
+        ),
         ("compare", comparison_page(&compared)),
     ];
     for (name, report) in pages {
