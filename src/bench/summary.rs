@@ -105,6 +105,10 @@ pub struct ClientHealth {
     pub late_sends: u32,
     /// The latest of these, milliseconds.
     pub latest_send_ms: f64,
+    /// Share of reads whose time is the kernel's, taken when the bytes arrived: there, reading late makes no
+    /// latency longer. Null before the first read.
+    #[serde(default)]
+    pub kernel_times: Option<f64>,
     /// What was wrong, one sentence each. Empty where the client kept up.
     pub complaints: Vec<String>,
 }

@@ -12,12 +12,15 @@ const PROBE: Duration = Duration::from_millis(10);
 /// Above this share of a core the reading thread has no room left for bursts.
 const BUSY: f64 = 0.85;
 
-/// An event loop this late (p99) shifts what it measures as much.
+/// An event loop this late (p99) shifts what it sends as much, and what it measures where times are its own.
 const LATE_LOOP: Duration = Duration::from_millis(5);
 
 /// A send this late against its schedule counts as late. tokio's timers tick in milliseconds, and hundreds of
 /// requests due at one moment take some to send.
 const LATE_SEND: Duration = Duration::from_millis(10);
+
+/// Where all but this share of times are the kernel's, reading late shifts none of them.
+const KERNEL_TIMES: f64 = 0.99;
 
 /// More late sends than this share is worth a complaint.
 const LATE_SHARE: f64 = 0.01;
@@ -54,8 +57,8 @@ impl HealthProbe {
         sends.2 = sends.2.max(late);
     }
 
-    /// What was seen so far.
-    pub(super) fn report(&self) -> ClientHealth {
+    /// What was seen so far; `kernel_times` is the share of reads whose time is the kernel's.
+    pub(super) fn report(&self, kernel_times: Option<f64>) -> ClientHealth {
         let cpu = thread_cpu().saturating_sub(self.cpu).as_secs_f64();
         let wall = self.began.elapsed().as_secs_f64();
         let mut lags = self.lags.borrow().clone();
@@ -72,6 +75,7 @@ impl HealthProbe {
             lag_ms: LagMs { median: at(0.5), p99: at(0.99), max: at(1.0) },
             late_sends,
             latest_send_ms: latest.as_secs_f64() * 1e3,
+            kernel_times,
             complaints: Vec::new(),
         };
         health.complaints = complaints(&health, sends);
@@ -82,16 +86,20 @@ impl HealthProbe {
 /// What is wrong with the client itself.
 fn complaints(health: &ClientHealth, sends: u32) -> Vec<String> {
     let mut said = Vec::new();
+    let stamped = health.kernel_times.is_some_and(|share| share >= KERNEL_TIMES);
     if health.cpu_share > BUSY {
         said.push(format!(
-            "the thread that reads was busy {:.0} % of the time: latencies are partly its own",
-            health.cpu_share * 100.0
+            "the thread that reads was busy {:.0} % of the time: {}",
+            health.cpu_share * 100.0,
+            if stamped { "requests go out late" } else { "latencies are partly its own" }
         ));
     }
     if health.lag_ms.p99 > LATE_LOOP.as_secs_f64() * 1e3 {
         said.push(format!(
-            "its event loop woke up {:.1} ms late (p99, at most {:.1} ms): latencies are too long by as much",
-            health.lag_ms.p99, health.lag_ms.max
+            "its event loop woke up {:.1} ms late (p99, at most {:.1} ms): {} by as much",
+            health.lag_ms.p99,
+            health.lag_ms.max,
+            if stamped { "requests went out late" } else { "latencies are too long" }
         ));
     }
     if f64::from(health.late_sends) > LATE_SHARE * f64::from(sends) {
@@ -132,8 +140,13 @@ mod tests {
         };
         let said = complaints(&health, 100);
         assert_eq!(said.len(), 3);
-        for words in ["99 %", "12.0 ms", "7 of 100"] {
+        for words in ["99 %", "12.0 ms", "7 of 100", "latencies are too long"] {
             assert!(said.iter().any(|line| line.contains(words)), "{words}: {said:?}");
         }
+        let stamped = complaints(&ClientHealth { kernel_times: Some(1.0), ..health }, 100);
+        assert!(
+            !stamped.iter().any(|line| line.contains("latenc")),
+            "reading late shifts nothing: {stamped:?}"
+        );
     }
 }

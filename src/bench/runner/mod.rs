@@ -141,7 +141,7 @@ fn measure(
         let (client, halt) = (Rc::new(client), Halt::new(stop));
         // Where that is stopped, nothing below is sent either.
         let _ = halt.unless_stopped(client.open_ahead(wanted_at_once(&run))).await;
-        let probe = Rc::new(HealthProbe::start());
+        let (probe, stamps) = (Rc::new(HealthProbe::start()), client.stamps().clone());
         let began = Instant::now();
         let sender = Sender {
             client,
@@ -156,7 +156,7 @@ fn measure(
             halt,
         };
         send_all(Rc::new(sender), run.conversations, run.schedule).await;
-        Ok(RunEnd { began, client: probe.report() })
+        Ok(RunEnd { began, client: probe.report(stamps.kernel_share()) })
     })
 }
 

@@ -124,10 +124,13 @@ pub fn facts(summary: &Summary) -> Vec<String> {
         complaints => format!("could NOT keep up: {}", complaints.join("; ")),
     };
     facts.push(format!(
-        "client: {health}; {} of a core, woke up {} ms late at p99, {} sends late",
+        "client: {health}; {} of a core, woke up {} ms late at p99, {} sends late{}",
         percent(client.cpu_share),
         short(client.lag_ms.p99),
-        client.late_sends
+        client.late_sends,
+        client
+            .kernel_times
+            .map_or(String::new(), |share| format!(", {} of times the kernel's", percent(share)))
     ));
     facts
 }
