@@ -263,6 +263,7 @@ fn summary(plan: &Plan, records: &[RequestRecord]) -> Summary {
             lag_ms: LagMs { median: 0.05, p99: 0.4, max: 2.1 },
             late_sends: 0,
             latest_send_ms: 0.0,
+            kernel_times: Some(1.0),
             complaints: vec![],
         },
         server: ServerView {

@@ -169,6 +169,7 @@ impl State {
             Ok(update) => self.apply(&update, at_us),
             Err(BadEvent::Error(words)) => Err(server_error(&words)),
             Err(BadEvent::Json(error)) => Err(malformed(&error.to_string(), data)),
+            Err(BadEvent::Utf8) => Err(malformed("it is no UTF-8", data)),
         }
     }
 

@@ -6,21 +6,22 @@
 //! | [`answer`] | events to an [`Answer`](super::record::Answer) and how it ended |
 //! | `chat`, `completions`, `generate` | what one event of each protocol says |
 //! | `openai`, `wire` | what the protocols share: envelope, usage, errors |
+//! | `json` | JSON stepped over where it lies |
 //! | `tally` | which event carried how many tokens |
 //! | `text` | the answer's text, where it is kept |
 //! | `words` | foreign text, made fit for a message |
 //! | [`mod@body`] | a request's body |
 //!
-//! This is the client's hot path. An event costs no allocation: it is parsed where it lies in the bytes that
-//! were read, by types that borrow, and text nobody keeps is stepped over. What does allocate is an event
-//! that arrives in pieces (into a buffer that is used again), a list that grows, kept text with escapes,
-//! nested fields that no protocol has by default (log probabilities), and whatever ends a stream.
+//! This is the client's hot path. An event costs no allocation: it is read where it lies in the bytes that
+//! came, and what nobody asks for is stepped over. What does allocate is an event that arrives in pieces (into a
+//! buffer that is used again), a list that grows, kept text with escapes, and whatever ends a stream.
 
 pub mod answer;
 pub mod body;
 mod chat;
 mod completions;
 mod generate;
+mod json;
 mod openai;
 pub mod sse;
 mod tally;

@@ -1,129 +1,128 @@
 //! The envelope of OpenAI's two protocols, as SGLang, vLLM and llama.cpp fill it.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use super::json::{BadJson, Cursor};
+use super::wire::{BadEvent, Figures, Speculation, count, error_words, number, read_event, skip};
 
-use super::wire::{BadEvent, Choice, Figures, FirstChoice, Speculation, count, error_words, number};
-
-/// One event. Fields that say nothing here are stepped over.
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a, C: Choice + Deserialize<'de>"))]
-pub(super) struct Chunk<'a, C> {
-    #[serde(default = "FirstChoice::default")]
-    choices: FirstChoice<C>,
-    #[serde(default)]
-    usage: Option<Usage>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-    /// With `code`, an error without an envelope (vLLM's `{"object":"error","message":...}`).
-    #[serde(borrow, default)]
-    message: Option<&'a RawValue>,
-    /// FastAPI's own errors.
-    #[serde(borrow, default)]
-    detail: Option<&'a RawValue>,
-    #[serde(default)]
-    timings: Option<Timings>,
-    #[serde(borrow, default)]
-    sglext: Option<SglExt<'a>>,
+/// Read one event. Of its choices the first answer's is given, as `choice` reads it (and sets its index);
+/// others (`n` above 1) are read and forgotten.
+pub(super) fn read_chunk<'a, C>(
+    data: &'a [u8],
+    mut choice: impl FnMut(&mut Cursor<'a>, &mut Option<u32>) -> Result<C, BadJson>,
+) -> Result<(Option<C>, Figures), BadEvent> {
+    let (mut first, mut listed, mut error, mut words) = (None, false, false, false);
+    let (mut usage, mut timings, mut speculation) = (Figures::default(), Timings::default(), None);
+    read_event(data, |name, cursor| {
+        match name {
+            "choices" => {
+                listed = cursor.list_or_null(|cursor| {
+                    let mut index = None;
+                    let read = choice(cursor, &mut index)?;
+                    if first.is_none() && index.unwrap_or(0) == 0 {
+                        first = Some(read);
+                    }
+                    Ok(())
+                })?;
+            }
+            "usage" => usage = read_usage(cursor)?,
+            "error" => error = cursor.present()?.is_some(),
+            // With `code`, an error without an envelope (vLLM's `{"object":"error","message":...}`), and
+            // FastAPI's own.
+            "message" | "detail" => words |= cursor.present()?.is_some(),
+            "timings" => timings.read(cursor)?,
+            "sglext" => speculation = read_extension(cursor)?,
+            _ => skip(cursor)?,
+        }
+        Ok(())
+    })?;
+    if error || (!listed && words) {
+        return Err(BadEvent::Error(error_words(data)));
+    }
+    usage.cached_tokens = usage.cached_tokens.or(timings.cached);
+    usage.speculation = speculation.or(timings.speculation());
+    Ok((first, usage))
 }
 
-#[derive(Deserialize)]
-struct Usage {
-    #[serde(default, deserialize_with = "count")]
-    prompt_tokens: Option<u32>,
-    #[serde(default, deserialize_with = "count")]
-    completion_tokens: Option<u32>,
-    /// SGLang's place for it.
-    #[serde(default, deserialize_with = "count")]
-    reasoning_tokens: Option<u32>,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
+fn read_usage(cursor: &mut Cursor<'_>) -> Result<Figures, BadJson> {
+    let mut figures = Figures::default();
+    let mut in_details = None;
+    cursor.object_or_null(|name, cursor| {
+        match name {
+            "prompt_tokens" => figures.input_tokens = count(cursor)?,
+            "completion_tokens" => figures.output_tokens = count(cursor)?,
+            // SGLang's place for it.
+            "reasoning_tokens" => figures.reasoning_tokens = count(cursor)?,
+            "prompt_tokens_details" => figures.cached_tokens = counted(cursor, "cached_tokens")?,
+            "completion_tokens_details" => in_details = counted(cursor, "reasoning_tokens")?,
+            _ => skip(cursor)?,
+        }
+        Ok(())
+    })?;
+    figures.reasoning_tokens = in_details.or(figures.reasoning_tokens);
+    Ok(figures)
 }
 
-#[derive(Deserialize)]
-struct PromptDetails {
-    #[serde(default, deserialize_with = "count")]
-    cached_tokens: Option<u32>,
-}
-
-#[derive(Deserialize)]
-struct CompletionDetails {
-    #[serde(default, deserialize_with = "count")]
-    reasoning_tokens: Option<u32>,
+/// One count among an object's members.
+fn counted(cursor: &mut Cursor<'_>, wanted: &str) -> Result<Option<u32>, BadJson> {
+    let mut found = None;
+    cursor.object_or_null(|name, cursor| match name == wanted {
+        true => count(cursor).map(|counted| found = counted),
+        false => skip(cursor),
+    })?;
+    Ok(found)
 }
 
 /// llama.cpp's own figures, in its last event.
-#[derive(Deserialize)]
+#[derive(Default)]
 struct Timings {
-    #[serde(default, deserialize_with = "count")]
-    cache_n: Option<u32>,
-    #[serde(default, deserialize_with = "count")]
-    predicted_n: Option<u32>,
-    #[serde(default, deserialize_with = "count")]
-    draft_n: Option<u32>,
-    #[serde(default, deserialize_with = "count")]
-    draft_n_accepted: Option<u32>,
-}
-
-/// SGLang's extension, where `return_spec_tokens_details` asked for it (0.5.23).
-#[derive(Deserialize)]
-struct SglExt<'a> {
-    /// An object, or a list of them where several answers were asked for.
-    #[serde(borrow, default)]
-    spec_tokens_details: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct SpecDetails {
-    #[serde(default, deserialize_with = "count")]
-    spec_verify_ct: Option<u32>,
-    #[serde(default, deserialize_with = "number")]
-    spec_accept_length: Option<f64>,
-}
-
-impl<'a, C: Choice> Chunk<'a, C> {
-    /// The first answer's choice and the figures, unless the event is an error.
-    pub(super) fn open(self, data: &[u8]) -> Result<(Option<C>, Figures), BadEvent> {
-        let bare = !self.choices.listed && (self.message.is_some() || self.detail.is_some());
-        if self.error.is_some() || bare {
-            return Err(BadEvent::Error(error_words(data)));
-        }
-        let mut figures = self.usage.map(Figures::from).unwrap_or_default();
-        if let Some(timings) = self.timings {
-            figures.cached_tokens = figures.cached_tokens.or(timings.cache_n);
-            figures.speculation = timings.speculation();
-        }
-        if let Some(details) = self.sglext.and_then(|extension| extension.spec_tokens_details) {
-            figures.speculation = serde_json::from_str::<SpecDetails>(details.get())
-                .ok()
-                .and_then(|spec| Speculation::from_sglang(spec.spec_verify_ct, spec.spec_accept_length));
-        }
-        Ok((self.choices.choice, figures))
-    }
+    cached: Option<u32>,
+    generated: Option<u32>,
+    drafted: Option<u32>,
+    accepted: Option<u32>,
 }
 
 impl Timings {
+    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), BadJson> {
+        cursor.object_or_null(|name, cursor| {
+            match name {
+                "cache_n" => self.cached = count(cursor)?,
+                "predicted_n" => self.generated = count(cursor)?,
+                "draft_n" => self.drafted = count(cursor)?,
+                "draft_n_accepted" => self.accepted = count(cursor)?,
+                _ => skip(cursor)?,
+            }
+            Ok(())
+        })
+    }
+
     /// A step of llama.cpp's verification gives the drafts it accepts and one token more, so steps are what
     /// was generated less what was accepted.
     fn speculation(&self) -> Option<Speculation> {
-        let accepted = self.draft_n.filter(|&drafts| drafts > 0).and(self.draft_n_accepted)?;
-        let generated = self.predicted_n?;
+        let accepted = self.drafted.filter(|&drafts| drafts > 0).and(self.accepted)?;
+        let generated = self.generated?;
         let steps = generated.checked_sub(accepted).filter(|&steps| steps > 0)?;
         Some(Speculation::Length(f64::from(generated) / f64::from(steps)))
     }
 }
 
-impl From<Usage> for Figures {
-    fn from(usage: Usage) -> Self {
-        let details = usage.completion_tokens_details.and_then(|details| details.reasoning_tokens);
-        Figures {
-            input_tokens: usage.prompt_tokens,
-            output_tokens: usage.completion_tokens,
-            cached_tokens: usage.prompt_tokens_details.and_then(|details| details.cached_tokens),
-            reasoning_tokens: details.or(usage.reasoning_tokens),
-            speculation: None,
+/// SGLang's extension, where `return_spec_tokens_details` asked for it (0.5.23). Its details are an object, or a
+/// list of them where several answers were asked for, which says nothing of the first.
+fn read_extension(cursor: &mut Cursor<'_>) -> Result<Option<Speculation>, BadJson> {
+    let mut found = None;
+    cursor.object_or_null(|name, cursor| {
+        if name != "spec_tokens_details" || !cursor.is_object() {
+            return skip(cursor);
         }
-    }
+        let (mut steps, mut length) = (None, None);
+        cursor.object(|name, cursor| {
+            match name {
+                "spec_verify_ct" => steps = count(cursor)?,
+                "spec_accept_length" => length = number(cursor)?,
+                _ => skip(cursor)?,
+            }
+            Ok(())
+        })?;
+        found = Speculation::from_sglang(steps, length);
+        Ok(())
+    })?;
+    Ok(found)
 }

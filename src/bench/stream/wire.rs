@@ -1,12 +1,8 @@
 //! What the protocols share: counts, the text of a field, the one choice that is read, errors.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
+use super::json::{BadJson, Cursor};
 use super::words::{WORDS, harmless};
 
 /// What one event says, whatever its protocol.
@@ -17,9 +13,9 @@ pub(super) struct Update<'a> {
     /// It carries output of any kind.
     pub(super) output: bool,
     /// The answer's text in it, as JSON.
-    pub(super) text: Option<&'a RawValue>,
+    pub(super) text: Option<&'a str>,
     /// Why the server stopped, as JSON: a word, or SGLang's object with `type` and `message`.
-    pub(super) finish: Option<&'a RawValue>,
+    pub(super) finish: Option<&'a str>,
     pub(super) figures: Figures,
 }
 
@@ -50,11 +46,13 @@ pub(super) enum BadEvent {
     /// It is an error of the server's, in its words.
     Error(String),
     /// It is no JSON, or JSON of other types than the protocol has.
-    Json(serde_json::Error),
+    Json(BadJson),
+    /// It is no text.
+    Utf8,
 }
 
-impl From<serde_json::Error> for BadEvent {
-    fn from(error: serde_json::Error) -> Self {
+impl From<BadJson> for BadEvent {
+    fn from(error: BadJson) -> Self {
         BadEvent::Json(error)
     }
 }
@@ -80,124 +78,51 @@ impl Speculation {
     }
 }
 
-/// One event's JSON. Text that is known to be UTF-8 as a whole is not asked again string by string; what is not
-/// may still be JSON where nobody looks at it.
-pub(super) fn parse<'a, T: Deserialize<'a>>(data: &'a [u8]) -> serde_json::Result<T> {
-    match std::str::from_utf8(data) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(data),
-    }
+/// One event's JSON, an object: `member` reads the value of each name.
+pub(super) fn read_event<'a>(
+    data: &'a [u8],
+    member: impl FnMut(&'a str, &mut Cursor<'a>) -> Result<(), BadJson>,
+) -> Result<(), BadEvent> {
+    let mut cursor = Cursor::new(std::str::from_utf8(data).map_err(|_| BadEvent::Utf8)?);
+    cursor.object(member)?;
+    Ok(cursor.end()?)
+}
+
+/// Step over a value that nobody asks for.
+pub(super) fn skip(cursor: &mut Cursor<'_>) -> Result<(), BadJson> {
+    cursor.value().map(|_| ())
 }
 
 /// A count of tokens. What is no whole number from 0 up is no count, and no reason to fail a request.
-pub(super) fn count<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u32>, D::Error> {
-    from.deserialize_any(Number).map(|number| {
-        number.filter(|n| *n >= 0.0 && n.fract() == 0.0).map(|n| n.min(f64::from(u32::MAX)) as u32)
-    })
+pub(super) fn count(cursor: &mut Cursor<'_>) -> Result<Option<u32>, BadJson> {
+    let value = cursor.value()?;
+    // Up to nine digits fit; nearly all counts are such.
+    if value.len() <= 9 && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Some(value.bytes().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'))));
+    }
+    let number = value.parse().ok().filter(|n: &f64| *n >= 0.0 && n.fract() == 0.0);
+    Ok(number.map(|n| n.min(f64::from(u32::MAX)) as u32))
 }
 
 /// A number, where it is one.
-pub(super) fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
-    from.deserialize_any(Number)
-}
-
-struct Number;
-
-impl<'de> Visitor<'de> for Number {
-    type Value = Option<f64>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("anything; a number counts")
-    }
-    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Some(number as f64))
-    }
-    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Some(number as f64))
-    }
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        Ok(Some(number))
-    }
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
+pub(super) fn number(cursor: &mut Cursor<'_>) -> Result<Option<f64>, BadJson> {
+    // No other kind of value is a number to Rust either: texts have quotes, and JSON has no words for infinity.
+    Ok(cursor.value()?.parse().ok())
 }
 
 /// Whether a field holds anything: not null, nor an empty text, list or object.
-pub(super) fn holds(value: Option<&RawValue>) -> bool {
+pub(super) fn holds(value: Option<&str>) -> bool {
     let Some(value) = value else { return false };
-    let json = value.get();
-    match json.as_bytes() {
+    match value.as_bytes() {
         [b'"', b'"'] => false,
         [b'[' | b'{', within @ .., _] => within.iter().any(|byte| !byte.is_ascii_whitespace()),
-        _ => json != "null",
-    }
-}
-
-/// A choice that says which of several answers it belongs to.
-pub(super) trait Choice {
-    fn index(&self) -> Option<u32>;
-}
-
-/// Of a list of choices the one that is read: the first answer's. Others (`n` above 1) are stepped over.
-#[derive(Debug)]
-pub(super) struct FirstChoice<C> {
-    pub(super) choice: Option<C>,
-    /// There was a list, were it empty.
-    pub(super) listed: bool,
-}
-
-impl<C> Default for FirstChoice<C> {
-    fn default() -> Self {
-        Self { choice: None, listed: false }
-    }
-}
-
-impl<'de, C: Choice + Deserialize<'de>> Deserialize<'de> for FirstChoice<C> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Choices(PhantomData))
-    }
-}
-
-struct Choices<C>(PhantomData<C>);
-
-impl<'de, C: Choice + Deserialize<'de>> Visitor<'de> for Choices<C> {
-    type Value = FirstChoice<C>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of choices")
-    }
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(FirstChoice::default())
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        let mut first = None;
-        while let Some(choice) = seq.next_element::<C>()? {
-            if first.is_none() && choice.index().unwrap_or(0) == 0 {
-                first = Some(choice);
-            }
-        }
-        Ok(FirstChoice { choice: first, listed: true })
+        _ => value != "null",
     }
 }
 
 /// Why the server stopped: its word, and what it says beside it.
-pub(super) fn finish_reason(json: &RawValue) -> Option<(String, Option<String>)> {
-    match serde_json::from_str(json.get()).ok()? {
+pub(super) fn finish_reason(json: &str) -> Option<(String, Option<String>)> {
+    match serde_json::from_str(json).ok()? {
         Value::String(word) if !word.is_empty() => Some((harmless(word.as_bytes(), WORDS), None)),
         Value::Object(object) => {
             let field = |name: &str| object.get(name).and_then(Value::as_str);
