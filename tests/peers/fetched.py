@@ -89,6 +89,13 @@ def gguf_python() -> Path:
     return environment("gguf", [f"gguf=={GGUF}"])
 
 
+def vllm_python() -> Path:
+    """A Python with vLLM for CPUs."""
+    # Its torch is a build that only torch's own index has. The one of the package index computes the same on a CPU,
+    # but is not the version asked for, which `--no-deps` lets pass.
+    return environment("vllm", ["--no-deps", "-r", str(HERE / "requirements-vllm.txt")])
+
+
 def llama_cpp() -> Path:
     """The folder with `llama-server` and its libraries, compiled here: the index has only the source."""
 

@@ -1,5 +1,6 @@
 """Servers under load, started here and stopped here, on the loopback interface."""
 
+import contextlib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ class Server:
         log: Path,
         core: int | None = None,
         environment: dict[str, str] | None = None,
+        start_s: float = START_S,
     ) -> None:
         """`command` makes the command line for a port."""
         self.port = free_port()
@@ -32,6 +34,7 @@ class Server:
         self.log = log
         self.core = core
         self.environment = {**os.environ, **(environment or {})}
+        self.start_s = start_s
         self.process: subprocess.Popen | None = None
 
     def __enter__(self) -> "Server":
@@ -41,7 +44,13 @@ class Server:
 
         with self.log.open("wb") as sink:
             self.process = subprocess.Popen(
-                self.command, stdout=sink, stderr=sink, env=self.environment, preexec_fn=pin
+                self.command,
+                stdout=sink,
+                stderr=sink,
+                env=self.environment,
+                preexec_fn=pin,
+                # A group of its own, so that none of a server's processes can outlive it.
+                start_new_session=True,
             )
         try:
             self.wait_until_healthy()
@@ -59,9 +68,11 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def wait_until_healthy(self) -> None:
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + self.start_s
         while time.monotonic() < deadline:
             if self.process is None or self.process.poll() is not None:
                 break

@@ -199,7 +199,7 @@ impl SummaryFile {
             accept_length: summary.accept_length,
             max_output_tokens_per_s: summary.peak_output_tokens_per_s,
             max_concurrent_requests: summary.peak_concurrency,
-            server_load: server_side::load(&summary.server),
+            server_load: server_side::load(&summary.server, rates.from_s + rates.duration_s),
             spark: Summary { server: ServerView { info: None, ..summary.server.clone() }, ..summary },
         }
     }

@@ -29,7 +29,7 @@ fn server() -> ServerView {
         version: Some("0.5.23".into()),
         info: Some(json!({"api_key": "hunter2", "tp_size": 2})),
         samples: vec![MetricsSample {
-            at_s: 0.5,
+            at_s: 0.2,
             values: [("sglang:num_running_reqs".to_owned(), 3.0)].into(),
         }],
     }

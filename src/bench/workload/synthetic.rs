@@ -92,7 +92,8 @@ pub(super) async fn prepare(
     let mut prefixes = Vec::new();
     let mut before = 0;
     if let Some((groups, tokens)) = figures.prefixes {
-        prefixes = (0..groups as usize)
+        // One more, for warm-up: the cache knows none of the measured groups when the run starts.
+        prefixes = (0..=groups as usize)
             .map(|group| {
                 Draft::new(&vocabulary, group, tokens, randomness(plan.seed, PREFIXES + group as u64))
             })
@@ -116,8 +117,12 @@ pub(super) async fn prepare(
             report.raised += u32::from(wanted < vocabulary.shortest());
             Draft::new(&vocabulary, number, wanted.max(vocabulary.shortest()), words)
         } else {
-            let prefix = &prefixes[number % prefixes.len()];
-            Draft::behind(prefix, &vocabulary, number / prefixes.len() + 1, before + input, words)
+            let groups = prefixes.len() - 1;
+            let (group, place) = match number.checked_sub(plan.requests as usize) {
+                None => (number % groups, number / groups),
+                Some(place) => (groups, place),
+            };
+            Draft::behind(&prefixes[group], &vocabulary, place + 1, before + input, words)
         };
         drafts.push(draft);
         outputs.push(output);

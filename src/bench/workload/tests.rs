@@ -190,7 +190,7 @@ fn groups_share_their_prefix_and_nothing_behind_it() {
     let workload = json!({"kind": "shared-prefix", "groups": 3, "prefix_tokens": 100, "input_tokens": 40,
                           "output_tokens": 5, "lengths": "exact"});
     for (name, count) in [TOYS[0], TOYS[1], TOYS[3]] {
-        let prepared = made(&plan(workload.clone(), 30, 0, 2), count, Cost::Cheap);
+        let prepared = made(&plan(workload.clone(), 30, 2, 2), count, Cost::Cheap);
         let texts: Vec<Vec<&str>> =
             prepared.conversations.iter().map(|c| text(c, 0).split(' ').collect()).collect();
         for (place, prompt) in texts.iter().enumerate() {
@@ -203,6 +203,12 @@ fn groups_share_their_prefix_and_nothing_behind_it() {
                     false => assert_eq!(shared, 0, "{name}"),
                 }
             }
+        }
+        // Warm-up leaves no measured prefix in the server's cache.
+        for warm in &prepared.warmup {
+            let first = text(warm, 0).split(' ').next();
+            assert_eq!(count(text(warm, 0)), 140, "{name}");
+            assert!(texts.iter().all(|prompt| prompt.first().copied() != first), "{name}: {first:?}");
         }
     }
 }
