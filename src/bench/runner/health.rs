@@ -19,8 +19,12 @@ const LATE_LOOP: Duration = Duration::from_millis(5);
 /// requests due at one moment take some to send.
 const LATE_SEND: Duration = Duration::from_millis(10);
 
-/// Where all but this share of times are the kernel's, reading late shifts none of them.
+/// Where all but this share of times are the kernel's, reading late makes no time later than the bytes read.
 const KERNEL_TIMES: f64 = 0.99;
+
+/// What reading late still does there.
+const SHARED: &str =
+    "requests went out late, and tokens that came meanwhile have the time of the last of them";
 
 /// More late sends than this share is worth a complaint.
 const LATE_SHARE: f64 = 0.01;
@@ -91,15 +95,15 @@ fn complaints(health: &ClientHealth, sends: u32) -> Vec<String> {
         said.push(format!(
             "the thread that reads was busy {:.0} % of the time: {}",
             health.cpu_share * 100.0,
-            if stamped { "requests go out late" } else { "latencies are partly its own" }
+            if stamped { SHARED } else { "latencies are partly its own" }
         ));
     }
     if health.lag_ms.p99 > LATE_LOOP.as_secs_f64() * 1e3 {
         said.push(format!(
-            "its event loop woke up {:.1} ms late (p99, at most {:.1} ms): {} by as much",
+            "its event loop woke up {:.1} ms late (p99, at most {:.1} ms): {}",
             health.lag_ms.p99,
             health.lag_ms.max,
-            if stamped { "requests went out late" } else { "latencies are too long" }
+            if stamped { SHARED } else { "latencies are too long by as much" }
         ));
     }
     if f64::from(health.late_sends) > LATE_SHARE * f64::from(sends) {
