@@ -58,18 +58,10 @@ impl Connection {
         }
     }
 
-    /// Send a request and wait for the head of its answer.
+    /// Send a request and wait for the head of its answer. A server may answer before it has read everything (that
+    /// a body is too long, say): then the rest is not sent, and the connection serves no further request.
     pub(super) async fn ask(&mut self, request: &[u8]) -> Result<Head, Broken> {
-        // A server may answer and close before it has read everything: its answer says more than that the
-        // rest could not be sent.
-        let sent = self.transport.send(request).await;
-        match (self.head().await, sent) {
-            (Err(_), Err(error)) => Err(cut_off(&error)),
-            (answer, _) => answer,
-        }
-    }
-
-    async fn head(&mut self) -> Result<Head, Broken> {
+        let (mut unsent, mut broken) = (request, None);
         let mut seen = Vec::new();
         loop {
             match head::read(&seen).map_err(|error| malformed(&error.to_string()))? {
@@ -77,7 +69,7 @@ impl Connection {
                     seen.drain(..size);
                     self.unread = seen;
                     self.framing = head.framing.clone();
-                    self.keeps_alive = head.keeps_alive;
+                    self.keeps_alive = head.keeps_alive && unsent.is_empty() && broken.is_none();
                     return Ok(head);
                 }
                 head::Read::Interim(size) => {
@@ -87,15 +79,20 @@ impl Connection {
                 head::Read::Partial => {}
             }
             let size = poll_fn(|cx| {
+                if let Poll::Ready(Err(error)) = self.transport.poll_send(cx, &mut unsent) {
+                    // What the server may have said before says more than that the rest could not be sent.
+                    (unsent, broken) = (&[], Some(error));
+                }
                 self.poll_receive(cx, |_, came| {
                     seen.extend_from_slice(came);
                     came.len()
                 })
             });
-            match size.await {
-                Ok(0) => return Err(ended("before its head was over")),
-                Ok(_) => {}
-                Err(error) => return Err(cut_off(&error)),
+            match (size.await, broken.take()) {
+                (Ok(0) | Err(_), Some(unsent)) => return Err(cut_off(&unsent)),
+                (Ok(0), None) => return Err(ended("before its head was over")),
+                (Err(error), None) => return Err(cut_off(&error)),
+                (Ok(_), error) => broken = error,
             }
         }
     }

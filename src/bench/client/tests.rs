@@ -361,6 +361,31 @@ async fn the_mocks_faults_have_their_names() {
     }
 }
 
+/// A proxy that has heard enough says so, reads no further and keeps the connection.
+#[tokio::test]
+async fn an_answer_before_the_request_is_read_is_heard() {
+    locally(async {
+        let server = server(|_, mut socket| async move {
+            let mut beginning = [0; 1024];
+            socket.read_exact(&mut beginning).await.unwrap();
+            say(&mut socket, "HTTP/1.1 413 Too Large\r\ncontent-length: 8\r\n\r\ntoo long").await;
+            forever().await;
+        })
+        .await;
+        let client = client(&server.url, PATIENT).await;
+        let halt = Halt::new(CancellationToken::new());
+        // More than any socket buffers.
+        let body = vec![b' '; 64 << 20];
+        let count = Count::default();
+        let asked = client.ask("id", &body, &count, &halt);
+        let asked = tokio::time::timeout(Duration::from_secs(30), asked).await.expect("nothing came of it");
+        assert_eq!(class(&asked), FailureClass::HttpStatus);
+        assert!(format!("{:?}", asked.outcome).contains("413 Too Large: too long"), "{:?}", asked.outcome);
+        assert_eq!(client.idle.borrow().len(), 0, "half a request is still to be sent on it");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_stop_in_mid_answer_keeps_what_came() {
     locally(async {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 use super::socket::Socket;
@@ -44,14 +44,17 @@ impl Transport {
         }
     }
 
-    /// Send all of it.
-    pub(super) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Transport::Plain(socket) => socket.write_all(bytes).await,
-            Transport::Tls(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
-            }
+    /// Send what is left of `bytes`, which is shortened by what was sent; ready once all of it is on its way.
+    pub(super) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &mut &[u8]) -> Poll<io::Result<()>> {
+        let stream: &mut (dyn AsyncWrite + Unpin) = match self {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream,
+        };
+        let mut stream = Pin::new(stream);
+        while !bytes.is_empty() {
+            let size = ready!(stream.as_mut().poll_write(cx, bytes))?;
+            *bytes = bytes.get(size..).unwrap_or_default();
         }
+        stream.poll_flush(cx)
     }
 }
