@@ -78,8 +78,12 @@ fn scaled_down(profile: &str, protocol: &str) {
     for key in SGLANG_KEYS {
         assert!(summary.get(key).is_some(), "{key} is missing");
     }
-    for key in ["mean_ttft_ms", "mean_tpot_ms", "mean_itl_ms", "mean_e2e_latency_ms", "duration"] {
+    for key in ["mean_ttft_ms", "mean_e2e_latency_ms", "duration"] {
         assert!(summary[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    // On a machine that does much else a whole answer can lie unread, and then its tokens have one time.
+    for key in ["mean_tpot_ms", "mean_itl_ms"] {
+        assert!(summary[key].as_f64().unwrap() >= 0.0, "{key}");
     }
     assert_eq!(requests.len(), 8);
     for request in &requests {
