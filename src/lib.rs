@@ -16,7 +16,7 @@
 //! | [`runtime`] | the serving runtime a file is for: defaults, row alignment, where it looks |
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
-//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`span`], [`spelling`] | what everything above says, keeps and writes with |
+//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`span`], [`spelling`], [`toml_text`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -38,5 +38,6 @@ pub mod report;
 pub mod runtime;
 pub mod span;
 pub mod spelling;
+pub mod toml_text;
 pub mod tuner;
 pub mod worker;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::scenario::{Detail, Scenario};
 use crate::failure::{Failure, Kind};
-use crate::spelling::plainly;
+use crate::toml_text::{BadToml, from_toml};
 
 /// The longest scenario read, bytes: many times one that says everything.
 const MAX_BYTES: u64 = 65_536;
@@ -79,25 +79,8 @@ pub fn read(path: &Path) -> Result<Scenario, BadScenario> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Scenario, BadScenario> {
-    let shape = |place: String, message: &str| BadScenario::Shape {
-        path: path.to_owned(),
-        place,
-        message: plainly(message),
-    };
-    let line = |error: &toml::de::Error| {
-        let start = error.span().unwrap_or_default().start;
-        format!("line {}", text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1)
-    };
-    let document = toml::Deserializer::parse(text).map_err(|error| shape(line(&error), error.message()))?;
-    let mut scenario: Scenario = serde_path_to_error::deserialize(document).map_err(|error| {
-        let field = error.path().to_string();
-        let inner = error.into_inner();
-        let place = match field.as_str() {
-            "." => line(&inner),
-            _ => format!("field `{field}`, {}", line(&inner)),
-        };
-        shape(place, inner.message())
-    })?;
+    let mut scenario: Scenario = from_toml(text)
+        .map_err(|BadToml { place, message }| BadScenario::Shape { path: path.to_owned(), place, message })?;
     if let Some((field, value, accepted)) = refused(&scenario) {
         return Err(BadScenario::Value { path: path.to_owned(), field, value, accepted });
     }

@@ -15,7 +15,7 @@ use super::origin::Origin;
 use super::resolve::{Layers, resolve};
 use super::{arrival, check, workload};
 use crate::bench::plan::{DataFile, Protocol};
-use crate::spelling::plainly;
+use crate::toml_text::{BadToml, from_toml};
 
 /// A profile as it is written.
 #[derive(Deserialize)]
@@ -43,24 +43,10 @@ struct Written {
 /// The profile that `text` describes. `file` is its name in errors; its last part without `.toml` is the
 /// profile's name, and its folder is what files it names are relative to.
 pub(super) fn parse(file: &str, text: &str) -> Result<Profile, ProfileError> {
-    let shape = |place: String, message: &str| ProfileError::Shape {
+    let written: Written = from_toml(text).map_err(|BadToml { place, message }| ProfileError::Shape {
         file: file.to_owned(),
         place,
-        message: plainly(message),
-    };
-    let line = |error: &toml::de::Error| {
-        let start = error.span().unwrap_or_default().start;
-        format!("line {}", text.get(..start).map_or(0, |before| before.matches('\n').count()) + 1)
-    };
-    let document = toml::Deserializer::parse(text).map_err(|error| shape(line(&error), error.message()))?;
-    let written: Written = serde_path_to_error::deserialize(document).map_err(|error| {
-        let field = error.path().to_string();
-        let inner = error.into_inner();
-        let place = match field.as_str() {
-            "." => line(&inner),
-            _ => format!("field `{field}`, {}", line(&inner)),
-        };
-        shape(place, inner.message())
+        message,
     })?;
     let Written {
         about,
