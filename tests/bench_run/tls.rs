@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::bench::{Ended, Results, ended, mock, names, quick, run, sparkbench};
+use crate::bench::{Ended, Results, ended, mock, names, quick, run, sparkbench, token_by_token};
 use crate::support::Sandbox;
 use crate::tls_front::TlsFront;
 
@@ -22,7 +22,7 @@ fn refused(sandbox: &Sandbox, code: i32, url: &str, arguments: &[&str], words: &
 
 #[test]
 fn a_trusted_authority() {
-    let (sandbox, mock) = (Sandbox::new(), mock(quick()));
+    let (sandbox, mock) = (Sandbox::new(), mock(token_by_token()));
     let front = TlsFront::before(&mock.url(), &OURS);
     sandbox.write("ca.pem", &front.ca);
     for (host, protocol) in [("localhost", "chat"), ("127.0.0.1", "completions"), ("localhost", "generate")] {
@@ -39,6 +39,8 @@ fn a_trusted_authority() {
         }
         let summary = results.summary();
         assert_eq!((&summary["completed"], &summary["total_output_tokens"]), (&json!(6), &json!(30)));
+        // Token by token: what comes at once has no gaps of a millisecond.
+        assert!(summary["median_itl_ms"].as_f64().unwrap() > 0.5, "{summary:#}");
         assert_eq!(results.run()["target"], front.url(host));
     }
     let url = front.url("localhost");

@@ -103,6 +103,12 @@ pub fn quick() -> Scenario {
     Scenario { ttft: Duration::from_millis(3), itl: Duration::from_millis(1), ..Scenario::default() }
 }
 
+/// Slow enough for tokens to come one by one also where the machine does much else: what lies unread together has one
+/// time.
+pub fn token_by_token() -> Scenario {
+    Scenario { itl: Duration::from_millis(20), ..quick() }
+}
+
 /// Start a mock.
 pub fn mock(scenario: Scenario) -> RunningMock {
     spawn(scenario, "127.0.0.1:0".parse().unwrap()).unwrap()

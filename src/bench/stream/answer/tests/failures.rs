@@ -154,6 +154,10 @@ fn what_is_no_json_of_the_protocol_is_malformed() {
     }
     let broken = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\xff\"}}]}\n\n";
     assert_eq!(failed(Protocol::Chat, broken).1, FailureClass::Malformed);
+    // JSON is UTF-8, also where nobody looks at it.
+    let unseen = b"data: {\"id\":\"\xff\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+    let (_, class, message) = failed(Protocol::Chat, unseen);
+    assert!(class == FailureClass::Malformed && message.contains("UTF-8"), "{message}");
 }
 
 #[test]
