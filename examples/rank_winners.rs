@@ -10,9 +10,8 @@ use std::path::Path;
 
 use spark::artifact::{ConfigFile, ConfigName};
 use spark::device::Device;
-use spark::kernel::KernelConfig;
-use spark::model::{Dtype, MoeShape, Quantization, Role};
 use spark::runtime::Runtime;
+use spark::shape::{Dtype, KernelConfig, MoeShape, Quantization, Role};
 use spark::tuner::ranking::rank;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
 //! What happens while a command works, said once. Progress bars, logs and JSON are its readers.
 
-use crate::model::Role;
+use crate::shape::Role;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,11 +12,12 @@
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
 //! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
-//! | [`kernel`] | configs, the search space, schedules, the shared-memory rule, the cost model |
+//! | [`kernel`] | the search space, schedules, the shared-memory rule, the cost model |
 //! | [`runtime`] | the serving runtime a file is for: defaults, row alignment, where it looks |
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
-//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`span`], [`spelling`], [`toml_text`] | what everything above says, keeps and writes with |
+//! | [`shape`] | the words all of these share: a layer on one rank, a launch configuration |
+//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`host_name`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -30,14 +31,17 @@ pub mod difference;
 pub mod events;
 pub mod failure;
 pub mod fs;
+pub mod host_name;
 pub mod journal;
 pub mod kernel;
 pub mod mock;
 pub mod model;
 pub mod report;
 pub mod runtime;
+pub mod shape;
 pub mod span;
 pub mod spelling;
+pub mod tls;
 pub mod toml_text;
 pub mod tuner;
 pub mod worker;

@@ -6,9 +6,9 @@ mod common;
 
 use std::collections::HashMap;
 
-use spark::kernel::{Tile, shared_memory, space};
-use spark::model::{BlockShape, Dtype, MoeShape, Quantization, Role};
+use spark::kernel::{shared_memory, space};
 use spark::runtime::{Runtime, Target, TritonVersion};
+use spark::shape::{BlockShape, Dtype, MoeShape, Quantization, Role, Tile};
 use spark::worker::protocol::{CompileOutcome, CompileTarget, FailureReason, LaunchShape, Unit};
 use spark::worker::{CompileJob, Compiler, Supervised};
 

@@ -8,9 +8,8 @@ mod common;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spark::kernel::Tile;
-use spark::model::{Dtype, MoeShape, Quantization};
 use spark::runtime::{Runtime, Target};
+use spark::shape::{Dtype, MoeShape, Quantization, Tile};
 use spark::worker::protocol::LaunchShape;
 use spark::worker::protocol::{ArmOutcome, Preparation, TimedArm, TimedRouting, TimingRequest};
 use spark::worker::timing::{GpuTimer, Timed, Timer};

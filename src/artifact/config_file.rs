@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use super::json::{Members, RawEntry, RawValue};
 use super::problem::Problem;
 use crate::failure::{Failure, Kind};
-use crate::kernel::KernelConfig;
 use crate::runtime::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
+use crate::shape::KernelConfig;
 
 /// Eighteen entries take 3 KB; nothing near this size is a config file.
 pub const MAX_BYTES: u64 = 1024 * 1024;

@@ -126,9 +126,8 @@ mod tests {
     use super::*;
     use crate::artifact::ConfigFile;
     use crate::artifact::manifest::tests::of_glm;
-    use crate::kernel::Tile;
-    use crate::model::Role;
     use crate::runtime::Runtime;
+    use crate::shape::{Role, Tile};
 
     fn manifest(runtime: Runtime, role: Role) -> Manifest {
         let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };

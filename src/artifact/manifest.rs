@@ -17,9 +17,8 @@ use super::problem::shorten;
 use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
-use crate::kernel::KernelConfig;
-use crate::model::{MoeShape, Role};
 use crate::runtime::Target;
+use crate::shape::{KernelConfig, MoeShape, Role};
 
 /// The format this version writes and the only one it reads.
 pub const FORMAT: u32 = 1;

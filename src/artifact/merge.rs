@@ -76,7 +76,7 @@ pub fn merge(parts: &[Part], expected: &[u32], preferred: Option<&str>) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Tile;
+    use crate::shape::Tile;
 
     fn part(origin: &str, entries: &[(u32, u32)]) -> Part {
         let config = |block_size_n| {

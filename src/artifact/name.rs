@@ -6,8 +6,8 @@
 use std::fmt;
 
 use crate::device::Device;
-use crate::model::{BlockShape, Dtype, MoeShape, Role};
 use crate::runtime::Runtime;
+use crate::shape::{BlockShape, Dtype, MoeShape, Role};
 
 /// What a config file's name says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -186,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::Quantization;
+    use crate::shape::Quantization;
 
     fn gb10() -> Device {
         Device::find("gb10").unwrap()

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::kernel::KernelConfig;
+use crate::shape::KernelConfig;
 
 /// A config with what it costs, in any one unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -54,7 +54,7 @@ fn cheapest_by_block(candidates: &[Candidate]) -> BTreeMap<u32, Candidate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Tile;
+    use crate::shape::Tile;
 
     fn candidate(block_size_m: u32, block_size_n: u32, cost: f64) -> Candidate {
         let tile = Tile { block_size_m, block_size_n, block_size_k: 64, num_warps: 4, num_stages: 2 };

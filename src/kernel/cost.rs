@@ -30,9 +30,8 @@
 
 use super::routing::Routing;
 use super::shared_memory;
-use super::{KernelConfig, Tile};
 use crate::device::Device;
-use crate::model::{Dtype, MoeShape, Role};
+use crate::shape::{Dtype, KernelConfig, MoeShape, Role, Tile};
 
 /// The figures the formulas need and no data sheet gives.
 #[derive(Debug, Clone, Copy)]
@@ -287,7 +286,7 @@ fn bytes_per_us(device: &Device) -> f64 {
 mod tests {
     use super::*;
     use crate::kernel::space;
-    use crate::model::Quantization;
+    use crate::shape::Quantization;
 
     fn glm() -> MoeShape {
         MoeShape::glm(Quantization { per_channel: true, ..Quantization::none(Dtype::Fp8W8a8) }, 1)

@@ -1,6 +1,6 @@
 //! What uniform routing does to a batch: how many experts wake up and how many row blocks they need.
 
-use crate::model::MoeShape;
+use crate::shape::MoeShape;
 
 /// Expected work of routing `tokens` tokens uniformly over a shape's experts.
 ///
@@ -83,7 +83,7 @@ fn binomial(n: u32, p: f64) -> (u32, Vec<f64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Dtype, Quantization};
+    use crate::shape::{Dtype, Quantization};
 
     fn shape(experts: u32, top_k: u32, fused: u32) -> MoeShape {
         MoeShape {

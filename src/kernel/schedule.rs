@@ -1,7 +1,6 @@
 //! The order in which thread blocks visit the output, which is all that GROUP_SIZE_M decides.
 
-use super::KernelConfig;
-use crate::model::Gemm;
+use crate::shape::{Gemm, KernelConfig};
 
 /// Thread blocks along each side of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,7 @@
 //! every row of the tables in `tests/fixtures/shared-memory/` (compiled for sm_121a by this project).
 //! Where the compiler says otherwise, the compiler is right.
 
-use super::Tile;
-use crate::model::{BlockShape, Dtype, Quantization};
+use crate::shape::{BlockShape, Dtype, Quantization, Tile};
 
 /// Shared memory of one block, bytes; exact where [`is_exact`] says so, else an upper bound.
 ///

@@ -5,8 +5,8 @@
 
 use std::collections::HashSet;
 
-use super::{KernelConfig, Tile, shared_memory};
-use crate::model::Quantization;
+use super::shared_memory;
+use crate::shape::{KernelConfig, Quantization, Tile};
 
 const NUM_STAGES: [u32; 4] = [2, 3, 4, 5];
 const BLOCK_SIZE_M: [u32; 5] = [16, 32, 64, 128, 256];
@@ -82,7 +82,7 @@ pub fn size(quantization: &Quantization, limit: u32) -> Size {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{BlockShape, Dtype};
+    use crate::shape::{BlockShape, Dtype};
 
     #[test]
     fn a_gb10_holds_three_quarters_of_the_fp8_tiles() {

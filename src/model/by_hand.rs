@@ -3,7 +3,7 @@
 use super::config_json::MAX_COUNT;
 use super::geometry::Numbers;
 use super::geometry_error::GeometryError;
-use super::quantization::{BlockShape, Dtype, Quantization};
+use crate::shape::{BlockShape, Dtype, Quantization};
 
 /// What flags say about a model, in the model's terms (before tp and ep).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 
 use super::config_json::count_of;
 use super::excluded::targets_experts;
-use super::quantization::{BlockShape, Dtype, Quantization};
 use super::quantization_config::{Method, QuantizationError, Scheme, Section, plain_dtype};
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
+use crate::shape::{BlockShape, Dtype, Quantization};
 
 /// The part of a group that decides.
 struct Weights<'a> {

@@ -17,9 +17,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::config_json::{ConfigError, ModelConfig};
-use super::quantization::Dtype;
 use super::quantization_config::{Method, Scheme};
 use crate::runtime::Runtime;
+use crate::shape::Dtype;
 
 /// What the user says about fusing shared experts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]

@@ -13,11 +13,10 @@ use super::by_hand::ByHand;
 use super::config_json::ModelConfig;
 use super::fusion::{self, FusionChoice, Layer, SharedExperts};
 use super::geometry_error::{GeometryError, MAX_PARALLELISM};
-use super::quantization::Quantization;
 use super::quantization_config::{Method, Scheme, scheme};
-use super::shape::MoeShape;
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
+use crate::shape::{MoeShape, Quantization};
 
 /// How a model is spread over ranks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

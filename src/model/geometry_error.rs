@@ -1,10 +1,10 @@
 //! Why a model or a set of flags gives no shape.
 
 use super::config_json::{ConfigError, MAX_COUNT};
-use super::quantization::{BlockShape, Dtype};
 use super::quantization_config::QuantizationError;
 use super::warning::list;
 use crate::failure::{Failure, Kind};
+use crate::shape::{BlockShape, Dtype};
 
 /// Why there is no MoE shape.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,10 +9,10 @@ use serde_json::Value;
 use super::compressed_tensors;
 use super::config_json::{ConfigError, ModelConfig, count_of, shorten};
 use super::excluded::{Excluded, excluded, names};
-use super::quantization::{BlockShape, Dtype, Quantization};
 use super::warning::GeometryWarning;
 use crate::failure::{Failure, Kind};
 use crate::runtime::Runtime;
+use crate::shape::{BlockShape, Dtype, Quantization};
 
 /// The family of a `quant_method`, as far as later rules ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::quantization::BlockShape;
 use crate::runtime::Runtime;
+use crate::shape::BlockShape;
 
 /// Something about a geometry that does not stop the work but may make it worthless.
 #[derive(Debug, Clone, PartialEq, Eq)]

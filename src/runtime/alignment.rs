@@ -4,7 +4,7 @@
 //! and 0.5.23 (`moe_runner/triton_utils/moe_align_block_size.py`).
 
 use super::Runtime;
-use crate::model::{MoeShape, Role};
+use crate::shape::{MoeShape, Role};
 
 /// Activation rows up to which SGLang 0.5.23 takes a batch for decoding (`GDC_EARLY` in
 /// `invoke_fused_moe_kernel`): above them its kernels wait for their predecessor one instruction later.
@@ -43,8 +43,8 @@ impl Runtime {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::{Dtype, MoeShape, Quantization, Role};
     use crate::runtime::Runtime;
+    use crate::shape::{Dtype, MoeShape, Quantization, Role};
 
     #[test]
     fn large_batches_have_kernels_of_their_own_on_0_5_23() {

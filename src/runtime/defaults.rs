@@ -4,8 +4,7 @@
 //! (same file under `moe_runner/triton_utils`) and vLLM (`fused_moe.py`).
 
 use super::Runtime;
-use crate::kernel::KernelConfig;
-use crate::model::{BlockShape, Dtype, MoeShape};
+use crate::shape::{BlockShape, Dtype, KernelConfig, MoeShape};
 
 /// 0.5.23 takes its small fp8 defaults on devices below this many bytes of shared memory a block
 /// (`_LOW_SMEM_FP8_DEFAULT_CUTOFF_BYTES`).
@@ -55,7 +54,7 @@ impl Runtime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Quantization;
+    use crate::shape::Quantization;
 
     fn glm(fused: u32) -> MoeShape {
         MoeShape::glm(Quantization { per_channel: true, ..Quantization::none(Dtype::Fp8W8a8) }, fused)

@@ -9,9 +9,9 @@ use super::strategy::{Arm, Choice, Contest, Problem, Slot};
 use crate::artifact::ConfigFile;
 use crate::device::Device;
 use crate::kernel::schedule::Grid;
+use crate::kernel::shared_memory;
 use crate::kernel::space::GROUP_SIZE_M;
-use crate::kernel::{KernelConfig, Tile, shared_memory};
-use crate::model::Role;
+use crate::shape::{KernelConfig, Role, Tile};
 use crate::worker::protocol::Unit;
 
 /// The problem of a plan, and the configs behind its arms.
@@ -183,8 +183,8 @@ impl Names {
 mod tests {
     use super::*;
     use crate::artifact::Evidence;
-    use crate::model::{Dtype, MoeShape, Quantization};
     use crate::runtime::{Runtime, Target};
+    use crate::shape::{Dtype, MoeShape, Quantization};
     use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
 
     fn plan_for(dtype: Dtype) -> (Plan, Device) {

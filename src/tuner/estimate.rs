@@ -10,8 +10,8 @@ use super::ranking::rank;
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
 use crate::kernel::space;
-use crate::model::{MoeShape, Role};
 use crate::runtime::Runtime;
+use crate::shape::{MoeShape, Role};
 
 /// Mean time to compile a tile that fits, seconds.
 const COMPILE_FITTING_S: f64 = 1.5;

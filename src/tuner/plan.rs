@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Evidence;
-use crate::model::MoeShape;
 use crate::runtime::Target;
+use crate::shape::MoeShape;
 
 /// How entries are chosen where nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

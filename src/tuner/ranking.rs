@@ -1,12 +1,11 @@
 //! Every config that fits, best predicted first.
 
 use crate::device::Device;
-use crate::kernel::KernelConfig;
 use crate::kernel::cost::CostModel;
 use crate::kernel::schedule::Grid;
 use crate::kernel::space::{self, GROUP_SIZE_M};
-use crate::model::{MoeShape, Role};
 use crate::runtime::Runtime;
+use crate::shape::{KernelConfig, MoeShape, Role};
 
 /// A config with its predicted time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -44,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::kernel::shared_memory;
-    use crate::model::{Dtype, Quantization};
+    use crate::shape::{Dtype, Quantization};
 
     #[test]
     fn everything_that_fits_is_ranked_once_and_nothing_else() {

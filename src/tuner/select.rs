@@ -9,8 +9,8 @@ use crate::artifact::manifest::{ManifestMeasurement, Source};
 use crate::artifact::pair::{self, Candidate};
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
-use crate::kernel::{KernelConfig, Tile, shared_memory};
-use crate::model::Role;
+use crate::kernel::shared_memory;
+use crate::shape::{KernelConfig, Role, Tile};
 
 /// What is known of kernels that were compiled.
 #[derive(Debug, Clone, Default)]

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use super::contests::Contests;
 use super::strategy::paired::median;
 use super::strategy::{Choice, Entrant, Heard, Round};
-use crate::kernel::KernelConfig;
-use crate::model::Role;
+use crate::shape::{KernelConfig, Role};
 
 /// The course of one search.
 #[derive(Debug, Clone, Default)]

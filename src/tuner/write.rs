@@ -14,7 +14,7 @@ use crate::device::Device;
 use crate::failure::{Failure, Kind};
 use crate::fs::{sha256_hex, write_atomic};
 use crate::kernel::shared_memory;
-use crate::model::Role;
+use crate::shape::Role;
 use crate::worker::CompilerIdentity;
 
 /// A file on disk.

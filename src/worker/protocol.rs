@@ -7,8 +7,7 @@ mod measuring;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernel::{KernelConfig, Tile};
-use crate::model::{BlockShape, Dtype, MoeShape, Role};
+use crate::shape::{BlockShape, Dtype, KernelConfig, MoeShape, Role, Tile};
 
 pub use measuring::{ArmOutcome, GpuReport, GpuState, Preparation, TimedArm, TimedRouting, TimingRequest};
 

@@ -79,8 +79,7 @@ impl ResultCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::Tile;
-    use crate::model::{Dtype, MoeShape, Quantization, Role};
+    use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
     use crate::worker::protocol::{CompileFailure, CompileTarget, Compiled, FailureReason, LaunchShape};
 
     fn job(fused: u32) -> CompileJob {

@@ -3,10 +3,10 @@
 use super::{Context, Finding, Severity, file_finding};
 use crate::artifact::config_file::{AMD_ONLY, NUM_CTAS};
 use crate::artifact::{ConfigFile, Entry};
+use crate::kernel::shared_memory;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
-use crate::kernel::{KernelConfig, shared_memory};
-use crate::model::{Dtype, Quantization, Role};
 use crate::runtime::Runtime;
+use crate::shape::{Dtype, KernelConfig, Quantization, Role};
 
 pub(super) fn check(context: &Context<'_>, file: &ConfigFile, findings: &mut Vec<Finding>) {
     let quantization = context.quantization();

@@ -16,8 +16,8 @@ use super::manifest::{Manifest, ManifestError};
 use super::name::{BadName, ConfigName, Spelling};
 use super::problem::Problem;
 use crate::device::{Device, DeviceCatalogue};
-use crate::model::{Dtype, Quantization, Role};
 use crate::runtime::{Runtime, TritonVersion};
+use crate::shape::{Dtype, Quantization, Role};
 
 /// How bad a finding is. From `Fallback` on, the file does not do what it is there for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

@@ -2,9 +2,9 @@
 
 use super::{Context, Finding, Severity, file_finding};
 use crate::artifact::ConfigFile;
-use crate::kernel::{KernelConfig, shared_memory};
-use crate::model::{MoeShape, Role};
+use crate::kernel::shared_memory;
 use crate::runtime::Runtime;
+use crate::shape::{KernelConfig, MoeShape, Role};
 
 /// What is launched from some number of tokens on, up to where the next one begins.
 type Step = (u32, KernelConfig);
@@ -161,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::kernel::Tile;
+    use crate::shape::Tile;
 
     fn config(block_size_m: u32) -> KernelConfig {
         Tile { block_size_m, block_size_n: 64, block_size_k: 64, num_warps: 4, num_stages: 2 }.with_group(1)

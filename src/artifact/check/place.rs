@@ -3,8 +3,8 @@
 use super::{Context, Finding, Rules, Severity, Subject, file_finding};
 use crate::artifact::ConfigName;
 use crate::artifact::name::Spelling;
-use crate::model::Role;
 use crate::runtime::{Runtime, TritonVersion};
+use crate::shape::Role;
 
 /// Where SGLang 0.5.4.post2 looks if the running Triton's folder lacks a file; 0.5.23 looks everywhere.
 const FALLBACKS: [TritonVersion; 4] = [

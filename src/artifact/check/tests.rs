@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::artifact::manifest::tests::of_glm;
-use crate::kernel::KernelConfig;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
+use crate::shape::KernelConfig;
 
 const SGLANG_054: Option<Runtime> = Some(Runtime::Sglang054);
 const SGLANG_0523: Option<Runtime> = Some(Runtime::Sglang0523);

@@ -4,8 +4,8 @@ use serde_json::json;
 use super::*;
 use crate::artifact::ConfigName;
 use crate::device::Device;
-use crate::model::{Dtype, Quantization};
 use crate::runtime::Runtime;
+use crate::shape::{Dtype, Quantization};
 
 fn config(block_size_m: u32) -> KernelConfig {
     KernelConfig {

@@ -14,9 +14,8 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::DeviceCatalogue;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
-use crate::kernel::Tile;
-use crate::model::Role;
 use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileOutcome, CompileTarget, LaunchShape, Unit};
 use crate::worker::{CachedCompiler, CompileJob};
 

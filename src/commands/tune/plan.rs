@@ -8,9 +8,9 @@ use super::subject::{Subject, SubjectSettings, grouped};
 use crate::artifact::ConfigName;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{Event, Observer};
+use crate::kernel::shared_memory;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
-use crate::kernel::{KernelConfig, shared_memory};
-use crate::model::Role;
+use crate::shape::{KernelConfig, Role};
 use crate::tuner::estimate::{self, Estimate, Roofline};
 
 /// What the user said.

@@ -6,8 +6,9 @@ use super::subject::{Subject, SubjectSettings};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::events::{Event, Observer};
-use crate::kernel::{KernelConfig, shared_memory, space};
-use crate::model::{ByHand, Dtype, Quantization};
+use crate::kernel::{shared_memory, space};
+use crate::model::ByHand;
+use crate::shape::{Dtype, KernelConfig, Quantization};
 
 /// How to print the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

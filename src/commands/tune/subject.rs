@@ -7,8 +7,9 @@ use crate::artifact::Evidence;
 use crate::device::{Device, DeviceCatalogue};
 use crate::failure::{Failure, Kind};
 use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
-use crate::model::{ByHand, FusionChoice, Geometry, MoeShape, Parallelism, Recipe};
+use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
 use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::shape::MoeShape;
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
 
 /// The device everything is for unless another is named.

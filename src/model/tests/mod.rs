@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::runtime::Runtime;
+use crate::shape::{BlockShape, Dtype};
 
 pub(super) fn config(json: Value) -> ModelConfig {
     ModelConfig::parse(json.to_string().as_bytes(), "config.json").unwrap()

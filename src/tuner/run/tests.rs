@@ -7,8 +7,8 @@ use super::*;
 use crate::artifact::{ConfigFile, Evidence};
 use crate::device::Device;
 use crate::kernel::shared_memory;
-use crate::model::{Dtype, MoeShape, Quantization};
 use crate::runtime::{Runtime, Target};
+use crate::shape::{Dtype, MoeShape, Quantization};
 use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
 use crate::worker::protocol::{CompileFailure, CompileOutcome, Compiled, FailureReason, Unit};
 use crate::worker::timing::GpuTimer;
@@ -273,7 +273,7 @@ async fn nothing_left_says_for_which_batch_size() {
     plan.evidence = Evidence::Predicted;
     plan.shape.quantization = Quantization {
         dtype: Dtype::Fp8W8a8,
-        block_shape: Some(crate::model::BlockShape { n: 128, k: 32 }),
+        block_shape: Some(crate::shape::BlockShape { n: 128, k: 32 }),
         per_channel: false,
     };
     plan.policy = Policy::BestPredicted;

@@ -2,8 +2,8 @@ use super::*;
 use crate::artifact::Evidence;
 use crate::kernel::space;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
-use crate::model::{BlockShape, Dtype, MoeShape, Quantization};
 use crate::runtime::{Runtime, Target};
+use crate::shape::{BlockShape, Dtype, MoeShape, Quantization};
 use crate::tuner::plan::{PlannedDevice, PlannedModel};
 
 fn plan(shape: MoeShape, device: &Device, runtime: Runtime, policy: Policy, batch_sizes: &[u32]) -> Plan {

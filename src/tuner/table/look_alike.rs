@@ -12,7 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{Answer, Table};
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
-use crate::model::Role;
+use crate::shape::Role;
 use crate::tuner::contests::Contests;
 use crate::tuner::plan::Plan;
 

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answer, Table};
 use crate::device::Device;
-use crate::kernel::KernelConfig;
-use crate::model::Role;
+use crate::shape::{KernelConfig, Role};
 use crate::tuner::contests::Contests;
 use crate::tuner::plan::Plan;
 use crate::tuner::strategy::{ArmFailure, Entrant, Heard, Round};
@@ -173,8 +172,8 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::artifact::Evidence;
-    use crate::model::{Dtype, MoeShape, Quantization};
     use crate::runtime::{Runtime, Target};
+    use crate::shape::{Dtype, MoeShape, Quantization};
     use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
     use crate::tuner::replay::{self, Disturbance, Replay};
     use crate::tuner::strategy::recording::Recording;

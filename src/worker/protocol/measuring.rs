@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::LaunchShape;
-use crate::kernel::KernelConfig;
+use crate::shape::KernelConfig;
 
 /// What can be timed. Configs of a path share BLOCK_SIZE_M.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

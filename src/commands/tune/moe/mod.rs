@@ -24,7 +24,7 @@ use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
-use crate::model::Role;
+use crate::shape::Role;
 use crate::tuner::plan::Policy;
 use crate::tuner::replay::regret::STOCK_RUNS;
 use crate::tuner::run::{self, Compiling, Measuring, RunDir, RunError};

@@ -11,7 +11,7 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::failure::Failure;
 use crate::kernel::space;
-use crate::model::Role;
+use crate::shape::Role;
 use crate::tuner::plan::Plan;
 use crate::tuner::run::{Finished, Raced};
 use crate::tuner::select::Selected;

@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::commands::tune::subject::grouped;
-use crate::kernel::KernelConfig;
-use crate::model::Role;
 use crate::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};
 use crate::report::plot::{
     Axis, Best, Drawn, Forest, ForestRow, HeatMap, Lines, Point, Scale, Series, Within,
 };
+use crate::shape::{KernelConfig, Role};
 use crate::tuner::plan::Plan;
 use crate::tuner::run::Raced;
 use crate::tuner::select::Selected;
