@@ -7,10 +7,11 @@
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-use polars::prelude::{
-    Column as PolarsColumn, DataFrame, DataType, NamedFrom, ParquetCompression, ParquetReader, ParquetWriter,
-    PolarsError, SerReader, Series,
-};
+use polars_core::error::PolarsError;
+use polars_core::prelude::{Column as PolarsColumn, DataFrame, DataType, NamedFrom, Series};
+use polars_io::SerReader;
+use polars_io::parquet::read::ParquetReader;
+use polars_io::parquet::write::{ParquetCompression, ParquetWriter};
 
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::fs::write_atomic;

@@ -106,7 +106,7 @@ fn tls(
     ca: Option<Vec<u8>>,
 ) -> Result<(Arc<rustls::ClientConfig>, ServerName<'static>), ConnectorError> {
     let refused = |why: String| ConnectorError::Tls { host: host.to_owned(), why };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = crate::tls::provider();
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| refused(error.to_string()))?;

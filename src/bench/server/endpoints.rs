@@ -78,7 +78,7 @@ impl Endpoints {
                 false => attempt.stop(),
             }
         });
-        let mut builder = Client::builder()
+        let mut builder = crate::tls::http_client()
             .user_agent(concat!("sparkbench/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers)
             .connect_timeout(patience.connect)

@@ -173,7 +173,7 @@ impl Hub {
     pub(super) fn new(environment: &HfEnvironment, timeout: Duration) -> Result<Self, HubError> {
         let endpoint = endpoint(environment.endpoint())?;
         let authorization = environment.token().map(|token| bearer(token.reveal())).transpose()?;
-        let mut builder = Client::builder()
+        let mut builder = crate::tls::http_client()
             .user_agent(concat!("sparktune/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))
             .timeout(timeout)
