@@ -18,14 +18,18 @@ use crate::difference::{Difference, first_difference};
 use crate::failure::{Failure, Kind};
 use crate::fs::{sha256_hex, write_atomic_new};
 
-/// The format this version writes and the only one it reads.
-pub const FORMAT: u32 = 1;
-
 /// The journal's name inside a run directory.
 pub const FILE_NAME: &str = "journal.jsonl";
 
 /// Nothing a run writes comes near this; a file above it is not a journal.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What the lines of a journal hold.
+pub trait JournalRecord: Serialize + DeserializeOwned {
+    /// The format of these records and of the plan above them, the only one that is read. It is raised with every
+    /// change after which an older reader would fail or a newer one misunderstand.
+    const FORMAT: u32;
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
@@ -76,12 +80,18 @@ pub enum JournalError {
         message: String,
     },
     /// Written by a version with another format.
-    #[error("`{path}` line 1: journal format {found}, this version reads {FORMAT}", path = path.display())]
+    #[error(
+        "`{path}` line 1: journal format {found}, this version reads format {read}: {age} version wrote it",
+        path = path.display(),
+        age = if found < read { "an older" } else { "a newer" }
+    )]
     Format {
         /// The journal.
         path: PathBuf,
         /// The format found.
         found: u32,
+        /// The format this version reads.
+        read: u32,
     },
     /// The run was started under another plan.
     #[error(
@@ -117,6 +127,9 @@ impl Failure for JournalError {
             JournalError::OtherPlan { .. } => {
                 Some("resume with the arguments the run was started with, or start a new run".into())
             }
+            JournalError::Format { .. } => {
+                Some("go on with the version that began the run, or start a new run; kept compile results are used".into())
+            }
             _ => None,
         }
     }
@@ -127,23 +140,26 @@ impl Failure for JournalError {
 pub struct Journal<Record> {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines.
+    length: u64,
     record: PhantomData<fn(&Record)>,
 }
 
-impl<Record: Serialize + DeserializeOwned> Journal<Record> {
+impl<Record: JournalRecord> Journal<Record> {
     /// Start a journal in `run_dir`, which must exist and hold none.
     ///
     /// It appears with its header or not at all: one without could be neither resumed nor started again.
     pub fn create<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<Self, JournalError> {
         let path = run_dir.join(FILE_NAME);
         let plan = to_value(plan);
-        let header = Header { format: FORMAT, plan_sha256: hash(&plan), plan };
+        let header = Header { format: Record::FORMAT, plan_sha256: hash(&plan), plan };
         let line = format!("{}\n", to_value(&header));
         write_atomic_new(&path, line.as_bytes()).map_err(|source| match source.kind() {
             std::io::ErrorKind::AlreadyExists => JournalError::Exists { path: path.clone() },
             _ => JournalError::Io { action: "create", path: path.clone(), source },
         })?;
-        let journal = Self { file: open(&path, run_dir)?, path, record: PhantomData };
+        let length = line.len() as u64;
+        let journal = Self { file: open(&path, run_dir)?, path, length, record: PhantomData };
         journal.lock()?;
         Ok(journal)
     }
@@ -153,7 +169,7 @@ impl<Record: Serialize + DeserializeOwned> Journal<Record> {
         let path = run_dir.join(FILE_NAME);
         let mut file = open(&path, run_dir)?;
         let text = read(&mut file, &path)?;
-        let header = header(&text, &path)?;
+        let header = header(&text, &path, Record::FORMAT)?;
         serde_path_to_error::deserialize(header.plan).map_err(|error| JournalError::Corrupt {
             path,
             line: 1,
@@ -166,10 +182,10 @@ impl<Record: Serialize + DeserializeOwned> Journal<Record> {
     /// A torn last line is cut off, so that the next record starts on a line of its own.
     pub fn resume<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<(Vec<Record>, Self), JournalError> {
         let path = run_dir.join(FILE_NAME);
-        let mut journal = Self { file: open(&path, run_dir)?, path, record: PhantomData };
+        let mut journal = Self { file: open(&path, run_dir)?, path, length: 0, record: PhantomData };
         journal.lock()?;
         let text = read(&mut journal.file, &journal.path)?;
-        let header = header(&text, &journal.path)?;
+        let header = header(&text, &journal.path, Record::FORMAT)?;
         let now = to_value(plan);
         if header.plan_sha256 != hash(&now) {
             let Difference { path: field, first: was, second: now } = first_difference(&header.plan, &now)
@@ -199,25 +215,31 @@ impl<Record: Serialize + DeserializeOwned> Journal<Record> {
             journal.file.set_len(whole as u64).map_err(io("mend"))?;
         }
         journal.file.seek(SeekFrom::End(0)).map_err(io("read"))?;
+        journal.length = whole as u64;
         Ok((records, journal))
     }
 
     /// Record a unit of work. It counts once this returns.
     pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
-        self.write_line(record)
+        self.append_all(std::slice::from_ref(record))
     }
 
-    fn write_line(&mut self, value: &impl Serialize) -> Result<(), JournalError> {
-        let mut line = to_value(value).to_string();
-        line.push('\n');
-        let path = self.path.clone();
-        let io = move |source| JournalError::Io { action: "write", path, source };
-        let before = self.file.metadata().map_err(io.clone())?.len();
-        if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
-            // A full disk may have taken half the line: leave whole lines only.
-            let _ = self.file.set_len(before);
-            return Err(io(error));
+    /// Record units of work with one flush for all. They count once this returns; on an error none does.
+    pub fn append_all(&mut self, records: &[Record]) -> Result<(), JournalError> {
+        if records.is_empty() {
+            return Ok(());
         }
+        let mut lines = String::new();
+        for record in records {
+            lines.push_str(&to_value(record).to_string());
+            lines.push('\n');
+        }
+        if let Err(source) = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data()) {
+            // A full disk may have taken part of it: leave what was there before.
+            let _ = self.file.set_len(self.length);
+            return Err(JournalError::Io { action: "write", path: self.path.clone(), source });
+        }
+        self.length += lines.len() as u64;
         Ok(())
     }
 
@@ -255,7 +277,7 @@ fn read(file: &mut File, path: &Path) -> Result<String, JournalError> {
     })
 }
 
-fn header(text: &str, path: &Path) -> Result<Header, JournalError> {
+fn header(text: &str, path: &Path, read: u32) -> Result<Header, JournalError> {
     let corrupt = |message| JournalError::Corrupt { path: path.to_owned(), line: 1, message };
     let Some((line, _)) = text.split_once('\n') else {
         return Err(corrupt("no whole header line: the run was cut before it began".into()));
@@ -263,10 +285,10 @@ fn header(text: &str, path: &Path) -> Result<Header, JournalError> {
     // The format first, so that a newer journal is called newer and not corrupt.
     let value: Value = serde_json::from_str(line).map_err(|e| corrupt(e.to_string()))?;
     match value.get("format").and_then(Value::as_u64) {
-        Some(format) if format == u64::from(FORMAT) => {}
+        Some(format) if format == u64::from(read) => {}
         Some(format) => {
             let found = u32::try_from(format).unwrap_or(u32::MAX);
-            return Err(JournalError::Format { path: path.to_owned(), found });
+            return Err(JournalError::Format { path: path.to_owned(), found, read });
         }
         None => return Err(corrupt("not a journal header: no integer `format`".into())),
     }

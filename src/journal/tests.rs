@@ -19,6 +19,10 @@ struct Unit {
     tile: u32,
 }
 
+impl JournalRecord for Unit {
+    const FORMAT: u32 = 2;
+}
+
 fn plan() -> Plan {
     Plan { model: "GLM".into(), shape: Shape { experts: 160 } }
 }
@@ -66,6 +70,17 @@ fn a_journal_cut_anywhere_keeps_its_whole_lines() {
 }
 
 #[test]
+fn records_written_together_are_lines_of_their_own() {
+    let dir = written(1);
+    let (_, mut journal) = Journal::<Unit>::resume(dir.path(), &plan()).unwrap();
+    journal.append_all(&[]).unwrap();
+    journal.append_all(&[Unit { tile: 1 }, Unit { tile: 2 }]).unwrap();
+    drop(journal);
+    let tiles: Vec<u32> = resume(dir.path()).unwrap().into_iter().map(|unit| unit.tile).collect();
+    assert_eq!(tiles, [0, 1, 2]);
+}
+
+#[test]
 fn a_corrupt_middle_line_is_named() {
     let dir = written(3);
     let path = dir.path().join(FILE_NAME);
@@ -92,8 +107,9 @@ fn edited_headers_other_formats_and_strangers_are_refused() {
     let text = std::fs::read_to_string(&path).unwrap();
     for (from, to, say) in [
         ("\"experts\":160", "\"experts\":161", "own hash"),
-        ("\"format\":1", "\"format\":2", "format 2"),
-        ("\"format\":1", "\"format\":\"x\"", "not a journal header"),
+        ("\"format\":2", "\"format\":1", "journal format 1, this version reads format 2: an older version"),
+        ("\"format\":2", "\"format\":3", "journal format 3, this version reads format 2: a newer version"),
+        ("\"format\":2", "\"format\":\"x\"", "not a journal header"),
         ("{", "", "line 1"),
     ] {
         std::fs::write(&path, text.replacen(from, to, 1)).unwrap();

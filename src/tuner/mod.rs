@@ -7,6 +7,7 @@ pub mod proofs;
 pub mod ranking;
 pub mod replay;
 pub mod run;
+pub mod schedule;
 pub mod search;
 pub mod select;
 pub mod sentinel;

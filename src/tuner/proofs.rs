@@ -6,7 +6,7 @@ use super::select::Known;
 use super::strategy::{Heard, Round};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, JournalRecord};
 use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileOutcome, Compiled, Unit};
 use crate::worker::{CachedCompiler, CompileError, Compiler, CompilerIdentity};
@@ -41,6 +41,10 @@ pub enum Record {
         /// SHA-256 of its bytes.
         sha256: String,
     },
+}
+
+impl JournalRecord for Record {
+    const FORMAT: u32 = 2;
 }
 
 /// Why proving stopped.

@@ -1,0 +1,179 @@
+//! Who does what next: units to compile and contests to race, dealt out to the nodes of a fleet.
+//!
+//! Pure: no clock, no dice, no I/O. It is told who joined, what ended and who left, and says what each idle node
+//! does next. The life of a unit: it *waits*, is *out* on a node, and is *known* once its result is recorded. A
+//! worker that dies makes suspects of the units it had; they go out again in batches half as large, until one
+//! has died alone, twice, and is given up. A link that is lost blames nobody: what was out there waits again.
+//!
+//! A contest is raced on one node from beginning to end, since nodes differ in clocks, and that node does nothing
+//! else meanwhile. Before it begins, the node has a binary of every kernel that the contest may launch.
+
+mod nodes;
+mod races;
+mod units;
+
+use crate::host_name::HostName;
+
+use self::nodes::{Busy, Nodes};
+use self::races::Races;
+use self::units::Units;
+
+pub use self::nodes::Able;
+pub use self::units::Judgement;
+
+/// A unit to compile, by its index in what the scheduler was made with.
+pub type UnitIndex = usize;
+/// A contest to race, in the order in which they were [offered](Scheduler::offer).
+pub type RaceIndex = usize;
+
+/// Workers that may die on a unit with no other unit beside it, or on a contest, before it is given up. One death
+/// can be anybody's.
+pub const DEATHS: u32 = 2;
+
+/// One unit to compile.
+#[derive(Debug, Clone, Default)]
+pub struct WorkUnit {
+    /// How long it takes beside the others, in any unit: the dearest are dealt out first.
+    pub cost: u64,
+    /// Whether its result is known already: then it is compiled only where a contest needs its binary.
+    pub known: bool,
+    /// Nodes that have its binary.
+    pub on: Vec<HostName>,
+}
+
+/// One contest to race.
+#[derive(Debug, Clone, Default)]
+pub struct WorkRace {
+    /// Units whose binaries it launches.
+    pub needs: Vec<UnitIndex>,
+    /// The node that began it in an earlier session, whose measurements it can go on with there alone.
+    pub begun_on: Option<HostName>,
+}
+
+/// What an idle node does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Compile these together.
+    Compile(Vec<UnitIndex>),
+    /// Race this contest.
+    Race(RaceIndex),
+}
+
+/// Why a node is not there any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// Its worker ended: what it was at may be the reason.
+    Died,
+    /// Nothing is heard of it: the link, or the machine. No unit's fault.
+    Lost,
+}
+
+/// Deals out units and contests.
+#[derive(Debug)]
+pub struct Scheduler {
+    units: Units,
+    races: Races,
+    nodes: Nodes,
+}
+
+impl Scheduler {
+    /// Nothing is out and nobody has joined.
+    pub fn new(units: Vec<WorkUnit>) -> Self {
+        Self { units: Units::new(units), races: Races::default(), nodes: Nodes::default() }
+    }
+
+    /// A contest may begin: all that it waits for is over. Those offered first are raced first.
+    pub fn offer(&mut self, race: WorkRace) -> RaceIndex {
+        self.races.offer(race)
+    }
+
+    /// A node is there, for the first time or again, and idle.
+    pub fn joined(&mut self, node: HostName, able: Able) {
+        self.nodes.join(node, able);
+    }
+
+    /// What `node` does now; none where it is busy, not there, or nothing is to be done that it can do.
+    pub fn next(&mut self, node: &HostName) -> Option<Task> {
+        let able = self.nodes.idle(node)?;
+        let task = match self.races.ready(node, able, &self.nodes) {
+            Some(race) => {
+                // From now on it is this node's: what must be compiled first is compiled here.
+                self.races.claim(race, node);
+                match self.units.missing(node, self.races.needs(race)) {
+                    missing if missing.is_empty() => Task::Race(race),
+                    missing => Task::Compile(self.units.batch_of(missing)),
+                }
+            }
+            None => Task::Compile(self.units.next_batch(able.jobs, self.nodes.jobs())?),
+        };
+        match &task {
+            Task::Compile(batch) => {
+                self.units.send(batch);
+                self.nodes.begin(node, Busy::Compiling(batch.clone()));
+            }
+            Task::Race(race) => self.nodes.begin(node, Busy::Racing(*race)),
+        }
+        Some(task)
+    }
+
+    /// `node` has compiled `unit`, or found that it does not compile. Whether the result is news: each unit has one.
+    pub fn compiled(&mut self, node: &HostName, unit: UnitIndex) -> bool {
+        // A late word about a unit that is not out there any more still is a result.
+        self.nodes.settle(node, unit);
+        self.units.settle(node, unit)
+    }
+
+    /// `node` has nothing left of its batch to report. What it did not report waits again.
+    pub fn batch_ended(&mut self, node: &HostName) {
+        if let Some(Busy::Compiling(left)) = self.nodes.end(node) {
+            self.units.put_back(&left);
+        }
+    }
+
+    /// The contest that `node` raced is over.
+    pub fn race_ended(&mut self, node: &HostName, race: RaceIndex) {
+        self.nodes.end(node);
+        self.races.end(race);
+    }
+
+    /// `node` is gone. The units that must not be sent out again, each with the workers that died on it.
+    pub fn left(&mut self, node: &HostName, how: Left) -> Vec<(UnitIndex, u32)> {
+        let busy = self.nodes.leave(node);
+        self.races.release(node);
+        match (busy, how) {
+            (Some(Busy::Compiling(suspects)), Left::Died) => self.units.suspect(&suspects),
+            (Some(Busy::Compiling(innocent)), Left::Lost) => {
+                self.units.put_back(&innocent);
+                Vec::new()
+            }
+            (Some(Busy::Racing(race)), Left::Died) => {
+                self.races.died_on(race);
+                Vec::new()
+            }
+            (Some(Busy::Racing(_)) | None, _) => Vec::new(),
+        }
+    }
+
+    /// Who is there.
+    pub fn nodes(&self) -> impl Iterator<Item = &HostName> {
+        self.nodes.names()
+    }
+
+    /// Whether nothing is left to do of all there is so far.
+    pub fn is_done(&self) -> bool {
+        self.units.all_known() && self.races.all_over()
+    }
+
+    /// Contests that were given up: workers died on them.
+    pub fn lost_races(&self) -> Vec<RaceIndex> {
+        self.races.lost()
+    }
+
+    /// What became of a unit.
+    pub fn judgement(&self, unit: UnitIndex) -> Judgement {
+        self.units.judgement(unit)
+    }
+}
+
+#[cfg(test)]
+mod tests;

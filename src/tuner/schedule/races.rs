@@ -1,0 +1,89 @@
+//! Which contests wait, who races them, and which are over.
+
+use super::nodes::{Able, Nodes};
+use super::{DEATHS, RaceIndex, UnitIndex, WorkRace};
+use crate::host_name::HostName;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    Waiting,
+    /// A node races it, or compiles what it needs.
+    Claimed(HostName),
+    Ended,
+    /// Too many workers died on it.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Race {
+    work: WorkRace,
+    state: State,
+    deaths: u32,
+}
+
+/// All contests offered.
+#[derive(Debug, Default)]
+pub(super) struct Races(Vec<Race>);
+
+impl Races {
+    pub(super) fn offer(&mut self, work: WorkRace) -> RaceIndex {
+        self.0.push(Race { work, state: State::Waiting, deaths: 0 });
+        self.0.len() - 1
+    }
+
+    /// The contest that `node` should race: its own, one it began before, or the first that nobody else began.
+    pub(super) fn ready(&self, node: &HostName, able: Able, nodes: &Nodes) -> Option<RaceIndex> {
+        if !able.times {
+            return None;
+        }
+        if let Some(own) = self.0.iter().position(|race| race.state == State::Claimed(node.clone())) {
+            return Some(own);
+        }
+        // Who began it can go on where it stopped; anybody else begins anew.
+        let others = |race: &Race| {
+            race.work.begun_on.as_ref().is_some_and(|began| began != node && nodes.is_here(began))
+        };
+        (0..self.0.len())
+            .filter(|&at| self.0[at].state == State::Waiting && !others(&self.0[at]))
+            .min_by_key(|&at| (self.0[at].work.begun_on.as_ref() != Some(node), at))
+    }
+
+    pub(super) fn claim(&mut self, race: RaceIndex, node: &HostName) {
+        self.0[race].state = State::Claimed(node.clone());
+        self.0[race].work.begun_on = Some(node.clone());
+    }
+
+    pub(super) fn needs(&self, race: RaceIndex) -> &[UnitIndex] {
+        &self.0[race].work.needs
+    }
+
+    pub(super) fn end(&mut self, race: RaceIndex) {
+        self.0[race].state = State::Ended;
+    }
+
+    /// What `node` raced or prepared waits again.
+    pub(super) fn release(&mut self, node: &HostName) {
+        for race in &mut self.0 {
+            if race.state == State::Claimed(node.clone()) {
+                race.state = State::Waiting;
+            }
+        }
+    }
+
+    /// A worker died while it was raced.
+    pub(super) fn died_on(&mut self, race: RaceIndex) {
+        let race = &mut self.0[race];
+        race.deaths += 1;
+        if race.deaths >= DEATHS {
+            race.state = State::Lost;
+        }
+    }
+
+    pub(super) fn all_over(&self) -> bool {
+        self.0.iter().all(|race| matches!(race.state, State::Ended | State::Lost))
+    }
+
+    pub(super) fn lost(&self) -> Vec<RaceIndex> {
+        (0..self.0.len()).filter(|&at| self.0[at].state == State::Lost).collect()
+    }
+}
