@@ -4,6 +4,7 @@ mod bench;
 mod printer;
 mod progress;
 mod signals;
+mod stderr;
 mod tune;
 
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ fn program<Arguments: Parser>(dispatch: impl AsyncFnOnce(Arguments) -> CommandRe
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            stderr::line(&format!("error: cannot start: {error}"));
             return ExitCode::from(Kind::Environment.exit_code());
         }
     };
@@ -51,8 +52,8 @@ fn program<Arguments: Parser>(dispatch: impl AsyncFnOnce(Arguments) -> CommandRe
 }
 
 fn complain(failure: &dyn Failure) {
-    eprintln!("error: {failure}");
+    stderr::line(&format!("error: {failure}"));
     if let Some(hint) = failure.hint() {
-        eprintln!("hint: {hint}");
+        stderr::line(&format!("hint: {hint}"));
     }
 }

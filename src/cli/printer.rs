@@ -3,13 +3,16 @@
 use std::io::{self, Write};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::MultiProgress;
 
 use crate::commands::Output;
 
 /// Writes command output. A reader that went away (`| head`) is a success.
-#[derive(Debug, Default)]
-pub struct Printer {
+#[derive(Debug)]
+pub(super) struct Printer {
     closed: bool,
+    /// What is drawn on the same terminal, and makes room while this writes.
+    bars: MultiProgress,
 }
 
 impl Output for Printer {
@@ -50,12 +53,20 @@ impl Output for Printer {
 }
 
 impl Printer {
+    /// Beside `bars`.
+    pub(super) fn beside(bars: MultiProgress) -> Self {
+        Self { closed: false, bars }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.closed {
             return Ok(());
         }
-        let mut stdout = io::stdout().lock();
-        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        let written = self.bars.suspend(|| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(bytes).and_then(|()| stdout.flush())
+        });
+        match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
                 Ok(())

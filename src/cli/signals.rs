@@ -3,6 +3,7 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::stderr;
 use crate::failure::Kind;
 
 /// A token that is cancelled by the first Ctrl-C or SIGTERM. The second ends the program at once.
@@ -13,7 +14,7 @@ pub(super) fn cancelled_by_signals() -> CancellationToken {
     let mut signals = Signals::listen();
     tokio::spawn(async move {
         signals.next().await;
-        eprintln!("stopping: results so far are kept ...");
+        stderr::line("stopping: results so far are kept ...");
         cancel.cancel();
         signals.next().await;
         end_at_once();

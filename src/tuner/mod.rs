@@ -13,5 +13,6 @@ pub mod select;
 pub mod sentinel;
 pub mod strategy;
 pub mod table;
+mod telling;
 pub mod trace;
 pub mod write;

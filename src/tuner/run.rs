@@ -12,7 +12,7 @@ use super::search::{Known, SearchError};
 use super::select::{NothingLeft, Selected, Selector};
 use super::write::{self, WriteError, Written};
 use crate::device::Device;
-use crate::events::{Event, Observer};
+use crate::events::{FileEvent, Observer};
 use crate::failure::{Failure, Kind};
 use crate::journal::{self, Journal, JournalError};
 use crate::shape::{Role, Tile};
@@ -197,7 +197,6 @@ pub async fn run<C: Compiler, T: Timer>(
             }
             dir.compiler = Some(prover.identity().clone());
             if let Some(measuring) = measuring {
-                observer.on(&Event::CompileDone);
                 let rejected = dir.proofs.known(limit).rejected.into_keys().collect();
                 let contests = Contests::new(plan, device, &rejected, measuring.incumbents);
                 raced = Some(measuring.decide(contests, dir, &mut selected, &cancel, observer).await?);
@@ -206,11 +205,10 @@ pub async fn run<C: Compiler, T: Timer>(
             (selected, proven)
         }
     };
-    observer.on(&Event::CompileDone);
     let files = write::write(plan, device, &selected, &dir.proofs, dir.compiler.as_ref(), &dir.path)?;
     for file in &files {
         dir.journal.append(&Record::File { path: file.path.clone(), sha256: file.sha256.clone() })?;
-        observer.on(&Event::FileWritten { path: file.path.clone(), evidence: file.evidence.to_string() });
+        observer.say(FileEvent::Written { path: file.path.clone(), sha256: file.sha256.clone() });
     }
     Ok(Finished { selected, files, proven, rejected: dir.proofs.failed(), raced })
 }

@@ -9,9 +9,11 @@ use super::contests::Contests;
 use super::proofs::Record;
 use super::sentinel::{CAPPED_BELOW, Sentinel, Steadiness};
 use super::strategy::{ArmFailure, Entrant, Heard, Round, Strategy};
+use super::telling::Telling;
 use super::trace::Trace;
-use crate::events::{Event, Observer};
+use crate::events::Observer;
 use crate::failure::{Failure, Kind};
+use crate::host_name::HostName;
 use crate::journal::{Journal, JournalError};
 use crate::worker::WorkerError;
 use crate::worker::protocol::{ArmOutcome, TimedArm, TimedRouting, TimingRequest};
@@ -155,21 +157,19 @@ pub async fn search<T: Timer>(
     let problem = &contests.problem;
     let slots = problem.contests.first().map_or(1, |contest| contest.slots.len());
     let Searched { mut spent, mut trace } = Searched::default();
+    let mut telling = Telling::new(observer, &problem.contests, HostName::local(), known.len());
     let mut known = known.into_iter();
     let mut sentinel = Sentinel::default();
-    let mut decided = 0;
-    observer.on(&Event::SearchStarted { batch_sizes: problem.contests.len() });
     loop {
-        let Some(round) = strategy.next() else {
+        let next = strategy.next();
+        telling.stands_at(strategy.decisions(), &spent);
+        let Some(round) = next else {
             spent.complete = true;
             break;
         };
-        let now_decided = strategy.decisions().iter().flatten().count();
-        if now_decided != decided {
-            decided = now_decided;
-            observer.on(&Event::Decided { batch_sizes: decided });
-        }
-        let heard = match known.next() {
+        let known = known.next();
+        let replayed = known.is_some();
+        let heard = match known {
             Some((asked, heard)) if asked == round => heard,
             Some(_) => return Err(SearchError::OtherStrategy { round: spent.rounds + 1 }),
             None => {
@@ -186,10 +186,7 @@ pub async fn search<T: Timer>(
                         if limits.strict {
                             return Err(SearchError::Unsteady { change, batch_size });
                         }
-                        observer.on(&Event::Warning(format!(
-                            "the machine is not steady: the same config took {change:.1} % more or less \
-                             within batch size {batch_size}; pairs still compare, and intervals widen"
-                        )));
+                        telling.unsteady(round.contest, change);
                     }
                 }
                 let heard = measure(contests, &round, timer, cancel).await?;
@@ -202,13 +199,11 @@ pub async fn search<T: Timer>(
         spent.rounds += 1;
         strategy.observe(&round, &heard);
         trace.observe(&round, &heard, spent.launches, strategy.leader(round.contest));
-        observer.on(&Event::Measured {
-            batch_size: problem.contests[round.contest].key,
-            launches: spent.launches,
-            seconds: spent.seconds,
-        });
+        if !replayed {
+            telling.measured(round.contest, &spent);
+        }
     }
-    observer.on(&Event::SearchDone);
+    telling.ended(&spent);
     Ok(Searched { spent, trace })
 }
 

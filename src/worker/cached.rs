@@ -6,8 +6,9 @@ use super::process::{OnUnit, WorkerError};
 use super::protocol::{CompileOutcome, FailureReason, Unit};
 use super::result_cache::ResultCache;
 use super::supervisor::{CompileJob, Compiler, CompilerIdentity};
-use crate::events::{Event, Observer};
+use crate::events::{CompileEvent, NoBinary, Observer, Work};
 use crate::failure::{Failure, Kind};
+use crate::host_name::HostName;
 
 /// Why compiling stopped before every unit was known.
 #[derive(Debug, thiserror::Error)]
@@ -94,9 +95,9 @@ impl<'a, C: Compiler> CachedCompiler<'a, C> {
         if unknown.is_empty() {
             return Ok(());
         }
-        observer.on(&Event::CompileStarted { units: unknown.len() });
+        observer.say(CompileEvent::Queued { work: Work::new(0, unknown.len()) });
         let (cache, arch) = (&self.cache, &self.job.target.arch);
-        let mut unsupported = None;
+        let (mut unsupported, mut done, host) = (None, 0, HostName::local());
         let mut keep = |unit: &Unit, outcome: CompileOutcome| -> Result<(), Box<dyn Failure>> {
             if let CompileOutcome::Failed(failure) = &outcome
                 && failure.reason == FailureReason::UnsupportedTarget
@@ -107,10 +108,17 @@ impl<'a, C: Compiler> CachedCompiler<'a, C> {
             }
             if let Err(error) = cache.put(unit, &outcome) {
                 // Whoever asked has the result: only a later run would miss it.
-                observer.on(&Event::Warning(format!("cannot keep a compile result for later runs: {error}")));
+                observer.note(format!("cannot keep a compile result for later runs: {error}"));
             }
-            let tile = unit.config.tile().to_string();
-            observer.on(&Event::Compiled { role: unit.role, tile, failed: outcome.failed() });
+            done += 1;
+            let ended = CompileEvent::Ended {
+                role: unit.role,
+                tile: unit.config.tile(),
+                batch_size: unit.batch_size,
+                failed: no_binary(&outcome),
+                work: Work::new(done, unknown.len()),
+            };
+            observer.say_from(&host, ended);
             on_unit(unit, outcome)
         };
         let result = tokio::select! {
@@ -121,5 +129,15 @@ impl<'a, C: Compiler> CachedCompiler<'a, C> {
             (Err(_), Some((arch, message))) => Err(CompileError::UnsupportedTarget { arch, message }),
             (result, _) => Ok(result?),
         }
+    }
+}
+
+fn no_binary(outcome: &CompileOutcome) -> Option<NoBinary> {
+    match outcome {
+        CompileOutcome::Compiled(_) => None,
+        CompileOutcome::Failed(failure) => Some(NoBinary {
+            reason: failure.reason.name().to_owned(),
+            message: failure.message.lines().next().unwrap_or_default().to_owned(),
+        }),
     }
 }

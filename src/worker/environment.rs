@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::embedded;
 use super::process::Launch;
-use crate::events::{Event, Observer};
+use crate::events::{Observer, SetupEvent};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
 use crate::runtime::{Runtime, Target, TritonVersion};
@@ -200,7 +200,7 @@ async fn make(
     if let Some(ptxas) = venv.as_deref().and_then(own_ptxas) {
         variables.push((OsString::from("TRITON_PTXAS_PATH"), ptxas.into_os_string()));
     }
-    observer.on(&Event::SetupDone);
+    observer.say(SetupEvent::Ready);
     let launch = Launch { python, package_dir, module: embedded::PACKAGE_NAME.to_owned(), variables };
     Ok(Environment { launch, sglang_root })
 }
@@ -216,8 +216,7 @@ async fn lock(path: &Path, observer: &mut dyn Observer) -> Result<File, Environm
             Err(TryLockError::Error(source)) => return Err(io(source)),
             Err(TryLockError::WouldBlock) if told => {}
             Err(TryLockError::WouldBlock) => {
-                observer
-                    .on(&Event::SetupStep("waiting for another run that prepares the environment".into()));
+                observer.say(SetupEvent::Waiting);
                 told = true;
             }
         }
@@ -243,13 +242,13 @@ async fn virtual_environment(
     }
     let base = base_python().await?;
     let draft = draft_of(&venv)?;
-    observer.on(&Event::SetupStep(format!("making a virtual environment for Triton {triton}")));
+    observer.say(SetupEvent::VirtualEnvironment { triton: triton.to_string() });
     step("make a virtual environment", Command::new(&base).args(["-m", "venv"]).arg(draft.path())).await?;
     let python = draft.path().join("bin/python");
-    observer.on(&Event::SetupStep(format!("installing Triton {triton} (about 200 MB)")));
+    observer.say(SetupEvent::InstallTriton { triton: triton.to_string() });
     step("install Triton", pip(&python).args(["install", &format!("triton=={triton}")])).await?;
     if triton < FIRST_WITH_OWN_PTXAS {
-        observer.on(&Event::SetupStep("installing an assembler that knows sm_121a (about 40 MB)".into()));
+        observer.say(SetupEvent::InstallAssembler);
         // Alone: the rest of the CUDA compiler is not needed.
         step("install ptxas", pip(&python).args(["install", "--no-deps", PTXAS_PACKAGE])).await?;
     }
@@ -277,7 +276,7 @@ async fn unpacked_sglang(
     }
     let draft = draft_of(&root)?;
     let download = draft_of(&root)?;
-    observer.on(&Event::SetupStep(format!("fetching SGLang {version}'s wheel")));
+    observer.say(SetupEvent::FetchSglang { version: version.to_owned() });
     let mut refused = None;
     for choice in WHEEL_CHOICES {
         let mut fetch = pip(python);
@@ -303,7 +302,7 @@ async fn unpacked_sglang(
             step: format!("fetch SGLang {version}"),
             detail: "pip said yes and left no wheel".into(),
         })?;
-    observer.on(&Event::SetupStep(format!("unpacking SGLang {version}")));
+    observer.say(SetupEvent::UnpackSglang { version: version.to_owned() });
     let mut unpack = Command::new(python);
     unpack.args(["-m", "zipfile", "-e"]).arg(&wheel).arg(draft.path());
     step("unpack the wheel", &mut unpack).await?;

@@ -7,7 +7,7 @@ mod watch;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use super::summary::{ClientHealth, ServerView};
 use super::target::Target;
 use super::workload::oracle::{Local, Oracle, settle};
 use super::workload::{self, Wanted, WorkloadReport};
-use crate::events::{Event, Observer};
+use crate::events::{LiveView, LoadEvent, LoadPart, Observer, Work};
 use crate::failure::Failure;
 
 /// How often the live view is told.
@@ -67,8 +67,8 @@ pub struct Manner {
     pub scrape_every: Option<Duration>,
     /// Keep the answers' texts.
     pub keep_text: bool,
-    /// What the live view calls it.
-    pub what: String,
+    /// Which of a command's loads it is.
+    pub part: LoadPart,
 }
 
 /// What one run gave beside its records.
@@ -193,12 +193,11 @@ impl Session {
         };
         let began = SystemTime::now();
         let halt = stop.child_token();
-        observer.on(&Event::LoadStarted { what: manner.what.clone(), requests: plan.requests });
+        let telling = Telling { part: manner.part.clone(), requests: plan.requests };
         watch.start();
-        let ended = self.send(run, keep_text, &halt, observer, keep).await;
+        let ended = self.send(run, keep_text, &halt, telling, observer, keep).await;
         // Asked now: a stop while the server is asked about itself breaks nothing off any more.
         let stopped = stop.is_cancelled();
-        observer.on(&Event::LoadDone);
         let (end, began_at) = ended.map(|end| (end.client, end.began))?;
         watch.look().await;
         let mut server = identity::view(&self.endpoints, &self.models).await;
@@ -225,20 +224,19 @@ impl Session {
             id: run_id(),
             keep_text: false,
         };
-        observer.on(&Event::LoadStarted { what: "warm-up".into(), requests });
+        let telling = Telling { part: LoadPart::WarmUp, requests };
         let mut first_failure = None;
         let sent = self
-            .send(run, false, &stop.child_token(), observer, &mut |record| {
+            .send(run, false, &stop.child_token(), telling, observer, &mut |record| {
                 if let super::record::Outcome::Failed { class, message } = record.outcome {
                     first_failure.get_or_insert(format!("{}: {message}", class.name()));
                 }
                 Ok(())
             })
             .await;
-        observer.on(&Event::LoadDone);
         sent?;
         if let Some(why) = first_failure {
-            observer.on(&Event::Warning(format!("a warm-up request failed: {why}")));
+            observer.note(format!("a warm-up request failed: {why}"));
         }
         Ok(())
     }
@@ -249,6 +247,7 @@ impl Session {
         run: Run,
         keep_text: bool,
         halt: &CancellationToken,
+        telling: Telling,
         observer: &mut dyn Observer,
         keep: &mut dyn FnMut(RequestRecord) -> Outcome<()>,
     ) -> Outcome<runner::RunEnd> {
@@ -260,8 +259,9 @@ impl Session {
         let running = runner::run(run, move || client, live.clone(), records, halt.clone());
         tokio::pin!(running);
         let mut tick = tokio::time::interval(TICK);
-        let mut failure = None;
-        let mut end = None;
+        let (mut failure, mut end) = (None, None);
+        let began = Instant::now();
+        observer.say(telling.queued());
         // Until the run has ended and every record is kept.
         loop {
             tokio::select! {
@@ -280,15 +280,42 @@ impl Session {
                         break;
                     }
                 },
-                _ = tick.tick() => observer.on(&Event::Load(live.view())),
+                _ = tick.tick() => observer.say(telling.sending(began.elapsed(), live.view())),
             }
         }
-        observer.on(&Event::Load(live.view()));
+        observer.say(telling.ended(began.elapsed(), live.view()));
         match (failure, end) {
             (Some(failure), _) => Err(failure),
             (None, Some(end)) => Ok(end?),
             (None, None) => Err(runner::RunError::Panicked.into()),
         }
+    }
+}
+
+/// Tells of one load.
+struct Telling {
+    part: LoadPart,
+    requests: u32,
+}
+
+impl Telling {
+    fn queued(&self) -> LoadEvent {
+        LoadEvent::Queued { part: self.part.clone(), work: self.work(LiveView::default()) }
+    }
+
+    fn sending(&self, since: Duration, live: LiveView) -> LoadEvent {
+        let (part, work) = (self.part.clone(), self.work(live));
+        LoadEvent::Sending { part, work, seconds: since.as_secs_f64(), live }
+    }
+
+    fn ended(self, since: Duration, live: LiveView) -> LoadEvent {
+        let work = self.work(live);
+        LoadEvent::Ended { part: self.part, work, seconds: since.as_secs_f64(), live }
+    }
+
+    fn work(&self, live: LiveView) -> Work {
+        let ended = u64::from(live.done) + u64::from(live.failed);
+        Work { done: ended, of: u64::from(self.requests) }
     }
 }
 

@@ -1,6 +1,7 @@
 use super::*;
 use crate::bench::plan::{DataFile, Lengths, Limits, Protocol, Sampling, Slo};
 use crate::bench::record::Outcome as Ended;
+use crate::events::Event;
 use crate::failure::Kind;
 use crate::mock::{RunningMock, Scenario, spawn};
 
@@ -70,7 +71,7 @@ async fn measured(plan: &Plan, full_after: usize, stop_at: usize) -> (Outcome<Me
         }
         Ok(())
     };
-    let manner = Manner { scrape_every: None, keep_text: false, what: "test".into() };
+    let manner = Manner { scrape_every: None, keep_text: false, part: LoadPart::WarmUp };
     let measured = session.measure(plan, load, &manner, &stop, &mut Nobody, &mut keep).await;
     (measured, records)
 }

@@ -15,8 +15,8 @@ use crate::commands::bench::{calibrate, compare, mock, profiles, report, run, st
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
-    let mut out = Printer::default();
     let mut progress = Progress::default();
+    let mut out = Printer::beside(progress.bars());
     let environment = || Environment::read(|name| std::env::var_os(name));
     match command {
         Command::Run(args) => {

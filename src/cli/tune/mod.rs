@@ -14,8 +14,8 @@ pub(super) async fn dispatch(Cli { command }: Cli) -> CommandResult {
     use crate::commands::tune::{
         check, devices, merge, models, moe, plan, publish, record, replay, setup, space, subject,
     };
-    let mut out = Printer::default();
     let mut progress = Progress::default();
+    let mut out = Printer::beside(progress.bars());
     match command {
         Command::Moe(args) => {
             let settings = settings::moe(*args)?;

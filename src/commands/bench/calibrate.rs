@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bench::calibrate::{Errors, Step, step};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::{Event, Observer};
+use crate::events::{LoadEvent, Observer};
 use crate::failure::{Failure, Kind};
 
 /// Streams at once, step by step: 50 tokens a second each.
@@ -48,13 +48,12 @@ pub async fn run(
     let (most, tokens) = if settings.quick { QUICK } else { (u32::MAX, TOKENS) };
     let mut steps = Vec::new();
     for streams in STREAMS.into_iter().filter(|streams| *streams <= most) {
-        observer.on(&Event::SetupStep(format!("{streams} streams")));
-        let result = step(streams, tokens, &stop).await;
-        observer.on(&Event::SetupDone);
-        let done = result?;
+        observer.say(LoadEvent::Calibrating { streams });
+        let done = step(streams, tokens, &stop).await?;
         if stop.is_cancelled() {
             return Err(Stopped.into());
         }
+        observer.say(LoadEvent::Calibrated { streams, right: done.right });
         steps.push(done);
     }
     // A load counts only when every smaller one is right, too.

@@ -19,7 +19,7 @@ use crate::bench::results::table::{Cells, columns};
 use crate::bench::results::{HowEnded, Place, RequestLog, ResultsDir, RunFile, SummaryFile};
 use crate::bench::server;
 use crate::bench::session::{Manner, Session};
-use crate::events::{Event, Observer};
+use crate::events::{LoadEvent, LoadPart, Observer, RunEvent};
 use crate::failure::{Failure, Kind};
 use crate::report::table_file::{Column, Table, Values};
 
@@ -107,7 +107,7 @@ pub(super) async fn open(
     let opening = Session::open(with.target.clone(), ca, settled.plan.model.as_deref());
     let session = stop.run_until_cancelled(opening).await.ok_or(Stopped::BeforeTheFirst)??;
     if let Some(note) = session.note() {
-        observer.on(&Event::Warning(note.to_owned()));
+        observer.note(note);
     }
     Ok(session)
 }
@@ -143,8 +143,8 @@ pub(super) struct Turn<'a> {
     pub(super) repeat: u32,
     /// Sets its prompts apart from those of the command's other runs.
     pub(super) round: u32,
-    /// What the live view calls it.
-    pub(super) what: String,
+    /// Which of the command's runs it is.
+    pub(super) part: LoadPart,
 }
 
 /// Prepare, measure, write.
@@ -169,15 +169,15 @@ async fn measured(
     stop: &CancellationToken,
     observer: &mut dyn Observer,
 ) -> Outcome<Finished> {
-    let Turn { settled, with, dir, repeat, round, what } = turn;
+    let Turn { settled, with, dir, repeat, round, part } = turn;
     let plan = plan(settled, session);
-    observer.on(&Event::SetupStep(format!("making {} prompts", plan.requests)));
+    observer.say(LoadEvent::Preparing { requests: plan.requests });
     let preparing = session.prepare(&plan, &settled.files, with.tokenizer.as_ref(), round);
     let prepared = stop.run_until_cancelled(preparing).await;
-    observer.on(&Event::SetupDone);
     let load = prepared.ok_or(Stopped::BeforeTheFirst)??;
+    observer.say(LoadEvent::Prepared { requests: plan.requests });
     for note in &load.report.notes {
-        observer.on(&Event::Warning(note.clone()));
+        observer.note(note);
     }
     let workload = serde_json::to_value(&load.report).unwrap_or(Value::Null);
     let environment = Environment::here(std::env::args(), with.target.api_key.as_ref());
@@ -191,8 +191,9 @@ async fn measured(
         Timestamp::now(),
     );
     dir.write_run(&file)?;
+    observer.say(RunEvent::Began { directory: dir.path().to_owned(), resumed: false });
     let mut records: Vec<RequestRecord> = Vec::with_capacity(plan.requests as usize);
-    let manner = Manner { scrape_every: with.scrape_every, keep_text: with.keep_text, what };
+    let manner = Manner { scrape_every: with.scrape_every, keep_text: with.keep_text, part };
     let recorded = async {
         let mut log = RequestLog::create(dir.path())?;
         let mut keep = |record: RequestRecord| -> Outcome<()> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::{Event, Observer};
+use crate::events::{MockEvent, Observer};
 use crate::mock::{MockServer, Scenario};
 
 /// What the user said.
@@ -30,7 +30,7 @@ pub async fn run(
     let model = scenario.model.clone();
     let server = MockServer::bind(scenario, address).await?;
     let truth = server.truth();
-    observer.on(&Event::Listening { url: format!("http://{}", server.address()), model });
+    observer.say(MockEvent::Listening { url: format!("http://{}", server.address()), model });
     server.serve(stop).await;
     let report = truth.report();
     if json {

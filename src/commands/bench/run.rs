@@ -13,7 +13,7 @@ use crate::bench::profile::{Origin, Settled};
 use crate::bench::results::{Place, ResultsDir};
 use crate::bench::target::Target;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::Observer;
+use crate::events::{LoadPart, Observer};
 use crate::failure::{Failure, Kind};
 
 /// What the user said.
@@ -79,14 +79,14 @@ pub async fn run(
     }
     let (mut finished, mut broken) = (Vec::new(), None);
     for number in 0..*repeat {
-        let (dir, what) = match &parent {
-            None => (run_dir(&with.out, &plan)?, plan.profile.clone()),
+        let dir = match &parent {
+            None => run_dir(&with.out, &plan)?,
             Some(parent) => {
-                let place = Place::Exactly(parent.path().join(format!("run-{}", number + 1)));
-                (run_dir(&place, &plan)?, format!("{} {} of {repeat}", plan.profile, number + 1))
+                run_dir(&Place::Exactly(parent.path().join(format!("run-{}", number + 1))), &plan)?
             }
         };
-        let turn = Turn { settled, with, dir, repeat: number, round: number, what };
+        let part = LoadPart::Run { profile: plan.profile.clone(), number: number + 1, of: *repeat };
+        let turn = Turn { settled, with, dir, repeat: number, round: number, part };
         let done = match measure(&session, turn, &stop, observer).await {
             Ok(done) => done,
             Err(failure) => {

@@ -9,7 +9,7 @@ use super::run::{Measuring, verdict};
 use crate::bench::profile::Settled;
 use crate::bench::results::Place;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::Observer;
+use crate::events::{LoadPart, Observer};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -76,8 +76,9 @@ pub async fn run(
         let plan = measuring::plan(&step.settled, &session);
         let dir =
             run_dir(&Place::Exactly(parent.path().join(format!("{}-{}", axis.name(), step.at))), &plan)?;
-        let what = format!("{} {} ({} of {})", axis.name(), step.at, round + 1, steps.len());
-        let turn = Turn { settled: &step.settled, with, dir, repeat: 0, round, what };
+        let of = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+        let part = LoadPart::Step { axis: axis.name(), at: step.at, number: round + 1, of };
+        let turn = Turn { settled: &step.settled, with, dir, repeat: 0, round, part };
         match measure(&session, turn, &stop, observer).await {
             Ok(done) => finished.push(done),
             Err(failure) => {

@@ -12,7 +12,7 @@ use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, ConfigName, Manifest, manifest};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::DeviceCatalogue;
-use crate::events::{Event, Observer};
+use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::shape::{Role, Tile};
@@ -312,7 +312,6 @@ async fn compile_group(
         .compile(&units, observer, &mut keep)
         .await;
     compiler.stop().await;
-    observer.on(&Event::CompileDone);
     result?;
     Ok(outcomes)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::artifact::merge::{Disagreement, Part, merge};
 use crate::artifact::{ConfigFile, ConfigName};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::{Event, Observer};
+use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic_new;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
@@ -112,11 +112,11 @@ pub fn run(settings: &MergeSettings, observer: &mut dyn Observer, out: &mut dyn 
         _ => io(source),
     })?;
     for (key, loser) in &merged.overruled {
-        observer.on(&Event::Warning(format!("key \"{key}\" of {loser} was overruled")));
+        observer.note(format!("key \"{key}\" of {loser} was overruled"));
     }
     if !merged.missing.is_empty() {
         let keys: Vec<String> = merged.missing.iter().map(ToString::to_string).collect();
-        observer.on(&Event::Warning(format!("no part has the standard keys {}", keys.join(", "))));
+        observer.note(format!("no part has the standard keys {}", keys.join(", ")));
     }
     if settings.json {
         let value = json!({

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::subject::{Subject, SubjectSettings, grouped};
 use crate::artifact::ConfigName;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::{Event, Observer};
+use crate::events::Observer;
 use crate::kernel::shared_memory;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::shape::{KernelConfig, Role};
@@ -34,7 +34,7 @@ pub async fn run(
 ) -> CommandResult {
     let subject = Subject::resolve(&settings.subject).await?;
     for warning in &subject.geometry.warnings {
-        observer.on(&Event::Warning(warning.to_string()));
+        observer.note(warning.to_string());
     }
     let page = Page::new(settings, subject);
     if settings.json { out.json(&page.json()) } else { page.text(out) }.map_err(OutputError)?;

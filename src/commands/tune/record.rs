@@ -12,8 +12,9 @@ use super::subject::{Subject, SubjectSettings, devices, grouped};
 use super::table;
 use crate::artifact::Evidence;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::{Event, Observer};
+use crate::events::{Left, NodeEvent, Observer, RunEvent};
 use crate::failure::{Failure, Kind};
+use crate::host_name::HostName;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::run::{self, Compiling, RecordJob, RunDir};
@@ -87,7 +88,7 @@ pub async fn run(
         subject.device = subject.device.masked(other.shared_memory_per_block);
     }
     for warning in &subject.geometry.warnings {
-        observer.on(&Event::Warning(warning.to_string()));
+        observer.note(warning.to_string());
     }
     let batch_sizes = settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec());
     let plan = subject.plan(batch_sizes, Policy::RuntimeDefault, Evidence::Measured);
@@ -117,8 +118,12 @@ pub async fn run(
             return Err(error);
         }
     };
+    observer.say(RunEvent::Began { directory: settings.out.clone(), resumed: settings.resume });
+    let jobs = settings.compiler.jobs.unwrap_or(compiler.cpus());
+    let node = NodeEvent::Joined { processors: jobs as u64, gpu: Some(gpu.name.clone()) };
+    observer.say_from(&HostName::local(), node);
     let compiling = Compiling {
-        jobs: settings.compiler.jobs.unwrap_or(compiler.cpus()),
+        jobs,
         compiler: &mut compiler,
         timeout_s: settings.compiler.timeout_s,
         cache: &cache,
@@ -136,6 +141,7 @@ pub async fn run(
     let recorded = run::record(&plan, &subject.device, &mut dir, compiling, job, &cancel, observer).await;
     compiler.stop().await;
     timer.stop().await;
+    observer.say_from(&HostName::local(), NodeEvent::Left { how: Left::Drained });
     let recorded = recorded?;
     if !recorded.spent.complete {
         return Err(Unfinished { rounds: recorded.spent.rounds, dir: settings.out.clone() }.into());

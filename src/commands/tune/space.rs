@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::subject::{Subject, SubjectSettings};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
-use crate::events::{Event, Observer};
+use crate::events::Observer;
 use crate::kernel::{shared_memory, space};
 use crate::model::ByHand;
 use crate::shape::{Dtype, KernelConfig, Quantization};
@@ -50,7 +50,7 @@ pub async fn run(
     let Subject { geometry, device, .. } = Subject::resolve(&subject).await?;
     if subject.model.is_some() {
         for warning in &geometry.warnings {
-            observer.on(&Event::Warning(warning.to_string()));
+            observer.note(warning.to_string());
         }
     }
     list(&geometry.shape.quantization, &device, settings.distinct, settings.format, out)

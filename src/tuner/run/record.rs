@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Compiling, RunDir, RunError, compile_job};
 use crate::device::Device;
-use crate::events::{Event, Observer};
+use crate::events::Observer;
 use crate::tuner::contests::Contests;
 use crate::tuner::plan::Plan;
 use crate::tuner::proofs::Prover;
@@ -56,7 +56,6 @@ pub async fn record<C: Compiler, T: Timer>(
     prover.prove(&contests.kernels(), &mut dir.proofs, observer).await?;
     prover.ready(&contests.large_batch_units(plan, device), observer).await?;
     dir.compiler = Some(prover.identity().clone());
-    observer.on(&Event::CompileDone);
     let mut recording = Recording::new(Arc::clone(&contests.problem), job.repeats, job.sessions, 0);
     let known = std::mem::take(&mut dir.rounds);
     let journal = &mut dir.journal;

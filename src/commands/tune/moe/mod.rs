@@ -20,9 +20,10 @@ use super::subject::Subject;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
 use crate::commands::{CommandResult, Output, Verdict};
-use crate::events::{Event, Observer};
+use crate::events::{Left, NodeEvent, Observer, RunEvent};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
+use crate::host_name::HostName;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::shape::Role;
 use crate::tuner::plan::Policy;
@@ -53,14 +54,14 @@ pub async fn run(
                 () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
             };
             for warning in &subject.geometry.warnings {
-                observer.on(&Event::Warning(warning.to_string()));
+                observer.note(warning.to_string());
             }
             let headline = subject.headline();
             let evidence = settings.evidence.unwrap_or_else(|| {
                 let has_python = settings.compiler.environment.python.is_some();
                 let (evidence, tell) = gpu::default_evidence(&subject.device, has_python);
                 if let Some(tell) = tell {
-                    observer.on(&Event::Warning(tell));
+                    observer.note(tell);
                 }
                 evidence
             });
@@ -106,9 +107,13 @@ pub async fn run(
                 }
             }
         }
+        observer.say(began(settings, &dir));
         introduce(settings, &headline, &plan, &device, out)?;
+        let jobs = settings.compiler.jobs.unwrap_or(compiler.cpus());
+        let on = gpu.as_ref().map(|(_, report)| report.name.clone());
+        observer.say_from(&HostName::local(), NodeEvent::Joined { processors: jobs as u64, gpu: on });
         let compiling = Compiling {
-            jobs: settings.compiler.jobs.unwrap_or(compiler.cpus()),
+            jobs,
             compiler: &mut compiler,
             timeout_s: settings.compiler.timeout_s,
             cache: &cache,
@@ -124,8 +129,10 @@ pub async fn run(
         if let Some((timer, _)) = gpu {
             timer.stop().await;
         }
+        observer.say_from(&HostName::local(), NodeEvent::Left { how: Left::Drained });
         finished
     } else {
+        observer.say(began(settings, &dir));
         introduce(settings, &headline, &plan, &device, out)?;
         run::run::<Supervised, GpuTimer>(&plan, &device, &mut dir, None, None, cancel, observer).await
     };
@@ -144,6 +151,12 @@ pub async fn run(
         }
         _ => Ok(Verdict::Done),
     }
+}
+
+/// From here on the run's directory stays, whatever happens.
+fn began(settings: &MoeSettings, dir: &RunDir) -> RunEvent {
+    let resumed = matches!(settings.place, Place::Resume(_));
+    RunEvent::Began { directory: dir.path().to_owned(), resumed }
 }
 
 /// The files of both projections: `path` and the `_down` file beside it, or `path` for both where there is none.

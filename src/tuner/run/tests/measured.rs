@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::artifact::Manifest;
 use crate::artifact::manifest::{self, Source};
-use crate::events::Event;
+use crate::events::{DecisionGrounds, Event, MeasureEvent, What, Work};
 use crate::kernel::cost::CostModel;
 use crate::shape::KernelConfig;
 use crate::tuner::search::{Bench, Limits};
@@ -131,6 +131,15 @@ async fn measure(
     run(plan, &gb10(), dir, Some(compiling), Some(measuring), cancel, observer).await
 }
 
+/// What was told of measuring.
+fn measured(events: &[Event]) -> Vec<MeasureEvent> {
+    let measured = |event: &Event| match &event.what {
+        What::Measure(event) => Some(event.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(measured).collect()
+}
+
 /// The files of a run and their manifests, without the dates.
 fn outcome(dir: &Path, finished: &Finished) -> Vec<(Vec<u8>, Manifest)> {
     let read = |path: &str| {
@@ -151,7 +160,9 @@ async fn what_is_faster_is_confirmed_and_what_cannot_run_is_replaced() {
     let limits = Limits::default();
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut events).await.unwrap();
     assert!(finished.raced.as_ref().unwrap().spent.complete);
-    assert!(events.contains(&Event::SearchDone));
+    let whole = Work { done: 2, of: 2 };
+    let ended = |event: &MeasureEvent| matches!(event, MeasureEvent::Ended { complete: true, work, .. } if *work == whole);
+    assert!(measured(&events).last().is_some_and(ended));
     for (_, manifest) in outcome(dir.path(), &finished) {
         let small = &manifest.entries[&64];
         assert_eq!((small.evidence, small.source), (Evidence::Confirmed, Source::Tuned));
@@ -225,6 +236,50 @@ async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
     let limits = Limits::default();
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
     assert!(finished.raced.as_ref().unwrap().spent.complete);
+}
+
+/// What an earlier session measured is no news: how much it was is one fact.
+#[tokio::test]
+async fn a_resumed_run_tells_of_what_is_new() {
+    let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (limits, mut all) = (Limits::default(), Vec::new());
+    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let cut = (60, CancellationToken::new());
+    let mut gpu = LookAlikeGpu { cancel_after: Some(cut), ..LookAlikeGpu::new(&plan) };
+    measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut all).await.unwrap_err();
+    drop(run_dir);
+    let told_rounds = |events: &[Event]| {
+        measured(events).iter().filter(|event| matches!(event, MeasureEvent::Round { .. })).count() as u64
+    };
+    let before = told_rounds(&all);
+    assert!(before > 0);
+
+    let mut again: Vec<Event> = Vec::new();
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut again).await.unwrap();
+    let told = measured(&again);
+    let resumed: Vec<_> = told.iter().filter(|event| matches!(event, MeasureEvent::Resumed { .. })).collect();
+    assert!(
+        matches!(resumed[..], [MeasureEvent::Resumed { rounds, .. }] if *rounds == before),
+        "{resumed:?}"
+    );
+    assert_eq!(before + told_rounds(&again), finished.raced.unwrap().spent.rounds as u64);
+    // Every decision is told once, with its grounds and times.
+    all.append(&mut again);
+    let mut decided: Vec<_> = measured(&all)
+        .into_iter()
+        .filter_map(|event| match event {
+            MeasureEvent::Decided { batch_size, grounds, time_us, default_us, .. } => {
+                Some((batch_size, grounds, time_us.is_some(), default_us.is_some()))
+            }
+            _ => None,
+        })
+        .collect();
+    decided.sort_by_key(|it| it.0);
+    let expected =
+        [(64, DecisionGrounds::BeatsDefault, true, true), (4096, DecisionGrounds::NoDefault, true, false)];
+    assert_eq!(decided, expected);
 }
 
 #[tokio::test]
@@ -302,8 +357,8 @@ async fn capped_clocks_are_refused_and_a_moving_machine_is_told_of() {
             assert!(result.unwrap_err().to_string().contains("not steady"));
         } else {
             result.unwrap();
-            let told = |event: &Event| matches!(event, Event::Warning(text) if text.contains("not steady"));
-            assert!(events.iter().any(told));
+            let told = |event: &MeasureEvent| matches!(event, MeasureEvent::Unsteady { change_percent, .. } if *change_percent > 0.0);
+            assert!(measured(&events).iter().any(told));
         }
     }
 }

@@ -1,0 +1,63 @@
+//! Progress on stderr: bars on a terminal, plain lines elsewhere.
+
+mod load;
+mod nodes;
+mod screen;
+mod tune;
+
+use indicatif::MultiProgress;
+
+use self::nodes::Nodes;
+use self::screen::Screen;
+use crate::events::{Event, MockEvent, Observer, SetupEvent, Source, What};
+
+/// Shows events to people.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    screen: Screen,
+    nodes: Nodes,
+}
+
+impl Progress {
+    /// The bars, for whoever writes to the same terminal.
+    pub(super) fn bars(&self) -> MultiProgress {
+        self.screen.bars()
+    }
+}
+
+impl Observer for Progress {
+    fn on(&mut self, event: &Event) {
+        let Self { screen, nodes } = self;
+        let host = match &event.from {
+            Source::Harness => None,
+            Source::Host(name) => Some(name),
+        };
+        match &event.what {
+            What::Note { text } => screen.line(&format!("warning: {text}")),
+            What::Run(_) | What::File(_) => {}
+            What::Setup(SetupEvent::Ready) => screen.clear(),
+            What::Setup(step) => screen.spin(&setup_words(step)),
+            What::Node(event) => nodes.on(screen, host, event),
+            What::Compile(event) => tune::compile(screen, nodes, host, event),
+            What::Measure(event) => tune::measure(screen, nodes, host, event),
+            What::Load(event) => load::show(screen, event),
+            What::Mock(MockEvent::Listening { url, model }) => {
+                screen.line(&format!("  {model} on {url}; Ctrl-C stops it"));
+            }
+        }
+    }
+}
+
+fn setup_words(step: &SetupEvent) -> String {
+    match step {
+        SetupEvent::Waiting => "waiting for another run that prepares the environment".into(),
+        SetupEvent::VirtualEnvironment { triton } => {
+            format!("making a virtual environment for Triton {triton}")
+        }
+        SetupEvent::InstallTriton { triton } => format!("installing Triton {triton} (about 200 MB)"),
+        SetupEvent::InstallAssembler => "installing an assembler that knows sm_121a (about 40 MB)".into(),
+        SetupEvent::FetchSglang { version } => format!("fetching SGLang {version}'s wheel"),
+        SetupEvent::UnpackSglang { version } => format!("unpacking SGLang {version}"),
+        SetupEvent::Ready => "the environment is whole".into(),
+    }
+}

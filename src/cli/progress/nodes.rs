@@ -1,0 +1,78 @@
+//! A line a host, where more than one works.
+
+use std::collections::BTreeMap;
+
+use indicatif::ProgressBar;
+
+use super::screen::Screen;
+use crate::events::{Left, NodeEvent};
+use crate::host_name::HostName;
+
+/// What each host does.
+#[derive(Debug, Default)]
+pub(super) struct Nodes(BTreeMap<HostName, HostLine>);
+
+#[derive(Debug, Default)]
+struct HostLine {
+    bar: Option<ProgressBar>,
+    compiled: u64,
+}
+
+impl Nodes {
+    pub(super) fn on(&mut self, screen: &mut Screen, host: Option<&HostName>, event: &NodeEvent) {
+        let Some(host) = host else { return };
+        match event {
+            NodeEvent::Joined { .. } => {
+                self.0.entry(host.clone()).or_default();
+                if *host != HostName::local() {
+                    screen.plain(&format!("  {host} joined"));
+                }
+            }
+            NodeEvent::Left { how } => {
+                if let Some(bar) = self.0.remove(host).and_then(|line| line.bar) {
+                    bar.finish_and_clear();
+                }
+                match how {
+                    Left::Drained => {}
+                    Left::Died { status } => screen.line(&format!("  {host}: its worker ended: {status}")),
+                    Left::Lost { why } => screen.line(&format!("  {host} is lost: {why}")),
+                }
+            }
+        }
+    }
+
+    /// `host` compiled one more kernel, `last`.
+    pub(super) fn compiled(&mut self, screen: &Screen, host: Option<&HostName>, last: &str) {
+        let compiled = host.map_or(0, |host| {
+            let line = self.0.entry(host.clone()).or_default();
+            line.compiled += 1;
+            line.compiled
+        });
+        self.show(screen, host, last, &format!("{compiled} compiled, last {last}"));
+    }
+
+    /// `host` does `what`.
+    pub(super) fn does(&mut self, screen: &Screen, host: Option<&HostName>, what: &str) {
+        self.show(screen, host, what, what);
+    }
+
+    /// One host has no line of its own: what it does stands beside the bar of the whole.
+    fn show(&mut self, screen: &Screen, host: Option<&HostName>, alone: &str, among_others: &str) {
+        let Some(current) = screen.current() else { return };
+        let several = self.0.len() > 1;
+        match host.filter(|_| several) {
+            None => current.set_message(alone.to_owned()),
+            Some(host) => {
+                current.set_message("");
+                let line = self.0.entry(host.clone()).or_default();
+                if line.bar.is_none() {
+                    line.bar = screen.below("    {prefix} {msg}");
+                }
+                if let Some(bar) = &line.bar {
+                    bar.set_prefix(host.to_string());
+                    bar.set_message(among_others.to_owned());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Compiling and measuring kernels.
+
+use std::time::Duration;
+
+use super::nodes::Nodes;
+use super::screen::Screen;
+use crate::events::{CompileEvent, MeasureEvent, Work};
+use crate::host_name::HostName;
+
+/// Off a terminal, at most one line of progress in this time.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
+
+const COMPILING: &str = "  compiling {wide_bar} {pos}/{len} {elapsed} {msg}";
+const MEASURING: &str = "  measuring {wide_bar} {pos}/{len} batch sizes {elapsed} {msg}";
+
+pub(super) fn compile(screen: &mut Screen, nodes: &mut Nodes, host: Option<&HostName>, event: &CompileEvent) {
+    match event {
+        CompileEvent::Queued { work } => screen.start(*work, COMPILING),
+        CompileEvent::Ended { role, tile, batch_size: _, failed, work } => {
+            if let Some(why) = failed {
+                screen.line(&format!("  {role} {tile}: {}: {}", why.reason, why.message));
+            }
+            nodes.compiled(screen, host, &format!("{role} {tile}"));
+            at(screen, *work);
+            if work.is_done() || screen.quiet_for(PLAIN_INTERVAL) {
+                screen.plain(&format!("  compiled {}/{}", work.done, work.of));
+            }
+            if work.is_done() {
+                screen.clear();
+            }
+        }
+    }
+}
+
+pub(super) fn measure(screen: &mut Screen, nodes: &mut Nodes, host: Option<&HostName>, event: &MeasureEvent) {
+    match event {
+        MeasureEvent::Queued { work } => screen.start(*work, MEASURING),
+        MeasureEvent::Resumed { rounds, work, .. } => {
+            at(screen, *work);
+            screen.plain(&format!(
+                "  going on after {rounds} rounds: {}/{} batch sizes are decided",
+                work.done, work.of
+            ));
+        }
+        MeasureEvent::Round { batch_size, launches, seconds } => {
+            let what = format!("batch size {batch_size}, {launches} launches, {seconds:.0} s");
+            nodes.does(screen, host, &what);
+        }
+        MeasureEvent::Unsteady { batch_size, change_percent } => screen.line(&format!(
+            "warning: the machine is not steady: the same config took {change_percent:.1} % more or less within \
+             batch size {batch_size}; pairs still compare, and intervals widen"
+        )),
+        MeasureEvent::Decided { work, .. } => {
+            at(screen, *work);
+            screen.plain(&format!("  decided {}/{} batch sizes", work.done, work.of));
+        }
+        MeasureEvent::Ended { .. } => screen.clear(),
+    }
+}
+
+fn at(screen: &Screen, work: Work) {
+    if let Some(bar) = screen.current() {
+        bar.set_length(work.of);
+        bar.set_position(work.done);
+    }
+}

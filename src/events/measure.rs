@@ -1,0 +1,83 @@
+//! Kernels timed, and batch sizes decided by it.
+
+use serde::Serialize;
+
+use super::Work;
+
+/// News of measuring. Work counts batch sizes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum MeasureEvent {
+    /// Batch sizes wait for a decision.
+    Queued {
+        /// None of them is decided.
+        work: Work,
+    },
+    /// Earlier sessions of the run measured before.
+    Resumed {
+        /// Rounds taken over from the journal.
+        rounds: u64,
+        /// Kernel launches in them, warm-ups included.
+        launches: u64,
+        /// Their measuring time, seconds.
+        seconds: f64,
+        /// With what they decided.
+        work: Work,
+    },
+    /// One round was measured, on the event's host.
+    Round {
+        /// Tokens in a forward pass.
+        batch_size: u32,
+        /// Kernel launches of the run so far, warm-ups included.
+        launches: u64,
+        /// Measuring time of the run so far, seconds.
+        seconds: f64,
+    },
+    /// The same config takes another time than before, on the event's host.
+    Unsteady {
+        /// Tokens in a forward pass.
+        batch_size: u32,
+        /// By how much, per cent of the earlier time.
+        change_percent: f64,
+    },
+    /// A batch size is decided.
+    Decided {
+        /// Tokens in a forward pass.
+        batch_size: u32,
+        /// Why so.
+        grounds: DecisionGrounds,
+        /// What the choice usually takes, microseconds, where it was timed.
+        time_us: Option<f64>,
+        /// What the runtime's default takes, microseconds, where both were timed in pairs.
+        default_us: Option<f64>,
+        /// With this one.
+        work: Work,
+    },
+    /// Nothing more is measured in this session.
+    Ended {
+        /// Whether the strategy wants to know nothing more; else the budget is spent.
+        complete: bool,
+        /// Rounds of the run.
+        rounds: u64,
+        /// Kernel launches of the run, warm-ups included.
+        launches: u64,
+        /// Measuring time of the run, seconds.
+        seconds: f64,
+        /// As it stands.
+        work: Work,
+    },
+}
+
+/// Why a batch size has the config it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DecisionGrounds {
+    /// It beat the runtime's default.
+    BeatsDefault,
+    /// Nothing beat the runtime's default.
+    DefaultKept,
+    /// The runtime's default cannot run, or there is none.
+    NoDefault,
+    /// The fastest measured, never compared in pairs.
+    Fastest,
+}

@@ -1,0 +1,167 @@
+//! What happened while a command worked, said once. Progress bars, event lines and the log are its readers.
+//!
+//! An event is a fact by itself: it says when, where and what, as plain data, and needs no other event before or
+//! after it. Sentences are made by whoever shows it.
+
+mod compile;
+mod file;
+mod load;
+mod measure;
+mod mock;
+mod node;
+mod run;
+mod setup;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::host_name::HostName;
+
+pub use compile::{CompileEvent, NoBinary};
+pub use file::FileEvent;
+pub use load::{LiveView, LoadEvent, LoadPart};
+pub use measure::{DecisionGrounds, MeasureEvent};
+pub use mock::MockEvent;
+pub use node::{Left, NodeEvent};
+pub use run::RunEvent;
+pub use setup::SetupEvent;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// When, by the harness's clock.
+    pub at: Timestamp,
+    /// Where.
+    #[serde(rename = "host")]
+    pub from: Source,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// Where something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// In this program.
+    Harness,
+    /// On a host that works for it.
+    Host(HostName),
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "about", rename_all = "snake_case")]
+pub enum What {
+    /// Something the user should know that stops nothing.
+    Note {
+        /// A sentence for people.
+        text: String,
+    },
+    /// A run has its directory.
+    Run(RunEvent),
+    /// The environment that compiles kernels is made.
+    Setup(SetupEvent),
+    /// A node comes or goes.
+    Node(NodeEvent),
+    /// Kernels are compiled.
+    Compile(CompileEvent),
+    /// Kernels are timed.
+    Measure(MeasureEvent),
+    /// A server is measured.
+    Load(LoadEvent),
+    /// A mock server answers.
+    Mock(MockEvent),
+    /// Files are written.
+    File(FileEvent),
+}
+
+/// How far some work is: all that a bar needs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Work {
+    /// Ended, however it ended.
+    pub done: u64,
+    /// All there is.
+    pub of: u64,
+}
+
+/// Somebody who wants to know.
+pub trait Observer {
+    /// Called for every event, in order.
+    fn on(&mut self, event: &Event);
+}
+
+/// What emitters say things with.
+impl dyn Observer + '_ {
+    /// It happened here and now.
+    pub fn say(&mut self, what: impl Into<What>) {
+        self.on(&Event { at: Timestamp::now(), from: Source::Harness, what: what.into() });
+    }
+
+    /// It happened on `host`, and is heard of now.
+    pub fn say_from(&mut self, host: &HostName, what: impl Into<What>) {
+        self.on(&Event { at: Timestamp::now(), from: Source::Host(host.clone()), what: what.into() });
+    }
+
+    /// Something the user should know that stops nothing.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.say(What::Note { text: text.into() });
+    }
+}
+
+/// Hears nothing.
+#[derive(Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn on(&mut self, _: &Event) {}
+}
+
+#[cfg(test)]
+impl Observer for Vec<Event> {
+    fn on(&mut self, event: &Event) {
+        self.push(event.clone());
+    }
+}
+
+impl Work {
+    /// So many of so many.
+    pub fn new(done: usize, of: usize) -> Self {
+        Self { done: done as u64, of: of as u64 }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_done(self) -> bool {
+        self.done >= self.of
+    }
+}
+
+/// The host's name, or null for the harness.
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Source::Harness => serializer.serialize_none(),
+            Source::Host(name) => name.serialize(serializer),
+        }
+    }
+}
+
+macro_rules! what_from {
+    ($($kind:ident($event:ty)),* $(,)?) => {
+        $(impl From<$event> for What {
+            fn from(event: $event) -> Self {
+                What::$kind(event)
+            }
+        })*
+    };
+}
+
+what_from!(
+    Run(RunEvent),
+    Setup(SetupEvent),
+    Node(NodeEvent),
+    Compile(CompileEvent),
+    Measure(MeasureEvent),
+    Load(LoadEvent),
+    Mock(MockEvent),
+    File(FileEvent),
+);

@@ -1,0 +1,40 @@
+//! Nodes that work for a run.
+
+use serde::Serialize;
+
+/// A node comes or goes; the event's host is its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum NodeEvent {
+    /// It can work.
+    Joined {
+        /// Processors it compiles with.
+        processors: u64,
+        /// The GPU it measures on, as the driver calls it; none where it only compiles.
+        gpu: Option<String>,
+    },
+    /// It works no more.
+    Left {
+        /// Why.
+        #[serde(flatten)]
+        how: Left,
+    },
+}
+
+/// How a node left.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "how", rename_all = "snake_case")]
+pub enum Left {
+    /// Nothing was left for it, or the run ended.
+    Drained,
+    /// Its worker ended by itself.
+    Died {
+        /// How, such as `exit status: 1`.
+        status: String,
+    },
+    /// It is heard of no more; whether it still works is not known.
+    Lost {
+        /// What is known.
+        why: String,
+    },
+}
