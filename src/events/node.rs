@@ -1,6 +1,6 @@
 //! Nodes that work for a run.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A node comes or goes; the event's host is its name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -22,7 +22,7 @@ pub enum NodeEvent {
 }
 
 /// How a node left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", rename_all = "snake_case")]
 pub enum Left {
     /// Nothing was left for it, or the run ended.

@@ -1,12 +1,11 @@
 //! A plan as a problem for a strategy: one contest a batch size, one slot a role.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::plan::Plan;
+use super::plan::{Incumbent, Plan};
 use super::ranking::rank;
-use super::strategy::{Arm, Choice, Contest, Problem, Slot};
-use crate::artifact::ConfigFile;
+use super::strategy::{Arm, Choice, Contest, SearchProblem, Slot};
 use crate::device::Device;
 use crate::kernel::schedule::Grid;
 use crate::kernel::shared_memory;
@@ -18,7 +17,7 @@ use crate::worker::protocol::Unit;
 #[derive(Debug, Clone)]
 pub struct Contests {
     /// What a strategy sees. Slot 0 is the up projection, slot 1 the down projection.
-    pub problem: Arc<Problem>,
+    pub problem: Arc<SearchProblem>,
     /// By arm name.
     configs: Vec<KernelConfig>,
     /// The runtime's default by contest, as it is written in a file.
@@ -34,7 +33,7 @@ impl Contests {
         plan: &Plan,
         device: &Device,
         rejected: &HashSet<(Role, Tile)>,
-        incumbents: &[[ConfigFile; 2]],
+        incumbents: &[Incumbent],
     ) -> Self {
         let mut names = Names::default();
         let limit = device.shared_memory_per_block;
@@ -72,7 +71,7 @@ impl Contests {
                 };
                 let incumbents = incumbents
                     .iter()
-                    .filter_map(|[up, down]| Some([up.nearest(key)?.1.config, down.nearest(key)?.1.config]))
+                    .filter_map(|pair| pair.nearest(key))
                     .filter(|[up, down]| up.block_size_m == down.block_size_m)
                     .filter_map(&mut choice)
                     .collect();
@@ -80,7 +79,7 @@ impl Contests {
                 Contest { key, slots: slots.into(), default, incumbents }
             })
             .collect();
-        Self { problem: Arc::new(Problem { contests }), configs: names.configs, defaults }
+        Self { problem: Arc::new(SearchProblem { contests }), configs: names.configs, defaults }
     }
 
     /// The config behind an arm.
@@ -102,24 +101,6 @@ impl Contests {
         self.configs.iter().map(ToString::to_string).collect()
     }
 
-    /// The units whose binaries only large batches launch, beside those of [`kernels`](Self::kernels).
-    pub fn large_batch_units(&self, plan: &Plan, device: &Device) -> Vec<Unit> {
-        let (runtime, capability) = (plan.target.runtime, device.capability());
-        let mut seen = HashSet::new();
-        let mut units = Vec::new();
-        for contest in &self.problem.contests {
-            for (slot, _, arm) in contest.arms() {
-                let (role, tile) = (Role::BOTH[slot], self.configs[arm.name as usize].tile());
-                if runtime.has_large_batch_kernel(&plan.shape, role, contest.key, capability)
-                    && seen.insert((role, tile))
-                {
-                    units.push(Unit::for_batches_of(role, &tile, contest.key));
-                }
-            }
-        }
-        units
-    }
-
     /// Every kernel a strategy may ask for.
     pub fn kernels(&self) -> Vec<(Role, Tile)> {
         let mut seen = HashSet::new();
@@ -133,6 +114,57 @@ impl Contests {
             }
         }
         kernels
+    }
+}
+
+/// The kernels that measuring may launch, by the contests that launch them.
+#[derive(Debug, Clone, Default)]
+pub struct LaunchedUnits {
+    /// Each once.
+    pub units: Vec<Unit>,
+    /// Indices into `units`, by contest.
+    of: Vec<Vec<usize>>,
+}
+
+impl LaunchedUnits {
+    /// Everything that `contests` of `plan` may launch on `device`.
+    pub fn new(contests: &Contests, plan: &Plan, device: &Device) -> Self {
+        let (runtime, capability) = (plan.target.runtime, device.capability());
+        let mut launched = Self::default();
+        let mut indices = HashMap::new();
+        for contest in &contests.problem.contests {
+            let mut of = BTreeSet::new();
+            for (slot, _, arm) in contest.arms() {
+                let (role, tile) = (Role::BOTH[slot], contests.configs[arm.name as usize].tile());
+                let large = runtime.has_large_batch_kernel(&plan.shape, role, contest.key, capability);
+                let mut index = |large: bool| {
+                    *indices.entry((role, tile, large)).or_insert_with(|| {
+                        launched.units.push(match large {
+                            // One binary for all of them, named for the first.
+                            true => Unit::for_batches_of(role, &tile, contest.key),
+                            false => Unit::of(role, &tile),
+                        });
+                        launched.units.len() - 1
+                    })
+                };
+                of.insert(index(false));
+                if large {
+                    of.insert(index(true));
+                }
+            }
+            launched.of.push(of.into_iter().collect());
+        }
+        launched
+    }
+
+    /// What the contest at this place launches.
+    pub fn of(&self, contest: usize) -> &[usize] {
+        &self.of[contest]
+    }
+
+    /// Variants of kernels that only large batches launch.
+    pub fn variants(&self) -> Vec<Unit> {
+        self.units.iter().filter(|unit| unit.batch_size.is_some()).cloned().collect()
     }
 }
 
@@ -267,7 +299,7 @@ mod tests {
     fn large_batches_need_binaries_of_their_own_on_0_5_23_alone() {
         let (mut plan, device) = plan_for(Dtype::Fp8W8a8);
         let units =
-            |plan: &Plan| Contests::new(plan, &device, &HashSet::new(), &[]).large_batch_units(plan, &device);
+            |plan: &Plan| LaunchedUnits::new(&Contests::new(plan, &device, &HashSet::new(), &[]), plan, &device).variants();
         assert_eq!(units(&plan), []);
         plan.target = Target::of(Runtime::Sglang0523);
         plan.batch_sizes = vec![1, 64];

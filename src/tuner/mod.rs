@@ -1,18 +1,24 @@
-//! Chooses configs: plan, rankings, selection, proofs, and the run that ties them together.
+//! Chooses configs: plan, rankings, selection, proofs, the race, and the run that ties them together.
+//!
+//! `schedule` says who does what next and `search` what it means; both do no I/O. `fleet` is the I/O around them.
 
+mod adopt;
 pub mod contests;
+pub mod error;
 pub mod estimate;
+pub mod fleet;
 pub mod plan;
 pub mod proofs;
 pub mod ranking;
+pub mod record;
 pub mod replay;
 pub mod run;
+pub mod run_dir;
 pub mod schedule;
 pub mod search;
 pub mod select;
 pub mod sentinel;
 pub mod strategy;
 pub mod table;
-mod telling;
 pub mod trace;
 pub mod write;

@@ -1,10 +1,13 @@
 //! What a run is to do: everything its result depends on, as data that can be hashed and compared.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Evidence;
+use super::strategy::StrategySpec;
+use crate::artifact::{ConfigFile, Evidence};
 use crate::runtime::Target;
-use crate::shape::MoeShape;
+use crate::shape::{KernelConfig, MoeShape};
 
 /// How entries are chosen where nothing was measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +70,38 @@ pub struct Plan {
     pub policy: Policy,
     /// The rung every entry must reach.
     pub evidence: Evidence,
+    /// How it is measured, with the seed of its dice; none where nothing is.
+    pub strategy: Option<StrategySpec>,
+    /// Config files in use whose entries are heard too.
+    pub incumbents: Vec<Incumbent>,
+}
+
+/// A pair of config files in use, as a plan holds it: the files themselves may change or go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incumbent {
+    /// Where they were read.
+    pub path: String,
+    /// The up projection's entries, in the file's order.
+    pub up: Vec<(u32, KernelConfig)>,
+    /// The down projection's.
+    pub down: Vec<(u32, KernelConfig)>,
+}
+
+impl Incumbent {
+    /// The entries that `[up, down]`, read at `path`, hold.
+    pub fn new(path: &Path, [up, down]: &[ConfigFile; 2]) -> Self {
+        let entries =
+            |file: &ConfigFile| file.entries().iter().map(|(key, entry)| (*key, entry.config)).collect();
+        Self { path: path.display().to_string(), up: entries(up), down: entries(down) }
+    }
+
+    /// What the runtime would take of each for `tokens` tokens; none of an empty file.
+    pub fn nearest(&self, tokens: u32) -> Option<[KernelConfig; 2]> {
+        let nearest = |entries: &[(u32, KernelConfig)]| {
+            entries.iter().min_by_key(|(key, _)| key.abs_diff(tokens)).map(|(_, config)| *config)
+        };
+        Some([nearest(&self.up)?, nearest(&self.down)?])
+    }
 }
 
 /// Batch sizes that cannot be a file's keys.

@@ -1,147 +1,47 @@
-//! One tuning run: select, prove, select again where something failed, write the files.
+//! One tuning run: select, prove, select again where something failed, race, write the files.
 
-use std::path::{Path, PathBuf};
+use std::collections::HashSet;
+use std::sync::Arc;
 
-use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::contests::Contests;
+use super::adopt::adopt_all;
+use super::contests::{Contests, LaunchedUnits};
+use super::error::RunError;
+use super::fleet::{Fleet, Ledger, Node};
 use super::plan::Plan;
-use super::proofs::{ProofError, Proofs, Prover, Record};
-use super::search::{Known, SearchError};
-use super::select::{NothingLeft, Selected, Selector};
-use super::write::{self, WriteError, Written};
+use super::proofs::Proofs;
+use super::record::Record;
+use super::run_dir::RunDir;
+use super::search::{Limits, Past, Search, Searched, Spent};
+use super::select::{Selected, Selector};
+use super::strategy::{Round, Strategy, StrategySpec, Timings};
+use super::trace::Trace;
+use super::write::{self, Written};
+use crate::artifact::Evidence;
 use crate::device::Device;
 use crate::events::{FileEvent, Observer};
-use crate::failure::{Failure, Kind};
-use crate::journal::{self, Journal, JournalError};
+use crate::host_name::HostName;
 use crate::shape::{Role, Tile};
-use crate::worker::protocol::{CompileTarget, LaunchShape};
-use crate::worker::timing::Timer;
-use crate::worker::{CachedCompiler, CompileJob, Compiler, CompilerIdentity};
+use crate::worker::CompilerIdentity;
+use crate::worker::protocol::Unit;
 
-/// Where a run lives.
-#[derive(Debug)]
-pub struct RunDir {
-    path: PathBuf,
-    journal: Journal<Record>,
-    proofs: Proofs,
-    compiler: Option<CompilerIdentity>,
-    /// Rounds measured by earlier sessions of the run.
-    rounds: Known,
-    /// For a new run, whether its directory was made for it; none for a resumed one.
-    made: Option<bool>,
-}
-
-/// Why a run ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The run directory cannot be used.
-    #[error("cannot use `{path}` as run directory: {source}", path = path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The journal.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The compiler.
-    #[error(transparent)]
-    Proof(#[from] ProofError),
-    /// The measurements.
-    #[error(transparent)]
-    Search(#[from] SearchError),
-    /// Nothing works for a batch size.
-    #[error(transparent)]
-    NothingLeft(#[from] NothingLeft),
-    /// A file could not be written, or not be written so that it would work.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-}
-
-impl Failure for RunError {
-    fn kind(&self) -> Kind {
-        match self {
-            // `--out` names it: a file, or a place that cannot be written.
-            RunError::Directory { .. } => Kind::Input,
-            RunError::Journal(error) => error.kind(),
-            RunError::Proof(error) => error.kind(),
-            RunError::Search(error) => error.kind(),
-            RunError::NothingLeft(_) => Kind::CheckFailed,
-            RunError::Write(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            RunError::Journal(error) => error.hint(),
-            RunError::Proof(error) => error.hint(),
-            RunError::Search(error) => error.hint(),
-            _ => None,
-        }
-    }
-}
-
-impl RunDir {
-    /// Start a run in `path`, made if it is not there.
-    pub fn start<P: Serialize>(path: &Path, plan: &P) -> Result<Self, RunError> {
-        let made = !path.exists();
-        fs_err::create_dir_all(path)
-            .map_err(|source| RunError::Directory { path: path.to_owned(), source })?;
-        let journal = Journal::create(path, plan).map_err(|error| {
-            if made {
-                // Nothing of ours is in it: leave no empty folder behind.
-                let _ = std::fs::remove_dir(path);
-            }
-            match error {
-                // Where a run cannot even begin, the directory is the wrong one.
-                JournalError::Io { source, .. } => RunError::Directory { path: path.to_owned(), source },
-                other => other.into(),
-            }
-        })?;
-        let (proofs, compiler, rounds) = (Proofs::default(), None, Vec::new());
-        Ok(Self { path: path.to_owned(), journal, proofs, compiler, rounds, made: Some(made) })
-    }
-
-    /// Undo [`start`](Self::start) for a run that could not begin; a resumed run stays as it is.
-    pub fn abandon(self) {
-        let Some(made) = self.made else { return };
-        // Whatever cannot be removed is at worst an empty run that can be resumed.
-        let _ = std::fs::remove_file(self.path.join(journal::FILE_NAME));
-        if made {
-            let _ = std::fs::remove_dir(&self.path);
-        }
-    }
-
-    /// Go on with the run in `path`.
-    pub fn resume<P: Serialize>(path: &Path, plan: &P) -> Result<Self, RunError> {
-        let (records, journal) = Journal::resume(path, plan)?;
-        let rounds = rounds(&records);
-        let (proofs, compiler) = Proofs::from_records(records);
-        Ok(Self { path: path.to_owned(), journal, proofs, compiler, rounds, made: None })
-    }
-
-    /// The directory.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-/// How kernels are compiled in a run.
-#[derive(Debug)]
-pub struct Compiling<'a, C> {
-    /// The compiler.
-    pub compiler: &'a mut C,
-    /// Compilations at a time.
-    pub jobs: usize,
-    /// Time one may take, seconds.
-    pub timeout_s: u64,
-    /// Where results are kept between runs.
-    pub cache: &'a Path,
-    /// Where binaries are kept, in a run that launches them.
-    pub kernel_cache: Option<PathBuf>,
+/// A plan to carry out, and where.
+pub struct RunJob<'a> {
+    /// What.
+    pub plan: &'a Plan,
+    /// The device of the plan, with all its figures.
+    pub device: &'a Device,
+    /// Where its journal and files lie.
+    pub dir: &'a mut RunDir,
+    /// Who works; nobody is needed at the rung `predicted`.
+    pub nodes: Vec<Node>,
+    /// How far measuring may go.
+    pub limits: Limits,
+    /// Pulled when the user wants out.
+    pub cancel: CancellationToken,
+    /// Who wants to know.
+    pub observer: &'a mut dyn Observer,
 }
 
 /// What a finished run did.
@@ -159,77 +59,188 @@ pub struct Finished {
     pub raced: Option<Raced>,
 }
 
-/// Carry out `plan` in `dir`. `compiling` is needed for the rung `compiled`, `measuring` for those above.
-pub async fn run<C: Compiler, T: Timer>(
-    plan: &Plan,
-    device: &Device,
-    dir: &mut RunDir,
-    compiling: Option<Compiling<'_, C>>,
-    measuring: Option<Measuring<'_, T>>,
-    cancel: CancellationToken,
-    observer: &mut dyn Observer,
-) -> Result<Finished, RunError> {
-    let mut selector = Selector::new(plan, device);
-    let limit = device.shared_memory_per_block;
-    let mut raced = None;
-    let (selected, proven) = match compiling {
-        None => (selector.select(&dir.proofs.known(limit))?, 0),
-        Some(compiling) => {
-            let job = compile_job(plan, device, &compiling);
-            let compiler = CachedCompiler::new(compiling.compiler, job, compiling.cache, cancel.clone());
-            let mut prover = Prover::new(compiler, &mut dir.journal, dir.compiler.as_ref())?;
-            let proofs = &mut dir.proofs;
-            // Every round learns of at least one kernel, and there are finitely many: this ends.
-            let mut selected = loop {
-                let selected = selector.select(&proofs.known(limit))?;
-                let kernels = kernels(&selected);
-                // What was just learnt can change the choice; only a choice that stands is proven.
-                if proofs.unknown(&kernels).is_empty() {
-                    break selected;
-                }
-                prover.prove(&kernels, proofs, observer).await?;
-            };
-            if let Some(measuring) = &measuring {
-                // Everything that may be timed is compiled first: measuring never waits for a compiler.
-                let all = Contests::new(plan, device, &Default::default(), measuring.incumbents);
-                prover.prove(&all.kernels(), proofs, observer).await?;
-                prover.ready(&all.large_batch_units(plan, device), observer).await?;
-            }
-            dir.compiler = Some(prover.identity().clone());
-            if let Some(measuring) = measuring {
-                let rejected = dir.proofs.known(limit).rejected.into_keys().collect();
-                let contests = Contests::new(plan, device, &rejected, measuring.incumbents);
-                raced = Some(measuring.decide(contests, dir, &mut selected, &cancel, observer).await?);
-            }
-            let proven = kernels(&selected).len();
-            (selected, proven)
-        }
-    };
-    let files = write::write(plan, device, &selected, &dir.proofs, dir.compiler.as_ref(), &dir.path)?;
+/// What a race cost and went through.
+#[derive(Debug)]
+pub struct Raced {
+    /// The cost.
+    pub spent: Spent,
+    /// Batch sizes decided.
+    pub decided: usize,
+    /// The space.
+    pub contests: Contests,
+    /// The course.
+    pub trace: Trace,
+}
+
+/// What was recorded.
+#[derive(Debug)]
+pub struct Recorded {
+    /// The space.
+    pub contests: Contests,
+    /// Every round with where it was measured and what came of it.
+    pub rounds: Vec<(HostName, Round, Timings)>,
+    /// What it cost.
+    pub spent: Spent,
+}
+
+/// Carry out a plan to its files.
+pub async fn run(job: RunJob<'_>) -> Result<Finished, RunError> {
+    let mut work = Work::begin(job);
+    let chosen = work.choose().await;
+    work.close().await;
+    let (selected, raced) = chosen?;
+    let Work { plan, device, dir, proofs, compiler, observer, .. } = work;
+    let files = write::write(plan, device, &selected, &proofs, compiler.as_ref(), dir.path())?;
     for file in &files {
         dir.journal.append(&Record::File { path: file.path.clone(), sha256: file.sha256.clone() })?;
         observer.say(FileEvent::Written { path: file.path.clone(), sha256: file.sha256.clone() });
     }
-    Ok(Finished { selected, files, proven, rejected: dir.proofs.failed(), raced })
+    let proven = if compiler.is_some() { kernels(&selected).len() } else { 0 };
+    Ok(Finished { selected, files, proven, rejected: proofs.failed(), raced })
 }
 
-fn compile_job<C>(plan: &Plan, device: &Device, compiling: &Compiling<'_, C>) -> CompileJob {
-    CompileJob {
-        target: CompileTarget { arch: device.compile_target.clone(), capability: device.capability() },
-        shape: LaunchShape::new(&plan.shape, plan.model.ep),
-        jobs: compiling.jobs,
-        timeout_s: compiling.timeout_s,
-        kernel_cache: compiling.kernel_cache.clone(),
+/// Compile the space of a plan, then time all of it: what is left is for replays.
+pub async fn record(job: RunJob<'_>) -> Result<Recorded, RunError> {
+    let mut work = Work::begin(job);
+    let recorded = work.record().await;
+    work.close().await;
+    recorded
+}
+
+/// A run under way: its nodes, and what is known so far.
+struct Work<'a> {
+    plan: &'a Plan,
+    device: &'a Device,
+    dir: &'a mut RunDir,
+    limits: Limits,
+    observer: &'a mut dyn Observer,
+    /// None once it is closed.
+    fleet: Option<Fleet>,
+    proofs: Proofs,
+    compiler: Option<CompilerIdentity>,
+}
+
+impl<'a> Work<'a> {
+    fn begin(job: RunJob<'a>) -> Self {
+        let RunJob { plan, device, dir, nodes, limits, cancel, observer } = job;
+        let fleet = Some(Fleet::assemble(nodes, &device.compile_target, cancel));
+        let proofs = Proofs::of(&dir.records);
+        Self { plan, device, dir, limits, observer, fleet, proofs, compiler: None }
+    }
+
+    async fn close(&mut self) {
+        if let Some(fleet) = self.fleet.take() {
+            fleet.close(&mut self.dir.journal, self.observer).await;
+        }
+    }
+
+    /// What goes into the files, and what racing cost where something was raced.
+    async fn choose(&mut self) -> Result<(Vec<Selected>, Option<Raced>), RunError> {
+        if self.plan.evidence < Evidence::Compiled {
+            let known = self.proofs.known(self.device.shared_memory_per_block);
+            return Ok((Selector::new(self.plan, self.device).select(&known)?, None));
+        }
+        self.enlist()?;
+        let mut selected = self.prove_selection().await?;
+        let raced = match &self.plan.strategy {
+            Some(spec) => Some(self.race(spec, &mut selected).await?),
+            None => None,
+        };
+        Ok((selected, raced))
+    }
+
+    /// Select, and prove what was selected, until what is selected is proven.
+    async fn prove_selection(&mut self) -> Result<Vec<Selected>, RunError> {
+        let mut selector = Selector::new(self.plan, self.device);
+        // Every round learns of at least one kernel, and there are finitely many: this ends.
+        loop {
+            let selected = selector.select(&self.proofs.known(self.device.shared_memory_per_block))?;
+            let kernels = kernels(&selected);
+            // What was just learnt can change the choice; only a choice that stands is proven.
+            if self.proofs.unknown(&kernels).is_empty() {
+                return Ok(selected);
+            }
+            self.prove(&kernels).await?;
+        }
+    }
+
+    /// Race, and put what was decided in the place of what was selected without measurements.
+    async fn race(&mut self, spec: &StrategySpec, selected: &mut [Selected]) -> Result<Raced, RunError> {
+        let all = Contests::new(self.plan, self.device, &HashSet::new(), &self.plan.incumbents);
+        self.compile_all(&all).await?;
+        let known = self.proofs.known(self.device.shared_memory_per_block);
+        let rejected = known.rejected.into_keys().collect();
+        let contests = Contests::new(self.plan, self.device, &rejected, &self.plan.incumbents);
+        let mut strategy = spec.strategy(Arc::clone(&contests.problem));
+        let Searched { spent, trace, leaders, .. } = self.search(&mut *strategy, &contests).await?;
+        let decided = adopt_all(&contests, strategy.decisions(), &leaders, selected);
+        Ok(Raced { spent, decided, contests, trace })
+    }
+
+    async fn record(&mut self) -> Result<Recorded, RunError> {
+        self.enlist()?;
+        // Every config of the space: one without a binary has a row that says so.
+        let contests = Contests::new(self.plan, self.device, &HashSet::new(), &[]);
+        self.compile_all(&contests).await?;
+        let spec = self.plan.strategy.as_ref().ok_or(RunError::NothingToMeasure)?;
+        let mut strategy = spec.strategy(Arc::clone(&contests.problem));
+        let Searched { spent, rounds, .. } = self.search(&mut *strategy, &contests).await?;
+        Ok(Recorded { contests, rounds, spent })
+    }
+
+    /// Everything that may be timed is compiled first: measuring never waits for a compiler.
+    async fn compile_all(&mut self, contests: &Contests) -> Result<(), RunError> {
+        self.prove(&contests.kernels()).await?;
+        let variants = LaunchedUnits::new(contests, self.plan, self.device).variants();
+        let (fleet, mut ledger, _) = self.parts()?;
+        fleet.prepare(variants, &mut ledger).await
+    }
+
+    async fn search(
+        &mut self,
+        strategy: &mut dyn Strategy,
+        contests: &Contests,
+    ) -> Result<Searched, RunError> {
+        let launched = LaunchedUnits::new(contests, self.plan, self.device);
+        let past = Past::of(&self.dir.records);
+        let search = Search::new(strategy, contests, self.limits, past, self.observer)?;
+        let (fleet, mut ledger, _) = self.parts()?;
+        fleet.race(search, &launched, &mut ledger).await
+    }
+
+    /// Who is there, and what they have from earlier sessions.
+    fn enlist(&mut self) -> Result<(), RunError> {
+        let recorded = self.dir.compiler().cloned();
+        let binaries: Vec<(Unit, HostName)> = self.dir.records.iter().filter_map(binary).collect();
+        let (fleet, mut ledger, _) = self.parts()?;
+        let compiler = fleet.enlist(recorded.as_ref(), &mut ledger)?;
+        for (unit, node) in binaries {
+            fleet.has_binary(&unit, &node);
+        }
+        self.compiler = Some(compiler);
+        Ok(())
+    }
+
+    async fn prove(&mut self, kernels: &[(Role, Tile)]) -> Result<(), RunError> {
+        let (fleet, mut ledger, proofs) = self.parts()?;
+        fleet.prove(kernels, proofs, &mut ledger).await
+    }
+
+    fn parts(&mut self) -> Result<(&mut Fleet, Ledger<'_>, &mut Proofs), RunError> {
+        let fleet = self.fleet.as_mut().ok_or(RunError::NobodyLeft)?;
+        let ledger = Ledger { journal: &mut self.dir.journal, observer: self.observer };
+        Ok((fleet, ledger, &mut self.proofs))
     }
 }
 
-/// The rounds a journal holds, in order.
-fn rounds(records: &[Record]) -> Known {
-    let round = |record: &Record| match record {
-        Record::Round { round, heard } => Some((round.clone(), heard.clone())),
+/// The binary that a record tells of, with the node that has it.
+fn binary(record: &Record) -> Option<(Unit, HostName)> {
+    match record {
+        Record::Proof { on, role, tile, result } if result.is_lasting() => {
+            Some((Unit::of(*role, tile), on.clone()))
+        }
         _ => None,
-    };
-    records.iter().filter_map(round).collect()
+    }
 }
 
 /// The distinct kernels behind a choice, in order.
@@ -242,10 +253,5 @@ fn kernels(selected: &[Selected]) -> Vec<(Role, Tile)> {
         .collect()
 }
 
-mod measure;
-mod record;
 #[cfg(test)]
 pub(crate) mod tests;
-
-pub use measure::{Measuring, Raced};
-pub use record::{RecordJob, Recorded, record};

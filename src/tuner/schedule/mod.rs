@@ -131,9 +131,10 @@ impl Scheduler {
     }
 
     /// The contest that `node` raced is over.
-    pub fn race_ended(&mut self, node: &HostName, race: RaceIndex) {
-        self.nodes.end(node);
-        self.races.end(race);
+    pub fn race_ended(&mut self, node: &HostName) {
+        if let Some(Busy::Racing(race)) = self.nodes.end(node) {
+            self.races.end(race);
+        }
     }
 
     /// `node` is gone. The units that must not be sent out again, each with the workers that died on it.
@@ -159,9 +160,9 @@ impl Scheduler {
         self.nodes.names()
     }
 
-    /// Whether nothing is left to do of all there is so far.
+    /// Whether nothing is left to do of all there is so far, and nobody is at anything.
     pub fn is_done(&self) -> bool {
-        self.units.all_known() && self.races.all_over()
+        self.units.all_known() && self.races.all_over() && self.nodes.all_idle()
     }
 
     /// Contests that were given up: workers died on them.

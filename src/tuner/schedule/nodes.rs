@@ -74,6 +74,10 @@ impl Nodes {
         self.0.remove(name)?.busy
     }
 
+    pub(super) fn all_idle(&self) -> bool {
+        self.0.values().all(|node| node.busy.is_none())
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &HostName> {
         self.0.keys()
     }

@@ -108,7 +108,7 @@ fn a_contest_waits_for_its_kernels_on_its_node() {
         assert!(!scheduler.compiled(&a, lacks), "no news");
         scheduler.batch_ended(&a);
         assert_eq!(scheduler.next(&a), Some(Task::Race(race)));
-        scheduler.race_ended(&a, race);
+        scheduler.race_ended(&a);
     }
     assert!(scheduler.is_done());
 }
@@ -123,7 +123,7 @@ fn half_a_contest_goes_on_where_it_was_begun_and_begins_anew_only_without_that_n
     scheduler.joined(b.clone(), TIMES);
     assert_eq!(scheduler.next(&a), Some(Task::Race(1)), "the other one is b's");
     assert_eq!(scheduler.next(&b), Some(Task::Race(0)));
-    scheduler.race_ended(&a, 1);
+    scheduler.race_ended(&a);
     assert_eq!(scheduler.next(&a), None);
     scheduler.left(&b, Left::Lost);
     assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
@@ -268,7 +268,7 @@ impl World {
                     scheduler.batch_ended(&name);
                 }
                 Task::Race(race) => {
-                    scheduler.race_ended(&name, race);
+                    scheduler.race_ended(&name);
                     self.disk.ended.push((offered[race], name));
                     self.offer(&mut scheduler, &mut offered);
                 }

@@ -1,77 +1,36 @@
-//! The measuring part of a run: what the race decided, as entries of the files.
+//! What a race decided, as entries of the files.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use tokio_util::sync::CancellationToken;
-
-use super::RunDir;
+use super::contests::Contests;
+use super::select::Selected;
+use super::strategy::{Choice, Contest, Decision, Grounds};
+use crate::artifact::Evidence;
 use crate::artifact::manifest::{ManifestMeasurement, ManifestSpeedup, Source};
-use crate::artifact::{ConfigFile, Evidence};
-use crate::events::Observer;
-use crate::tuner::contests::Contests;
-use crate::tuner::search::{Bench, SearchError, Searched, Spent, search};
-use crate::tuner::select::Selected;
-use crate::tuner::strategy::race::{Options, Race};
-use crate::tuner::strategy::{Choice, Contest, Decision, Grounds, Strategy};
-use crate::tuner::trace::Trace;
-use crate::worker::timing::Timer;
 
-/// How kernels are timed in a run.
-#[derive(Debug)]
-pub struct Measuring<'a, T> {
-    /// The device, and how far it may be used.
-    pub bench: Bench<'a, T>,
-    /// Seed of the strategy's dice, as the plan has it.
-    pub seed: u64,
-    /// Config files in use, up and down, whose entries deserve a hearing.
-    pub incumbents: &'a [[ConfigFile; 2]],
-}
-
-/// What a race cost and went through.
-#[derive(Debug)]
-pub struct Raced {
-    /// The cost.
-    pub spent: Spent,
-    /// Batch sizes decided.
-    pub decided: usize,
-    /// The space.
-    pub contests: Contests,
-    /// The course.
-    pub trace: Trace,
-}
-
-impl<T: Timer> Measuring<'_, T> {
-    /// Race, and put what was decided in the place of what was selected without measurements.
-    pub(super) async fn decide(
-        self,
-        contests: Contests,
-        dir: &mut RunDir,
-        selected: &mut [Selected],
-        cancel: &CancellationToken,
-        observer: &mut dyn Observer,
-    ) -> Result<Raced, SearchError> {
-        let mut strategy = Race::new(Arc::clone(&contests.problem), Options::default(), self.seed);
-        let known = std::mem::take(&mut dir.rounds);
-        let journal = &mut dir.journal;
-        let Searched { spent, trace } =
-            search(&mut strategy, &contests, self.bench, known, journal, cancel, observer).await?;
-        let decisions = strategy.decisions();
-        let decided = decisions.iter().flatten().count();
-        for (contest, (entry, decision)) in selected.iter_mut().zip(decisions).enumerate() {
-            let so_far = || best_so_far(&contests.problem.contests[contest], strategy.leader(contest));
-            // Without either the entry stays what it would be without a GPU.
-            if let Some(decision) = decision.or_else(so_far) {
-                adopt(&contests, contest, entry, &decision);
-            }
+/// Put `decisions`, and where there is none what led, in the place of what was selected without measurements. How
+/// many were decided.
+pub(super) fn adopt_all(
+    contests: &Contests,
+    decisions: Vec<Option<Decision>>,
+    leaders: &BTreeMap<usize, Choice>,
+    selected: &mut [Selected],
+) -> usize {
+    let decided = decisions.iter().flatten().count();
+    for (contest, (entry, decision)) in selected.iter_mut().zip(decisions).enumerate() {
+        let so_far = || best_so_far(&contests.problem.contests[contest], leaders.get(&contest));
+        // Without either the entry stays what it would be without a GPU.
+        if let Some(decision) = decision.or_else(so_far) {
+            adopt(contests, contest, entry, &decision);
         }
-        Ok(Raced { spent, decided, contests, trace })
     }
+    decided
 }
 
 /// What to take where the budget ended before a decision: a default that runs stays unless it is beaten, but
 /// where none runs the race's leader is better than the best guess.
-fn best_so_far(contest: &Contest, leader: Option<Choice>) -> Option<Decision> {
-    let choice = leader.filter(|_| contest.default.is_none())?;
+fn best_so_far(contest: &Contest, leader: Option<&Choice>) -> Option<Decision> {
+    let choice = leader.filter(|_| contest.default.is_none())?.clone();
     // No time: it was not confirmed, and claims no rung for it.
     Some(Decision { choice, grounds: Grounds::Fastest, time_us: None })
 }

@@ -1,0 +1,162 @@
+//! Why a run ended before its end.
+
+use std::path::PathBuf;
+
+use super::select::NothingLeft;
+use super::write::WriteError;
+use crate::failure::{Failure, Kind};
+use crate::journal::JournalError;
+use crate::shape::{Role, Tile};
+use crate::worker::WorkerError;
+
+/// Why a run ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The run directory cannot be used.
+    #[error("cannot use `{path}` as run directory: {source}", path = path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The last worker there was cannot go on.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+    /// There is no node to work on.
+    #[error("no node is left to work on")]
+    NobodyLeft,
+    /// A recording without a strategy: the caller's mistake.
+    #[error("the plan names nothing to measure")]
+    NothingToMeasure,
+    /// The run was started with another compiler or kernel.
+    #[error("this run was compiled with another {field}: {was}, now {now}")]
+    OtherCompiler {
+        /// What differs.
+        field: &'static str,
+        /// In the journal.
+        was: String,
+        /// Now.
+        now: String,
+    },
+    /// The compiler does not know the device at all.
+    #[error("nothing can be compiled for {arch}: {message}")]
+    UnsupportedTarget {
+        /// The compile target.
+        arch: String,
+        /// The compiler's words.
+        message: String,
+    },
+    /// Kernels of the choice ended without a word about themselves.
+    #[error("{count} kernels could not be judged; first {role} {tile}: {why}")]
+    Unjudged {
+        /// How many.
+        count: usize,
+        /// The first one's role.
+        role: Role,
+        /// The first one's tile.
+        tile: Tile,
+        /// What happened to it.
+        why: String,
+    },
+    /// The journal's rounds are not what the strategy asks.
+    #[error("round {round} of batch size {batch_size} is not what this version's strategy asks there")]
+    OtherStrategy {
+        /// Tokens in a forward pass.
+        batch_size: u32,
+        /// Which round of that batch size, from 1.
+        round: usize,
+    },
+    /// The clock is held down.
+    #[error("the GPU's clock is held at {clock_mhz:.0} MHz under load, its maximum is {max_mhz:.0}: {why}")]
+    CappedClock {
+        /// Under load.
+        clock_mhz: f64,
+        /// What it could be.
+        max_mhz: f64,
+        /// What holds it down, as far as the driver tells.
+        why: String,
+    },
+    /// The same config's time moved too far.
+    #[error(
+        "the machine is not steady: the same config took {change:.1} % more or less within batch size {batch_size}"
+    )]
+    Unsteady {
+        /// Per cent.
+        change: f64,
+        /// Where.
+        batch_size: u32,
+    },
+    /// Workers died over and over while a batch size was raced.
+    #[error("batch size {batch_size} cannot be measured: {source}")]
+    Unmeasurable {
+        /// Tokens in a forward pass.
+        batch_size: u32,
+        /// The last death.
+        source: Box<RunError>,
+    },
+    /// Nothing works for a batch size.
+    #[error(transparent)]
+    NothingLeft(#[from] NothingLeft),
+    /// A file could not be written, or not be written so that it would work.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The user stopped it.
+    #[error("interrupted; every result so far is kept")]
+    Interrupted,
+}
+
+impl Failure for RunError {
+    fn kind(&self) -> Kind {
+        match self {
+            // `--out` names it: a file, or a place that cannot be written.
+            RunError::Directory { .. } | RunError::OtherCompiler { .. } | RunError::OtherStrategy { .. } => {
+                Kind::Input
+            }
+            RunError::Journal(error) => error.kind(),
+            RunError::Worker(error) => error.kind(),
+            RunError::Write(error) => error.kind(),
+            RunError::Unmeasurable { source, .. } => source.kind(),
+            RunError::NobodyLeft
+            | RunError::NothingToMeasure
+            | RunError::UnsupportedTarget { .. }
+            | RunError::CappedClock { .. }
+            | RunError::Unsteady { .. } => Kind::Environment,
+            RunError::Unjudged { .. } => Kind::Incomplete,
+            RunError::NothingLeft(_) => Kind::CheckFailed,
+            RunError::Interrupted => Kind::Interrupted,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            RunError::Journal(error) => return error.hint(),
+            RunError::Worker(error) => return error.hint(),
+            RunError::Unmeasurable { source, .. } => return source.hint(),
+            RunError::OtherCompiler { .. } | RunError::OtherStrategy { .. } => "start a new run".into(),
+            RunError::UnsupportedTarget { .. } => {
+                "point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python".into()
+            }
+            RunError::Unjudged { .. } => {
+                "resume with a larger --compile-timeout or fewer --jobs: they are tried again".into()
+            }
+            RunError::CappedClock { .. } => {
+                "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power \
+                 supply off for a minute; times measured at a capped clock choose for a capped clock"
+                    .into()
+            }
+            RunError::Unsteady { .. } => {
+                "end what else uses the GPU, or drop --strict to go on with a warning".into()
+            }
+            RunError::Directory { .. }
+            | RunError::NobodyLeft
+            | RunError::NothingToMeasure
+            | RunError::NothingLeft(_)
+            | RunError::Write(_)
+            | RunError::Interrupted => return None,
+        })
+    }
+}

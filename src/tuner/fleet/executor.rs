@@ -1,0 +1,37 @@
+//! What a node does for a fleet: it compiles batches and times rounds, one thing at a time.
+
+use futures_util::future::BoxFuture;
+
+use crate::worker::WorkerError;
+use crate::worker::protocol::{CompileOutcome, TimingRequest, Unit};
+use crate::worker::timing::Timed;
+
+/// Hears of each unit by its name, as it ends.
+pub type OnResult<'a> = &'a mut (dyn FnMut(&str, CompileOutcome) + Send);
+
+/// The worker of a node, wherever it runs. A worker that died is started again by the next call.
+pub trait Executor: Send {
+    /// Compile `batch` on one worker. On [`Trouble`] what was not heard of has no result.
+    fn compile<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_result: OnResult<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>>;
+
+    /// Time what `request` names.
+    fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>>;
+
+    /// End the worker and all it started.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Why a node could not do what it was asked.
+#[derive(Debug)]
+pub enum Trouble {
+    /// Its worker ended in the middle: what it was at may be the reason.
+    Died(WorkerError),
+    /// Nothing is heard of it. Nobody's fault.
+    Lost(WorkerError),
+    /// It cannot work for this run at all.
+    Unfit(WorkerError),
+}

@@ -1,0 +1,135 @@
+//! One node of a fleet: a task that owns its worker, does what it is ordered and says what came of it.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio_util::sync::CancellationToken;
+
+use super::executor::{Executor, Trouble};
+use crate::host_name::HostName;
+use crate::tuner::schedule::{Able, UnitIndex};
+use crate::worker::protocol::{CompileOutcome, GpuReport, TimingRequest, Unit};
+use crate::worker::timing::Timed;
+use crate::worker::{CompilerIdentity, ResultCache};
+
+/// A lost link is tried again after this long, then after twice that, and so on.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Links lost in a row, with nothing heard in between, after which a node is given up.
+const LOSSES_IN_A_ROW: u32 = 4;
+
+/// A node that is ready to work.
+pub struct Node {
+    /// Its name.
+    pub name: HostName,
+    /// What it can do.
+    pub able: Able,
+    /// What it compiles with.
+    pub compiler: CompilerIdentity,
+    /// The GPU it times on; none where it only compiles.
+    pub gpu: Option<GpuReport>,
+    /// Results of earlier runs that hold for this node.
+    pub kept: Option<ResultCache>,
+    /// Its worker.
+    pub executor: Box<dyn Executor>,
+}
+
+/// What a node is told to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Compile these together.
+    Compile(Vec<(UnitIndex, Unit)>),
+    /// Time these arms.
+    Time(TimingRequest),
+}
+
+/// What a node says.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// A unit ended.
+    Compiled { unit: UnitIndex, outcome: CompileOutcome },
+    /// Every unit of the batch ended.
+    BatchEnded,
+    /// The round was timed, in so many seconds.
+    Timed { timed: Timed, seconds: f64 },
+    /// It could not do it.
+    Trouble(Trouble),
+    /// After trouble: it can go on.
+    Back,
+    /// After trouble: it cannot.
+    Gone,
+}
+
+/// The node's life: until `stop`, its orders end, or it is in too much trouble.
+pub(super) async fn serve(
+    name: HostName,
+    mut executor: Box<dyn Executor>,
+    mut orders: UnboundedReceiver<Order>,
+    mailbox: UnboundedSender<(HostName, Said)>,
+    stop: CancellationToken,
+) {
+    // The fleet outlives its nodes; where it does not, nobody listens.
+    let say = |said| drop(mailbox.send((name.clone(), said)));
+    let mut losses = 0;
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            () = stop.cancelled() => None,
+        };
+        let Some(order) = order else { break };
+        let mut heard = false;
+        let done = tokio::select! {
+            done = carry_out(executor.as_mut(), order, &say, &mut heard) => done,
+            () = stop.cancelled() => break,
+        };
+        if heard || done.is_ok() {
+            losses = 0;
+        }
+        let Err(trouble) = done else { continue };
+        let pause = match &trouble {
+            Trouble::Died(_) => Some(Duration::ZERO),
+            Trouble::Lost(_) => {
+                losses += 1;
+                (losses < LOSSES_IN_A_ROW).then(|| FIRST_PAUSE * (1 << (losses - 1)))
+            }
+            Trouble::Unfit(_) => None,
+        };
+        say(Said::Trouble(trouble));
+        let Some(pause) = pause else {
+            say(Said::Gone);
+            break;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => say(Said::Back),
+            () = stop.cancelled() => break,
+        }
+    }
+    executor.close().await;
+}
+
+async fn carry_out(
+    executor: &mut dyn Executor,
+    order: Order,
+    say: &(dyn Fn(Said) + Sync),
+    heard: &mut bool,
+) -> Result<(), Trouble> {
+    match order {
+        Order::Compile(batch) => {
+            let (indices, units): (Vec<UnitIndex>, Vec<Unit>) = batch.into_iter().unzip();
+            let mut on_result = |name: &str, outcome: CompileOutcome| {
+                // A unit that the batch does not hold is a late answer to a request given up.
+                if let Some(at) = units.iter().position(|unit| unit.unit == name) {
+                    *heard = true;
+                    say(Said::Compiled { unit: indices[at], outcome });
+                }
+            };
+            executor.compile(&units, &mut on_result).await?;
+            say(Said::BatchEnded);
+        }
+        Order::Time(request) => {
+            let began = Instant::now();
+            let timed = executor.time(&request).await?;
+            say(Said::Timed { timed, seconds: began.elapsed().as_secs_f64() });
+        }
+    }
+    Ok(())
+}

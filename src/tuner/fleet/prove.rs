@@ -1,0 +1,181 @@
+//! Compiling on all nodes: kept results first, then batches.
+
+use super::node::Said;
+use super::{Fleet, Ledger};
+use crate::events::{CompileEvent, NoBinary, NodeEvent, Work};
+use crate::host_name::HostName;
+use crate::shape::{Role, Tile};
+use crate::tuner::error::RunError;
+use crate::tuner::proofs::Proofs;
+use crate::tuner::record::Record;
+use crate::tuner::schedule::UnitIndex;
+use crate::worker::protocol::{CompileFailure, CompileOutcome, FailureReason, Unit};
+
+/// What results are for.
+#[derive(Debug)]
+enum Wanted<'a> {
+    /// Each is journalled and kept among these.
+    Proofs(&'a mut Proofs),
+    /// Binaries alone: each unit is a variant of a kernel that is proven, and what comes of it is for whoever
+    /// launches it to find.
+    Binaries,
+}
+
+/// One unit's result.
+#[derive(Debug)]
+struct Ended {
+    unit: UnitIndex,
+    on: HostName,
+    outcome: CompileOutcome,
+}
+
+impl Fleet {
+    /// Find out about `kernels`, each once, and record what is news.
+    pub async fn prove(
+        &mut self,
+        kernels: &[(Role, Tile)],
+        proofs: &mut Proofs,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<(), RunError> {
+        let units: Vec<Unit> =
+            proofs.unknown(kernels).iter().map(|(role, tile)| Unit::of(*role, tile)).collect();
+        self.compile(units, Wanted::Proofs(proofs), ledger).await?;
+        proofs.unjudged(kernels).map_or(Ok(()), Err)
+    }
+
+    /// Have a binary of each of `units`.
+    pub async fn prepare(&mut self, units: Vec<Unit>, ledger: &mut Ledger<'_>) -> Result<(), RunError> {
+        self.compile(units, Wanted::Binaries, ledger).await
+    }
+
+    async fn compile(
+        &mut self,
+        mut units: Vec<Unit>,
+        mut wanted: Wanted<'_>,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<(), RunError> {
+        let kept = self.kept_results(&units);
+        self.keep(&units, &kept, &mut wanted, ledger)?;
+        let mut known = vec![false; units.len()];
+        kept.iter().for_each(|ended| known[ended.unit] = true);
+        units = units.into_iter().zip(known).filter(|(_, known)| !known).map(|(unit, _)| unit).collect();
+        if units.is_empty() {
+            return Ok(());
+        }
+        ledger.observer.say(CompileEvent::Queued { work: Work::new(0, units.len()) });
+        let mut scheduler = self.scheduler(&units, false);
+        let mut done = 0;
+        self.assign(&mut scheduler, &units);
+        while !scheduler.is_done() {
+            let (mut ended, mut records) = (Vec::new(), Vec::new());
+            let mut gone = Vec::new();
+            for (node, said) in self.hear().await? {
+                match said {
+                    Said::Compiled { unit, outcome } => {
+                        self.refuse_unsupported(&outcome)?;
+                        if scheduler.compiled(&node, unit) {
+                            ended.push(Ended { unit, on: node, outcome });
+                        }
+                    }
+                    Said::BatchEnded => scheduler.batch_ended(&node),
+                    Said::Trouble(trouble) => {
+                        let (record, how, given_up) = self.trouble(&node, trouble, &mut scheduler);
+                        records.push(record);
+                        ledger.observer.say_from(&node, NodeEvent::Left { how });
+                        ended.extend(given_up.into_iter().map(|(unit, message)| {
+                            let reason = FailureReason::WorkerLost;
+                            let failure = CompileFailure { reason, message, seconds: 0.0 };
+                            Ended { unit, on: node.clone(), outcome: CompileOutcome::Failed(failure) }
+                        }));
+                    }
+                    Said::Back => records.extend(self.back(&node, &mut scheduler, ledger.observer)),
+                    Said::Gone => gone.push(node),
+                    // Nothing is timed in this phase.
+                    Said::Timed { .. } => {}
+                }
+            }
+            ledger.journal.append_all(&records)?;
+            self.keep(&units, &ended, &mut wanted, ledger)?;
+            for Ended { unit, on, outcome } in &ended {
+                done += 1;
+                let unit = &units[*unit];
+                let event = CompileEvent::Ended {
+                    role: unit.role,
+                    tile: unit.config.tile(),
+                    batch_size: unit.batch_size,
+                    failed: no_binary(outcome),
+                    work: Work::new(done, units.len()),
+                };
+                ledger.observer.say_from(on, event);
+                let member = self.members.get(on);
+                if let Some(Err(error)) = member.and_then(|it| it.kept.as_ref()).map(|kept| kept.put(unit, outcome)) {
+                    // Whoever asked has the result: only a later run would miss it.
+                    ledger.observer.note(format!("cannot keep a compile result for later runs: {error}"));
+                }
+            }
+            for node in gone {
+                self.dismiss(&node, ledger.observer)?;
+            }
+            self.assign(&mut scheduler, &units);
+        }
+        Ok(())
+    }
+
+    /// A target that the toolchain does not know ends the run at once: no other kernel fares better, and a mended
+    /// toolchain must not find such a result on record.
+    fn refuse_unsupported(&self, outcome: &CompileOutcome) -> Result<(), RunError> {
+        match outcome {
+            CompileOutcome::Failed(failure) if failure.reason == FailureReason::UnsupportedTarget => {
+                Err(RunError::UnsupportedTarget { arch: self.arch.clone(), message: failure.message.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What earlier runs found out about `units`, on whichever node.
+    fn kept_results(&self, units: &[Unit]) -> Vec<Ended> {
+        let find = |(at, unit): (UnitIndex, &Unit)| {
+            self.members.iter().find_map(|(name, member)| {
+                let outcome = member.kept.as_ref()?.get(unit)?;
+                Some(Ended { unit: at, on: name.clone(), outcome })
+            })
+        };
+        units.iter().enumerate().filter_map(find).collect()
+    }
+
+    /// Journal results, then let them count.
+    fn keep(
+        &mut self,
+        units: &[Unit],
+        ended: &[Ended],
+        wanted: &mut Wanted<'_>,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<(), RunError> {
+        if let Wanted::Proofs(proofs) = wanted {
+            let record = |Ended { unit, on, outcome }: &Ended| Record::Proof {
+                on: on.clone(),
+                role: units[*unit].role,
+                tile: units[*unit].config.tile(),
+                result: outcome.clone(),
+            };
+            ledger.journal.append_all(&ended.iter().map(record).collect::<Vec<_>>())?;
+            for Ended { unit, outcome, .. } in ended {
+                proofs.learn(units[*unit].role, units[*unit].config.tile(), outcome.clone());
+            }
+        }
+        for Ended { unit, on, .. } in ended {
+            self.has_binary(&units[*unit], on);
+        }
+        Ok(())
+    }
+}
+
+fn no_binary(outcome: &CompileOutcome) -> Option<NoBinary> {
+    match outcome {
+        CompileOutcome::Compiled(_) => None,
+        CompileOutcome::Failed(failure) => Some(NoBinary {
+            reason: failure.reason.name().to_owned(),
+            message: failure.message.lines().next().unwrap_or_default().to_owned(),
+        }),
+    }
+}

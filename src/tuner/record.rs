@@ -1,0 +1,78 @@
+//! What a run's journal holds: who worked, what the compiler said, what was measured, what was written.
+
+use serde::{Deserialize, Serialize};
+
+use super::strategy::{Round, Timings};
+use crate::events::Left;
+use crate::host_name::HostName;
+use crate::journal::JournalRecord;
+use crate::shape::{Role, Tile};
+use crate::worker::CompilerIdentity;
+use crate::worker::protocol::{CompileOutcome, GpuReport};
+
+/// A line of a run's journal. Each says on which node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// A node can work for the run.
+    Joined {
+        /// Which.
+        node: HostName,
+        /// What compiles there, and what is compiled: the same on every node of a run.
+        compiler: CompilerIdentity,
+        /// The GPU it times on; none where it only compiles.
+        gpu: Option<GpuReport>,
+    },
+    /// A node works no more, for now or for good.
+    Left {
+        /// Which.
+        node: HostName,
+        /// Why.
+        #[serde(flatten)]
+        how: Left,
+    },
+    /// One kernel's result.
+    Proof {
+        /// The node that compiled it.
+        on: HostName,
+        /// Which of the two kernels.
+        role: Role,
+        /// The tile.
+        tile: Tile,
+        /// What the compiler said.
+        result: CompileOutcome,
+    },
+    /// What was measured: one question of the strategy with its answer.
+    Round {
+        /// The node that measured it: times of another are not comparable.
+        on: HostName,
+        /// The question.
+        round: Round,
+        /// The answer.
+        timings: Timings,
+    },
+    /// The config that watches the machine, timed within a contest.
+    Sentinel {
+        /// The node that is watched.
+        on: HostName,
+        /// The batch size being decided, tokens.
+        batch_size: u32,
+        /// What it took, microseconds.
+        times_us: Vec<f64>,
+        /// The GPU's clock then, MHz, if it tells.
+        clock_mhz: Option<f64>,
+        /// What the look took altogether, seconds: it is paid out of the budget.
+        seconds: f64,
+    },
+    /// A file is on disk.
+    File {
+        /// Relative to the run directory.
+        path: String,
+        /// SHA-256 of its bytes.
+        sha256: String,
+    },
+}
+
+impl JournalRecord for Record {
+    const FORMAT: u32 = 2;
+}

@@ -1,0 +1,355 @@
+//! A strategy at work on the nodes of a fleet: which contest each node races, what it times next, what that means.
+//!
+//! It does no I/O and waits for nobody. A node's answer becomes a [`Record`]; once that is on disk it is
+//! [applied](Search::apply), and only then does the strategy hear of it. A run that was killed goes on by telling each
+//! contest what the journal holds of it: given the same answers it asks the same questions, so the end is that of a
+//! run nobody disturbed.
+
+mod past;
+mod request;
+mod telling;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::request::{request, timings};
+use self::telling::Telling;
+use super::contests::Contests;
+use super::error::RunError;
+use super::record::Record;
+use super::sentinel::{Sentinel, Steadiness};
+use super::strategy::{Choice, ContestId, ContestRun, Round, Strategy, Timings, catch_up};
+use super::trace::Trace;
+use crate::events::Observer;
+use crate::host_name::HostName;
+use crate::worker::protocol::{GpuState, TimingRequest};
+use crate::worker::timing::Timed;
+
+pub use self::past::{Measured, Past};
+
+/// How far a search may go.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Limits {
+    /// Measuring time, seconds, of all nodes and sessions of the run together; none is no limit.
+    pub budget_s: Option<f64>,
+    /// End the run where the machine is not steady, instead of warning.
+    pub strict: bool,
+}
+
+/// What a search cost.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Spent {
+    /// Time in rounds and looks at sentinels, seconds, set-up included.
+    pub seconds: f64,
+    /// Kernel launches in rounds, warm-ups included.
+    pub launches: u64,
+    /// Rounds.
+    pub rounds: usize,
+    /// Whether every contest was decided.
+    pub complete: bool,
+}
+
+/// What a search cost and went through.
+#[derive(Debug, Default)]
+pub struct Searched {
+    /// The cost.
+    pub spent: Spent,
+    /// The course.
+    pub trace: Trace,
+    /// Every round that counted, with where it was measured and what came of it.
+    pub rounds: Vec<(HostName, Round, Timings)>,
+    /// What led each contest that was left undecided, by the contest's place.
+    pub leaders: BTreeMap<usize, Choice>,
+}
+
+/// What a node that races does next.
+#[derive(Debug)]
+pub enum Step {
+    /// Time this.
+    Time(TimingRequest),
+    /// The contest is over for it: decided, or the budget is spent.
+    Over,
+}
+
+/// A contest with the question it has asked.
+#[derive(Debug)]
+struct Asking {
+    contest: ContestId,
+    run: Box<dyn ContestRun>,
+    round: Round,
+    /// Whether the sentinel is timed first.
+    looking: bool,
+}
+
+/// A search under way.
+pub struct Search<'a> {
+    strategy: &'a mut dyn Strategy,
+    contests: &'a Contests,
+    limits: Limits,
+    past: Past,
+    /// Contests that wait for the node that began them.
+    waiting: BTreeMap<ContestId, (HostName, Asking)>,
+    racing: BTreeMap<HostName, Asking>,
+    sentinels: BTreeMap<(HostName, usize), Sentinel>,
+    offered: BTreeSet<ContestId>,
+    telling: Telling<'a>,
+    searched: Searched,
+}
+
+impl<'a> Search<'a> {
+    /// Let `strategy` decide `contests`, after what was measured in the `past`.
+    pub fn new(
+        strategy: &'a mut dyn Strategy,
+        contests: &'a Contests,
+        limits: Limits,
+        past: Past,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, RunError> {
+        let telling = Telling::new(observer, &contests.problem.contests);
+        let searched =
+            Searched { spent: Spent { seconds: past.seconds(), ..Spent::default() }, ..Searched::default() };
+        let mut search = Self {
+            strategy,
+            contests,
+            limits,
+            past,
+            waiting: BTreeMap::new(),
+            racing: BTreeMap::new(),
+            sentinels: BTreeMap::new(),
+            offered: BTreeSet::new(),
+            telling,
+            searched,
+        };
+        if !search.past.is_empty() {
+            search.take_over()?;
+            search.telling.resumed(observer, &search.strategy.decisions(), &search.searched.spent);
+        }
+        Ok(search)
+    }
+
+    /// Tell every contest what was measured of it before. What that decides is decided; what it does not waits for
+    /// the node that can go on with it.
+    fn take_over(&mut self) -> Result<(), RunError> {
+        let mut seen = BTreeSet::new();
+        while let Some(contest) = self.strategy.ready().into_iter().find(|it| seen.insert(*it)) {
+            for Measured { on, rounds } in self.past.take(contest) {
+                let mut run = self.strategy.begin(contest);
+                self.forget(contest);
+                let told = catch_up(&mut *run, &rounds, |run, round, timings| {
+                    count(&mut self.searched, self.contests, &on, run, round, timings);
+                });
+                told.map_err(|divergence| self.other_strategy(contest, divergence.matched))?;
+                match run.next() {
+                    Some(round) => {
+                        self.waiting.insert(contest, (on, Asking { contest, run, round, looking: false }));
+                    }
+                    None => {
+                        self.waiting.remove(&contest);
+                        self.strategy.end(run.finish());
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Contests that may begin now and were not offered yet, each with the node that can go on with it.
+    pub fn offers(&mut self) -> Vec<(ContestId, Option<HostName>)> {
+        let ready = self.strategy.ready();
+        let begun_on = |contest: &ContestId| self.waiting.get(contest).map(|(on, _)| on.clone());
+        ready
+            .into_iter()
+            .filter(|contest| self.offered.insert(*contest))
+            .map(|contest| (contest, begun_on(&contest)))
+            .collect()
+    }
+
+    /// `node` races `contest`: it goes on with it if it began it, and begins it anew if another did.
+    pub fn begin(&mut self, node: &HostName, contest: ContestId, observer: &mut dyn Observer) -> Step {
+        let asking = match self.waiting.remove(&contest) {
+            Some((on, asking)) if on == *node => asking,
+            _ => {
+                self.forget(contest);
+                let mut run = self.strategy.begin(contest);
+                match run.next() {
+                    Some(round) => Asking { contest, run, round, looking: false },
+                    None => return self.over(run, observer),
+                }
+            }
+        };
+        self.ask(node, asking)
+    }
+
+    /// What `timed`, the answer to what `node` was told to time, is recorded as.
+    pub fn record(&self, node: &HostName, timed: &Timed, seconds: f64) -> Option<Record> {
+        let asking = self.racing.get(node)?;
+        Some(match asking.looking {
+            true => Record::Sentinel {
+                on: node.clone(),
+                batch_size: self.batch_size(asking.contest),
+                times_us: timed.times_us.iter().flatten().copied().collect(),
+                clock_mhz: timed.state.clock_mhz,
+                seconds,
+            },
+            false => Record::Round {
+                on: node.clone(),
+                round: asking.round.clone(),
+                timings: timings(timed, seconds),
+            },
+        })
+    }
+
+    /// `record` is on disk: it counts. What its node does next; an error where the node cannot be measured on.
+    pub fn apply(
+        &mut self,
+        record: &Record,
+        state: &GpuState,
+        max_clock_mhz: Option<f64>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Step>, RunError> {
+        match record {
+            Record::Round { on, timings, .. } => {
+                let Some(mut asking) = self.racing.remove(on) else { return Ok(None) };
+                self.searched.spent.seconds += timings.seconds;
+                asking.run.observe(&asking.round, timings);
+                count(&mut self.searched, self.contests, on, &*asking.run, &asking.round, timings);
+                let sentinel = self.sentinels.get_mut(&(on.clone(), asking.contest.index));
+                sentinel.into_iter().for_each(Sentinel::round_passed);
+                self.telling.measured(observer, on, asking.contest.index, &self.searched.spent);
+                match asking.run.next() {
+                    Some(round) => Ok(Some(self.ask(on, Asking { round, ..asking }))),
+                    None => Ok(Some(self.over(asking.run, observer))),
+                }
+            }
+            Record::Sentinel { on, times_us, seconds, .. } => {
+                self.searched.spent.seconds += seconds;
+                self.looked(on, times_us, state, max_clock_mhz, observer)
+            }
+            Record::Joined { .. } | Record::Left { .. } | Record::Proof { .. } | Record::File { .. } => Ok(None),
+        }
+    }
+
+    /// `node` is gone. What it raced waits for it, or begins anew on another.
+    pub fn interrupted(&mut self, node: &HostName) {
+        if let Some(asking) = self.racing.remove(node) {
+            self.waiting.insert(asking.contest, (node.clone(), asking));
+        }
+    }
+
+    /// Whether nothing more may be measured.
+    pub fn is_out_of_budget(&self) -> bool {
+        self.limits.budget_s.is_some_and(|budget| self.searched.spent.seconds >= budget)
+    }
+
+    /// Whether a node is at work.
+    pub fn is_racing(&self) -> bool {
+        !self.racing.is_empty()
+    }
+
+    /// What it came to.
+    pub fn finish(mut self, observer: &mut dyn Observer) -> Result<Searched, RunError> {
+        for (_, asking) in std::mem::take(&mut self.waiting).into_values() {
+            self.undecided(&asking);
+        }
+        self.searched.spent.complete = self.strategy.ready().is_empty();
+        // What nobody asked for cannot have been asked by this strategy.
+        if let Some(contest) = self.past.left_over().filter(|_| self.searched.spent.complete) {
+            return Err(self.other_strategy(contest, 0));
+        }
+        self.telling.ended(observer, &self.searched.spent);
+        Ok(self.searched)
+    }
+
+    /// The next step towards the answer to what `asking` has asked.
+    fn ask(&mut self, node: &HostName, asking: Asking) -> Step {
+        if self.is_out_of_budget() {
+            self.undecided(&asking);
+            return Step::Over;
+        }
+        let Asking { contest, round, .. } = &asking;
+        let data = &self.contests.problem.contests[contest.index];
+        let sentinel = self.sentinels.entry((node.clone(), contest.index)).or_insert_with(|| {
+            let mut sentinel = Sentinel::new(data, round);
+            self.past.sentinel(node, data.key).iter().for_each(|times_us| sentinel.saw(times_us));
+            sentinel
+        });
+        let looking = sentinel.is_due();
+        let asked = if looking { request(self.contests, &sentinel.look(round)) } else { request(self.contests, round) };
+        self.racing.insert(node.clone(), Asking { looking, ..asking });
+        Step::Time(asked)
+    }
+
+    /// The sentinel of what `node` races was timed.
+    fn looked(
+        &mut self,
+        node: &HostName,
+        times_us: &[f64],
+        state: &GpuState,
+        max_clock_mhz: Option<f64>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Step>, RunError> {
+        let Some(asking) = self.racing.remove(node) else { return Ok(None) };
+        let contest = asking.contest;
+        let sentinel = self.sentinels.get_mut(&(node.clone(), contest.index));
+        let found = sentinel.map_or(Steadiness::Steady, |it| it.judge(times_us, state, max_clock_mhz));
+        match found {
+            Steadiness::LookAgain | Steadiness::Steady => {}
+            Steadiness::Moved(change) => {
+                let change = change * 100.0;
+                if self.limits.strict {
+                    return Err(RunError::Unsteady { change, batch_size: self.batch_size(contest) });
+                }
+                self.telling.unsteady(observer, node, contest.index, change);
+            }
+            Steadiness::Capped { clock_mhz, max_mhz, why } => {
+                return Err(RunError::CappedClock { clock_mhz, max_mhz, why });
+            }
+        }
+        Ok(Some(self.ask(node, asking)))
+    }
+
+    /// A contest has come to its end.
+    fn over(&mut self, run: Box<dyn ContestRun>, observer: &mut dyn Observer) -> Step {
+        self.strategy.end(run.finish());
+        self.telling.stands_at(observer, &self.strategy.decisions());
+        Step::Over
+    }
+
+    fn undecided(&mut self, asking: &Asking) {
+        self.searched.leaders.extend(asking.run.leader().map(|leader| (asking.contest.index, leader)));
+    }
+
+    /// What was measured of `contest` on another node does not count any more; its cost does.
+    fn forget(&mut self, contest: ContestId) {
+        if self.searched.rounds.iter().any(|(_, round, _)| round.contest == contest) {
+            self.searched.rounds.retain(|(_, round, _)| round.contest != contest);
+            self.searched.trace.forget(contest);
+        }
+    }
+
+    /// Tokens in a forward pass of `contest`.
+    pub fn batch_size(&self, contest: ContestId) -> u32 {
+        self.contests.problem.contests[contest.index].key
+    }
+
+    fn other_strategy(&self, contest: ContestId, matched: usize) -> RunError {
+        RunError::OtherStrategy { batch_size: self.batch_size(contest), round: matched + 1 }
+    }
+}
+
+/// One more round is answered.
+fn count(
+    searched: &mut Searched,
+    contests: &Contests,
+    on: &HostName,
+    run: &dyn ContestRun,
+    round: &Round,
+    timings: &Timings,
+) {
+    let slots = contests.problem.contests[round.contest.index].slots.len();
+    let Searched { spent, trace, rounds, .. } = searched;
+    spent.launches += round.launches(slots);
+    spent.rounds += 1;
+    trace.observe(round, timings, spent.launches, run.leader());
+    rounds.push((on.clone(), round.clone(), timings.clone()));
+}

@@ -1,0 +1,123 @@
+//! What earlier sessions of a run measured, by contest and node.
+
+use std::collections::BTreeMap;
+
+use crate::host_name::HostName;
+use crate::tuner::record::Record;
+use crate::tuner::strategy::{ContestId, Round, Timings};
+
+/// Rounds of one contest on one node, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    /// Where.
+    pub on: HostName,
+    /// What was asked and answered.
+    pub rounds: Vec<(Round, Timings)>,
+}
+
+/// The measurements in a run's journal.
+#[derive(Debug, Clone, Default)]
+pub struct Past {
+    /// The nodes of a contest in the order in which they began it.
+    contests: BTreeMap<ContestId, Vec<Measured>>,
+    /// What sentinels took, microseconds, by node and batch size.
+    sentinels: BTreeMap<(HostName, u32), Vec<Vec<f64>>>,
+    /// Time of all, seconds.
+    seconds: f64,
+}
+
+impl Past {
+    /// What `records` hold of measurements.
+    pub fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut past = Self::default();
+        for record in records {
+            match record {
+                Record::Round { on, round, timings } => {
+                    past.seconds += timings.seconds;
+                    let nodes = past.contests.entry(round.contest).or_default();
+                    let at = nodes.iter().position(|it| it.on == *on).unwrap_or_else(|| {
+                        nodes.push(Measured { on: on.clone(), rounds: Vec::new() });
+                        nodes.len() - 1
+                    });
+                    nodes[at].rounds.push((round.clone(), timings.clone()));
+                }
+                Record::Sentinel { on, batch_size, times_us, seconds, .. } => {
+                    past.seconds += seconds;
+                    past.sentinels.entry((on.clone(), *batch_size)).or_default().push(times_us.clone());
+                }
+                Record::Joined { .. } | Record::Left { .. } | Record::Proof { .. } | Record::File { .. } => {}
+            }
+        }
+        past
+    }
+
+    /// Whether nothing was measured.
+    pub fn is_empty(&self) -> bool {
+        self.contests.is_empty()
+    }
+
+    /// Measuring time, seconds, sentinels and what was begun again elsewhere included.
+    pub fn seconds(&self) -> f64 {
+        self.seconds
+    }
+
+    /// What was measured of `contest`, on each node that did.
+    pub fn take(&mut self, contest: ContestId) -> Vec<Measured> {
+        self.contests.remove(&contest).unwrap_or_default()
+    }
+
+    /// The first contest of which something was measured and never [taken](Self::take).
+    pub fn left_over(&self) -> Option<ContestId> {
+        self.contests.keys().next().copied()
+    }
+
+    /// What the sentinel of `batch_size` took on `node`, look by look.
+    pub fn sentinel(&self, node: &HostName, batch_size: u32) -> &[Vec<f64>] {
+        self.sentinels.get(&(node.clone(), batch_size)).map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuner::strategy::RoutingSeed;
+
+    fn round(index: usize, seed: u32, on: &str) -> Record {
+        let round = Round {
+            contest: ContestId::of(index),
+            routing: RoutingSeed { skewed: false, seed },
+            entrants: Vec::new(),
+            order: Vec::new(),
+            warm_up: true,
+            abort_above_us: None,
+        };
+        let timings = Timings { times_us: Vec::new(), failures: Vec::new(), seconds: 1.5 };
+        Record::Round { on: on.parse().unwrap(), round, timings }
+    }
+
+    #[test]
+    fn rounds_are_grouped_by_contest_and_node_however_they_interleave() {
+        let looked = Record::Sentinel {
+            on: "b".parse().unwrap(),
+            batch_size: 64,
+            times_us: vec![2.0],
+            clock_mhz: None,
+            seconds: 0.5,
+        };
+        let records =
+            [round(1, 0, "b"), round(0, 0, "a"), looked, round(1, 1, "b"), round(0, 1, "a"), round(0, 0, "b")];
+        let mut past = Past::of(&records);
+        assert_eq!(past.seconds(), 5.0 * 1.5 + 0.5);
+        assert_eq!(past.sentinel(&"b".parse().unwrap(), 64), [vec![2.0]]);
+        assert!(past.sentinel(&"a".parse().unwrap(), 64).is_empty());
+        let seeds = |measured: &[Measured]| -> Vec<(String, Vec<u32>)> {
+            let seeds = |it: &Measured| it.rounds.iter().map(|(round, _)| round.routing.seed).collect();
+            measured.iter().map(|it| (it.on.to_string(), seeds(it))).collect()
+        };
+        let first = past.take(ContestId::of(0));
+        assert_eq!(seeds(&first), [("a".to_owned(), vec![0, 1]), ("b".to_owned(), vec![0])]);
+        assert_eq!(past.left_over(), Some(ContestId::of(1)));
+        assert_eq!(seeds(&past.take(ContestId::of(1))), [("b".to_owned(), vec![0, 1])]);
+        assert_eq!(past.left_over(), None);
+    }
+}
