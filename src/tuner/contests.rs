@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::plan::Plan;
 use super::ranking::rank;
-use super::strategy::{Arm, Choice, Contest, Problem, Slot};
+use super::strategy::{Arm, Choice, Contest, SearchProblem, Slot};
 use crate::artifact::ConfigFile;
 use crate::device::Device;
 use crate::kernel::schedule::Grid;
@@ -18,7 +18,7 @@ use crate::worker::protocol::Unit;
 #[derive(Debug, Clone)]
 pub struct Contests {
     /// What a strategy sees. Slot 0 is the up projection, slot 1 the down projection.
-    pub problem: Arc<Problem>,
+    pub problem: Arc<SearchProblem>,
     /// By arm name.
     configs: Vec<KernelConfig>,
     /// The runtime's default by contest, as it is written in a file.
@@ -80,7 +80,7 @@ impl Contests {
                 Contest { key, slots: slots.into(), default, incumbents }
             })
             .collect();
-        Self { problem: Arc::new(Problem { contests }), configs: names.configs, defaults }
+        Self { problem: Arc::new(SearchProblem { contests }), configs: names.configs, defaults }
     }
 
     /// The config behind an arm.

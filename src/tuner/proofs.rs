@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::select::Known;
-use super::strategy::{Heard, Round};
+use super::strategy::{Round, Timings};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::journal::{Journal, JournalError};
@@ -32,7 +32,7 @@ pub enum Record {
         /// The question.
         round: Round,
         /// The answer.
-        heard: Heard,
+        timings: Timings,
     },
     /// A file is on disk.
     File {

@@ -8,8 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::contests::Contests;
 use super::plan::Plan;
 use super::proofs::{ProofError, Proofs, Prover, Record};
-use super::search::{Known, SearchError};
+use super::search::SearchError;
 use super::select::{NothingLeft, Selected, Selector};
+use super::strategy::History;
 use super::write::{self, WriteError, Written};
 use crate::device::Device;
 use crate::events::{Event, Observer};
@@ -28,7 +29,7 @@ pub struct RunDir {
     proofs: Proofs,
     compiler: Option<CompilerIdentity>,
     /// Rounds measured by earlier sessions of the run.
-    rounds: Known,
+    rounds: History,
     /// For a new run, whether its directory was made for it; none for a resumed one.
     made: Option<bool>,
 }
@@ -101,7 +102,7 @@ impl RunDir {
                 other => other.into(),
             }
         })?;
-        let (proofs, compiler, rounds) = (Proofs::default(), None, Vec::new());
+        let (proofs, compiler, rounds) = (Proofs::default(), None, History::default());
         Ok(Self { path: path.to_owned(), journal, proofs, compiler, rounds, made: Some(made) })
     }
 
@@ -225,10 +226,10 @@ fn compile_job<C>(plan: &Plan, device: &Device, compiling: &Compiling<'_, C>) ->
     }
 }
 
-/// The rounds a journal holds, in order.
-fn rounds(records: &[Record]) -> Known {
+/// The rounds a journal holds, by contest.
+fn rounds(records: &[Record]) -> History {
     let round = |record: &Record| match record {
-        Record::Round { round, heard } => Some((round.clone(), heard.clone())),
+        Record::Round { round, timings } => Some((round.clone(), timings.clone())),
         _ => None,
     };
     records.iter().filter_map(round).collect()

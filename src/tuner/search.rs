@@ -1,14 +1,19 @@
 //! A strategy at work: what it asks is measured, journalled, and only then told.
 //!
-//! A run that was killed goes on by telling the strategy what the journal holds: given the same answers it
-//! asks the same questions, so the end is that of a run nobody disturbed.
+//! A run that was killed goes on by telling each contest what the journal holds of it: given the same answers
+//! it asks the same questions, so the end is that of a run nobody disturbed.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_util::sync::CancellationToken;
 
 use super::contests::Contests;
 use super::proofs::Record;
 use super::sentinel::{CAPPED_BELOW, Sentinel, Steadiness};
-use super::strategy::{ArmFailure, Entrant, Heard, Round, Strategy};
+use super::strategy::{
+    ArmFailure, Choice, ContestId, ContestRun, Entrant, History, Round, RoutingSeed, Strategy, Timings,
+    catch_up,
+};
 use super::trace::Trace;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
@@ -57,9 +62,13 @@ pub enum SearchError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// The journal's rounds are not what the strategy asks.
-    #[error("round {round} of the journal is not what this version's strategy asks there")]
+    #[error(
+        "round {round} of the journal at batch size {batch_size} is not what this version's strategy asks there"
+    )]
     OtherStrategy {
-        /// Which, from 1.
+        /// Where.
+        batch_size: u32,
+        /// Which of that batch size's rounds, from 1.
         round: usize,
     },
     /// The clock is held down.
@@ -136,80 +145,141 @@ pub struct Searched {
     pub spent: Spent,
     /// The course.
     pub trace: Trace,
+    /// Every round with what came of it: those told from the journal, then those measured.
+    pub rounds: Vec<(Round, Timings)>,
+    /// What led each contest that the budget left undecided, by the contest's place.
+    pub leaders: BTreeMap<usize, Choice>,
 }
 
-/// What the journal of a measuring run holds of its rounds.
-pub type Known = Vec<(Round, Heard)>;
-
-/// Let `strategy` ask until it has decided or the limits are reached.
+/// Let `strategy` ask until it has decided or the limits are reached, one contest after another; each is told
+/// first what `history` holds of it.
 pub async fn search<T: Timer>(
     strategy: &mut dyn Strategy,
     contests: &Contests,
     bench: Bench<'_, T>,
-    known: Known,
+    mut history: History,
     journal: &mut Journal<Record>,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
 ) -> Result<Searched, SearchError> {
-    let Bench { timer, max_clock_mhz, limits } = bench;
-    let problem = &contests.problem;
-    let slots = problem.contests.first().map_or(1, |contest| contest.slots.len());
-    let Searched { mut spent, mut trace } = Searched::default();
-    let mut known = known.into_iter();
-    let mut sentinel = Sentinel::default();
+    let budget_s = bench.limits.budget_s.unwrap_or(f64::INFINITY) - history.seconds();
+    let sentinel = Sentinel::default();
+    let searched = Searched::default();
+    let mut search = Search { contests, bench, budget_s, sentinel, journal, cancel, observer, searched };
+    search.observer.on(&Event::SearchStarted { batch_sizes: contests.problem.contests.len() });
+    let mut undecided = BTreeSet::new();
     let mut decided = 0;
-    observer.on(&Event::SearchStarted { batch_sizes: problem.contests.len() });
-    loop {
-        let Some(round) = strategy.next() else {
-            spent.complete = true;
-            break;
-        };
+    while let Some(contest) = strategy.ready().into_iter().find(|it| !undecided.contains(it)) {
+        let mut run = strategy.begin(contest);
+        search.tell(&mut *run, contest, history.take(contest))?;
+        if search.measure(&mut *run).await? {
+            strategy.end(run.finish());
+        } else {
+            undecided.insert(contest);
+            search.searched.leaders.extend(run.leader().map(|leader| (contest.index, leader)));
+        }
         let now_decided = strategy.decisions().iter().flatten().count();
         if now_decided != decided {
             decided = now_decided;
-            observer.on(&Event::Decided { batch_sizes: decided });
+            search.observer.on(&Event::Decided { batch_sizes: decided });
         }
-        let heard = match known.next() {
-            Some((asked, heard)) if asked == round => heard,
-            Some(_) => return Err(SearchError::OtherStrategy { round: spent.rounds + 1 }),
-            None => {
-                if limits.budget_s.is_some_and(|budget| spent.seconds >= budget) {
-                    break;
-                }
-                let batch_size = problem.contests[round.contest].key;
-                let moved_on = sentinel.contest() != Some(round.contest);
-                if moved_on || spent.rounds.is_multiple_of(SENTINEL_EVERY) {
-                    let found =
-                        look_at_sentinel(&mut sentinel, contests, &round, timer, max_clock_mhz, cancel);
-                    if let Steadiness::Moved(change) = found.await? {
-                        let change = change * 100.0;
-                        if limits.strict {
-                            return Err(SearchError::Unsteady { change, batch_size });
-                        }
-                        observer.on(&Event::Warning(format!(
-                            "the machine is not steady: the same config took {change:.1} % more or less \
-                             within batch size {batch_size}; pairs still compare, and intervals widen"
-                        )));
-                    }
-                }
-                let heard = measure(contests, &round, timer, cancel).await?;
-                journal.append(&Record::Round { round: round.clone(), heard: heard.clone() })?;
-                heard
+    }
+    search.searched.spent.complete = undecided.is_empty();
+    // What nobody asked for cannot have been asked by this strategy.
+    if let Some(contest) = history.first().filter(|_| undecided.is_empty()) {
+        return Err(search.other_strategy(contest, 0));
+    }
+    search.observer.on(&Event::SearchDone);
+    Ok(search.searched)
+}
+
+/// A search under way.
+struct Search<'a, T> {
+    contests: &'a Contests,
+    bench: Bench<'a, T>,
+    /// What is left, seconds.
+    budget_s: f64,
+    sentinel: Sentinel,
+    journal: &'a mut Journal<Record>,
+    cancel: &'a CancellationToken,
+    observer: &'a mut dyn Observer,
+    searched: Searched,
+}
+
+impl<T: Timer> Search<'_, T> {
+    /// Tell `run` what was measured of it before.
+    fn tell(
+        &mut self,
+        run: &mut dyn ContestRun,
+        contest: ContestId,
+        rounds: Vec<(Round, Timings)>,
+    ) -> Result<(), SearchError> {
+        let told = catch_up(run, &rounds, |run, round, timings| self.count(run, round, timings));
+        told.map_err(|divergence| self.other_strategy(contest, divergence.matched))
+    }
+
+    /// Measure what `run` asks; whether it came to its end before the budget did.
+    async fn measure(&mut self, run: &mut dyn ContestRun) -> Result<bool, SearchError> {
+        while let Some(round) = run.next() {
+            if self.budget_s <= 0.0 {
+                return Ok(false);
             }
-        };
-        spent.seconds += heard.seconds;
-        spent.launches += round.launches(slots);
+            self.watch(&round).await?;
+            let timings = measure(self.contests, &round, self.bench.timer, self.cancel).await?;
+            self.journal.append(&Record::Round { round: round.clone(), timings: timings.clone() })?;
+            self.budget_s -= timings.seconds;
+            run.observe(&round, &timings);
+            self.count(run, &round, &timings);
+        }
+        Ok(true)
+    }
+
+    /// Look at the sentinel where it is time to.
+    async fn watch(&mut self, round: &Round) -> Result<(), SearchError> {
+        let moved_on = self.sentinel.contest() != Some(round.contest.index);
+        if !moved_on && !self.searched.spent.rounds.is_multiple_of(SENTINEL_EVERY) {
+            return Ok(());
+        }
+        let Bench { timer, max_clock_mhz, limits } = &mut self.bench;
+        let found =
+            look_at_sentinel(&mut self.sentinel, self.contests, round, *timer, *max_clock_mhz, self.cancel);
+        if let Steadiness::Moved(change) = found.await? {
+            let strict = limits.strict;
+            let (change, batch_size) = (change * 100.0, self.batch_size(round.contest));
+            if strict {
+                return Err(SearchError::Unsteady { change, batch_size });
+            }
+            self.observer.on(&Event::Warning(format!(
+                "the machine is not steady: the same config took {change:.1} % more or less within batch \
+                 size {batch_size}; pairs still compare, and intervals widen"
+            )));
+        }
+        Ok(())
+    }
+
+    /// One more round is answered.
+    fn count(&mut self, run: &dyn ContestRun, round: &Round, timings: &Timings) {
+        let contest = &self.contests.problem.contests[round.contest.index];
+        let Searched { spent, trace, rounds, .. } = &mut self.searched;
+        spent.seconds += timings.seconds;
+        spent.launches += round.launches(contest.slots.len());
         spent.rounds += 1;
-        strategy.observe(&round, &heard);
-        trace.observe(&round, &heard, spent.launches, strategy.leader(round.contest));
-        observer.on(&Event::Measured {
-            batch_size: problem.contests[round.contest].key,
+        trace.observe(round, timings, spent.launches, run.leader());
+        rounds.push((round.clone(), timings.clone()));
+        self.observer.on(&Event::Measured {
+            batch_size: contest.key,
             launches: spent.launches,
             seconds: spent.seconds,
         });
     }
-    observer.on(&Event::SearchDone);
-    Ok(Searched { spent, trace })
+
+    fn batch_size(&self, contest: ContestId) -> u32 {
+        self.contests.problem.contests[contest.index].key
+    }
+
+    fn other_strategy(&self, contest: ContestId, matched: usize) -> SearchError {
+        SearchError::OtherStrategy { batch_size: self.batch_size(contest), round: matched + 1 }
+    }
 }
 
 /// Time the contest's sentinel, and hold the clock against its maximum while it is warm.
@@ -224,7 +294,7 @@ async fn look_at_sentinel<T: Timer>(
     let entrant = sentinel.entrant(&contests.problem, round);
     let look = Round {
         contest: round.contest,
-        routing: super::strategy::Routing { skewed: false, seed: 0 },
+        routing: RoutingSeed { skewed: false, seed: 0 },
         entrants: vec![entrant],
         order: vec![0; SENTINEL_RUNS],
         warm_up: true,
@@ -251,7 +321,7 @@ async fn look_at_sentinel<T: Timer>(
         request.order = vec![0; WAKING_RUNS];
         looks += 1;
     };
-    Ok(sentinel.heard(round.contest, &timed.times_us.into_iter().flatten().collect::<Vec<_>>()))
+    Ok(sentinel.observe(round.contest.index, &timed.times_us.into_iter().flatten().collect::<Vec<_>>()))
 }
 
 async fn measure<T: Timer>(
@@ -259,7 +329,7 @@ async fn measure<T: Timer>(
     round: &Round,
     timer: &mut T,
     cancel: &CancellationToken,
-) -> Result<Heard, SearchError> {
+) -> Result<Timings, SearchError> {
     let began = std::time::Instant::now();
     let request = request(contests, round);
     let timed = tokio::select! {
@@ -273,7 +343,7 @@ async fn measure<T: Timer>(
         ArmOutcome::TimedOut => ArmFailure::TimedOut,
         ArmOutcome::WorkerLost => ArmFailure::WorkerLost,
     };
-    Ok(Heard {
+    Ok(Timings {
         // A time that is none is a run that was not made.
         times_us: timed
             .times_us
@@ -287,7 +357,7 @@ async fn measure<T: Timer>(
 
 /// A round in the worker's terms.
 fn request(contests: &Contests, round: &Round) -> TimingRequest {
-    let contest = round.contest;
+    let contest = round.contest.index;
     let arm = |entrant: &Entrant| match entrant {
         Entrant::Single { slot: 0, arm } => TimedArm::Up { config: contests.config(contest, 0, *arm) },
         Entrant::Single { slot, arm } => TimedArm::Down { config: contests.config(contest, *slot, *arm) },

@@ -23,7 +23,7 @@ pub struct Known {
 
 /// One role's config at one batch size.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Choice {
+pub struct RoleConfig {
     /// The config.
     pub config: KernelConfig,
     /// Where it comes from.
@@ -42,14 +42,14 @@ pub struct Selected {
     /// Tokens in a forward pass: the key.
     pub batch_size: u32,
     /// `gate_up_proj`.
-    pub up: Choice,
+    pub up: RoleConfig,
     /// `down_proj`.
-    pub down: Choice,
+    pub down: RoleConfig,
 }
 
 impl Selected {
     /// One role's choice.
-    pub fn role(&self, role: Role) -> &Choice {
+    pub fn role(&self, role: Role) -> &RoleConfig {
         match role {
             Role::Up => &self.up,
             Role::Down => &self.down,
@@ -126,7 +126,7 @@ impl<'a> Selector<'a> {
         };
         let choice = |role, kept, candidate: Candidate, refusal: Option<String>| {
             if kept {
-                Choice {
+                RoleConfig {
                     config: candidate.config,
                     source: Source::RuntimeDefault,
                     predicted_us: default_cost(role),
@@ -134,7 +134,7 @@ impl<'a> Selector<'a> {
                     measured: None,
                 }
             } else {
-                Choice {
+                RoleConfig {
                     config: candidate.config,
                     source: Source::BestPredicted,
                     predicted_us: Some(candidate.cost),

@@ -1,7 +1,7 @@
 //! One config timed again and again: what changes about it is the machine, not the config.
 
 use super::strategy::paired::median;
-use super::strategy::{Entrant, Problem, Round};
+use super::strategy::{Entrant, Round, SearchProblem};
 
 /// A sentinel that moves by more than this within one batch size is not noise.
 const STEADY_WITHIN: f64 = 0.05;
@@ -38,22 +38,23 @@ impl Sentinel {
     }
 
     /// What to time: the default's first slot where there is a default, else what the round begins with.
-    pub fn entrant(&mut self, problem: &Problem, round: &Round) -> Entrant {
+    pub fn entrant(&mut self, problem: &SearchProblem, round: &Round) -> Entrant {
         if let Some(watched) = &self.watched
-            && watched.contest == round.contest
+            && watched.contest == round.contest.index
         {
             return watched.entrant.clone();
         }
-        let entrant = match &problem.contests[round.contest].default {
+        let entrant = match &problem.contests[round.contest.index].default {
             Some(default) => Entrant::Single { slot: 0, arm: default[0] },
             None => round.entrants[0].clone(),
         };
-        self.watched = Some(Watched { contest: round.contest, entrant: entrant.clone(), first_us: None });
+        self.watched =
+            Some(Watched { contest: round.contest.index, entrant: entrant.clone(), first_us: None });
         entrant
     }
 
     /// What the sentinel took this time.
-    pub fn heard(&mut self, contest: usize, times_us: &[f64]) -> Steadiness {
+    pub fn observe(&mut self, contest: usize, times_us: &[f64]) -> Steadiness {
         let Some(now_us) = median(&mut times_us.to_vec()) else { return Steadiness::Steady };
         let Some(watched) = self.watched.as_mut().filter(|watched| watched.contest == contest) else {
             return Steadiness::Steady;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::contests::Contests;
 use super::strategy::paired::median;
-use super::strategy::{Choice, Entrant, Heard, Round};
+use super::strategy::{Choice, Entrant, Round, Timings};
 use crate::shape::{KernelConfig, Role};
 
 /// The course of one search.
@@ -17,7 +17,7 @@ pub struct Trace {
 
 /// How far a search had come.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Progress {
+pub struct ConvergencePoint {
     /// Kernel launches so far.
     pub launches: u64,
     /// The leader's time over that of the last leader of its batch size.
@@ -26,22 +26,22 @@ pub struct Progress {
 
 impl Trace {
     /// One round is over; `leader` leads its contest now.
-    pub fn observe(&mut self, round: &Round, heard: &Heard, launches: u64, leader: Option<Choice>) {
-        for (&entrant, time) in round.order.iter().zip(&heard.times_us) {
+    pub fn observe(&mut self, round: &Round, timings: &Timings, launches: u64, leader: Option<Choice>) {
+        for (&entrant, time) in round.order.iter().zip(&timings.times_us) {
             if let (Entrant::Single { slot, arm }, Some(time)) = (&round.entrants[usize::from(entrant)], time)
             {
-                self.times_us.entry((round.contest, *slot, *arm)).or_default().push(*time);
+                self.times_us.entry((round.contest.index, *slot, *arm)).or_default().push(*time);
             }
         }
         let Some(leader) = leader else { return };
-        let last = self.leaders.iter().rev().find(|it| it.1 == round.contest);
+        let last = self.leaders.iter().rev().find(|it| it.1 == round.contest.index);
         if last.is_none_or(|it| it.2 != leader) {
-            self.leaders.push((launches, round.contest, leader));
+            self.leaders.push((launches, round.contest.index, leader));
         }
     }
 
     /// How each contest's leader closed in on its last one, by contest; judged by all times there are now.
-    pub fn convergence(&self, contests: usize) -> Vec<Vec<Progress>> {
+    pub fn convergence(&self, contests: usize) -> Vec<Vec<ConvergencePoint>> {
         (0..contests)
             .map(|contest| {
                 let of = |(launches, at, choice): &(u64, usize, Choice)| {
@@ -50,11 +50,11 @@ impl Trace {
                 let times: Vec<(u64, f64)> = self.leaders.iter().filter_map(of).collect();
                 let last = times.last().map_or(1.0, |it| it.1);
                 let first = times.first().map_or(0, |it| it.0);
-                let progress = |(launches, us): (u64, f64)| Progress {
+                let point = |(launches, us): (u64, f64)| ConvergencePoint {
                     launches: launches - first + 1,
                     over_last: us / last,
                 };
-                times.into_iter().map(progress).collect()
+                times.into_iter().map(point).collect()
             })
             .collect()
     }

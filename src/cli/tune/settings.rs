@@ -18,7 +18,7 @@ use crate::commands::tune::moe::{MoeSettings, Place};
 use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
-use crate::commands::tune::replay::{ReplaySettings, StrategyKind, TableSource};
+use crate::commands::tune::replay::{ReplaySettings, TableSource};
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
@@ -28,7 +28,8 @@ use crate::shape::{BadBlockShape, UnknownDtype};
 use crate::tuner::plan::{BadBatchSizes, Policy, parse_batch_sizes};
 use crate::tuner::replay::Disturbance;
 use crate::tuner::search::Limits;
-use crate::tuner::table::Truth;
+use crate::tuner::strategy::Method;
+use crate::tuner::table::Statistic;
 use crate::worker::environment;
 
 /// An argument that cannot be right, with the flag it was given to.
@@ -216,15 +217,15 @@ pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
             (None, model) => TableSource::LookAlike(model.unwrap_or_default()),
         },
         mask,
-        strategy: match strategy {
-            StrategyArg::Race => StrategyKind::Race,
-            StrategyArg::Exhaustive => StrategyKind::Exhaustive,
-            StrategyArg::Random => StrategyKind::Random,
+        method: match strategy {
+            StrategyArg::Race => Method::Race(Default::default()),
+            StrategyArg::Exhaustive => Method::Exhaustive(Default::default()),
+            StrategyArg::Random => Method::Random(Default::default()),
         },
         seeds,
         truth: match truth {
-            TruthArg::Mean => Truth::Mean,
-            TruthArg::Median => Truth::Median,
+            TruthArg::Mean => Statistic::Mean,
+            TruthArg::Median => Statistic::Median,
         },
         disturbance: Disturbance { drift, spikes, noise },
         identical,

@@ -18,6 +18,7 @@ use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::run::{self, Compiling, RecordJob, RunDir};
 use crate::tuner::search::Bench;
+use crate::tuner::strategy::recording;
 use crate::tuner::table::recorded::{self, FORMAT, TableManifest};
 
 /// What the user said.
@@ -130,8 +131,10 @@ pub async fn run(
             max_clock_mhz: gpu.max_clock_mhz,
             limits: settings.measuring.limits,
         },
-        repeats: settings.repeats as usize,
-        sessions: settings.sessions as usize,
+        options: recording::Options {
+            repeats: settings.repeats as usize,
+            sessions: settings.sessions as usize,
+        },
     };
     let recorded = run::record(&plan, &subject.device, &mut dir, compiling, job, &cancel, observer).await;
     compiler.stop().await;
@@ -140,7 +143,7 @@ pub async fn run(
     if !recorded.spent.complete {
         return Err(Unfinished { rounds: recorded.spent.rounds, dir: settings.out.clone() }.into());
     }
-    let rows = recorded::rows(&recorded.contests, &recorded.heard);
+    let rows = recorded::rows(&recorded.contests, &recorded.rounds);
     let (count, path) = (rows.time_us.len(), settings.out.join(TABLE));
     let manifest = TableManifest {
         format: FORMAT,

@@ -1,7 +1,6 @@
 //! `sparktune replay`: a strategy against a recorded table, over many seeds.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -13,10 +12,8 @@ use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::plan::Policy;
 use crate::tuner::replay::Disturbance;
 use crate::tuner::replay::regret::{STOCK_RUNS, Spread, Trial, spread, trials};
-use crate::tuner::strategy::exhaustive::Exhaustive;
-use crate::tuner::strategy::race::{Options, Race};
-use crate::tuner::strategy::random::Random;
-use crate::tuner::table::{self, Table, Truth};
+use crate::tuner::strategy::Method;
+use crate::tuner::table::{self, Statistic, Table};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -25,12 +22,12 @@ pub struct ReplaySettings {
     pub table: TableSource,
     /// Of a recorded table, only what fits this device.
     pub mask: Option<String>,
-    /// Which strategy.
-    pub strategy: StrategyKind,
+    /// How to search.
+    pub method: Method,
     /// Seeds tried, from 0.
     pub seeds: u64,
     /// What an arm's true time is.
-    pub truth: Truth,
+    pub truth: Statistic,
     /// What goes wrong while it measures.
     pub disturbance: Disturbance,
     /// Make every config the same: whatever is adopted is noise.
@@ -47,30 +44,6 @@ pub enum TableSource {
     /// A look-alike of this catalogue model, on its default target.
     LookAlike(String),
 }
-
-/// The strategies by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StrategyKind {
-    /// [`Race`].
-    Race,
-    /// [`Exhaustive`], ten runs each.
-    Exhaustive,
-    /// [`Random`], a tenth of the space, ten runs each.
-    Random,
-}
-
-impl StrategyKind {
-    fn name(self) -> &'static str {
-        match self {
-            StrategyKind::Race => "race",
-            StrategyKind::Exhaustive => "exhaustive",
-            StrategyKind::Random => "random",
-        }
-    }
-}
-
-/// Share of a space the random strategy tries.
-const RANDOM_SHARE: f64 = 0.1;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -144,22 +117,9 @@ async fn look_alike(model: &str) -> Result<Table, Box<dyn Failure>> {
 
 fn report(settings: &ReplaySettings, table: &Table) -> Report {
     let problem = &table.problem;
-    let try_all = |kind| {
-        let (truth, disturbance, seeds) = (settings.truth, settings.disturbance, 0..settings.seeds);
-        match kind {
-            StrategyKind::Race => trials(table, truth, disturbance, seeds, |seed| {
-                Race::new(Arc::clone(problem), Options::default(), seed)
-            }),
-            StrategyKind::Exhaustive => trials(table, truth, disturbance, seeds, |_| {
-                Exhaustive::new(Arc::clone(problem), Exhaustive::STOCK_REPEATS)
-            }),
-            StrategyKind::Random => trials(table, truth, disturbance, seeds, |seed| {
-                Random::new(Arc::clone(problem), RANDOM_SHARE, Exhaustive::STOCK_REPEATS, seed)
-            }),
-        }
-    };
-    let ours = try_all(settings.strategy);
-    let exhaustive = try_all(StrategyKind::Exhaustive);
+    let try_all = |method| trials(table, settings.truth, settings.disturbance, 0..settings.seeds, method);
+    let ours = try_all(settings.method);
+    let exhaustive = try_all(Method::Exhaustive(Default::default()));
     let every = |trial: &Trial| trial.regrets.iter().flatten().copied().collect();
     let of = |contest: usize| move |trial: &Trial| trial.regrets[contest].into_iter().collect();
     let none = Spread { median: f64::NAN, p95: f64::NAN, max: f64::NAN };
@@ -173,7 +133,7 @@ fn report(settings: &ReplaySettings, table: &Table) -> Report {
     let decisions = settings.seeds as f64 * problem.contests.len() as f64;
     Report {
         table: table.title.clone(),
-        strategy: settings.strategy.name(),
+        strategy: settings.method.name(),
         seeds: settings.seeds,
         contests: problem.contests.len(),
         configs,
@@ -239,7 +199,7 @@ fn print(
         [report.exhaustive_regret_median, report.exhaustive_regret_p95, report.exhaustive_regret_max];
     let header = ["strategy", "regret median", "p95", "max", "measuring"];
     let mut rows = vec![row(report.strategy, ours, report.seconds)];
-    if settings.strategy != StrategyKind::Exhaustive {
+    if !matches!(settings.method, Method::Exhaustive(_)) {
         rows.push(row("exhaustive", theirs, report.exhaustive_seconds));
     }
     out.table(&header, &rows)?;

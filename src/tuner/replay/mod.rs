@@ -8,8 +8,8 @@ use rand_chacha::ChaCha8Rng;
 
 pub use disturbance::Disturbance;
 
-use crate::tuner::strategy::{Entrant, Heard, Round, Strategy};
-use crate::tuner::table::{Answer, Table};
+use crate::tuner::strategy::{Entrant, Round, Strategy, Timings};
+use crate::tuner::table::{ArmResult, Table};
 
 /// Answers rounds from a table: each run is one of the arm's repeats, drawn with replacement.
 #[derive(Debug)]
@@ -31,11 +31,11 @@ impl<'a> Replay<'a> {
     }
 
     /// Carry out `round`.
-    pub fn answer(&mut self, round: &Round) -> Heard {
+    pub fn answer(&mut self, round: &Round) -> Timings {
         let table = self.table;
         let began = self.busy_us;
-        let answers = &table.answers[round.contest];
-        let parts = |entrant: &Entrant| -> Vec<&Answer> {
+        let answers = &table.answers[round.contest.index];
+        let parts = |entrant: &Entrant| -> Vec<&ArmResult> {
             match entrant {
                 Entrant::Single { slot, arm } => vec![&answers[*slot][*arm]],
                 Entrant::Whole(choice) => {
@@ -43,12 +43,12 @@ impl<'a> Replay<'a> {
                 }
             }
         };
-        let entrants: Vec<Vec<&Answer>> = round.entrants.iter().map(parts).collect();
+        let entrants: Vec<Vec<&ArmResult>> = round.entrants.iter().map(parts).collect();
         let mut failures = Vec::new();
         for (index, parts) in entrants.iter().enumerate() {
             if let Some(failure) = parts.iter().find_map(|answer| match answer {
-                Answer::Failed(failure) => Some(*failure),
-                Answer::Times(_) => None,
+                ArmResult::Failed(failure) => Some(*failure),
+                ArmResult::Times(_) => None,
             }) {
                 failures.push((index as u16, failure));
             }
@@ -75,7 +75,7 @@ impl<'a> Replay<'a> {
             out[entrant] = round.abort_above_us.is_some_and(|above| time > above);
             times_us.push(Some(time));
         }
-        Heard { times_us, failures, seconds: (self.busy_us - began) / 1e6 }
+        Timings { times_us, failures, seconds: (self.busy_us - began) / 1e6 }
     }
 
     /// Time of all runs so far, warm-ups included, seconds.
@@ -89,10 +89,10 @@ impl<'a> Replay<'a> {
     }
 
     /// One run of parts that follow one another.
-    fn run(&mut self, parts: &[&Answer]) -> f64 {
+    fn run(&mut self, parts: &[&ArmResult]) -> f64 {
         let mut time = 0.0;
         for part in parts {
-            let Answer::Times(times) = part else { continue };
+            let ArmResult::Times(times) = part else { continue };
             time += times[self.rng.random_range(0..times.len())];
             self.launches += 1;
         }
@@ -102,10 +102,17 @@ impl<'a> Replay<'a> {
     }
 }
 
-/// Let `strategy` ask until it has decided.
-pub fn run(strategy: &mut dyn Strategy, replay: &mut Replay<'_>) {
-    while let Some(round) = strategy.next() {
-        let heard = replay.answer(&round);
-        strategy.observe(&round, &heard);
+/// Let `strategy` ask until it has decided, one contest after another; all rounds with what came of them.
+pub fn run(strategy: &mut dyn Strategy, replay: &mut Replay<'_>) -> Vec<(Round, Timings)> {
+    let mut rounds = Vec::new();
+    while let Some(&contest) = strategy.ready().first() {
+        let mut run = strategy.begin(contest);
+        while let Some(round) = run.next() {
+            let timings = replay.answer(&round);
+            run.observe(&round, &timings);
+            rounds.push((round, timings));
+        }
+        strategy.end(run.finish());
     }
+    rounds
 }

@@ -1,14 +1,15 @@
 //! How far a strategy's choices are from the best, over many seeds.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::{Disturbance, Replay};
 use crate::tuner::strategy::paired::quantile;
-use crate::tuner::strategy::{Choice, Contest, Grounds, Strategy};
-use crate::tuner::table::{Table, Truth};
+use crate::tuner::strategy::{Choice, Contest, Grounds, Method, StrategySpec};
+use crate::tuner::table::{Statistic, Table};
 
 /// Kernel runs SGLang's tuner spends on one config and batch size: 1 to compile, 5 warm-up and 10 timed
 /// replays of a graph of ten.
@@ -42,35 +43,32 @@ pub struct Spread {
     pub max: f64,
 }
 
-/// Run the strategy `make` builds on `table` once for each seed, on all processors.
-pub fn trials<S: Strategy>(
+/// Run `method` on `table` once for each seed, on all processors.
+pub fn trials(
     table: &Table,
-    truth: Truth,
+    statistic: Statistic,
     disturbance: Disturbance,
     seeds: std::ops::Range<u64>,
-    make: impl Fn(u64) -> S + Sync,
+    method: Method,
 ) -> Vec<Trial> {
-    let best = best_us(table, truth);
+    let best = best_us(table, statistic);
     let one = |seed: u64| {
-        let mut strategy = make(seed);
+        let mut strategy = StrategySpec { method, seed }.strategy(Arc::clone(&table.problem));
         // The device's dice are not the strategy's.
         let mut replay = Replay::new(table, disturbance, seed ^ 0x5eed_0f7e_c0de);
-        let (mut slowest_decision_s, mut deciding_s, mut rounds) = (0.0_f64, 0.0, 0_u32);
-        loop {
-            let asked = Instant::now();
-            let Some(round) = strategy.next() else { break };
-            let asking = asked.elapsed();
-            let heard = replay.answer(&round);
-            let told = Instant::now();
-            strategy.observe(&round, &heard);
-            let took_s = (asking + told.elapsed()).as_secs_f64();
-            slowest_decision_s = slowest_decision_s.max(took_s);
-            deciding_s += took_s;
-            rounds += 1;
+        let mut deciding = Deciding::default();
+        while let Some(contest) = deciding.step(|| strategy.ready().first().copied()) {
+            let mut run = deciding.step(|| strategy.begin(contest));
+            while let Some(round) = deciding.step(|| run.next()) {
+                let timings = replay.answer(&round);
+                deciding.step(|| run.observe(&round, &timings));
+                deciding.rounds += 1;
+            }
+            deciding.step(|| strategy.end(run.finish()));
         }
         let decisions = strategy.decisions();
         let regret = |(contest, best): (usize, &Option<f64>)| {
-            let chosen = whole_us(table, contest, &decisions[contest].as_ref()?.choice, truth)?;
+            let chosen = whole_us(table, contest, &decisions[contest].as_ref()?.choice, statistic)?;
             Some(chosen / (*best)? - 1.0)
         };
         let adopted = |it: &Grounds| matches!(it, Grounds::BeatsDefault(_));
@@ -79,8 +77,8 @@ pub fn trials<S: Strategy>(
             adopted: decisions.iter().flatten().filter(|it| adopted(&it.grounds)).count(),
             seconds: replay.seconds(),
             launches: replay.launches(),
-            slowest_decision_s,
-            mean_decision_s: deciding_s / f64::from(rounds.max(1)),
+            slowest_decision_s: deciding.slowest_s,
+            mean_decision_s: deciding.all_s / f64::from(deciding.rounds.max(1)),
         }
     };
     let seeds: Vec<u64> = seeds.collect();
@@ -98,6 +96,25 @@ pub fn trials<S: Strategy>(
     })
 }
 
+/// Time a strategy takes for itself.
+#[derive(Debug, Default)]
+struct Deciding {
+    all_s: f64,
+    slowest_s: f64,
+    rounds: u32,
+}
+
+impl Deciding {
+    fn step<T>(&mut self, step: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = step();
+        let took_s = began.elapsed().as_secs_f64();
+        self.all_s += took_s;
+        self.slowest_s = self.slowest_s.max(took_s);
+        done
+    }
+}
+
 /// The spread of the regrets `of` picks from each trial; none where there are none.
 pub fn spread(trials: &[Trial], of: impl Fn(&Trial) -> Vec<f64>) -> Option<Spread> {
     let mut regrets: Vec<f64> = trials.iter().flat_map(of).collect();
@@ -106,16 +123,16 @@ pub fn spread(trials: &[Trial], of: impl Fn(&Trial) -> Vec<f64>) -> Option<Sprea
 }
 
 /// The least true time of a whole choice in each contest, microseconds.
-fn best_us(table: &Table, truth: Truth) -> Vec<Option<f64>> {
+fn best_us(table: &Table, statistic: Statistic) -> Vec<Option<f64>> {
     let contest = |(contest, data): (usize, &Contest)| {
-        let time = |slot: usize, arm: usize| table.answers[contest][slot][arm].true_us(truth);
+        let time = |slot: usize, arm: usize| table.answers[contest][slot][arm].true_us(statistic);
         let best = data.best_by(time)?;
-        whole_us(table, contest, &best, truth)
+        whole_us(table, contest, &best, statistic)
     };
     table.problem.contests.iter().enumerate().map(contest).collect()
 }
 
-fn whole_us(table: &Table, contest: usize, choice: &Choice, truth: Truth) -> Option<f64> {
-    let time = |(slot, &arm): (usize, &usize)| table.answers[contest][slot][arm].true_us(truth);
+fn whole_us(table: &Table, contest: usize, choice: &Choice, statistic: Statistic) -> Option<f64> {
+    let time = |(slot, &arm): (usize, &usize)| table.answers[contest][slot][arm].true_us(statistic);
     choice.iter().enumerate().map(time).sum()
 }

@@ -11,8 +11,7 @@ use crate::events::Observer;
 use crate::tuner::contests::Contests;
 use crate::tuner::search::{Bench, SearchError, Searched, Spent, search};
 use crate::tuner::select::Selected;
-use crate::tuner::strategy::race::{Options, Race};
-use crate::tuner::strategy::{Choice, Contest, Decision, Grounds, Strategy};
+use crate::tuner::strategy::{Choice, Contest, Decision, Grounds, Method, StrategySpec};
 use crate::tuner::trace::Trace;
 use crate::worker::timing::Timer;
 
@@ -50,15 +49,16 @@ impl<T: Timer> Measuring<'_, T> {
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<Raced, SearchError> {
-        let mut strategy = Race::new(Arc::clone(&contests.problem), Options::default(), self.seed);
-        let known = std::mem::take(&mut dir.rounds);
+        let spec = StrategySpec { method: Method::Race(Default::default()), seed: self.seed };
+        let mut strategy = spec.strategy(Arc::clone(&contests.problem));
+        let history = std::mem::take(&mut dir.rounds);
         let journal = &mut dir.journal;
-        let Searched { spent, trace } =
-            search(&mut strategy, &contests, self.bench, known, journal, cancel, observer).await?;
+        let Searched { spent, trace, leaders, .. } =
+            search(&mut *strategy, &contests, self.bench, history, journal, cancel, observer).await?;
         let decisions = strategy.decisions();
         let decided = decisions.iter().flatten().count();
         for (contest, (entry, decision)) in selected.iter_mut().zip(decisions).enumerate() {
-            let so_far = || best_so_far(&contests.problem.contests[contest], strategy.leader(contest));
+            let so_far = || best_so_far(&contests.problem.contests[contest], leaders.get(&contest));
             // Without either the entry stays what it would be without a GPU.
             if let Some(decision) = decision.or_else(so_far) {
                 adopt(&contests, contest, entry, &decision);
@@ -70,8 +70,8 @@ impl<T: Timer> Measuring<'_, T> {
 
 /// What to take where the budget ended before a decision: a default that runs stays unless it is beaten, but
 /// where none runs the race's leader is better than the best guess.
-fn best_so_far(contest: &Contest, leader: Option<Choice>) -> Option<Decision> {
-    let choice = leader.filter(|_| contest.default.is_none())?;
+fn best_so_far(contest: &Contest, leader: Option<&Choice>) -> Option<Decision> {
+    let choice = leader.filter(|_| contest.default.is_none())?.clone();
     // No time: it was not confirmed, and claims no rung for it.
     Some(Decision { choice, grounds: Grounds::Fastest, time_us: None })
 }

@@ -11,20 +11,18 @@ use crate::tuner::contests::Contests;
 use crate::tuner::plan::Plan;
 use crate::tuner::proofs::Prover;
 use crate::tuner::search::{Bench, Searched, Spent, search};
-use crate::tuner::strategy::recording::Recording;
-use crate::tuner::strategy::{Heard, Round};
+use crate::tuner::strategy::recording::{Options, Recording};
+use crate::tuner::strategy::{Round, Timings};
 use crate::worker::timing::Timer;
 use crate::worker::{CachedCompiler, Compiler};
 
-/// How much is recorded, and on what.
+/// What is recorded, and on what.
 #[derive(Debug)]
 pub struct RecordJob<'a, T> {
     /// The device, and how far it may be used.
     pub bench: Bench<'a, T>,
-    /// Timed runs of each config in each session.
-    pub repeats: usize,
-    /// Passes over the whole space.
-    pub sessions: usize,
+    /// How much.
+    pub options: Options,
 }
 
 /// What was recorded.
@@ -32,8 +30,8 @@ pub struct RecordJob<'a, T> {
 pub struct Recorded {
     /// The space.
     pub contests: Contests,
-    /// Every round with its answer.
-    pub heard: Vec<(Round, Heard)>,
+    /// Every round with what came of it, in the order of measuring.
+    pub rounds: Vec<(Round, Timings)>,
     /// What it cost.
     pub spent: Spent,
 }
@@ -57,10 +55,10 @@ pub async fn record<C: Compiler, T: Timer>(
     prover.ready(&contests.large_batch_units(plan, device), observer).await?;
     dir.compiler = Some(prover.identity().clone());
     observer.on(&Event::CompileDone);
-    let mut recording = Recording::new(Arc::clone(&contests.problem), job.repeats, job.sessions, 0);
-    let known = std::mem::take(&mut dir.rounds);
+    let mut recording = Recording::new(Arc::clone(&contests.problem), job.options, 0);
+    let history = std::mem::take(&mut dir.rounds);
     let journal = &mut dir.journal;
-    let Searched { spent, .. } =
-        search(&mut recording, &contests, job.bench, known, journal, cancel, observer).await?;
-    Ok(Recorded { contests, heard: recording.into_heard(), spent })
+    let Searched { spent, rounds, .. } =
+        search(&mut recording, &contests, job.bench, history, journal, cancel, observer).await?;
+    Ok(Recorded { contests, rounds, spent })
 }

@@ -2,97 +2,136 @@
 
 use std::sync::Arc;
 
-use super::{Choice, Decision, Entrant, Grounds, Heard, Problem, Round, Routing, Strategy};
+use serde::{Deserialize, Serialize};
 
-/// Times what it is told to time, one arm after another, and takes the smallest mean.
+use super::{
+    Choice, Conclusion, ContestId, ContestRun, Decision, Entrant, Grounds, LogTimes, Round, RoutingSeed,
+    SearchProblem, Strategy, Timings,
+};
+
+/// The name in plans and reports.
+pub const NAME: &str = "exhaustive";
+/// Goes up where equal options, seeds and answers lead to other questions.
+pub const VERSION: u32 = 1;
+
+/// How each arm is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Timed runs of each arm.
+    pub repeats: usize,
+}
+
+impl Default for Options {
+    /// The timed runs SGLang's tuner takes its mean of. (Each stands for ten launches in a graph.)
+    fn default() -> Self {
+        Self { repeats: 10 }
+    }
+}
+
+/// Times what it is told to time, one arm after another, and takes the smallest mean. No contest learns from
+/// another.
 #[derive(Debug)]
 pub struct Exhaustive {
-    problem: Arc<Problem>,
+    problem: Arc<SearchProblem>,
     /// Arms to time in each contest, by slot.
     arms: Vec<Vec<(usize, usize)>>,
     repeats: usize,
-    contest: usize,
-    at: usize,
-    /// Mean times of the current contest, by slot and arm.
-    means: Vec<Vec<Option<f64>>>,
-    decisions: Vec<Option<Decision>>,
+    /// By contest, what those that are over came to.
+    ended: Vec<Option<Conclusion>>,
 }
 
 impl Exhaustive {
-    /// Timed runs SGLang's tuner takes its mean of. (Each stands for ten launches in a graph.)
-    pub const STOCK_REPEATS: usize = 10;
-
-    /// Time every arm of every contest `repeats` times.
-    pub fn new(problem: Arc<Problem>, repeats: usize) -> Self {
+    /// Time every arm of every contest.
+    pub fn new(problem: Arc<SearchProblem>, options: Options) -> Self {
         let every = |contest: &super::Contest| contest.arms().map(|(slot, arm, _)| (slot, arm)).collect();
         let arms = problem.contests.iter().map(every).collect();
-        Self::of(problem, arms, repeats)
+        Self::of(problem, arms, options.repeats)
     }
 
     /// Time the given arms of each contest.
-    pub(super) fn of(problem: Arc<Problem>, arms: Vec<Vec<(usize, usize)>>, repeats: usize) -> Self {
-        let decisions = vec![None; problem.contests.len()];
-        let mut made = Self { problem, arms, repeats, contest: 0, at: 0, means: Vec::new(), decisions };
-        made.begin_contest();
-        made
-    }
-
-    fn begin_contest(&mut self) {
-        self.at = 0;
-        self.means = self
-            .problem
-            .contests
-            .get(self.contest)
-            .map(|contest| contest.slots.iter().map(|slot| vec![None; slot.arms.len()]).collect())
-            .unwrap_or_default();
-    }
-
-    fn best(&self) -> Option<Choice> {
-        self.problem.contests[self.contest].best_by(|slot, arm| self.means[slot][arm])
+    pub(super) fn of(problem: Arc<SearchProblem>, arms: Vec<Vec<(usize, usize)>>, repeats: usize) -> Self {
+        let ended = vec![None; problem.contests.len()];
+        Self { problem, arms, repeats, ended }
     }
 }
 
 impl Strategy for Exhaustive {
-    fn next(&mut self) -> Option<Round> {
-        while self.contest < self.problem.contests.len() {
-            if let Some(&(slot, arm)) = self.arms[self.contest].get(self.at) {
-                return Some(Round {
-                    contest: self.contest,
-                    routing: Routing { skewed: false, seed: 0 },
-                    entrants: vec![Entrant::Single { slot, arm }],
-                    order: vec![0; self.repeats],
-                    warm_up: true,
-                    abort_above_us: None,
-                });
-            }
-            self.decisions[self.contest] = self.best().map(|choice| {
-                let times = choice.iter().enumerate().map(|(slot, &arm)| self.means[slot][arm]);
-                Decision { time_us: times.sum(), choice, grounds: Grounds::Fastest }
-            });
-            self.contest += 1;
-            self.begin_contest();
-        }
-        None
+    fn ready(&self) -> Vec<ContestId> {
+        (0..self.ended.len()).filter(|&at| self.ended[at].is_none()).map(ContestId::of).collect()
     }
 
-    fn observe(&mut self, round: &Round, heard: &Heard) {
-        self.at += 1;
-        let [Entrant::Single { slot, arm }] = round.entrants[..] else { return };
-        let times: Vec<f64> = heard.times_us.iter().flatten().copied().collect();
-        if !times.is_empty() {
-            self.means[slot][arm] = Some(times.iter().sum::<f64>() / times.len() as f64);
-        }
+    fn begin(&self, contest: ContestId) -> Box<dyn ContestRun> {
+        let data = &self.problem.contests[contest.index];
+        Box::new(Run {
+            contest,
+            problem: Arc::clone(&self.problem),
+            arms: self.arms[contest.index].clone(),
+            repeats: self.repeats,
+            at: 0,
+            log_means: data.slots.iter().map(|slot| vec![None; slot.arms.len()]).collect(),
+        })
+    }
+
+    fn end(&mut self, conclusion: Conclusion) {
+        let index = conclusion.contest.index;
+        self.ended[index] = Some(conclusion);
     }
 
     fn decisions(&self) -> Vec<Option<Decision>> {
-        self.decisions.clone()
+        self.ended.iter().map(|ended| ended.as_ref()?.decision.clone()).collect()
+    }
+}
+
+/// One contest: the arms in turn.
+#[derive(Debug)]
+struct Run {
+    contest: ContestId,
+    problem: Arc<SearchProblem>,
+    arms: Vec<(usize, usize)>,
+    repeats: usize,
+    at: usize,
+    log_means: LogTimes,
+}
+
+impl Run {
+    fn mean_us(&self, slot: usize, arm: usize) -> Option<f64> {
+        self.log_means[slot][arm].map(f64::exp)
+    }
+}
+
+impl ContestRun for Run {
+    fn next(&mut self) -> Option<Round> {
+        let &(slot, arm) = self.arms.get(self.at)?;
+        Some(Round {
+            contest: self.contest,
+            routing: RoutingSeed { skewed: false, seed: 0 },
+            entrants: vec![Entrant::Single { slot, arm }],
+            order: vec![0; self.repeats],
+            warm_up: true,
+            abort_above_us: None,
+        })
     }
 
-    fn leader(&self, contest: usize) -> Option<Choice> {
-        match &self.decisions[contest] {
-            Some(decision) => Some(decision.choice.clone()),
-            None if contest == self.contest => self.best(),
-            None => None,
+    fn observe(&mut self, round: &Round, timings: &Timings) {
+        self.at += 1;
+        let [Entrant::Single { slot, arm }] = round.entrants[..] else { return };
+        let times: Vec<f64> = timings.times_us.iter().flatten().copied().collect();
+        if !times.is_empty() {
+            self.log_means[slot][arm] = Some((times.iter().sum::<f64>() / times.len() as f64).ln());
         }
+    }
+
+    fn leader(&self) -> Option<Choice> {
+        self.problem.contests[self.contest.index].best_by(|slot, arm| self.mean_us(slot, arm))
+    }
+
+    fn finish(self: Box<Self>) -> Conclusion {
+        let choice = if self.at < self.arms.len() { None } else { self.leader() };
+        let decision = choice.map(|choice| {
+            let times = choice.iter().enumerate().map(|(slot, &arm)| self.mean_us(slot, arm));
+            Decision { time_us: times.sum(), choice, grounds: Grounds::Fastest }
+        });
+        Conclusion { contest: self.contest, decision, log_times: self.log_means }
     }
 }

@@ -1,37 +1,88 @@
 //! How to look for the best of many: what to measure next, and when to stop.
 //!
 //! A strategy sees numbered arms and times, nothing of GPUs: the same code decides on a device, in a
-//! replay of a recorded table, and when a killed run is taken up again. Given the same seed and the same
-//! answers it asks the same questions.
+//! replay of a recorded table, and when a killed run is taken up again. It splits its work into contests
+//! that know nothing of one another while they run. A contest has dice of its own and learns only from
+//! predecessors that are fixed in advance, so contests may run anywhere, at once and in any order: given
+//! the same seed and the same answers, each asks the same questions and decides alike.
 
 pub mod exhaustive;
+pub mod history;
 pub mod paired;
 pub mod problem;
 pub mod race;
 pub mod random;
 pub mod recording;
 pub mod round;
+pub mod spec;
 
+use std::fmt;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+pub use history::{Divergence, History, catch_up};
 pub use paired::Interval;
-pub use problem::{Arm, Choice, Contest, Problem, Slot};
-pub use round::{ArmFailure, Entrant, Heard, Round, Routing};
+pub use problem::{Arm, Choice, Contest, ContestId, SearchProblem, Slot};
+pub use round::{ArmFailure, Entrant, Round, RoutingSeed, Timings};
+pub use spec::{Method, StrategySpec};
 
-/// Decides what to measure next.
-pub trait Strategy {
-    /// The next measurements, or none once every contest is decided. Asking twice without
+/// Decides which contests there are, what each may learn from, and keeps what they decided.
+pub trait Strategy: fmt::Debug + Send {
+    /// The contests that are not over and whose predecessors are, in the order in which one machine takes
+    /// them. Those that were begun stay in the list until [`end`](Self::end); none means that all is done.
+    fn ready(&self) -> Vec<ContestId>;
+
+    /// Begin a [ready](Self::ready) contest. Nothing changes for the strategy: a contest whose machine was
+    /// lost is begun again the same way, and asks the same.
+    fn begin(&self, contest: ContestId) -> Box<dyn ContestRun>;
+
+    /// A contest is over, and others may learn from it.
+    fn end(&mut self, conclusion: Conclusion);
+
+    /// The decisions so far, one for each contest of the problem, in the problem's order.
+    fn decisions(&self) -> Vec<Option<Decision>>;
+}
+
+/// One contest under way. It owns all it needs, so it can be driven on any thread.
+pub trait ContestRun: fmt::Debug + Send {
+    /// The next measurements, or none once the contest is over. Asking twice without
     /// [`observe`](Self::observe) in between is a mistake of the caller.
     fn next(&mut self) -> Option<Round>;
 
-    /// What came of the round [`next`](Self::next) gave last.
-    fn observe(&mut self, round: &Round, heard: &Heard);
+    /// What came of the round that [`next`](Self::next) gave last.
+    fn observe(&mut self, round: &Round, timings: &Timings);
 
-    /// The decision on every contest of the problem so far, in the problem's order.
-    fn decisions(&self) -> Vec<Option<Decision>>;
+    /// What would be chosen now, if anything.
+    fn leader(&self) -> Option<Choice>;
 
-    /// What the strategy would say now of a contest that is not decided: its leader, if it has one.
-    fn leader(&self, contest: usize) -> Option<Choice>;
+    /// What the contest came to; without a decision where it is not over.
+    fn finish(self: Box<Self>) -> Conclusion;
+}
+
+/// What a contest came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conclusion {
+    /// Which one.
+    pub contest: ContestId,
+    /// The decision; none where nothing can be chosen.
+    pub decision: Option<Decision>,
+    /// What is known of each arm, by slot: the logarithm of microseconds; none where it never ran.
+    pub log_times: LogTimes,
+}
+
+/// Logarithms of microseconds by slot and arm; none where there is no time.
+pub type LogTimes = Vec<Vec<Option<f64>>>;
+
+/// The dice of one contest: whatever else runs, they fall the same.
+///
+/// `key` is the contest's batch size and `part` that of its [`ContestId`]; together they are the stream of
+/// the generator that `seed` starts.
+fn dice(seed: u64, key: u32, part: u32) -> ChaCha8Rng {
+    let mut dice = ChaCha8Rng::seed_from_u64(seed);
+    dice.set_stream(u64::from(part) << 32 | u64::from(key));
+    dice
 }
 
 /// A strategy's last word on one contest.

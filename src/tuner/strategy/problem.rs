@@ -2,11 +2,30 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// All choices of one tuning run.
 #[derive(Debug, Clone, Default)]
-pub struct Problem {
+pub struct SearchProblem {
     /// One a batch size, in ascending order: neighbours are likely to choose alike.
     pub contests: Vec<Contest>,
+}
+
+/// What can run by itself: the search for one contest's choice, or a part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContestId {
+    /// The contest's place in the problem.
+    pub index: usize,
+    /// Which part of it, where a strategy asks about one contest in several independent parts; else 0.
+    pub part: u32,
+}
+
+impl ContestId {
+    /// All of the contest at `index`.
+    pub fn of(index: usize) -> Self {
+        Self { index, part: 0 }
+    }
 }
 
 /// One choice: an arm for each slot, all of one link.

@@ -2,56 +2,73 @@
 
 use std::sync::Arc;
 
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
-use super::exhaustive::Exhaustive;
-use super::{Choice, Decision, Heard, Problem, Round, Strategy};
+use super::exhaustive::{self, Exhaustive};
+use super::{Conclusion, ContestId, ContestRun, Decision, SearchProblem, Strategy, dice};
+
+/// The name in plans and reports.
+pub const NAME: &str = "random";
+/// Goes up where equal options, seeds and answers lead to other questions.
+pub const VERSION: u32 = 1;
+
+/// How much is tried, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// The share of each contest's arms that is tried, 0 to 1; at least one arm is.
+    pub share: f64,
+    /// Timed runs of each arm.
+    pub repeats: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { share: 0.1, repeats: exhaustive::Options::default().repeats }
+    }
+}
 
 /// [`Exhaustive`] over a random share of the arms and the default.
 #[derive(Debug)]
 pub struct Random(Exhaustive);
 
 impl Random {
-    /// Time `share` (0 to 1, at least one arm) of each slot's arms `repeats` times each.
-    pub fn new(problem: Arc<Problem>, share: f64, repeats: usize, seed: u64) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let arms = problem
-            .contests
-            .iter()
-            .map(|contest| {
-                let mut arms: Vec<_> = contest.arms().map(|(slot, arm, _)| (slot, arm)).collect();
-                arms.shuffle(&mut rng);
-                let count = (arms.len() as f64 * share).ceil().max(1.0) as usize;
-                let mut drawn: Vec<_> = arms.into_iter().take(count).collect();
-                for choice in contest.default.iter().chain(&contest.incumbents) {
-                    drawn.extend(choice.iter().copied().enumerate());
-                }
-                drawn.sort_unstable();
-                drawn.dedup();
-                drawn.shuffle(&mut rng);
-                drawn
-            })
-            .collect();
-        Self(Exhaustive::of(problem, arms, repeats))
+    /// Draw the arms of every contest, each with dice of its own.
+    pub fn new(problem: Arc<SearchProblem>, options: Options, seed: u64) -> Self {
+        let drawn = |contest: &super::Contest| {
+            let mut rng = dice(seed, contest.key, 0);
+            let mut arms: Vec<_> = contest.arms().map(|(slot, arm, _)| (slot, arm)).collect();
+            arms.shuffle(&mut rng);
+            let count = (arms.len() as f64 * options.share).ceil().max(1.0) as usize;
+            let mut drawn: Vec<_> = arms.into_iter().take(count).collect();
+            for choice in contest.default.iter().chain(&contest.incumbents) {
+                drawn.extend(choice.iter().copied().enumerate());
+            }
+            drawn.sort_unstable();
+            drawn.dedup();
+            drawn.shuffle(&mut rng);
+            drawn
+        };
+        let arms = problem.contests.iter().map(drawn).collect();
+        Self(Exhaustive::of(problem, arms, options.repeats))
     }
 }
 
 impl Strategy for Random {
-    fn next(&mut self) -> Option<Round> {
-        self.0.next()
+    fn ready(&self) -> Vec<ContestId> {
+        self.0.ready()
     }
 
-    fn observe(&mut self, round: &Round, heard: &Heard) {
-        self.0.observe(round, heard);
+    fn begin(&self, contest: ContestId) -> Box<dyn ContestRun> {
+        self.0.begin(contest)
+    }
+
+    fn end(&mut self, conclusion: Conclusion) {
+        self.0.end(conclusion);
     }
 
     fn decisions(&self) -> Vec<Option<Decision>> {
         self.0.decisions()
-    }
-
-    fn leader(&self, contest: usize) -> Option<Choice> {
-        self.0.leader(contest)
     }
 }

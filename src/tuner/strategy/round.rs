@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ContestId;
+
 /// Measurements that belong together: same batch size, same routing, one after another.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Round {
-    /// Which contest of the problem.
-    pub contest: usize,
+    /// Who asks, and by that about which contest of the problem.
+    pub contest: ContestId,
     /// Which tokens go to which experts.
-    pub routing: Routing,
+    pub routing: RoutingSeed,
     /// What takes part.
     pub entrants: Vec<Entrant>,
     /// The entrant of every timed run, in the order of the runs.
@@ -21,7 +23,7 @@ pub struct Round {
 
 /// A routing, by seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Routing {
+pub struct RoutingSeed {
     /// Some experts get many tokens.
     pub skewed: bool,
     /// Equal seeds are equal routings.
@@ -45,7 +47,7 @@ pub enum Entrant {
 
 /// What came of a round.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Heard {
+pub struct Timings {
     /// Microseconds of each run of the round's `order`; none where it was not made.
     pub times_us: Vec<Option<f64>>,
     /// Entrants that cannot run, with the reason.

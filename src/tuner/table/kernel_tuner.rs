@@ -13,8 +13,8 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Answer, Table, TableError};
-use crate::tuner::strategy::{Arm, ArmFailure, Contest, Problem, Slot};
+use super::{ArmResult, Table, TableError};
+use crate::tuner::strategy::{Arm, ArmFailure, Contest, SearchProblem, Slot};
 
 /// Far above any published cache, far below what would exhaust a machine.
 const MAX_BYTES: u64 = 1 << 30;
@@ -72,7 +72,7 @@ pub fn parse(text: &[u8]) -> Result<Table, String> {
         answers.push(answer(entry).map_err(|what| format!("cache[\"{key}\"]: {what}"))?);
         labels.push(key.clone());
     }
-    if !answers.iter().any(|answer| matches!(answer, Answer::Times(_))) {
+    if !answers.iter().any(|answer| matches!(answer, ArmResult::Times(_))) {
         return Err("cache: no config has times".into());
     }
     let contest = Contest { key: 0, slots: vec![Slot { arms }], default: None, incumbents: Vec::new() };
@@ -83,15 +83,15 @@ pub fn parse(text: &[u8]) -> Result<Table, String> {
             unnamed(file.kernel_name, "an unnamed kernel"),
             unnamed(file.device_name, "an unnamed device")
         ),
-        problem: Arc::new(Problem { contests: vec![contest] }),
+        problem: Arc::new(SearchProblem { contests: vec![contest] }),
         answers: vec![vec![answers]],
         labels,
     })
 }
 
-fn answer(entry: &Value) -> Result<Answer, String> {
+fn answer(entry: &Value) -> Result<ArmResult, String> {
     if let Some(Value::String(failure)) = entry.get("time") {
-        return Ok(Answer::Failed(match failure.as_str() {
+        return Ok(ArmResult::Failed(match failure.as_str() {
             "CompilationFailedConfig" => ArmFailure::CompileFailed,
             "RuntimeFailedConfig" => ArmFailure::OutOfResources,
             "InvalidConfig" => ArmFailure::CompileFailed,
@@ -106,7 +106,7 @@ fn answer(entry: &Value) -> Result<Answer, String> {
         Some(time) if time > 0.0 && time.is_finite() => Ok(time * 1000.0),
         _ => Err(format!("times[{index}] is {time}, a time is a positive number of milliseconds")),
     };
-    times.iter().enumerate().map(microseconds).collect::<Result<_, _>>().map(Answer::Times)
+    times.iter().enumerate().map(microseconds).collect::<Result<_, _>>().map(ArmResult::Times)
 }
 
 #[cfg(test)]
@@ -123,9 +123,9 @@ mod tests {
         let table = parse(GOOD.as_bytes()).unwrap();
         assert_eq!(table.title, "k on D");
         assert_eq!(table.size(), (1, 1));
-        assert_eq!(table.answers[0][0][0], Answer::Times(vec![500.0, 250.0]));
-        assert_eq!(table.answers[0][0][0].true_us(Truth::Mean), Some(375.0));
-        assert_eq!(table.answers[0][0][1], Answer::Failed(ArmFailure::OutOfResources));
+        assert_eq!(table.answers[0][0][0], ArmResult::Times(vec![500.0, 250.0]));
+        assert_eq!(table.answers[0][0][0].true_us(Statistic::Mean), Some(375.0));
+        assert_eq!(table.answers[0][0][1], ArmResult::Failed(ArmFailure::OutOfResources));
         assert_eq!(table.problem.contests[0].slots[0].arms[1].place, [1, 1]);
         assert_eq!(table.total_us(), 750.0);
     }
@@ -150,5 +150,5 @@ mod tests {
         }
     }
 
-    use super::super::Truth;
+    use super::super::Statistic;
 }

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Answer, Table};
+use super::{ArmResult, Table};
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
 use crate::shape::Role;
@@ -50,7 +50,7 @@ pub fn table(plan: &Plan, device: &Device, seed: u64) -> Table {
                             // Defaults outside the space fit, and whatever fits has a cost.
                             let predicted = model.cost(role, &config).map_or(1e3, |cost| cost.time_us);
                             let usual = predicted * (tile_bend + batch_bend).exp();
-                            Answer::Times((0..REPEATS).map(|_| usual * noise(&mut rng)).collect())
+                            ArmResult::Times((0..REPEATS).map(|_| usual * noise(&mut rng)).collect())
                         })
                         .collect()
                 })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::failure::{Failure, Kind};
 use crate::tuner::strategy::paired::median;
-use crate::tuner::strategy::{ArmFailure, Problem};
+use crate::tuner::strategy::{ArmFailure, SearchProblem};
 
 /// A problem with the answers.
 #[derive(Debug, Clone)]
@@ -17,16 +17,16 @@ pub struct Table {
     /// What was measured, for people: a kernel and a device.
     pub title: String,
     /// The choices.
-    pub problem: Arc<Problem>,
+    pub problem: Arc<SearchProblem>,
     /// By contest, slot and arm.
-    pub answers: Vec<Vec<Vec<Answer>>>,
+    pub answers: Vec<Vec<Vec<ArmResult>>>,
     /// How to write each arm's name down.
     pub labels: Vec<String>,
 }
 
 /// What was recorded of one arm.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum ArmResult {
     /// Microseconds of each run, in the order of the runs; at least one.
     Times(Vec<f64>),
     /// It did not run.
@@ -35,7 +35,7 @@ pub enum Answer {
 
 /// Which statistic of its repeats an arm's true time is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Truth {
+pub enum Statistic {
     /// The mean: what a server would pay, and what Kernel Tuner reports.
     #[default]
     Mean,
@@ -43,14 +43,14 @@ pub enum Truth {
     Median,
 }
 
-impl Answer {
+impl ArmResult {
     /// The arm's true time, microseconds.
-    pub fn true_us(&self, truth: Truth) -> Option<f64> {
+    pub fn true_us(&self, statistic: Statistic) -> Option<f64> {
         match self {
-            Answer::Failed(_) => None,
-            Answer::Times(times) => match truth {
-                Truth::Mean => Some(times.iter().sum::<f64>() / times.len() as f64),
-                Truth::Median => median(&mut times.clone()),
+            ArmResult::Failed(_) => None,
+            ArmResult::Times(times) => match statistic {
+                Statistic::Mean => Some(times.iter().sum::<f64>() / times.len() as f64),
+                Statistic::Median => median(&mut times.clone()),
             },
         }
     }
@@ -59,7 +59,7 @@ impl Answer {
 impl Table {
     /// Arms that ran, and arms that did not, over all contests.
     pub fn size(&self) -> (usize, usize) {
-        let failed = |answer: &&Answer| matches!(answer, Answer::Failed(_));
+        let failed = |answer: &&ArmResult| matches!(answer, ArmResult::Failed(_));
         let all = self.answers.iter().flatten().map(Vec::len).sum::<usize>();
         let failed = self.answers.iter().flatten().flatten().filter(failed).count();
         (all - failed, failed)
@@ -67,16 +67,16 @@ impl Table {
 
     /// Time of every recorded run together, microseconds.
     pub fn total_us(&self) -> f64 {
-        let times = |answer: &Answer| match answer {
-            Answer::Times(times) => times.iter().sum(),
-            Answer::Failed(_) => 0.0,
+        let times = |answer: &ArmResult| match answer {
+            ArmResult::Times(times) => times.iter().sum(),
+            ArmResult::Failed(_) => 0.0,
         };
         self.answers.iter().flatten().flatten().map(times).sum()
     }
 
     /// Time of one run of every arm together, microseconds.
-    pub fn one_run_each_us(&self, truth: Truth) -> f64 {
-        self.answers.iter().flatten().flatten().filter_map(|answer| answer.true_us(truth)).sum()
+    pub fn one_run_each_us(&self, statistic: Statistic) -> f64 {
+        self.answers.iter().flatten().flatten().filter_map(|answer| answer.true_us(statistic)).sum()
     }
 
     /// The same table where every arm runs like the default: whatever a strategy adopts, it adopts noise.
@@ -95,16 +95,16 @@ impl Table {
         }
         Self {
             title: format!("{}, every config made identical", self.title),
-            problem: Arc::new(Problem { contests }),
+            problem: Arc::new(SearchProblem { contests }),
             answers,
             labels: self.labels.clone(),
         }
     }
 }
 
-fn median_arm(slot: &[Answer]) -> usize {
+fn median_arm(slot: &[ArmResult]) -> usize {
     let mut order: Vec<(usize, f64)> =
-        slot.iter().enumerate().filter_map(|(arm, it)| Some((arm, it.true_us(Truth::Median)?))).collect();
+        slot.iter().enumerate().filter_map(|(arm, it)| Some((arm, it.true_us(Statistic::Median)?))).collect();
     order.sort_by(|a, b| a.1.total_cmp(&b.1));
     order.get(order.len() / 2).map_or(0, |it| it.0)
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Table};
+use super::{ArmResult, Table};
 use crate::device::Device;
 use crate::shape::{KernelConfig, Role};
 use crate::tuner::contests::Contests;
 use crate::tuner::plan::Plan;
-use crate::tuner::strategy::{ArmFailure, Entrant, Heard, Round};
+use crate::tuner::strategy::{ArmFailure, Entrant, Round, Timings};
 use crate::worker::protocol::GpuReport;
 
 /// The format this version writes and the only one it reads.
@@ -62,28 +62,27 @@ pub const CONFIG_COLUMNS: [&str; 6] =
 const TIMED: &str = "timed";
 
 /// The rows of what was measured.
-pub fn rows(contests: &Contests, heard: &[(Round, Heard)]) -> Rows {
+pub fn rows(contests: &Contests, rounds: &[(Round, Timings)]) -> Rows {
     let mut rows = Rows::default();
-    for (number, (round, heard)) in heard.iter().enumerate() {
+    for (number, (round, timings)) in rounds.iter().enumerate() {
         let mut row = |entrant: u16, outcome: String, time_us: f64| {
             let Entrant::Single { slot, arm } = round.entrants[usize::from(entrant)] else { return };
-            rows.batch_size.push(contests.problem.contests[round.contest].key);
+            let contest = round.contest.index;
+            rows.batch_size.push(contests.problem.contests[contest].key);
             rows.role.push(Role::BOTH[slot].name().to_owned());
-            for (column, value) in
-                rows.config.iter_mut().zip(values(&contests.config(round.contest, slot, arm)))
-            {
+            for (column, value) in rows.config.iter_mut().zip(values(&contests.config(contest, slot, arm))) {
                 column.push(value);
             }
             rows.round.push(number as u32);
             rows.outcome.push(outcome);
             rows.time_us.push(time_us);
         };
-        for (&entrant, time) in round.order.iter().zip(&heard.times_us) {
+        for (&entrant, time) in round.order.iter().zip(&timings.times_us) {
             if let Some(time) = time {
                 row(entrant, TIMED.to_owned(), *time);
             }
         }
-        for (entrant, failure) in &heard.failures {
+        for (entrant, failure) in &timings.failures {
             row(*entrant, failure.name().to_owned(), 0.0);
         }
     }
@@ -95,7 +94,7 @@ pub fn rows(contests: &Contests, heard: &[(Round, Heard)]) -> Rows {
 /// The error names the row or the config.
 pub fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<Table, String> {
     let plan = &manifest.plan;
-    let mut measured: HashMap<(u32, Role, KernelConfig), Answer> = HashMap::new();
+    let mut measured: HashMap<(u32, Role, KernelConfig), ArmResult> = HashMap::new();
     for at in 0..rows.time_us.len() {
         let role = Role::BOTH
             .into_iter()
@@ -106,7 +105,8 @@ pub fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<Tab
         let config =
             KernelConfig { block_size_m, block_size_n, block_size_k, group_size_m, num_warps, num_stages };
         let time = rows.time_us[at];
-        let answer = measured.entry((rows.batch_size[at], role, config)).or_insert(Answer::Times(Vec::new()));
+        let answer =
+            measured.entry((rows.batch_size[at], role, config)).or_insert(ArmResult::Times(Vec::new()));
         match (rows.outcome[at].as_str(), ArmFailure::named(&rows.outcome[at])) {
             (TIMED, _) if !(time.is_finite() && time > 0.0) => {
                 return Err(format!(
@@ -114,11 +114,11 @@ pub fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<Tab
                 ));
             }
             (TIMED, _) => {
-                if let Answer::Times(times) = answer {
+                if let ArmResult::Times(times) = answer {
                     times.push(time);
                 }
             }
-            (_, Some(failure)) => *answer = Answer::Failed(failure),
+            (_, Some(failure)) => *answer = ArmResult::Failed(failure),
             (other, None) => return Err(format!("row {at}: outcome is `{other}`, which is none")),
         }
     }
@@ -132,7 +132,7 @@ pub fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<Tab
                 let (config, role) = (contests.config(contest, slot, arm), Role::BOTH[slot]);
                 measured.get(&(data.key, role, config)).cloned().unwrap_or_else(|| {
                     missing.push(format!("{role} {config} at batch size {}", data.key));
-                    Answer::Failed(ArmFailure::CompileFailed)
+                    ArmResult::Failed(ArmFailure::CompileFailed)
                 })
             };
             slots.push((0..arms.arms.len()).map(answer).collect::<Vec<_>>());
@@ -176,7 +176,7 @@ pub(crate) mod tests {
     use crate::shape::{Dtype, MoeShape, Quantization};
     use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
     use crate::tuner::replay::{self, Disturbance, Replay};
-    use crate::tuner::strategy::recording::Recording;
+    use crate::tuner::strategy::recording::{self, Recording};
     use crate::tuner::table::look_alike;
 
     /// A space of one batch size as it would be recorded, and the table it was recorded from.
@@ -197,10 +197,11 @@ pub(crate) mod tests {
         };
         let contests = Contests::new(&plan, &device, &Default::default(), &[]);
         let mut source = look_alike::table(&plan, &device, 1);
-        source.answers[0][1][7] = Answer::Failed(ArmFailure::WrongResult);
-        let mut recording = Recording::new(Arc::clone(&contests.problem), 3, 2, 0);
-        replay::run(&mut recording, &mut Replay::new(&source, Disturbance::default(), 0));
-        let rows = rows(&contests, &recording.into_heard());
+        source.answers[0][1][7] = ArmResult::Failed(ArmFailure::WrongResult);
+        let options = recording::Options { repeats: 3, sessions: 2 };
+        let mut recording = Recording::new(Arc::clone(&contests.problem), options, 0);
+        let rounds = replay::run(&mut recording, &mut Replay::new(&source, Disturbance::default(), 0));
+        let rows = rows(&contests, &rounds);
         let manifest = TableManifest {
             format: FORMAT,
             sha256: String::new(),
@@ -229,9 +230,9 @@ pub(crate) mod tests {
         let h200 = Device::find("h200").unwrap();
         let table = table(&manifest, &rows, &h200).unwrap();
         assert_eq!(table.size(), source.size());
-        let Answer::Times(times) = &table.answers[0][0][0] else { panic!("it ran") };
+        let ArmResult::Times(times) = &table.answers[0][0][0] else { panic!("it ran") };
         assert_eq!(times.len(), 6, "three repeats in two sessions");
-        assert_eq!(table.answers[0][1][7], Answer::Failed(ArmFailure::WrongResult));
+        assert_eq!(table.answers[0][1][7], ArmResult::Failed(ArmFailure::WrongResult));
         let masked = super::table(&manifest, &rows, &Device::find("gb10").unwrap()).unwrap();
         assert!(masked.size().0 < table.size().0);
         assert_eq!(masked.title, "GLM on NVIDIA H200, of what fits a NVIDIA GB10");

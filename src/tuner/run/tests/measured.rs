@@ -324,7 +324,40 @@ async fn a_journal_of_another_strategy_is_refused() {
     let mut gpu = LookAlikeGpu::new(&plan);
     let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Input);
-    assert!(error.to_string().contains("round 1 of the journal"), "{error}");
+    assert!(error.to_string().contains("round 1 of the journal at batch size 64"), "{error}");
+}
+
+/// Where several batch sizes are measured at once, their rounds stand in the journal as they came.
+#[tokio::test]
+async fn a_journal_is_resumed_by_batch_size_whatever_the_order_of_its_rounds() {
+    let (plan, cache) = (confirmed(), tempfile::tempdir().unwrap());
+    let (whole_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let silent = &mut crate::events::Silent;
+    let limits = Limits::default();
+    let mut run_dir = RunDir::start(whole_dir.path(), &plan).unwrap();
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let whole = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+    let text = std::fs::read_to_string(whole_dir.path().join(journal::FILE_NAME)).unwrap();
+    let is = |line: &&str, record: &str| line.contains(&format!("\"record\":\"{record}\""));
+    let of = |contest: usize| {
+        let asks = format!("\"contest\":{{\"index\":{contest},");
+        text.lines().filter(move |line| is(line, "round") && line.contains(&asks)).collect::<Vec<_>>()
+    };
+    let (small, large) = (of(0), of(1));
+    // The first third of one, half of the other, in turns; neither is over.
+    let (small, large) = (&small[..small.len() / 3], &large[..large.len() / 2]);
+    assert!(small.len() > 2 && large.len() > 2);
+    let mut lines: Vec<&str> = text.lines().filter(|it| !is(it, "round") && !is(it, "file")).collect();
+    for at in 0..small.len().max(large.len()) {
+        lines.extend(large.get(at).into_iter().chain(small.get(at)));
+    }
+    std::fs::write(dir.path().join(journal::FILE_NAME), lines.join("\n") + "\n").unwrap();
+    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let answered = gpu.answered;
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let resumed = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
+    assert_eq!(outcome(dir.path(), &resumed), outcome(whole_dir.path(), &whole));
+    assert!(gpu.answered < answered, "what the journal holds is not measured again");
 }
 
 /// A whole run over `batch_sizes`, for tests of what is made of one.

@@ -1,12 +1,58 @@
-//! Who is heard, and in what order: lists of arms, one arm for a family, and arms by what a whole choice
-//! with them would take.
+//! Which arms are tried, and in what order: lists of arms, one arm for a family, and arms by what a whole
+//! choice with them would take.
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::super::Contest;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+use super::super::{Contest, LogTimes};
+use super::options::Options;
+use super::transfer::{Transfer, predicted};
+
+/// One arm of every family and every incumbent, best prior first.
+pub(super) fn everything(contest: &Contest, rng: &mut ChaCha8Rng) -> Vec<(usize, usize)> {
+    let mut listed = Candidates::with_incumbents(contest);
+    for arm in families(contest, rng) {
+        listed.add(arm);
+    }
+    listed.order
+}
+
+/// The incumbents, what was best at the predecessors or is predicted from them, and a random share.
+pub(super) fn inherited(
+    contest: &Contest,
+    predecessors: &[&Transfer],
+    options: &Options,
+    rng: &mut ChaCha8Rng,
+) -> Vec<(usize, usize)> {
+    let mut families = families(contest, rng);
+    families.shuffle(rng);
+    let mut listed = Candidates::with_incumbents(contest);
+    for arm in predecessors.iter().flat_map(|it| it.best_in(contest)) {
+        listed.add(arm);
+    }
+    let predicted = ranked_by_whole(contest, &predicted(contest, predecessors));
+    for (arm, _) in predicted.into_iter().take(options.predicted) {
+        listed.add(arm);
+    }
+    let share = (families.len() as f64 * options.random_share).ceil() as usize;
+    for arm in families.into_iter().take(share) {
+        listed.add(arm);
+    }
+    listed.order
+}
+
+/// One arm of every family of every slot, best prior first, those without in random order.
+fn families(contest: &Contest, rng: &mut ChaCha8Rng) -> Vec<(usize, usize)> {
+    let mut families = representatives(contest);
+    families.shuffle(rng);
+    families.sort_by(|a, b| a.2.total_cmp(&b.2));
+    families.into_iter().map(|(slot, arm, _)| (slot, arm)).collect()
+}
 
 /// The arm of the best prior of each family, with that prior; infinite where there is none.
-pub(super) fn spokesmen(contest: &Contest) -> Vec<(usize, usize, f64)> {
+pub(super) fn representatives(contest: &Contest) -> Vec<(usize, usize, f64)> {
     let mut best: BTreeMap<(usize, u32), (usize, f64)> = BTreeMap::new();
     for (slot, index, arm) in contest.arms() {
         let prior = arm.prior.unwrap_or(f64::INFINITY);
@@ -25,7 +71,7 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// The default and the incumbents: the first to be heard, everywhere.
+    /// The default and the incumbents: the first to be tried, everywhere.
     pub(super) fn with_incumbents(contest: &Contest) -> Self {
         let mut listed = Self { order: Vec::new(), seen: HashSet::new() };
         for choice in contest.default.iter().chain(&contest.incumbents) {
@@ -45,7 +91,7 @@ impl Candidates {
 
 /// Every screened arm with the logarithm of how much slower its best whole choice is than the best of all,
 /// best first. An arm without a partner of its link is left out.
-pub(super) fn ranked_by_whole(contest: &Contest, scores: &[Vec<Option<f64>>]) -> Vec<((usize, usize), f64)> {
+pub(super) fn ranked_by_whole(contest: &Contest, scores: &LogTimes) -> Vec<((usize, usize), f64)> {
     let time = |slot: usize, arm: usize| scores[slot][arm].map(f64::exp);
     let mut best: Vec<BTreeMap<u32, f64>> = vec![BTreeMap::new(); contest.slots.len()];
     for (slot, index, arm) in contest.arms() {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::paired::{Level, median};
-use super::super::{Against, Choice, Decision, Entrant, Grounds, Heard, Round, Routing};
+use super::super::{Against, Choice, ContestId, Decision, Entrant, Grounds, Round, RoutingSeed, Timings};
 
 /// The confirmation of one contest.
 #[derive(Debug)]
@@ -40,8 +40,8 @@ impl Confirm {
 
     pub(super) fn next(
         &self,
-        contest: usize,
-        routing: Routing,
+        contest: ContestId,
+        routing: RoutingSeed,
         order: impl FnOnce(usize) -> Vec<u16>,
     ) -> Round {
         let entrants: Vec<Entrant> =
@@ -50,10 +50,10 @@ impl Confirm {
         Round { contest, routing, entrants, order, warm_up: true, abort_above_us: None }
     }
 
-    pub(super) fn observe(&mut self, round: &Round, heard: &Heard) {
+    pub(super) fn observe(&mut self, round: &Round, timings: &Timings) {
         let running: Vec<usize> = self.running().collect();
         let block_len = round.entrants.len();
-        for (order, times) in round.order.chunks(block_len).zip(heard.times_us.chunks(block_len)) {
+        for (order, times) in round.order.chunks(block_len).zip(timings.times_us.chunks(block_len)) {
             for entrant in &mut self.times {
                 entrant.push(f64::NAN);
             }
@@ -63,7 +63,7 @@ impl Confirm {
                 self.times[running[usize::from(entrant)]][block] = time.unwrap_or(f64::NAN);
             }
         }
-        for (entrant, _) in &heard.failures {
+        for (entrant, _) in &timings.failures {
             self.out.insert(running[usize::from(*entrant)]);
         }
     }

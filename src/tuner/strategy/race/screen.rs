@@ -10,7 +10,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::paired::quantile;
-use super::super::{Contest, Entrant, Heard, Round, Routing};
+use super::super::{Contest, ContestId, Entrant, LogTimes, Round, RoutingSeed, Timings};
 
 /// Candidates a round.
 const CHUNK: usize = 32;
@@ -50,7 +50,7 @@ impl Screen {
     }
 
     /// The next round; none once the queue is empty.
-    pub(super) fn next(&mut self, contest: usize, rng: &mut ChaCha8Rng) -> Option<Round> {
+    pub(super) fn next(&mut self, contest: ContestId, rng: &mut ChaCha8Rng) -> Option<Round> {
         let count = self.queue.len().min(CHUNK);
         if count == 0 {
             return None;
@@ -75,7 +75,7 @@ impl Screen {
         let abort_above_us = self.second.then(|| self.fastest_us()).flatten().map(|it| it * ABORT_FACTOR);
         Some(Round {
             contest,
-            routing: Routing { skewed: false, seed: 0 },
+            routing: RoutingSeed { skewed: false, seed: 0 },
             entrants: arms.into_iter().map(|(slot, arm)| Entrant::Single { slot, arm }).collect(),
             order,
             warm_up: self.second,
@@ -83,8 +83,8 @@ impl Screen {
         })
     }
 
-    pub(super) fn observe(&mut self, round: &Round, heard: &Heard) {
-        for (&entrant, time) in round.order.iter().zip(&heard.times_us) {
+    pub(super) fn observe(&mut self, round: &Round, timings: &Timings) {
+        for (&entrant, time) in round.order.iter().zip(&timings.times_us) {
             let Entrant::Single { slot, arm } = round.entrants[usize::from(entrant)] else { continue };
             let Some(time) = time else { continue };
             self.logs[slot][arm].push((self.round, time.ln()));
@@ -117,7 +117,7 @@ impl Screen {
     }
 
     /// Every arm's time by slot, as the logarithm of microseconds freed from drift; none where it never ran.
-    pub(super) fn scores(&self) -> Vec<Vec<Option<f64>>> {
+    pub(super) fn scores(&self) -> LogTimes {
         self.logs
             .iter()
             .zip(&self.reference_logs)

@@ -1,27 +1,24 @@
-//! What a contest that is over teaches its neighbours: which arms were best, and how wrong the priors were.
+//! What a contest that is over passes on to its successors: which arms were best, and how wrong the priors were.
 
 use std::collections::HashMap;
 
-use super::super::Contest;
-use super::candidates::spokesmen;
+use super::super::{Contest, LogTimes};
+use super::candidates::representatives;
 
-/// What one contest teaches.
+/// What one contest passes on.
 #[derive(Debug)]
-pub(super) struct Learnt {
-    /// The best arms of each slot by name and family: what the neighbours try first.
+pub(super) struct Transfer {
+    /// The best arms of each slot by name and family: what a successor tries first.
     top: Vec<(usize, u32, u32)>,
     /// By slot and family: the logarithm of what an arm took over its prior.
     residuals: HashMap<(usize, u32), f64>,
 }
 
-impl Learnt {
-    /// What follows from `known`, the logarithms of times by slot and arm: the `most` best of each slot, and
-    /// residuals on top of those of `near`.
-    pub(super) fn of(contest: &Contest, known: &[Vec<Option<f64>>], most: usize, near: &[&Learnt]) -> Self {
+impl Transfer {
+    /// What follows from `known`, the logarithms of times by slot and arm: the `most` best arms of each slot, and
+    /// residuals.
+    pub(super) fn of(contest: &Contest, known: &LogTimes, most: usize) -> Self {
         let mut residuals = HashMap::new();
-        for learnt in near {
-            residuals.extend(learnt.residuals.clone());
-        }
         for (slot, index, arm) in contest.arms() {
             if let (Some(score), Some(prior)) = (known[slot][index], arm.prior) {
                 residuals.insert((slot, arm.family), score - prior.ln());
@@ -51,18 +48,17 @@ impl Learnt {
     }
 }
 
-/// What each family should take in `contest`: its prior, corrected by how wrong the prior was at `near`. One
-/// arm speaks for a family.
-pub(super) fn foretold(contest: &Contest, near: &[&Learnt]) -> Vec<Vec<Option<f64>>> {
-    let mut foretold: Vec<Vec<Option<f64>>> =
-        contest.slots.iter().map(|slot| vec![None; slot.arms.len()]).collect();
-    for (slot, index, prior) in spokesmen(contest) {
+/// What the representative of each family should take in `contest`: its prior, corrected by how wrong the prior
+/// was at `predecessors`.
+pub(super) fn predicted(contest: &Contest, predecessors: &[&Transfer]) -> LogTimes {
+    let mut predicted: LogTimes = contest.slots.iter().map(|slot| vec![None; slot.arms.len()]).collect();
+    for (slot, index, prior) in representatives(contest) {
         let family = contest.arm(slot, index).family;
-        let residuals = near.iter().filter_map(|learnt| learnt.residuals.get(&(slot, family)));
+        let residuals = predecessors.iter().filter_map(|it| it.residuals.get(&(slot, family)));
         let (sum, count) = residuals.fold((0.0, 0), |(sum, count), residual| (sum + residual, count + 1));
         if count > 0 && prior.is_finite() {
-            foretold[slot][index] = Some(prior.ln() + sum / f64::from(count));
+            predicted[slot][index] = Some(prior.ln() + sum / f64::from(count));
         }
     }
-    foretold
+    predicted
 }
