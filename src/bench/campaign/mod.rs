@@ -21,7 +21,7 @@ pub use self::empty_dirs::EmptyDirs;
 pub use self::one_run::{CampaignRun, FinishedRun};
 
 use super::compare::Run;
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::profile::Settled;
 use super::results::{Place, ResultsDir};
 use super::server;
@@ -111,10 +111,8 @@ impl<'a> Campaign<'a> {
     }
 
     /// The plan, under the name the server has for the model.
-    pub fn plan(&self, settled: &Settled) -> Plan {
-        let mut draft = settled.plan.clone();
-        draft.model = None;
-        draft.into_plan(self.session.model().to_owned())
+    pub fn plan(&self, settled: &Settled) -> LoadPlan {
+        settled.plan.clone().with_model(self.session.model().to_owned())
     }
 
     /// The directory of several runs of `settled`, or of plans that begin with it: that of each lies in it.

@@ -172,6 +172,7 @@ fn said(
     };
     let (workload, sampling, tokenizer) = self::workload(workload);
     let layer = Layer {
+        about: None,
         model,
         protocol: protocol.map(self::protocol).or(backend.map(self::backend)),
         requests,

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::measuring::MeasuringSettings;
 use crate::bench::conversation::{Prompt, Turn};
-use crate::bench::plan::{Arrival, Lengths, Protocol, Workload};
-use crate::bench::profile::{Draft, Origin, Settled};
+use crate::bench::plan::{Arrival, Lengths, PlanDraft, Protocol, Workload};
+use crate::bench::profile::{Origin, Settled};
 use crate::bench::results::Place;
 use crate::bench::stream;
 use crate::commands::Output;
@@ -149,7 +149,7 @@ pub(super) fn leaves(path: &str, value: &Value, found: &mut dyn FnMut(&str, &Val
 }
 
 /// What a plan comes to.
-pub fn expected(plan: &Draft) -> Expected {
+pub fn expected(plan: &PlanDraft) -> Expected {
     let requests = f64::from(plan.requests);
     let mean = |tokens: u32, lengths: &Lengths| match lengths {
         Lengths::Exact => f64::from(tokens),
@@ -222,7 +222,7 @@ fn words(expected: &Expected) -> String {
 }
 
 /// One request as a shell command. Its prompt is described, a key is named.
-fn curl(plan: &Draft, with: &MeasuringSettings) -> String {
+fn curl(plan: &PlanDraft, with: &MeasuringSettings) -> String {
     let key = match with.conditions.target.api_key {
         Some(_) => " -H \"Authorization: Bearer $SPARKBENCH_API_KEY\"",
         None => "",
@@ -232,7 +232,7 @@ fn curl(plan: &Draft, with: &MeasuringSettings) -> String {
     format!("curl -N {url}{key} -H 'Content-Type: application/json' -d {body}")
 }
 
-fn body(plan: &Draft) -> Value {
+fn body(plan: &PlanDraft) -> Value {
     let prompt = match &plan.workload {
         Workload::Random { input_tokens, .. } => format!("<{input_tokens} tokens>"),
         Workload::SharedPrefix { prefix_tokens, input_tokens, .. } => {
