@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::arrival::Schedule;
 use super::client::{Client, Connector};
 use super::conversation::{Conversation, Prompt, Turn};
-use super::plan::{Arrival, Lengths, Limits, Plan, Protocol, Sampling, Slo, Workload};
+use super::plan::{Arrival, Lengths, Limits, LoadPlan, Protocol, Sampling, Slo, Workload};
 use super::record::RequestRecord;
 use super::runner::{self, Live, Run};
 use super::summary::ClientHealth;
@@ -173,9 +173,9 @@ fn conversation(index: u32, tokens: u32) -> Conversation {
     Conversation { index, turns: vec![turn] }
 }
 
-fn plan(streams: u32, tokens: u32) -> Plan {
+fn plan(streams: u32, tokens: u32) -> LoadPlan {
     let seconds = (TTFT + ITL * tokens).as_secs_f64();
-    Plan {
+    LoadPlan {
         profile: "calibrate".into(),
         model: Scenario::default().model,
         protocol: Protocol::Chat,

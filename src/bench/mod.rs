@@ -15,6 +15,7 @@
 //! | [`client`] | sends one request and reads its stream |
 //! | [`runner`] | sends every conversation when it is due |
 //! | [`session`] | a server under measurement: identified, loaded, watched |
+//! | [`campaign`] | one server under one plan after another, each into a directory |
 //! | [`calibrate`] | the client held against a mock server's truth |
 //! | [`metrics`] | what the records of a run come to |
 //! | [`results`] | the directory a run leaves behind, written and read |
@@ -25,6 +26,7 @@
 
 pub mod arrival;
 pub mod calibrate;
+pub mod campaign;
 pub mod client;
 pub mod compare;
 pub mod conversation;

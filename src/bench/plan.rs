@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 /// A run's plan, as it stands in `run.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Plan {
+#[schemars(rename = "Plan")]
+pub struct LoadPlan<Model = String> {
     /// The profile it came from, or `custom`.
     pub profile: String,
     /// The model's name as the server lists it.
-    pub model: String,
+    pub model: Model,
     /// How the server is spoken to.
     pub protocol: Protocol,
     /// Requests to measure, over all conversations and turns.
@@ -33,6 +34,9 @@ pub struct Plan {
     /// What a good request is.
     pub slo: Slo,
 }
+
+/// A plan before the server was asked: the model where one was given, else what the server lists.
+pub type PlanDraft = LoadPlan<Option<String>>;
 
 /// How the server is spoken to. All are streamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -212,6 +216,49 @@ pub struct Slo {
     /// End to end, from schedule where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub e2e_ms: Option<f64>,
+}
+
+impl<Model> LoadPlan<Model> {
+    /// Conversations it comes to: its requests over the turns of each, the last conversation being shorter where
+    /// they do not divide.
+    pub fn conversations(&self) -> u32 {
+        match self.workload {
+            Workload::MultiTurn { turns, .. } => self.requests.div_ceil(turns.max(1)),
+            _ => self.requests,
+        }
+    }
+
+    /// The same plan for this model.
+    pub fn with_model<Other>(self, model: Other) -> LoadPlan<Other> {
+        let LoadPlan {
+            profile,
+            model: _,
+            protocol,
+            requests,
+            workload,
+            arrival,
+            concurrency,
+            warmup,
+            seed,
+            sampling,
+            limits,
+            slo,
+        } = self;
+        LoadPlan {
+            profile,
+            model,
+            protocol,
+            requests,
+            workload,
+            arrival,
+            concurrency,
+            warmup,
+            seed,
+            sampling,
+            limits,
+            slo,
+        }
+    }
 }
 
 impl Protocol {

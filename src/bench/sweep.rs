@@ -9,7 +9,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::plan::{Arrival, Plan};
+use super::plan::{Arrival, LoadPlan};
 use super::summary::{Distribution, Summary};
 
 /// How much was asked of the server.
@@ -80,7 +80,7 @@ const POINTS: usize = 3;
 
 impl Load {
     /// What a plan asks for.
-    pub fn of(plan: &Plan) -> Self {
+    pub fn of(plan: &LoadPlan) -> Self {
         match &plan.arrival {
             Arrival::ClosedLoop => plan.concurrency.map_or(Load::Other, |limit| Load::Concurrency { limit }),
             Arrival::Constant { rate } | Arrival::Poisson { rate } | Arrival::Gamma { rate, .. } => {
@@ -113,7 +113,7 @@ impl std::fmt::Display for Load {
 
 impl SweepPoint {
     /// The point a run makes.
-    pub fn of(plan: &Plan, summary: &Summary) -> Self {
+    pub fn of(plan: &LoadPlan, summary: &Summary) -> Self {
         let rates = summary.steady.unwrap_or(summary.throughput);
         let latencies = &summary.latency_ms;
         let at = |sent: &Option<Distribution>, due: &Option<Distribution>| {

@@ -37,6 +37,9 @@ pub struct Recipe {
     /// Fields of `config` that nobody has read in the model's own file.
     #[serde(default)]
     pub unverified: Vec<String>,
+    /// How the model is served, as it is written: whoever serves it reads and checks it. Tuning looks at none of
+    /// it, so that one file can say both.
+    pub serve: Option<toml::Table>,
 }
 
 /// The runtime a recipe names.

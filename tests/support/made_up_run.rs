@@ -60,8 +60,8 @@ pub fn made_up(options: &MadeUp) -> Run {
     Run { name: format!("results/made-up-{}", options.seed), plan, summary, records }
 }
 
-fn plan(options: &MadeUp) -> Plan {
-    Plan {
+fn plan(options: &MadeUp) -> LoadPlan {
+    LoadPlan {
         profile: "chat".into(),
         model: "made-up/model".into(),
         protocol: Protocol::Chat,
@@ -171,7 +171,7 @@ fn records(options: &MadeUp) -> Vec<RequestRecord> {
 }
 
 /// Roughly what the metrics make of it: enough to look at, not to be right to the last digit.
-fn summary(plan: &Plan, records: &[RequestRecord]) -> Summary {
+fn summary(plan: &LoadPlan, records: &[RequestRecord]) -> Summary {
     let done: Vec<&RequestRecord> = records.iter().filter(|it| it.is_done()).collect();
     let ms = |us: u64| us as f64 / 1e3;
     let ttft = distribution(done.iter().filter_map(|it| it.ttft_us()).map(ms).collect());

@@ -45,7 +45,7 @@ pub(crate) use self::metrics::distribution;
 pub(crate) use self::pairing::load;
 pub use self::pairing::{Refused, Side};
 pub use self::verdict::Verdict;
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::record::RequestRecord;
 use super::summary::Summary;
 
@@ -55,7 +55,7 @@ pub struct Run {
     /// Where it came from, for messages.
     pub name: String,
     /// What was asked for.
-    pub plan: Plan,
+    pub plan: LoadPlan,
     /// What it came to.
     pub summary: Summary,
     /// Every request.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Options, Run};
-use crate::bench::plan::{Arrival, Plan};
+use crate::bench::plan::{Arrival, LoadPlan};
 use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
 
@@ -142,7 +142,7 @@ fn subject(run: &Run) -> (&str, &str) {
     (&run.plan.profile, &run.plan.model)
 }
 
-fn as_json(plan: &Plan) -> Value {
+fn as_json(plan: &LoadPlan) -> Value {
     serde_json::to_value(plan).expect("a plan is plain data")
 }
 
@@ -163,7 +163,7 @@ fn regardless<'a>(a: Vec<&'a Run>, b: Vec<&'a Run>) -> Paired<'a> {
 
 /// A sweep has several plans of one profile and model: each needs its partner.
 fn by_plan<'a>(a: &[&'a Run], b: &[&'a Run], pairs: &mut Vec<Paired<'a>>) -> Result<(), Refused> {
-    let mut plans: Vec<&Plan> = Vec::new();
+    let mut plans: Vec<&LoadPlan> = Vec::new();
     for run in a.iter().chain(b) {
         if plans.contains(&&run.plan) {
             continue;
@@ -183,7 +183,7 @@ fn by_plan<'a>(a: &[&'a Run], b: &[&'a Run], pairs: &mut Vec<Paired<'a>>) -> Res
 }
 
 /// What a server is put under, in words.
-pub(crate) fn load(plan: &Plan) -> String {
+pub(crate) fn load(plan: &LoadPlan) -> String {
     let rate = match &plan.arrival {
         Arrival::AllAtOnce => "all at once".to_owned(),
         Arrival::ClosedLoop => String::new(),

@@ -13,7 +13,7 @@ mod warnings;
 
 use self::concurrency::InFlight;
 use self::pool::{Pool, Sample};
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::record::{Outcome, RequestRecord, TokenSource};
 use super::summary::{
     ClientHealth, Counts, Distribution, Latencies, LengthError, ServerView, Summary, Throughput,
@@ -21,7 +21,7 @@ use super::summary::{
 
 /// Sums everything up. `plan.seed` fixes the bootstrap.
 pub fn summarise(
-    plan: &Plan,
+    plan: &LoadPlan,
     records: &[RequestRecord],
     client: ClientHealth,
     server: ServerView,
@@ -72,7 +72,7 @@ fn latencies(records: &[RequestRecord], seed: u64) -> Latencies {
     }
 }
 
-fn counts(plan: &Plan, records: &[RequestRecord]) -> Counts {
+fn counts(plan: &LoadPlan, records: &[RequestRecord]) -> Counts {
     let mut counts = Counts { planned: plan.requests, ..Default::default() };
     for record in records {
         match &record.outcome {

@@ -6,8 +6,8 @@ use crate::bench::plan::{Arrival, Lengths, Limits, Protocol, Sampling, Slo, Work
 use crate::bench::record::FailureClass;
 use crate::bench::summary::MetricsSample;
 
-pub(in crate::bench) fn plan(requests: u32, output_tokens: u32) -> Plan {
-    Plan {
+pub(in crate::bench) fn plan(requests: u32, output_tokens: u32) -> LoadPlan {
+    LoadPlan {
         profile: "test".into(),
         model: "m".into(),
         protocol: Protocol::Chat,
@@ -31,7 +31,7 @@ pub(in crate::bench) fn plan(requests: u32, output_tokens: u32) -> Plan {
     }
 }
 
-fn sum(plan: &Plan, records: &[RequestRecord]) -> Summary {
+fn sum(plan: &LoadPlan, records: &[RequestRecord]) -> Summary {
     summarise(plan, records, ClientHealth::default(), ServerView::default())
 }
 

@@ -2,7 +2,7 @@
 
 use super::concurrency::Unsteady;
 use super::server_side;
-use crate::bench::plan::Plan;
+use crate::bench::plan::LoadPlan;
 use crate::bench::record::RequestRecord;
 use crate::bench::summary::Summary;
 
@@ -17,7 +17,7 @@ const LENGTH_TOLERANCE: f64 = 0.005;
 
 /// Everything worth a warning, the gravest first.
 pub(super) fn of(
-    plan: &Plan,
+    plan: &LoadPlan,
     records: &[RequestRecord],
     summary: &Summary,
     unsteady: Option<Unsteady>,
@@ -105,7 +105,7 @@ pub(super) fn of(
 }
 
 /// Tokens each request asked for, where all asked for the same.
-fn planned_output(plan: &Plan) -> u64 {
+fn planned_output(plan: &LoadPlan) -> u64 {
     use crate::bench::plan::{Lengths, Workload};
     match &plan.workload {
         Workload::Random { output_tokens, lengths: Lengths::Exact, .. }

@@ -14,10 +14,10 @@
 use std::path::PathBuf;
 
 use super::error::PlanError;
+use super::fields::Settling;
 use super::layer::{ArrivalKind, ArrivalLayer, Bound, Rate};
 use super::narrowing::{Demand, narrowed};
 use super::origin::{Origin, flag};
-use super::resolve::Settling;
 use crate::bench::plan::Arrival;
 
 /// What a layer says that goes with some kinds only, by the flags that say it. The kind itself is not among

@@ -7,7 +7,7 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 
 use super::error::ProfileError;
-use super::layer::Layer;
+use super::layer::{Layer, Profile};
 use super::parse::parse;
 use crate::spelling::nearest;
 
@@ -15,17 +15,6 @@ static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/bench");
 
 /// The longest profile read, bytes: many times the longest embedded one.
 const MAX_BYTES: u64 = 65_536;
-
-/// A profile: a name for what is measured.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Profile {
-    /// Its file's name without `.toml`.
-    pub name: String,
-    /// What it is for.
-    pub about: String,
-    /// What it says.
-    pub layer: Layer,
-}
 
 /// Every known profile.
 #[derive(Debug, Clone, PartialEq)]

@@ -54,6 +54,7 @@ const OWN: [(&str, &str); 12] = [
 /// Whether everything `layer` says can be.
 pub(super) fn check(layer: &Layer) -> Result<(), Violation> {
     let Layer {
+        about: _,
         model,
         protocol: _,
         requests,

@@ -6,9 +6,23 @@ use serde::{Deserialize, Deserializer};
 
 use crate::bench::plan::Protocol;
 
+/// A profile: a name for what is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// Its file's name without `.toml`.
+    pub name: String,
+    /// What it is for.
+    pub about: String,
+    /// What it says.
+    pub layer: Layer,
+}
+
 /// What one layer says.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Layer {
+    /// What a profile is for. Decides nothing; flags do not say it.
+    pub about: Option<String>,
     /// The model's name.
     pub model: Option<String>,
     /// How the server is spoken to.
@@ -16,8 +30,10 @@ pub struct Layer {
     /// Requests to measure.
     pub requests: Option<u32>,
     /// What is asked.
+    #[serde(default)]
     pub workload: WorkloadLayer,
     /// When it is asked.
+    #[serde(default)]
     pub arrival: ArrivalLayer,
     /// Conversations in flight.
     pub concurrency: Option<Bound<u32>>,
@@ -26,10 +42,13 @@ pub struct Layer {
     /// Fixes what is random.
     pub seed: Option<u64>,
     /// How tokens are chosen.
+    #[serde(default)]
     pub sampling: SamplingLayer,
     /// When something has failed.
+    #[serde(default)]
     pub limits: LimitsLayer,
     /// What a good request is.
+    #[serde(default)]
     pub slo: SloLayer,
 }
 

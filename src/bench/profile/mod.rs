@@ -6,19 +6,22 @@
 //! | file | what lives there |
 //! |---|---|
 //! | `layer` | a part of a plan: what a profile or the flags say |
-//! | `parse` | a profile's TOML -> a layer |
 //! | `check` | the values a layer may hold |
-//! | `catalogue` | the profiles known by name, and those in files |
-//! | `resolve`, `workload`, `arrival` | layers -> [`Settled`], with the rules where flags meet profiles |
-//! | `draft` | a plan without what only the server can say |
 //! | `datafile` | the files a plan is made of, by their content |
+//! | `fields` | one field of a plan from its layers, or what holds where nobody says anything |
+//! | `workload`, `arrival` | the rules where flags meet profiles |
+//! | `resolve` | layers -> [`Settled`] |
+//! | `parse` | a profile's TOML -> a layer that is a plan without any flag |
+//! | `catalogue` | the profiles known by name, and those in files |
+//!
+//! Each stands on those above it alone.
 
 mod arrival;
 mod catalogue;
 mod check;
 mod datafile;
-mod draft;
 mod error;
+mod fields;
 mod layer;
 mod narrowing;
 mod origin;
@@ -26,16 +29,15 @@ mod parse;
 mod resolve;
 mod workload;
 
-pub use catalogue::{Profile, Profiles};
+pub use catalogue::Profiles;
 pub use datafile::{BadDataFile, fingerprint, unchanged};
-pub use draft::{Draft, Files, Settled};
 pub use error::{PlanError, ProfileError};
 pub use layer::{
-    ArrivalKind, ArrivalLayer, Bound, Layer, LengthKind, LimitsLayer, Rate, SamplingLayer, SloLayer,
+    ArrivalKind, ArrivalLayer, Bound, Layer, LengthKind, LimitsLayer, Profile, Rate, SamplingLayer, SloLayer,
     WorkloadKind, WorkloadLayer,
 };
 pub use origin::{Origin, Origins};
-pub use resolve::{Layers, resolve};
+pub use resolve::{Files, Layers, Settled, resolve};
 
 #[cfg(test)]
 mod tests;

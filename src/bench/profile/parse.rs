@@ -2,86 +2,30 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
-use super::catalogue::Profile;
 use super::error::{PlanError, ProfileError};
-use super::layer::{
-    ArrivalKind, ArrivalLayer, Bound, Layer, LengthKind, LimitsLayer, SamplingLayer, SloLayer, WorkloadKind,
-    WorkloadLayer,
-};
+use super::layer::{ArrivalKind, Layer, LengthKind, Profile, WorkloadKind};
 use super::narrowing::{Demand, listed};
 use super::origin::Origin;
 use super::resolve::{Layers, resolve};
 use super::{arrival, check, workload};
-use crate::bench::plan::{DataFile, Protocol};
+use crate::bench::plan::DataFile;
 use crate::toml_text::{BadToml, from_toml};
-
-/// A profile as it is written.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    about: Option<String>,
-    model: Option<String>,
-    protocol: Option<Protocol>,
-    requests: Option<u32>,
-    #[serde(default)]
-    workload: WorkloadLayer,
-    #[serde(default)]
-    arrival: ArrivalLayer,
-    concurrency: Option<Bound<u32>>,
-    warmup: Option<u32>,
-    seed: Option<u64>,
-    #[serde(default)]
-    sampling: SamplingLayer,
-    #[serde(default)]
-    limits: LimitsLayer,
-    #[serde(default)]
-    slo: SloLayer,
-}
 
 /// The profile that `text` describes. `file` is its name in errors; its last part without `.toml` is the
 /// profile's name, and its folder is what files it names are relative to.
 pub(super) fn parse(file: &str, text: &str) -> Result<Profile, ProfileError> {
-    let written: Written = from_toml(text).map_err(|BadToml { place, message }| ProfileError::Shape {
+    let mut layer: Layer = from_toml(text).map_err(|BadToml { place, message }| ProfileError::Shape {
         file: file.to_owned(),
         place,
         message,
     })?;
-    let Written {
-        about,
-        model,
-        protocol,
-        requests,
-        workload,
-        arrival,
-        concurrency,
-        warmup,
-        seed,
-        sampling,
-        limits,
-        slo,
-    } = written;
-    let mut layer = Layer {
-        model,
-        protocol,
-        requests,
-        workload,
-        arrival,
-        concurrency,
-        warmup,
-        seed,
-        sampling,
-        limits,
-        slo,
-    };
     check_all(file, &layer)?;
     let folder = Path::new(file).parent().unwrap_or(Path::new(""));
     for named in [&mut layer.workload.file, &mut layer.arrival.file].into_iter().flatten() {
         *named = folder.join(&*named);
     }
     let stem = Path::new(file).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let profile = Profile { name: stem, about: about.unwrap_or_default(), layer };
+    let profile = Profile { name: stem, about: layer.about.take().unwrap_or_default(), layer };
     complete(file, &profile)?;
     Ok(profile)
 }

@@ -1,16 +1,15 @@
 //! Layers -> a plan. Pure but for the fingerprints of files, which the caller takes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::catalogue::Profile;
 use super::check;
 use super::datafile::BadDataFile;
-use super::draft::{self, CUSTOM, Draft, Files, Settled};
 use super::error::PlanError;
-use super::layer::{Bound, Layer};
+use super::fields::{self, CUSTOM, Settling};
+use super::layer::{Bound, Layer, Profile};
 use super::origin::{Origin, Origins, flag};
 use super::{arrival, workload};
-use crate::bench::plan::{DataFile, Limits, Protocol, Sampling, Slo};
+use crate::bench::plan::{DataFile, Limits, PlanDraft, Protocol, Sampling, Slo};
 
 /// What was said, lowest first.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +18,26 @@ pub struct Layers<'a> {
     pub profile: Option<(&'a Profile, &'a Origin)>,
     /// The flags.
     pub flags: &'a Layer,
+}
+
+/// Where the files of a plan lie. The plan itself knows them by content alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files {
+    /// The data set of a ShareGPT or JSONL workload.
+    pub workload: Option<PathBuf>,
+    /// The trace of an arrival by trace.
+    pub trace: Option<PathBuf>,
+}
+
+/// What the layers come to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    /// What will be done.
+    pub plan: PlanDraft,
+    /// Where each of its values came from.
+    pub origins: Origins,
+    /// Where its files lie.
+    pub files: Files,
 }
 
 /// What the layers come to. `fingerprint` is asked about the files the plan is made of, and about no other:
@@ -42,10 +61,10 @@ pub fn resolve(
     };
     let it = &mut settling;
     it.origins.set("profile", profile.map_or(Origin::Default, |(_, origin)| origin.clone()));
-    let requests = it.value("requests", |layer| layer.requests, draft::REQUESTS);
+    let requests = it.value("requests", |layer| layer.requests, fields::REQUESTS);
     let (workload, data) = workload::settle(it, requests)?;
     let (arrival, trace) = arrival::settle(it)?;
-    let plan = Draft {
+    let plan = PlanDraft {
         profile: profile.map_or(CUSTOM, |(profile, _)| &profile.name).to_owned(),
         model: it.value("model", |layer| layer.model.clone().map(Some), None),
         protocol: it.value("protocol", |layer| layer.protocol, Protocol::Chat),
@@ -53,65 +72,13 @@ pub fn resolve(
         workload,
         arrival,
         concurrency: it.value("concurrency", |layer| layer.concurrency, Bound::Without).limit(),
-        warmup: it.value("warmup", |layer| layer.warmup, draft::WARMUP),
-        seed: it.value("seed", |layer| layer.seed, draft::SEED),
+        warmup: it.value("warmup", |layer| layer.warmup, fields::WARMUP),
+        seed: it.value("seed", |layer| layer.seed, fields::SEED),
         sampling: sampling(it),
         limits: limits(it),
         slo: slo(it),
     };
     Ok(Settled { plan, origins: settling.origins, files: Files { workload: data, trace } })
-}
-
-/// A plan in the making.
-pub(super) struct Settling<'a> {
-    pub profile: Option<&'a Profile>,
-    pub flags: &'a Layer,
-    pub origins: Origins,
-    fingerprint: &'a dyn Fn(&Path) -> Result<DataFile, BadDataFile>,
-}
-
-impl Settling<'_> {
-    /// What the highest layer that says something says, and which one it is.
-    pub fn find<T>(&self, field: &str, of: impl Fn(&Layer) -> Option<T>) -> Option<(T, Origin)> {
-        of(self.flags).map(|value| (value, Origin::Flag(flag(field)))).or_else(|| {
-            let profile = self.profile?;
-            of(&profile.layer).map(|value| (value, Origin::Profile(profile.name.clone())))
-        })
-    }
-
-    /// The same with a default; where it came from is remembered under the field's name.
-    pub fn value<T>(&mut self, field: &'static str, of: impl Fn(&Layer) -> Option<T>, default: T) -> T {
-        let (value, origin) = self.find(field, of).unwrap_or((default, Origin::Default));
-        self.origins.set(field, origin);
-        value
-    }
-
-    /// The same where there is no default.
-    pub fn required<T>(
-        &mut self,
-        field: &'static str,
-        of: impl Fn(&Layer) -> Option<T>,
-        what: impl Fn() -> String,
-    ) -> Result<T, PlanError> {
-        let (value, origin) = self.find(field, of).ok_or_else(|| PlanError::Missing {
-            what: what(),
-            field,
-            flag: flag(field),
-        })?;
-        self.origins.set(field, origin);
-        Ok(value)
-    }
-
-    /// The file at `path`, named by `origin`.
-    pub fn file(&self, path: &Path, field: &str, origin: &Origin) -> Result<DataFile, PlanError> {
-        (self.fingerprint)(path).map_err(|source| {
-            let flag = match origin {
-                Origin::Flag(flag) => (*flag).to_owned(),
-                other => format!("{other}, field `{field}`"),
-            };
-            PlanError::File { flag, source }
-        })
-    }
 }
 
 fn sampling(it: &mut Settling<'_>) -> Sampling {
@@ -133,7 +100,7 @@ fn sampling(it: &mut Settling<'_>) -> Sampling {
 }
 
 fn limits(it: &mut Settling<'_>) -> Limits {
-    let default = draft::LIMITS;
+    let default = fields::LIMITS;
     Limits {
         connect_s: it.value("limits.connect_s", |layer| layer.limits.connect_s, default.connect_s),
         first_token_s: it.value(

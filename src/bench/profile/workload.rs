@@ -6,12 +6,11 @@
 
 use std::path::PathBuf;
 
-use super::draft::{INPUT_TOKENS, OUTPUT_TOKENS, RANGE_RATIO};
 use super::error::PlanError;
+use super::fields::{INPUT_TOKENS, OUTPUT_TOKENS, RANGE_RATIO, Settling};
 use super::layer::{LengthKind, WorkloadKind, WorkloadLayer};
 use super::narrowing::{Demand, narrowed};
 use super::origin::{Origin, flag};
-use super::resolve::Settling;
 use crate::bench::plan::{Lengths, Workload};
 
 const GENERATED: &[WorkloadKind] =

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::environment::Environment;
 use super::{FORMAT, ResultsError};
-use crate::bench::plan::Plan;
+use crate::bench::plan::LoadPlan;
 use crate::bench::secrets::without_secrets;
 use crate::bench::summary::{ClientHealth, ServerView};
 use crate::bench::target::Target;
@@ -22,7 +22,7 @@ pub struct RunFile {
     /// SHA-256 of `plan` as compact JSON: runs with the same one can be compared.
     pub plan_sha256: String,
     /// Everything that decided what was sent.
-    pub plan: Plan,
+    pub plan: LoadPlan,
     /// Which of several runs of this plan, from 0.
     pub repeat: u32,
     /// The server's base URL. Holds no secret.
@@ -71,7 +71,7 @@ pub enum HowEnded {
 impl RunFile {
     /// A run that is about to begin.
     pub fn new(
-        plan: Plan,
+        plan: LoadPlan,
         target: &Target,
         server: ServerView,
         environment: Environment,
@@ -108,7 +108,7 @@ impl RunFile {
 }
 
 /// The hash that tells plans apart.
-pub fn plan_sha256(plan: &Plan) -> String {
+pub fn plan_sha256(plan: &LoadPlan) -> String {
     hash(&serde_json::to_value(plan).expect("plain data always serialises"))
 }
 

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::FORMAT;
 use crate::bench::metrics::server_side::{self, ServerLoad};
-use crate::bench::plan::{Arrival, Lengths, Plan, Protocol, Workload};
+use crate::bench::plan::{Arrival, Lengths, LoadPlan, Protocol, Workload};
 use crate::bench::secrets::without_secrets;
 use crate::bench::summary::{ServerView, Summary};
 
@@ -139,7 +139,7 @@ pub enum RequestRate {
 
 impl SummaryFile {
     /// Of what was asked and what it came to.
-    pub fn new(plan: &Plan, summary: Summary) -> Self {
+    pub fn new(plan: &LoadPlan, summary: Summary) -> Self {
         let asked = Asked::of(&plan.workload);
         let latency = &summary.latency_ms;
         let rates = summary.throughput;

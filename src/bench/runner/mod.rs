@@ -23,7 +23,7 @@ use self::nap::Nap;
 use super::arrival::Schedule;
 use super::client::{Asked, Client, Halt, Watcher};
 use super::conversation::{Conversation, Turn};
-use super::plan::Plan;
+use super::plan::LoadPlan;
 use super::record::{FailureClass, Outcome, RequestRecord};
 use super::stream::body::{self, Exchange};
 use super::summary::ClientHealth;
@@ -43,7 +43,7 @@ const POLL_EVERY: u32 = 8;
 #[derive(Debug)]
 pub struct Run {
     /// What is sent and how.
-    pub plan: Plan,
+    pub plan: LoadPlan,
     /// What is said.
     pub conversations: Vec<Conversation>,
     /// When.
@@ -239,7 +239,7 @@ enum Slot {
 /// Everything a conversation needs to be held.
 struct Sender {
     client: Rc<Client>,
-    plan: Plan,
+    plan: LoadPlan,
     id: String,
     keep_text: bool,
     began: Instant,

@@ -40,7 +40,7 @@ fn conversations(count: u32, turns: usize) -> Vec<Conversation> {
 }
 
 fn a_run(conversations: Vec<Conversation>, schedule: Schedule, concurrency: Option<u32>) -> Run {
-    let plan = Plan {
+    let plan = LoadPlan {
         profile: "test".into(),
         model: "mock".into(),
         protocol: Protocol::Chat,

@@ -16,7 +16,7 @@ use self::watch::Watch;
 use super::arrival::{Schedule, schedule, trace};
 use super::client::{Client, Connector};
 use super::conversation::Conversation;
-use super::plan::{Arrival, Plan, Workload};
+use super::plan::{Arrival, LoadPlan, Workload};
 use super::profile::{Files, unchanged};
 use super::record::RequestRecord;
 use super::runner::{self, Live, Run};
@@ -118,7 +118,7 @@ impl Session {
     /// A data file that is not the plan's any more, and whatever keeps a workload from being made.
     pub async fn prepare(
         &self,
-        plan: &Plan,
+        plan: &LoadPlan,
         files: &Files,
         tokenizer: Option<&PathBuf>,
         round: u32,
@@ -173,7 +173,7 @@ impl Session {
     /// more is sent, what is in flight is given up, and the failure is returned.
     pub async fn measure(
         &self,
-        plan: &Plan,
+        plan: &LoadPlan,
         load: Load,
         manner: &Manner,
         stop: &CancellationToken,
@@ -207,7 +207,7 @@ impl Session {
 
     async fn warm_up(
         &self,
-        plan: &Plan,
+        plan: &LoadPlan,
         conversations: Vec<Conversation>,
         stop: &CancellationToken,
         observer: &mut dyn Observer,
@@ -218,7 +218,7 @@ impl Session {
         let requests = conversations.len() as u32;
         let at_once = plan.concurrency.unwrap_or(WARM_UP_AT_ONCE).min(WARM_UP_AT_ONCE);
         let run = Run {
-            plan: Plan { concurrency: Some(at_once), arrival: Arrival::ClosedLoop, ..plan.clone() },
+            plan: LoadPlan { concurrency: Some(at_once), arrival: Arrival::ClosedLoop, ..plan.clone() },
             conversations,
             schedule: Schedule::Closed,
             id: run_id(),

@@ -17,8 +17,8 @@ fn mock() -> RunningMock {
     spawn(Scenario { ttft: fast, itl: fast, ..Scenario::default() }, ([127, 0, 0, 1], 0).into()).unwrap()
 }
 
-fn plan(requests: u32, warmup: u32) -> Plan {
-    Plan {
+fn plan(requests: u32, warmup: u32) -> LoadPlan {
+    LoadPlan {
         profile: "test".into(),
         model: "mock".into(),
         protocol: Protocol::Chat,
@@ -51,7 +51,11 @@ async fn open(mock: &RunningMock) -> Session {
 }
 
 /// Measure with a disk that is full after so many records, and a stop at so many.
-async fn measured(plan: &Plan, full_after: usize, stop_at: usize) -> (Outcome<Measured>, Vec<RequestRecord>) {
+async fn measured(
+    plan: &LoadPlan,
+    full_after: usize,
+    stop_at: usize,
+) -> (Outcome<Measured>, Vec<RequestRecord>) {
     let mock = mock();
     let session = open(&mock).await;
     let load = session.prepare(plan, &Files::default(), None, 0).await.map_err(words).unwrap();
@@ -112,8 +116,9 @@ async fn a_data_file_that_changed_since_the_plan_was_made_is_refused() {
     let path = folder.path().join("data");
     crate::fs::write_atomic(&path, b"0\n1\n").unwrap();
     let file = DataFile { name: "data".into(), sha256: "0".repeat(64) };
-    let jsonl = Plan { workload: Workload::Jsonl { file: file.clone(), output_tokens: None }, ..plan(1, 0) };
-    let trace = Plan { arrival: Arrival::Trace { file, scale: 1.0 }, ..plan(1, 0) };
+    let jsonl =
+        LoadPlan { workload: Workload::Jsonl { file: file.clone(), output_tokens: None }, ..plan(1, 0) };
+    let trace = LoadPlan { arrival: Arrival::Trace { file, scale: 1.0 }, ..plan(1, 0) };
     for (plan, files) in [
         (jsonl, Files { workload: Some(path.clone()), ..Files::default() }),
         (trace, Files { trace: Some(path.clone()), ..Files::default() }),

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::oracle::{Cost, Settled};
+use super::oracle::{CalibratedOracle, Cost};
 use super::vocabulary::{Lead, Vocabulary, Word};
 use crate::failure::Failure;
 
@@ -170,7 +170,7 @@ impl Draft {
 pub(super) async fn correct(
     drafts: &mut [Draft],
     vocabulary: &Vocabulary,
-    oracle: &Settled,
+    oracle: &CalibratedOracle,
 ) -> Result<(), Box<dyn Failure>> {
     let stand_in = match oracle.cost() {
         Cost::Cheap => None,

@@ -27,9 +27,9 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::oracle::Settled;
+use self::oracle::CalibratedOracle;
 use super::conversation::Conversation;
-use super::plan::{Lengths, Plan, Workload};
+use super::plan::{Lengths, LoadPlan, Workload};
 use super::summary::LengthError;
 use crate::failure::{Failure, Kind};
 
@@ -37,7 +37,7 @@ use crate::failure::{Failure, Kind};
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     /// The plan.
-    pub plan: &'a Plan,
+    pub plan: &'a LoadPlan,
     /// Where the plan's data file lies, for workloads that have one.
     pub file: Option<&'a Path>,
     /// The longest sequence the server takes, tokens, where it says.
@@ -140,20 +140,14 @@ impl Failure for WorkloadError {
     }
 }
 
-/// Conversations a plan comes to: its requests over the turns of each, the last conversation being shorter
-/// where they do not divide. What [`schedule`](super::arrival::schedule) wants to know.
-pub fn conversations(plan: &Plan) -> u32 {
-    match &plan.workload {
-        Workload::MultiTurn { turns, .. } => plan.requests.div_ceil((*turns).max(1)),
-        _ => plan.requests,
-    }
-}
-
 /// Make a workload. Without an oracle, a word is taken for a token, and the report says so.
 ///
 /// # Errors
 /// A plan, a file or a server that gives none.
-pub async fn prepare(wanted: &Wanted<'_>, oracle: Option<&Settled>) -> Result<Prepared, WorkloadError> {
+pub async fn prepare(
+    wanted: &Wanted<'_>,
+    oracle: Option<&CalibratedOracle>,
+) -> Result<Prepared, WorkloadError> {
     check(wanted)?;
     let mut prepared = match &wanted.plan.workload {
         Workload::Sharegpt { .. } | Workload::Jsonl { .. } => recorded::prepare(wanted, oracle).await?,

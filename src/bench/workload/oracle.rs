@@ -100,7 +100,7 @@ impl Failure for Unusable {
 }
 
 /// The oracle a workload is made with.
-pub struct Settled {
+pub struct CalibratedOracle {
     oracle: Box<dyn Oracle>,
     offset: i64,
     /// Whether its counts were compared with a server's own usage.
@@ -110,9 +110,12 @@ pub struct Settled {
     calls: AtomicU32,
 }
 
-impl std::fmt::Debug for Settled {
+impl std::fmt::Debug for CalibratedOracle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Settled").field("oracle", &self.oracle.name()).field("offset", &self.offset).finish()
+        f.debug_struct("CalibratedOracle")
+            .field("oracle", &self.oracle.name())
+            .field("offset", &self.offset)
+            .finish()
     }
 }
 
@@ -127,10 +130,10 @@ impl std::fmt::Debug for Settled {
 pub async fn settle(
     cheap: Option<Box<dyn Oracle>>,
     usage: Option<Box<dyn Oracle>>,
-) -> Result<Option<Settled>, Box<dyn Failure>> {
+) -> Result<Option<CalibratedOracle>, Box<dyn Failure>> {
     let settled = |oracle, offset, agrees_with_usage, notes, calls: usize| {
         let calls = AtomicU32::new(calls as u32);
-        Ok(Some(Settled { oracle, offset, agrees_with_usage, notes, calls }))
+        Ok(Some(CalibratedOracle { oracle, offset, agrees_with_usage, notes, calls }))
     };
     let probes: Vec<String> =
         ["river", "the small house by the river", &"a green tree stands on the hill ".repeat(9)]
@@ -172,7 +175,7 @@ pub async fn settle(
     }
 }
 
-impl Settled {
+impl CalibratedOracle {
     /// What it is.
     pub fn name(&self) -> &'static str {
         self.oracle.name()

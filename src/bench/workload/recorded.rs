@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::file::BadFile;
 use super::jsonl::{self, Entry};
-use super::oracle::{Cost, Settled};
+use super::oracle::{CalibratedOracle, Cost};
 use super::sharegpt::{self, Pair};
 use super::{Prepared, Wanted, WorkloadError, WorkloadReport};
 use crate::bench::conversation::{Conversation, Prompt, Turn};
@@ -22,7 +22,7 @@ const COUNTED_ANSWERS: usize = 32;
 
 pub(super) async fn prepare(
     wanted: &Wanted<'_>,
-    oracle: Option<&Settled>,
+    oracle: Option<&CalibratedOracle>,
 ) -> Result<Prepared, WorkloadError> {
     let plan = wanted.plan;
     let (requests, warmup) = (plan.requests as usize, plan.warmup as usize);
@@ -78,7 +78,7 @@ async fn chosen(
     pairs: Vec<Pair>,
     output_tokens: Option<u32>,
     wanted: &Wanted<'_>,
-    oracle: Option<&Settled>,
+    oracle: Option<&CalibratedOracle>,
     report: &mut WorkloadReport,
 ) -> Result<Vec<Entry>, WorkloadError> {
     let outputs = match output_tokens {
@@ -111,7 +111,7 @@ async fn chosen(
 /// Tokens in each answer.
 async fn answers(
     pairs: &[Pair],
-    oracle: Option<&Settled>,
+    oracle: Option<&CalibratedOracle>,
     report: &mut WorkloadReport,
 ) -> Result<Vec<u32>, Box<dyn Failure>> {
     let of = |pairs: &[Pair]| pairs.iter().map(|pair| pair.answer.clone()).collect::<Vec<_>>();

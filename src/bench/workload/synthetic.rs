@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::fit::{Draft, correct, randomness};
-use super::oracle::Settled;
+use super::oracle::CalibratedOracle;
 use super::vocabulary::Vocabulary;
 use super::{Prepared, Wanted, WorkloadError, WorkloadReport};
 use crate::bench::conversation::{Conversation, Prompt, Turn};
@@ -74,7 +74,7 @@ fn lengths(figures: &Figures, random: &mut ChaCha8Rng) -> (u32, u32) {
 
 pub(super) async fn prepare(
     wanted: &Wanted<'_>,
-    oracle: Option<&Settled>,
+    oracle: Option<&CalibratedOracle>,
 ) -> Result<Prepared, WorkloadError> {
     let plan = wanted.plan;
     let figures = figures(&plan.workload);

@@ -61,7 +61,7 @@ type Count = fn(&str) -> u32;
 const TOYS: [(&str, Count); 5] =
     [("words", words), ("templated", templated), ("bytes", bytes), ("pieces", pieces), ("merging", merging)];
 
-fn plan(workload: serde_json::Value, requests: u32, warmup: u32, seed: u64) -> Plan {
+fn plan(workload: serde_json::Value, requests: u32, warmup: u32, seed: u64) -> LoadPlan {
     serde_json::from_value(json!({
         "profile": "custom", "model": "m", "protocol": "chat", "requests": requests, "workload": workload,
         "arrival": {"kind": "closed-loop"}, "concurrency": 1, "warmup": warmup, "seed": seed,
@@ -81,7 +81,7 @@ fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-fn made(plan: &Plan, count: fn(&str) -> u32, cost: Cost) -> Prepared {
+fn made(plan: &LoadPlan, count: fn(&str) -> u32, cost: Cost) -> Prepared {
     run(async {
         let settled = settle(Some(toy(count, cost)), None).await.unwrap_or_else(|error| panic!("{error}"));
         let wanted = Wanted { plan, file: None, context: None };
@@ -218,7 +218,7 @@ fn turns_make_conversations_and_requests_count_them_all() {
     let workload = json!({"kind": "multi-turn", "turns": 3, "input_tokens": 30, "output_tokens": 5,
                           "lengths": "exact", "think_ms": 250});
     let mut plan = plan(workload, 7, 2, 2);
-    assert_eq!(conversations(&plan), 3);
+    assert_eq!(plan.conversations(), 3);
     let prepared = made(&plan, templated, Cost::Cheap);
     let turns: Vec<usize> = prepared.conversations.iter().map(|c| c.turns.len()).collect();
     assert_eq!(turns, [3, 3, 1]);

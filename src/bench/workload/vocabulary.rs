@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::oracle::{Cost, Settled, Unusable};
+use super::oracle::{CalibratedOracle, Cost, Unusable};
 use super::words;
 use crate::failure::Failure;
 
@@ -78,7 +78,7 @@ impl Vocabulary {
     }
 
     /// Find out by asking.
-    pub(super) async fn calibrate(oracle: &Settled, seed: u64) -> Result<Self, Box<dyn Failure>> {
+    pub(super) async fn calibrate(oracle: &CalibratedOracle, seed: u64) -> Result<Self, Box<dyn Failure>> {
         let mut order = shuffled(seed);
         let base = format!("{} {}", order.pop().unwrap_or_default(), order.pop().unwrap_or_default());
         let behind = Behind { oracle, base: &base, cost: count_one(oracle, &base).await? };
@@ -122,13 +122,13 @@ fn shuffled(seed: u64) -> Vec<String> {
     words
 }
 
-async fn count_one(oracle: &Settled, text: &str) -> Result<u32, Box<dyn Failure>> {
+async fn count_one(oracle: &CalibratedOracle, text: &str) -> Result<u32, Box<dyn Failure>> {
     Ok(oracle.count(&[text.to_owned()]).await?[0])
 }
 
 /// Asks what a text costs behind another one.
 struct Behind<'a> {
-    oracle: &'a Settled,
+    oracle: &'a CalibratedOracle,
     base: &'a str,
     cost: u32,
 }
@@ -191,7 +191,11 @@ async fn single(behind: &Behind<'_>) -> Result<Vec<char>, Box<dyn Failure>> {
     Ok(GLUE.iter().zip(costs).filter(|(_, cost)| *cost == 1).map(|(c, _)| *c).collect())
 }
 
-async fn leads(oracle: &Settled, first: &[String], words: &[Word]) -> Result<Vec<Lead>, Box<dyn Failure>> {
+async fn leads(
+    oracle: &CalibratedOracle,
+    first: &[String],
+    words: &[Word],
+) -> Result<Vec<Lead>, Box<dyn Failure>> {
     let tail = &words[words.len().saturating_sub(4)..];
     let cost: u32 = tail.iter().map(|word| word.cost).sum();
     let tail: String = tail.iter().map(|word| format!(" {}", word.text)).collect();

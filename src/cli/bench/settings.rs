@@ -12,6 +12,7 @@ use super::args::{
 };
 use super::environment::Environment;
 use super::values::{self, Dataset, Interval, Limit, Objective, RateArg, SloArg};
+use crate::bench::campaign::Conditions;
 use crate::bench::plan::Protocol;
 use crate::bench::profile::{
     ArrivalKind, ArrivalLayer, Bound, Layer, Layers, LengthKind, LimitsLayer, Origin, Profile, Profiles,
@@ -21,9 +22,10 @@ use crate::bench::results::Place;
 use crate::bench::target::Target;
 use crate::commands::bench::calibrate::CalibrateSettings;
 use crate::commands::bench::compare::CompareSettings;
+use crate::commands::bench::measuring::MeasuringSettings;
 use crate::commands::bench::profiles::ProfilesSettings;
 use crate::commands::bench::report::ReportSettings;
-use crate::commands::bench::run::{Measuring, RunSettings};
+use crate::commands::bench::run::RunSettings;
 use crate::commands::bench::sweep::{Axis, SweepSettings, SweepStep};
 use crate::failure::{Failure, Kind};
 
@@ -148,7 +150,7 @@ struct Said {
     profile: Option<(Profile, Origin)>,
     /// All but arrival and concurrency.
     layer: Layer,
-    with: Measuring,
+    with: MeasuringSettings,
 }
 
 fn said(
@@ -170,6 +172,7 @@ fn said(
     };
     let (workload, sampling, tokenizer) = self::workload(workload);
     let layer = Layer {
+        about: None,
         model,
         protocol: protocol.map(self::protocol).or(backend.map(self::backend)),
         requests,
@@ -182,9 +185,8 @@ fn said(
         limits: self::limits(limits),
         slo: slo.map(self::slo).unwrap_or_default(),
     };
-    let with = Measuring {
+    let conditions = Conditions {
         target,
-        target_origin,
         ca_cert,
         scrape_every: match server_metrics_interval {
             Interval::Every(time) => Some(time),
@@ -192,6 +194,10 @@ fn said(
         },
         tokenizer,
         keep_text,
+    };
+    let with = MeasuringSettings {
+        conditions,
+        target_origin,
         out: out.map_or(Place::Below(results), Place::Exactly),
         parquet,
         html: !no_html,

@@ -2,7 +2,7 @@
 
 pub mod calibrate;
 pub mod compare;
-mod measuring;
+pub mod measuring;
 pub mod mock;
 pub mod plan_table;
 pub mod profiles;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::run::Measuring;
+use super::measuring::MeasuringSettings;
 use crate::bench::conversation::{Prompt, Turn};
-use crate::bench::plan::{Arrival, Lengths, Protocol, Workload};
-use crate::bench::profile::{Draft, Origin, Settled};
+use crate::bench::plan::{Arrival, Lengths, PlanDraft, Protocol, Workload};
+use crate::bench::profile::{Origin, Settled};
 use crate::bench::results::Place;
 use crate::bench::stream;
 use crate::commands::Output;
@@ -43,11 +43,16 @@ pub struct Expected {
 }
 
 /// Print the dry run.
-pub fn print(with: &Measuring, repeat: u32, steps: &[Step<'_>], out: &mut dyn Output) -> io::Result<()> {
+pub fn print(
+    with: &MeasuringSettings,
+    repeat: u32,
+    steps: &[Step<'_>],
+    out: &mut dyn Output,
+) -> io::Result<()> {
     if with.json {
         let runs: Vec<Value> = steps.iter().map(|step| as_json(step, with)).collect();
         let value = json!({
-            "target": { "base_url": with.target.to_string(), "origin": with.target_origin },
+            "target": { "base_url": with.conditions.target.to_string(), "origin": with.target_origin },
             "repeat": repeat,
             "runs": runs,
         });
@@ -55,7 +60,8 @@ pub fn print(with: &Measuring, repeat: u32, steps: &[Step<'_>], out: &mut dyn Ou
     }
     let [first, ..] = steps else { return Ok(()) };
     // The steps of a sweep differ in its axis alone, which a table of its own shows.
-    let mut table = vec![vec!["target".to_owned(), with.target.to_string(), with.target_origin.to_string()]];
+    let mut table =
+        vec![vec!["target".to_owned(), with.conditions.target.to_string(), with.target_origin.to_string()]];
     table.extend(rows(first.settled));
     out.table(&["value", "", "from"], &table)?;
     out.line("")?;
@@ -96,7 +102,7 @@ pub fn print(with: &Measuring, repeat: u32, steps: &[Step<'_>], out: &mut dyn Ou
     out.line(&curl(&first.settled.plan, with))
 }
 
-fn as_json(step: &Step<'_>, with: &Measuring) -> Value {
+fn as_json(step: &Step<'_>, with: &MeasuringSettings) -> Value {
     let Settled { plan, origins, files } = step.settled;
     let mut value = json!({
         "plan": plan,
@@ -143,7 +149,7 @@ pub(super) fn leaves(path: &str, value: &Value, found: &mut dyn FnMut(&str, &Val
 }
 
 /// What a plan comes to.
-pub fn expected(plan: &Draft) -> Expected {
+pub fn expected(plan: &PlanDraft) -> Expected {
     let requests = f64::from(plan.requests);
     let mean = |tokens: u32, lengths: &Lengths| match lengths {
         Lengths::Exact => f64::from(tokens),
@@ -216,17 +222,17 @@ fn words(expected: &Expected) -> String {
 }
 
 /// One request as a shell command. Its prompt is described, a key is named.
-fn curl(plan: &Draft, with: &Measuring) -> String {
-    let key = match with.target.api_key {
+fn curl(plan: &PlanDraft, with: &MeasuringSettings) -> String {
+    let key = match with.conditions.target.api_key {
         Some(_) => " -H \"Authorization: Bearer $SPARKBENCH_API_KEY\"",
         None => "",
     };
     let body = quoted(&body(plan).to_string());
-    let url = quoted(with.target.url(plan.protocol.path()).as_str());
+    let url = quoted(with.conditions.target.url(plan.protocol.path()).as_str());
     format!("curl -N {url}{key} -H 'Content-Type: application/json' -d {body}")
 }
 
-fn body(plan: &Draft) -> Value {
+fn body(plan: &PlanDraft) -> Value {
     let prompt = match &plan.workload {
         Workload::Random { input_tokens, .. } => format!("<{input_tokens} tokens>"),
         Workload::SharedPrefix { prefix_tokens, input_tokens, .. } => {

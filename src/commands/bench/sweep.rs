@@ -2,10 +2,10 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{self, PAGE, Tidy, Turn, measure, open, parent_dir, run_dir};
+use super::measuring::{MeasuringSettings, PAGE, verdict, write_beside};
 use super::plan_table;
 use super::report::show;
-use super::run::{Measuring, verdict};
+use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
 use crate::bench::profile::Settled;
 use crate::bench::results::Place;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -19,7 +19,7 @@ pub struct SweepSettings {
     /// The steps, in the order given. At least one.
     pub steps: Vec<SweepStep>,
     /// The server, and how it is measured.
-    pub with: Measuring,
+    pub with: MeasuringSettings,
 }
 
 /// What changes from step to step.
@@ -67,38 +67,29 @@ pub async fn run(
         return Ok(Verdict::Done);
     }
     let Some(first) = steps.first() else { return Ok(Verdict::Done) };
-    let session = open(&first.settled, with, &stop, observer).await?;
-    let mut tidy = Tidy::before(&with.out);
-    let parent = parent_dir(&with.out, &measuring::plan(&first.settled, &session), "sweep")?;
-    tidy.also(parent.path());
-    let (mut finished, mut broken) = (Vec::new(), None);
-    for (round, step) in (0..).zip(steps) {
-        let plan = measuring::plan(&step.settled, &session);
-        let dir =
-            run_dir(&Place::Exactly(parent.path().join(format!("{}-{}", axis.name(), step.at))), &plan)?;
-        let of = u32::try_from(steps.len()).unwrap_or(u32::MAX);
-        let part = LoadPart::Step { axis: axis.name(), at: step.at, number: round + 1, of };
-        let turn = Turn { settled: &step.settled, with, dir, repeat: 0, round, part };
-        match measure(&session, turn, &stop, observer).await {
-            Ok(done) => finished.push(done),
-            Err(failure) => {
-                broken = Some(failure);
-                break;
-            }
-        }
-        if stop.is_cancelled() {
-            break;
-        }
-    }
-    if finished.is_empty() {
-        return broken.map_or(Ok(Verdict::Done), Err);
-    }
+    let model = first.settled.plan.model.as_deref();
+    let campaign = Campaign::open(&with.conditions, model, &stop, observer).await?;
+    let mut empty = EmptyDirs::before(&with.out);
+    let parent = campaign.parent_dir(&with.out, &first.settled, "sweep")?;
+    empty.also(parent.path());
+    let of = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+    let turns = (0..).zip(steps).map(|(round, step)| CampaignRun {
+        settled: &step.settled,
+        place: Place::Exactly(parent.path().join(format!("{}-{}", axis.name(), step.at))),
+        repeat: 0,
+        round,
+        part: LoadPart::Step { axis: axis.name(), at: step.at, number: round + 1, of },
+    });
+    let mut each = |done: &FinishedRun| write_beside(done, with);
+    let series = campaign.measure_all(turns, &stop, observer, &mut each).await;
     // What was measured before something went wrong is shown all the same.
-    let html = with.html.then(|| parent.path().join(PAGE));
-    let runs: Vec<_> = finished.iter().map(|done| done.run.clone()).collect();
-    show(&runs, html.as_deref(), None, with.json, out)?;
-    if !with.json {
-        out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
+    let runs = series.runs();
+    if !runs.is_empty() {
+        let html = with.html.then(|| parent.path().join(PAGE));
+        show(&runs, html.as_deref(), None, with.json, out)?;
+        if !with.json {
+            out.line(&format!("\nwrote {}", parent.path().display())).map_err(OutputError)?;
+        }
     }
-    verdict(broken, &finished, Some(&parent))
+    verdict(series, Some(&parent))
 }

@@ -128,6 +128,23 @@ fn ones_own_recipe_replaces_the_embedded_one() {
 }
 
 #[test]
+fn what_a_recipe_says_of_serving_is_kept_as_it_is_and_decides_no_shape() {
+    let folder = tempfile::tempdir().unwrap();
+    let serve = "[serve]\nnodes = 2\nflags = [\"--mem-fraction-static\", \"0.8\"]\n[serve.env]\nA = \"b\"\n";
+    let catalogue = load(folder.path(), &[("a.toml", &format!("{OWN}{serve}"))]).unwrap();
+    let recipe = catalogue.find("mine").unwrap();
+    let said = recipe.serve.as_ref().unwrap();
+    assert_eq!(said["nodes"].as_integer(), Some(2));
+    assert_eq!((said["flags"].as_array().map(Vec::len), said["env"]["A"].as_str()), (Some(2), Some("b")));
+    let silent = load(folder.path(), &[("a.toml", OWN)]).unwrap();
+    let silent = silent.find("mine").unwrap();
+    assert_eq!(silent.serve, None);
+    let mut unserved = recipe.clone();
+    unserved.serve = None;
+    assert_eq!(unserved, *silent);
+}
+
+#[test]
 fn what_is_wrong_with_a_recipe_is_named() {
     for (from, to, says) in [
         ("tp = 2", "tp = 0", "[parallel]: tp=0 is no parallelism"),
@@ -142,6 +159,7 @@ fn what_is_wrong_with_a_recipe_is_named() {
         ("[sources]", "[sources", "line"),
         ("id =", "id = 5 #", "line 2"),
         ("config = \"made up\"", "config = 7", "expected a string"),
+        ("id =", "serve = 3\nid =", "expected a"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let error = load(folder.path(), &[("bad.toml", &OWN.replacen(from, to, 1))]).unwrap_err().to_string();

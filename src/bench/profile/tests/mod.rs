@@ -72,11 +72,13 @@ fn a_bare_run_asks_for_the_medium_load() {
 }
 
 #[test]
-fn a_model_that_was_given_wins_over_the_one_served() {
+fn a_model_that_was_given_is_asked_for_and_the_plan_has_the_servers_name() {
     let bare = with(None, &Layer::default()).unwrap().plan;
-    assert_eq!(bare.clone().into_plan("served".into()).model, "served");
+    assert_eq!(bare.model, None);
+    assert_eq!(bare.with_model("served".to_owned()).model, "served");
     let given = with(None, &Layer { model: Some("given".into()), ..Layer::default() }).unwrap().plan;
-    assert_eq!(given.into_plan("served".into()).model, "given");
+    assert_eq!(given.model.as_deref(), Some("given"));
+    assert_eq!(given.with_model("served".to_owned()).model, "served");
 }
 
 #[test]

@@ -1,0 +1,90 @@
+use super::*;
+use crate::bench::plan::DataFile;
+use crate::bench::profile::{BadDataFile, Bound, Layer, Layers, WorkloadLayer, resolve};
+use crate::bench::results::RUN;
+use crate::events::{LoadPart, Silent};
+use crate::mock::{RunningMock, Scenario, spawn};
+
+fn mock() -> RunningMock {
+    let fast = Duration::from_millis(2);
+    spawn(Scenario { ttft: fast, itl: fast, ..Scenario::default() }, ([127, 0, 0, 1], 0).into()).unwrap()
+}
+
+fn conditions(mock: &RunningMock) -> Conditions {
+    let target = Target::new(&mock.url(), None).unwrap();
+    Conditions { target, ca_cert: None, scrape_every: None, tokenizer: None, keep_text: false }
+}
+
+fn settled() -> Settled {
+    let flags = Layer {
+        requests: Some(3),
+        concurrency: Some(Bound::At(2)),
+        warmup: Some(0),
+        workload: WorkloadLayer { input_tokens: Some(16), output_tokens: Some(2), ..Default::default() },
+        ..Layer::default()
+    };
+    let no_file = |_: &Path| -> std::result::Result<DataFile, BadDataFile> { panic!("no file is named") };
+    resolve(Layers { profile: None, flags: &flags }, &no_file).unwrap()
+}
+
+/// Three runs below a new directory, of which number `breaks`, from 1, is stopped or fails.
+async fn three(breaks: usize, stop_it: bool) -> (Vec<String>, Series, ResultsDir, tempfile::TempDir) {
+    let (mock, settled, root) = (mock(), settled(), tempfile::tempdir().unwrap());
+    let conditions = conditions(&mock);
+    let stop = CancellationToken::new();
+    let opened = Campaign::open(&conditions, None, &stop, &mut Silent).await;
+    let campaign = opened.map_err(|failure| failure.to_string()).unwrap();
+    let place = Place::Below(root.path().join("results"));
+    let parent = campaign.parent_dir(&place, &settled, "repeats").map_err(|it| it.to_string()).unwrap();
+    let runs = (0..3).map(|number| CampaignRun {
+        settled: &settled,
+        place: Place::Exactly(parent.path().join(format!("run-{}", number + 1))),
+        repeat: number,
+        round: number,
+        part: LoadPart::Run { profile: "short".into(), number: number + 1, of: 3 },
+    });
+    let mut heard = Vec::new();
+    let mut each = |run: &FinishedRun| {
+        assert!(run.dir.join(RUN).exists(), "written before it is told");
+        heard.push(run.dir.file_name().unwrap().to_string_lossy().into_owned());
+        match heard.len() == breaks {
+            true if stop_it => stop.cancel(),
+            true => return Err(CampaignStopped::BeforeTheFirst.into()),
+            false => {}
+        }
+        Ok(())
+    };
+    let series = campaign.measure_all(runs, &stop, &mut Silent, &mut each).await;
+    (heard, series, parent, root)
+}
+
+#[tokio::test]
+async fn runs_are_measured_one_after_the_other_and_told() {
+    let (heard, series, parent, _root) = three(0, false).await;
+    assert_eq!(heard, ["run-1", "run-2", "run-3"]);
+    let seen: Vec<_> = series.runs().iter().map(|run| run.summary.counts.completed).collect();
+    assert_eq!(seen, [3, 3, 3]);
+    assert!(!series.too_many_failed(Some(&parent)).map_err(|it| it.to_string()).unwrap());
+    let name = parent.path().file_name().unwrap().to_string_lossy();
+    assert!(name.ends_with("-repeats"), "{name}");
+}
+
+#[tokio::test]
+async fn a_failure_ends_the_series_and_keeps_what_was_measured_before() {
+    let (heard, series, parent, _root) = three(2, false).await;
+    assert_eq!(heard, ["run-1", "run-2"]);
+    assert_eq!(series.runs().len(), 1, "the second is not said to be whole");
+    assert!(!parent.path().join("run-3").exists());
+    let failure = series.too_many_failed(Some(&parent)).unwrap_err();
+    assert_eq!(failure.kind(), Kind::Interrupted);
+    assert!(failure.to_string().contains(&parent.path().display().to_string()), "{failure}");
+}
+
+#[tokio::test]
+async fn a_stop_between_two_runs_begins_no_other() {
+    let (heard, series, parent, _root) = three(1, true).await;
+    assert_eq!(heard, ["run-1"]);
+    assert_eq!(series.runs().len(), 1);
+    assert!(!parent.path().join("run-2").exists());
+    assert!(!series.too_many_failed(Some(&parent)).map_err(|it| it.to_string()).unwrap());
+}
