@@ -44,3 +44,55 @@ impl<F: Failure> From<F> for Box<dyn Failure> {
         Box::new(failure)
     }
 }
+
+/// What lies behind a failure, the outermost first, as far as its message or an earlier cause does not say it: many
+/// messages end with their cause.
+pub fn causes(failure: &dyn Failure) -> Vec<String> {
+    let mut said = vec![failure.to_string()];
+    let mut next = failure.source();
+    while let Some(cause) = next {
+        let text = cause.to_string();
+        if !said.iter().any(|earlier| earlier.contains(&text)) {
+            said.push(text);
+        }
+        next = cause.source();
+    }
+    said.split_off(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    enum Chain {
+        #[error("cannot fetch the wheel: {0}")]
+        Said(#[source] Box<Chain>),
+        #[error("the request failed")]
+        Unsaid(#[source] Box<Chain>),
+        #[error(transparent)]
+        Transparent(Box<Chain>),
+        #[error("connection refused")]
+        Refused,
+    }
+
+    impl Failure for Chain {
+        fn kind(&self) -> Kind {
+            Kind::Environment
+        }
+    }
+
+    #[test]
+    fn causes_are_what_the_message_does_not_say() {
+        let refused = || Box::new(Chain::Refused);
+        let unsaid = || Box::new(Chain::Unsaid(refused()));
+        assert_eq!(causes(&Chain::Refused), [""; 0]);
+        assert_eq!(causes(&Chain::Said(refused())), [""; 0]);
+        assert_eq!(causes(&Chain::Unsaid(refused())), ["connection refused"]);
+        assert_eq!(causes(&Chain::Said(unsaid())), ["connection refused"]);
+        assert_eq!(causes(&Chain::Transparent(Box::new(Chain::Said(unsaid())))), ["connection refused"]);
+        let deep = Chain::Unsaid(Box::new(Chain::Said(unsaid())));
+        let expected = ["cannot fetch the wheel: the request failed", "connection refused"];
+        assert_eq!(causes(&deep), expected);
+    }
+}

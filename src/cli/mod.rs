@@ -1,6 +1,8 @@
-//! The edge: clap types, the printer, progress on a terminal, exit codes. Nothing else knows clap.
+//! The edge: clap types, the printer, readers of events, exit codes. Nothing else knows clap.
 
+mod audience;
 mod bench;
+mod event_lines;
 mod printer;
 mod progress;
 mod signals;
@@ -11,8 +13,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use self::audience::{Audience, EventForm};
 use crate::commands::{CommandResult, Verdict};
-use crate::failure::{Failure, Kind};
+use crate::events::{CommandEvent, Observer};
+use crate::failure::{Failure, Kind, causes};
 
 /// Run `sparktune` on the process's arguments.
 pub fn sparktune() -> ExitCode {
@@ -24,8 +28,14 @@ pub fn sparkbench() -> ExitCode {
     program(bench::dispatch)
 }
 
-fn program<Arguments: Parser>(dispatch: impl AsyncFnOnce(Arguments) -> CommandResult) -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+/// A program's literal arguments.
+trait Arguments: Parser {
+    /// What comes of `--events`.
+    fn event_form(&self) -> EventForm;
+}
+
+fn program<A: Arguments>(dispatch: impl AsyncFnOnce(A, &mut Audience) -> CommandResult) -> ExitCode {
+    let arguments = match A::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are no failures; clap prints both kinds where they belong.
@@ -41,19 +51,22 @@ fn program<Arguments: Parser>(dispatch: impl AsyncFnOnce(Arguments) -> CommandRe
             return ExitCode::from(Kind::Environment.exit_code());
         }
     };
-    match runtime.block_on(dispatch(arguments)) {
+    let mut audience = Audience::of(arguments.event_form());
+    match runtime.block_on(dispatch(arguments, &mut audience)) {
         Ok(Verdict::Done) => ExitCode::SUCCESS,
         Ok(Verdict::CheckSaidNo) => ExitCode::from(Kind::CheckFailed.exit_code()),
         Err(failure) => {
-            complain(failure.as_ref());
+            complain(failure.as_ref(), &mut audience);
             ExitCode::from(failure.kind().exit_code())
         }
     }
 }
 
-fn complain(failure: &dyn Failure) {
-    stderr::line(&format!("error: {failure}"));
-    if let Some(hint) = failure.hint() {
-        stderr::line(&format!("hint: {hint}"));
-    }
+fn complain(failure: &dyn Failure, observer: &mut dyn Observer) {
+    observer.say(CommandEvent::Failed {
+        exit_code: failure.kind().exit_code(),
+        message: failure.to_string(),
+        causes: causes(failure),
+        hint: failure.hint(),
+    });
 }

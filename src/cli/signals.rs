@@ -3,18 +3,19 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::stderr;
+use super::audience::Audience;
+use crate::events::{CommandEvent, Observer};
 use crate::failure::Kind;
 
 /// A token that is cancelled by the first Ctrl-C or SIGTERM. The second ends the program at once.
-pub(super) fn cancelled_by_signals() -> CancellationToken {
+pub(super) fn cancelled_by_signals(mut audience: Audience) -> CancellationToken {
     let token = CancellationToken::new();
     let cancel = token.clone();
     // Listening begins now, not when the task first runs: by then the work has begun.
     let mut signals = Signals::listen();
     tokio::spawn(async move {
         signals.next().await;
-        stderr::line("stopping: results so far are kept ...");
+        (&mut audience as &mut dyn Observer).say(CommandEvent::Stopping);
         cancel.cancel();
         signals.next().await;
         end_at_once();

@@ -2,9 +2,12 @@
 //!
 //! An event is a fact by itself: it says when, where and what, as plain data, and needs no other event before or
 //! after it. Sentences are made by whoever shows it.
+//! `docs/events.md` lists every one as programs read it.
 
+mod command;
 mod compile;
 mod file;
+mod line;
 mod load;
 mod measure;
 mod mock;
@@ -17,8 +20,10 @@ use serde::{Serialize, Serializer};
 
 use crate::host_name::HostName;
 
+pub use command::CommandEvent;
 pub use compile::{CompileEvent, NoBinary};
 pub use file::FileEvent;
+pub use line::VERSION;
 pub use load::{LiveView, LoadEvent, LoadPart};
 pub use measure::{DecisionGrounds, MeasureEvent};
 pub use mock::MockEvent;
@@ -57,6 +62,8 @@ pub enum What {
         /// A sentence for people.
         text: String,
     },
+    /// The command comes to an early end.
+    Command(CommandEvent),
     /// A run has its directory.
     Run(RunEvent),
     /// The environment that compiles kernels is made.
@@ -156,6 +163,7 @@ macro_rules! what_from {
 }
 
 what_from!(
+    Command(CommandEvent),
     Run(RunEvent),
     Setup(SetupEvent),
     Node(NodeEvent),
@@ -165,3 +173,6 @@ what_from!(
     Mock(MockEvent),
     File(FileEvent),
 );
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ pub use self::load::{
 };
 pub use self::mock::{MockArgs, ReasoningArg, RoleChunkArg};
 use super::values;
+use crate::cli::audience::EventForm;
 
 /// Measure inference servers with numbers that can be trusted.
 #[derive(Debug, Parser)]
@@ -33,6 +34,16 @@ Environment: SPARKBENCH_BASE_URL and SPARKBENCH_PROFILE stand for --base-url and
 SPARKBENCH_API_KEY, else OPENAI_API_KEY, is sent as a bearer token and shown nowhere."
 )]
 pub struct Cli {
+    /// How progress and errors are told on stderr (docs/events.md)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM",
+        help_heading = "Global options"
+    )]
+    pub(in crate::cli) events: EventForm,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -9,7 +9,7 @@ use indicatif::MultiProgress;
 
 use self::nodes::Nodes;
 use self::screen::Screen;
-use crate::events::{Event, MockEvent, Observer, SetupEvent, Source, What};
+use crate::events::{CommandEvent, Event, MockEvent, Observer, SetupEvent, Source, What};
 
 /// Shows events to people.
 #[derive(Debug, Default)]
@@ -34,6 +34,17 @@ impl Observer for Progress {
         };
         match &event.what {
             What::Note { text } => screen.line(&format!("warning: {text}")),
+            What::Command(CommandEvent::Stopping) => screen.line("stopping: results so far are kept ..."),
+            What::Command(CommandEvent::Failed { exit_code: _, message, causes, hint }) => {
+                screen.clear();
+                screen.line(&format!("error: {message}"));
+                for cause in causes {
+                    screen.line(&format!("caused by: {cause}"));
+                }
+                if let Some(hint) = hint {
+                    screen.line(&format!("hint: {hint}"));
+                }
+            }
             What::Run(_) | What::File(_) => {}
             What::Setup(SetupEvent::Ready) => screen.clear(),
             What::Setup(step) => screen.spin(&setup_words(step)),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::audience::EventForm;
+
 /// Find, prove and ship fused-MoE kernel configs for small GPU clusters.
 #[derive(Debug, Parser)]
 #[command(
@@ -20,6 +22,16 @@ Exit codes: 0 done, 1 a check said no, 2 bad arguments or input, 3 the environme
 4 incomplete (can be resumed), 130 interrupted (can be resumed)."
 )]
 pub struct Cli {
+    /// How progress and errors are told on stderr (docs/events.md)
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM",
+        help_heading = "Global options"
+    )]
+    pub(in crate::cli) events: EventForm,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
