@@ -18,6 +18,7 @@ pub mod schedule;
 pub mod search;
 pub mod select;
 pub mod sentinel;
+pub mod session;
 pub mod strategy;
 pub mod table;
 pub mod trace;

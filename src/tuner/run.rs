@@ -130,7 +130,8 @@ impl<'a> Work<'a> {
 
     async fn close(&mut self) {
         if let Some(fleet) = self.fleet.take() {
-            fleet.close(&mut self.dir.journal, self.observer).await;
+            let journal = Some(&mut self.dir.journal);
+            fleet.close(Ledger { journal, observer: self.observer }).await;
         }
     }
 
@@ -228,7 +229,7 @@ impl<'a> Work<'a> {
 
     fn parts(&mut self) -> Result<(&mut Fleet, Ledger<'_>, &mut Proofs), RunError> {
         let fleet = self.fleet.as_mut().ok_or(RunError::NobodyLeft)?;
-        let ledger = Ledger { journal: &mut self.dir.journal, observer: self.observer };
+        let ledger = Ledger { journal: Some(&mut self.dir.journal), observer: self.observer };
         Ok((fleet, ledger, &mut self.proofs))
     }
 }

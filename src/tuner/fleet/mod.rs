@@ -61,10 +61,20 @@ struct Member {
 
 /// What everything in a fleet writes to and tells.
 pub struct Ledger<'a> {
-    /// The run's journal.
-    pub journal: &'a mut Journal<Record>,
+    /// The run's journal; none where nothing is kept, as in a check.
+    pub journal: Option<&'a mut Journal<Record>>,
     /// Who wants to know.
     pub observer: &'a mut dyn Observer,
+}
+
+impl Ledger<'_> {
+    /// Record what happened, with one flush for all. It counts once this returns.
+    fn record(&mut self, records: &[Record]) -> Result<(), RunError> {
+        match &mut self.journal {
+            Some(journal) => Ok(journal.append_all(records)?),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Fleet {
@@ -104,7 +114,7 @@ impl Fleet {
             same_compiler(ours.get_or_insert_with(|| theirs.clone()), theirs)?;
             joined.push(member.joined(name));
         }
-        ledger.journal.append_all(&joined)?;
+        ledger.record(&joined)?;
         for (name, member) in &self.members {
             ledger.observer.say_from(name, member.arrival());
         }
@@ -117,15 +127,14 @@ impl Fleet {
     }
 
     /// End every worker, and record that the nodes left.
-    pub async fn close(self, journal: &mut Journal<Record>, observer: &mut dyn Observer) {
+    pub async fn close(self, mut ledger: Ledger<'_>) {
         self.stop.cancel();
         join_all(self.tasks).await;
-        let left: Vec<Record> =
-            self.members.keys().map(|node| Record::Left { node: node.clone(), how: Left::Drained }).collect();
+        let left = |node: &HostName| Record::Left { node: node.clone(), how: Left::Drained };
         // The run's outcome does not hang on it: whoever reads the journal sees that nothing came after.
-        let _ = journal.append_all(&left);
+        let _ = ledger.record(&self.members.keys().map(left).collect::<Vec<_>>());
         for name in self.members.keys() {
-            observer.say_from(name, NodeEvent::Left { how: Left::Drained });
+            ledger.observer.say_from(name, NodeEvent::Left { how: Left::Drained });
         }
     }
 

@@ -1,5 +1,7 @@
 //! Compiling on all nodes: kept results first, then batches.
 
+use std::collections::BTreeMap;
+
 use super::node::Said;
 use super::{Fleet, Ledger};
 use crate::events::{CompileEvent, NoBinary, NodeEvent, Work};
@@ -16,6 +18,8 @@ use crate::worker::protocol::{CompileFailure, CompileOutcome, FailureReason, Uni
 enum Wanted<'a> {
     /// Each is journalled and kept among these.
     Proofs(&'a mut Proofs),
+    /// Each is kept here by its unit's name.
+    Outcomes(&'a mut BTreeMap<String, CompileOutcome>),
     /// Binaries alone: each unit is a variant of a kernel that is proven, and what comes of it is for whoever
     /// launches it to find.
     Binaries,
@@ -46,6 +50,17 @@ impl Fleet {
     /// Have a binary of each of `units`.
     pub async fn prepare(&mut self, units: Vec<Unit>, ledger: &mut Ledger<'_>) -> Result<(), RunError> {
         self.compile(units, Wanted::Binaries, ledger).await
+    }
+
+    /// What comes of each of `units`, by its name.
+    pub async fn outcomes(
+        &mut self,
+        units: Vec<Unit>,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<BTreeMap<String, CompileOutcome>, RunError> {
+        let mut outcomes = BTreeMap::new();
+        self.compile(units, Wanted::Outcomes(&mut outcomes), ledger).await?;
+        Ok(outcomes)
     }
 
     async fn compile(
@@ -94,7 +109,7 @@ impl Fleet {
                     Said::Timed { .. } => {}
                 }
             }
-            ledger.journal.append_all(&records)?;
+            ledger.record(&records)?;
             self.keep(&units, &ended, &mut wanted, ledger)?;
             for Ended { unit, on, outcome } in &ended {
                 done += 1;
@@ -151,17 +166,24 @@ impl Fleet {
         wanted: &mut Wanted<'_>,
         ledger: &mut Ledger<'_>,
     ) -> Result<(), RunError> {
-        if let Wanted::Proofs(proofs) = wanted {
-            let record = |Ended { unit, on, outcome }: &Ended| Record::Proof {
-                on: on.clone(),
-                role: units[*unit].role,
-                tile: units[*unit].config.tile(),
-                result: outcome.clone(),
-            };
-            ledger.journal.append_all(&ended.iter().map(record).collect::<Vec<_>>())?;
-            for Ended { unit, outcome, .. } in ended {
-                proofs.learn(units[*unit].role, units[*unit].config.tile(), outcome.clone());
+        match wanted {
+            Wanted::Proofs(proofs) => {
+                let record = |Ended { unit, on, outcome }: &Ended| Record::Proof {
+                    on: on.clone(),
+                    role: units[*unit].role,
+                    tile: units[*unit].config.tile(),
+                    result: outcome.clone(),
+                };
+                ledger.record(&ended.iter().map(record).collect::<Vec<_>>())?;
+                for Ended { unit, outcome, .. } in ended {
+                    proofs.learn(units[*unit].role, units[*unit].config.tile(), outcome.clone());
+                }
             }
+            Wanted::Outcomes(outcomes) => {
+                let named = |Ended { unit, outcome, .. }: &Ended| (units[*unit].unit.clone(), outcome.clone());
+                outcomes.extend(ended.iter().map(named));
+            }
+            Wanted::Binaries => {}
         }
         for Ended { unit, on, .. } in ended {
             self.has_binary(&units[*unit], on);

@@ -39,7 +39,7 @@ impl Fleet {
                     _ => None,
                 })
                 .collect();
-            ledger.journal.append_all(&records.iter().flatten().cloned().collect::<Vec<_>>())?;
+            ledger.record(&records.iter().flatten().cloned().collect::<Vec<_>>())?;
             for ((node, said), record) in mail.into_iter().zip(records) {
                 match said {
                     Said::Timed { timed, .. } => {
@@ -65,12 +65,12 @@ impl Fleet {
                     Said::Trouble(trouble) => {
                         search.interrupted(&node);
                         let (record, how, _) = self.trouble(&node, trouble, &mut scheduler);
-                        ledger.journal.append(&record)?;
+                        ledger.record(&[record])?;
                         ledger.observer.say_from(&node, NodeEvent::Left { how });
                     }
                     Said::Back => {
                         let back = self.back(&node, &mut scheduler, ledger.observer);
-                        ledger.journal.append_all(back.as_slice())?;
+                        ledger.record(back.as_slice())?;
                     }
                     Said::Gone => self.dismiss(&node, ledger.observer)?,
                 }

@@ -1,0 +1,71 @@
+//! A node whose work is done by workers that speak the protocol: one that compiles, one that times.
+
+use futures_util::future::{BoxFuture, FutureExt};
+
+use crate::tuner::fleet::executor::{Executor, OnResult, Trouble};
+use crate::worker::protocol::{TimingRequest, Unit};
+use crate::worker::timing::{GpuTimer, Timed, Timer};
+use crate::worker::{BatchEnd, CompileJob, CompileWorker, WorkerError};
+
+/// The workers of one node.
+#[derive(Debug)]
+pub(super) struct WorkerExecutor {
+    compiler: CompileWorker,
+    timer: Option<GpuTimer>,
+    job: CompileJob,
+}
+
+impl WorkerExecutor {
+    pub(super) fn new(compiler: CompileWorker, timer: Option<GpuTimer>, job: CompileJob) -> Self {
+        Self { compiler, timer, job }
+    }
+}
+
+impl Executor for WorkerExecutor {
+    fn compile<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_result: OnResult<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            let end = self.compiler.compile_batch(&self.job, batch, |unit, outcome| {
+                on_result(&unit.unit, outcome);
+                Ok(())
+            });
+            match end.await {
+                // After its last result: nothing is lost, and the next batch gets another worker.
+                BatchEnd::Died { suspects, .. } if suspects.is_empty() => Ok(()),
+                BatchEnd::Done => Ok(()),
+                BatchEnd::Died { ending, log, .. } => Err(Trouble::Died(WorkerError::Died { ending, log })),
+                BatchEnd::Lost { why } => Err(Trouble::Lost(why)),
+                BatchEnd::Refused(error) => Err(Trouble::Unfit(error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
+        async move {
+            let Some(timer) = &mut self.timer else {
+                let (code, message) = ("no_gpu".to_owned(), "this node was not made ready to time".to_owned());
+                return Err(Trouble::Unfit(WorkerError::Refused { code, message }));
+            };
+            timer.time(request).await.map_err(|error| match error {
+                WorkerError::Died { .. } => Trouble::Died(error),
+                error if error.is_loss() => Trouble::Lost(error),
+                error => Trouble::Unfit(error),
+            })
+        }
+        .boxed()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        async move {
+            self.compiler.stop().await;
+            if let Some(timer) = self.timer {
+                timer.stop().await;
+            }
+        }
+        .boxed()
+    }
+}
