@@ -11,6 +11,7 @@
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
+//! | [`host`] | a place where programs run and files lie; the only one that starts workers |
 //! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
 //! | [`kernel`] | the search space, schedules, the shared-memory rule, the cost model |
 //! | [`runtime`] | the serving runtime a file is for: defaults, row alignment, where it looks |
@@ -31,6 +32,7 @@ pub mod difference;
 pub mod events;
 pub mod failure;
 pub mod fs;
+pub mod host;
 pub mod host_name;
 pub mod journal;
 pub mod kernel;

@@ -3,6 +3,7 @@
 //! `schedule` says who does what next and `search` what it means; both do no I/O. `fleet` is the I/O around them.
 
 mod adopt;
+pub mod asked;
 pub mod contests;
 pub mod error;
 pub mod estimate;

@@ -29,6 +29,12 @@ impl Policy {
     }
 }
 
+/// A model's name without its organisation, or a path's last part.
+pub fn short_name(name: &str) -> &str {
+    let name = name.trim_end_matches('/');
+    name.rsplit('/').next().unwrap_or(name)
+}
+
 /// The model a plan is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedModel {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::asked::Asked;
 use super::error::RunError;
 use super::plan::Plan;
 use super::record::Record;
@@ -50,7 +51,14 @@ impl RunDir {
         }
     }
 
-    /// Go on with the run in `path`.
+    /// The plan that the run in `path` was started with, where it is what is `asked`. Nothing is touched.
+    pub fn recorded_plan(path: &Path, asked: &Asked) -> Result<Plan, RunError> {
+        let plan = Journal::<Record>::plan(path)?;
+        asked.hold_against(&plan, path)?;
+        Ok(plan)
+    }
+
+    /// Go on with the run in `path` under the plan it was started with.
     pub fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
         let (records, journal) = Journal::resume(path, plan)?;
         Ok(Self { path: path.to_owned(), journal, records, made: None })

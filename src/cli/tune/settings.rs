@@ -11,8 +11,6 @@ use super::args::{
 };
 use crate::artifact::Evidence;
 use crate::commands::tune::check::CheckSettings;
-use crate::commands::tune::compiler::CompilerSettings;
-use crate::commands::tune::measuring::MeasuringSettings;
 use crate::commands::tune::merge::MergeSettings;
 use crate::commands::tune::moe::{MoeSettings, Place};
 use crate::commands::tune::plan::PlanSettings;
@@ -28,6 +26,7 @@ use crate::shape::{BadBlockShape, UnknownDtype};
 use crate::tuner::plan::{BadBatchSizes, Policy, parse_batch_sizes};
 use crate::tuner::replay::Disturbance;
 use crate::tuner::search::Limits;
+use crate::tuner::session::{CompilerSettings, MeasuringSettings};
 use crate::tuner::strategy::Method;
 use crate::tuner::table::Statistic;
 use crate::worker::environment;

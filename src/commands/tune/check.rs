@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::compiler::{CompilerSettings, start_compiler};
 use crate::artifact::check::{self, FileReport, Finding, Rules, Severity, Subject};
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, ConfigName, Manifest, manifest};
@@ -16,8 +15,8 @@ use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::shape::{Role, Tile};
-use crate::worker::protocol::{CompileOutcome, CompileTarget, LaunchShape, Unit};
-use crate::worker::{CachedCompiler, CompileJob};
+use crate::tuner::session::{CompilerSettings, Session, SessionJob};
+use crate::worker::protocol::{CompileOutcome, LaunchShape, Unit};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -286,14 +285,9 @@ async fn compile_group(
     observer: &mut dyn Observer,
 ) -> Result<BTreeMap<String, CompileOutcome>, Box<dyn Failure>> {
     let device = devices.find(&group.device)?;
-    let mut compiler = start_compiler(settings, group.target, cancel, observer).await?;
-    let job = CompileJob {
-        target: CompileTarget { arch: device.compile_target.clone(), capability: device.capability() },
-        shape: group.shape,
-        jobs: settings.jobs.unwrap_or(compiler.cpus()),
-        timeout_s: settings.timeout_s,
-        kernel_cache: None,
-    };
+    let job =
+        SessionJob { compiler: settings, target: group.target, device, shape: group.shape, timing: None };
+    let session = Session::open(&job, cancel, observer).await?;
     let mut units: Vec<Unit> = Vec::new();
     for &index in members {
         for (role, _, tile) in kernels_of(&reports[index].path) {
@@ -303,17 +297,7 @@ async fn compile_group(
             }
         }
     }
-    let mut outcomes = BTreeMap::new();
-    let mut keep = |unit: &Unit, outcome: CompileOutcome| -> Result<(), Box<dyn Failure>> {
-        outcomes.insert(unit.unit.clone(), outcome);
-        Ok(())
-    };
-    let result = CachedCompiler::new(&mut compiler, job, &settings.environment.cache, cancel.clone())
-        .compile(&units, observer, &mut keep)
-        .await;
-    compiler.stop().await;
-    result?;
-    Ok(outcomes)
+    Ok(session.compile(units, observer).await?)
 }
 
 /// The kernels behind a file's sound entries.

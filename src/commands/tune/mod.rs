@@ -1,10 +1,7 @@
 //! The subcommands of `sparktune`.
 
 pub mod check;
-pub mod compiler;
 pub mod devices;
-mod gpu;
-pub mod measuring;
 pub mod merge;
 pub mod models;
 pub mod moe;

@@ -2,24 +2,22 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::compiler::{CompilerSettings, start_compiler};
-use super::measuring::{MeasuringSettings, start_timer};
 use super::subject::{Subject, SubjectSettings, devices, grouped};
 use super::table;
 use crate::artifact::Evidence;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
-use crate::events::{Left, NodeEvent, Observer, RunEvent};
+use crate::events::{Observer, RunEvent};
 use crate::failure::{Failure, Kind};
-use crate::host_name::HostName;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
-use crate::tuner::plan::{Plan, Policy};
-use crate::tuner::run::{self, Compiling, RecordJob, RunDir};
-use crate::tuner::search::Bench;
-use crate::tuner::strategy::recording;
+use crate::tuner::asked::Asked;
+use crate::tuner::error::RunError;
+use crate::tuner::plan::Policy;
+use crate::tuner::run_dir::RunDir;
+use crate::tuner::session::{CompilerSettings, MeasuringSettings, Session, SessionJob};
+use crate::tuner::strategy::{Method, StrategySpec, recording};
 use crate::tuner::table::recorded::{self, FORMAT, TableManifest};
 
 /// What the user said.
@@ -49,14 +47,6 @@ pub struct RecordSettings {
 
 /// The table's name in the directory of its recording.
 const TABLE: &str = "table.parquet";
-
-/// What heads a recording's journal.
-#[derive(Debug, Serialize, Deserialize)]
-struct RecordPlan {
-    record: Plan,
-    repeats: u32,
-    sessions: u32,
-}
 
 /// A recording that ran out of its budget.
 #[derive(Debug, thiserror::Error)]
@@ -92,60 +82,27 @@ pub async fn run(
         observer.note(warning.to_string());
     }
     let batch_sizes = settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec());
-    let plan = subject.plan(batch_sizes, Policy::RuntimeDefault, Evidence::Measured);
-    let heading = RecordPlan { record: plan, repeats: settings.repeats, sessions: settings.sessions };
+    let mut plan = subject.plan(batch_sizes, Policy::RuntimeDefault, Evidence::Measured);
+    let options =
+        recording::Options { repeats: settings.repeats as usize, sessions: settings.sessions as usize };
+    plan.strategy = Some(StrategySpec { method: Method::Recording(options), seed: 0 });
     let mut dir = if settings.resume {
-        RunDir::resume(&settings.out, &heading)?
+        let plan = RunDir::recorded_plan(&settings.out, &Asked::all(&plan))?;
+        RunDir::resume(&settings.out, &plan)?
     } else {
-        RunDir::start(&settings.out, &heading)?
+        RunDir::start(&settings.out, &plan)?
     };
-    let plan = heading.record;
-    let mut compiler = match start_compiler(&settings.compiler, plan.target, &cancel, observer).await {
-        Ok(compiler) => compiler,
+    let job = SessionJob::of(&plan, &subject.device, &settings.compiler, &settings.measuring);
+    let session = match Session::open(&job, &cancel, observer).await {
+        Ok(session) => session,
         Err(error) => {
             dir.abandon();
             return Err(error);
         }
     };
-    let cache = settings.compiler.environment.cache.join("launched");
-    let kernels = cache.join("triton");
-    let started =
-        start_timer(&settings.measuring, &plan, &subject.device, &mut compiler, Some(&kernels)).await;
-    let (mut timer, gpu) = match started {
-        Ok(started) => started,
-        Err(error) => {
-            compiler.stop().await;
-            dir.abandon();
-            return Err(error);
-        }
-    };
+    let gpu = session.gpu().cloned().ok_or(RunError::NobodyLeft)?;
     observer.say(RunEvent::Began { directory: settings.out.clone(), resumed: settings.resume });
-    let jobs = settings.compiler.jobs.unwrap_or(compiler.cpus());
-    let node = NodeEvent::Joined { processors: jobs as u64, gpu: Some(gpu.name.clone()) };
-    observer.say_from(&HostName::local(), node);
-    let compiling = Compiling {
-        jobs,
-        compiler: &mut compiler,
-        timeout_s: settings.compiler.timeout_s,
-        cache: &cache,
-        kernel_cache: Some(kernels),
-    };
-    let job = RecordJob {
-        bench: Bench {
-            timer: &mut timer,
-            max_clock_mhz: gpu.max_clock_mhz,
-            limits: settings.measuring.limits,
-        },
-        options: recording::Options {
-            repeats: settings.repeats as usize,
-            sessions: settings.sessions as usize,
-        },
-    };
-    let recorded = run::record(&plan, &subject.device, &mut dir, compiling, job, &cancel, observer).await;
-    compiler.stop().await;
-    timer.stop().await;
-    observer.say_from(&HostName::local(), NodeEvent::Left { how: Left::Drained });
-    let recorded = recorded?;
+    let recorded = session.record(&plan, &subject.device, &mut dir, observer).await?;
     if !recorded.spent.complete {
         return Err(Unfinished { rounds: recorded.spent.rounds, dir: settings.out.clone() }.into());
     }

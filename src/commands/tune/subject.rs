@@ -10,7 +10,7 @@ use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
 use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
 use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::shape::MoeShape;
-use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
+use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy, short_name};
 
 /// The device everything is for unless another is named.
 const DEFAULT_DEVICE: &str = "gb10";
@@ -118,6 +118,8 @@ impl Subject {
             batch_sizes,
             policy,
             evidence,
+            strategy: None,
+            incumbents: Vec::new(),
         }
     }
 
@@ -177,16 +179,10 @@ impl Subject {
 pub fn headline(name: &str, split: impl Display, shape: &MoeShape, device: &Device) -> String {
     format!(
         "{}  {split}  {shape}   {} ({} B shared)",
-        short(name),
+        short_name(name),
         device.name,
         grouped(device.shared_memory_per_block)
     )
-}
-
-/// A model's name without its organisation, or a path's last part.
-pub fn short(name: &str) -> &str {
-    let name = name.trim_end_matches('/');
-    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// `101,376`

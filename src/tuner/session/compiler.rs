@@ -1,14 +1,16 @@
 //! The compiler a command asked for: its environment, and a worker started in it.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
+use crate::host::HostPath;
 use crate::runtime::{Target, TritonVersion};
 use crate::worker::environment;
-use crate::worker::{CompileError, Compiler, Supervised};
+use crate::tuner::error::RunError;
+use crate::worker::CompileWorker;
 
 /// What compiles, and how much of it at a time.
 #[derive(Debug, Clone)]
@@ -23,9 +25,9 @@ pub struct CompilerSettings {
 
 /// The Python the user named has another Triton than the target.
 #[derive(Debug, thiserror::Error)]
-#[error("`{python}` has Triton {found}, the target needs {wanted}", python = python.display())]
+#[error("`{python}` has Triton {found}, the target needs {wanted}")]
 pub struct OtherTriton {
-    python: PathBuf,
+    python: HostPath,
     found: String,
     wanted: TritonVersion,
 }
@@ -41,18 +43,17 @@ impl Failure for OtherTriton {
 }
 
 /// Start a worker for `target` in the environment the settings ask for.
-pub async fn start_compiler(
+pub(super) async fn start_compiler(
     settings: &CompilerSettings,
     target: Target,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
-) -> Result<Supervised, Box<dyn Failure>> {
+) -> Result<CompileWorker, Box<dyn Failure>> {
     let environment = environment::ensure(&settings.environment, target, cancel, observer).await?;
-    let python = environment.launch.python.clone();
-    let root = environment.sglang_root.display().to_string();
+    let python = environment.starter.python.clone();
     let compiler = tokio::select! {
-        compiler = Supervised::start(environment.launch, &root) => compiler?,
-        () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
+        compiler = CompileWorker::start(Arc::new(environment.starter), environment.sglang_root) => compiler?,
+        () = cancel.cancelled() => return Err(RunError::Interrupted.into()),
     };
     let found = &compiler.identity().triton;
     if *found != target.triton.to_string() {

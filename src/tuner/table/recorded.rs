@@ -62,9 +62,9 @@ pub const CONFIG_COLUMNS: [&str; 6] =
 const TIMED: &str = "timed";
 
 /// The rows of what was measured.
-pub fn rows(contests: &Contests, rounds: &[(Round, Timings)]) -> Rows {
+pub fn rows(contests: &Contests, rounds: &[(HostName, Round, Timings)]) -> Rows {
     let mut rows = Rows::default();
-    for (number, (round, timings)) in rounds.iter().enumerate() {
+    for (number, (_, round, timings)) in rounds.iter().enumerate() {
         let mut row = |entrant: u16, outcome: String, time_us: f64| {
             let Entrant::Single { slot, arm } = round.entrants[usize::from(entrant)] else { return };
             let contest = round.contest.index;

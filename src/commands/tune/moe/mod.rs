@@ -13,26 +13,23 @@ pub use self::settings::{MoeSettings, Place};
 
 use self::output::{dry_run, introduce, report};
 use self::settings::new_run_path;
-use super::compiler::start_compiler;
-use super::gpu;
-use super::measuring::start_timer;
 use super::subject::Subject;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
 use crate::commands::{CommandResult, Output, Verdict};
-use crate::events::{Left, NodeEvent, Observer, RunEvent};
+use crate::device::Device;
+use crate::events::{Observer, RunEvent};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
-use crate::host_name::HostName;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::shape::Role;
-use crate::tuner::plan::Policy;
+use crate::tuner::error::RunError;
+use crate::tuner::plan::{Incumbent, Plan, Policy};
 use crate::tuner::replay::regret::STOCK_RUNS;
-use crate::tuner::run::{self, Compiling, Measuring, RunDir, RunError};
-use crate::tuner::search::Bench;
+use crate::tuner::run_dir::RunDir;
+use crate::tuner::session::{Session, SessionJob, default_evidence};
+use crate::tuner::strategy::{Method, StrategySpec};
 use crate::tuner::write::WriteError;
-use crate::worker::timing::GpuTimer;
-use crate::worker::{CompileError, Supervised};
 
 /// The page's name in a run's directory.
 const REPORT: &str = "report.html";
@@ -47,31 +44,8 @@ pub async fn run(
     let incumbents =
         settings.incumbents.iter().map(|path| read_incumbent(path)).collect::<Result<Vec<_>, _>>()?;
     let (plan, device, headline) = match &settings.place {
-        Place::Resume(dir) => resume::recorded_plan(settings, dir)?,
-        _ => {
-            let subject = tokio::select! {
-                subject = Subject::resolve(&settings.subject) => subject?,
-                () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
-            };
-            for warning in &subject.geometry.warnings {
-                observer.note(warning.to_string());
-            }
-            let headline = subject.headline();
-            let evidence = settings.evidence.unwrap_or_else(|| {
-                let has_python = settings.compiler.environment.python.is_some();
-                let (evidence, tell) = gpu::default_evidence(&subject.device, has_python);
-                if let Some(tell) = tell {
-                    observer.note(tell);
-                }
-                evidence
-            });
-            let plan = subject.plan(
-                settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
-                settings.policy.unwrap_or(Policy::RuntimeDefault),
-                evidence,
-            );
-            (plan, subject.device, headline)
-        }
+        Place::Resume(dir) => resume::recorded_plan(settings, incumbents, dir)?,
+        _ => new_plan(settings, incumbents, &cancel, observer).await?,
     };
     if settings.dry_run {
         return dry_run(settings, &plan, &device, &headline, out);
@@ -81,61 +55,21 @@ pub async fn run(
         Place::Out(path) => RunDir::start(path, &plan)?,
         Place::Results => RunDir::start(&new_run_path(&plan), &plan)?,
     };
-    let finished = if plan.evidence >= Evidence::Compiled {
-        let mut compiler = match start_compiler(&settings.compiler, plan.target, &cancel, observer).await {
-            Ok(compiler) => compiler,
+    let session = if plan.evidence >= Evidence::Compiled {
+        let job = SessionJob::of(&plan, &device, &settings.compiler, &settings.measuring);
+        match Session::open(&job, &cancel, observer).await {
+            Ok(session) => session,
             Err(error) => {
                 dir.abandon();
                 return Err(error);
             }
-        };
-        let measured = plan.evidence > Evidence::Compiled;
-        let cache = &settings.compiler.environment.cache;
-        // A result kept by a run that launched nothing has no binary beside it.
-        let cache = if measured { cache.join("launched") } else { cache.clone() };
-        let kernel_cache = measured.then(|| cache.join("triton"));
-        let mut gpu = None;
-        if measured {
-            let started =
-                start_timer(&settings.measuring, &plan, &device, &mut compiler, kernel_cache.as_deref());
-            match started.await {
-                Ok(started) => gpu = Some(started),
-                Err(error) => {
-                    compiler.stop().await;
-                    dir.abandon();
-                    return Err(error);
-                }
-            }
         }
-        observer.say(began(settings, &dir));
-        introduce(settings, &headline, &plan, &device, out)?;
-        let jobs = settings.compiler.jobs.unwrap_or(compiler.cpus());
-        let on = gpu.as_ref().map(|(_, report)| report.name.clone());
-        observer.say_from(&HostName::local(), NodeEvent::Joined { processors: jobs as u64, gpu: on });
-        let compiling = Compiling {
-            jobs,
-            compiler: &mut compiler,
-            timeout_s: settings.compiler.timeout_s,
-            cache: &cache,
-            kernel_cache,
-        };
-        let measuring = gpu.as_mut().map(|(timer, report)| Measuring {
-            bench: Bench { timer, max_clock_mhz: report.max_clock_mhz, limits: settings.measuring.limits },
-            seed: 0,
-            incumbents: &incumbents,
-        });
-        let finished = run::run(&plan, &device, &mut dir, Some(compiling), measuring, cancel, observer).await;
-        compiler.stop().await;
-        if let Some((timer, _)) = gpu {
-            timer.stop().await;
-        }
-        observer.say_from(&HostName::local(), NodeEvent::Left { how: Left::Drained });
-        finished
     } else {
-        observer.say(began(settings, &dir));
-        introduce(settings, &headline, &plan, &device, out)?;
-        run::run::<Supervised, GpuTimer>(&plan, &device, &mut dir, None, None, cancel, observer).await
+        Session::without_nodes(&device, &cancel)
     };
+    observer.say(began(settings, &dir));
+    introduce(settings, &headline, &plan, &device, out)?;
+    let finished = session.run(&plan, &device, &mut dir, observer).await;
     // What is done is kept, whatever stopped the run.
     let finished = finished.map_err(|source| Stopped { source, dir: dir.path().to_owned() })?;
     if let Some(raced) = &finished.raced {
@@ -153,6 +87,41 @@ pub async fn run(
     }
 }
 
+/// The plan of a run that begins.
+async fn new_plan(
+    settings: &MoeSettings,
+    incumbents: Vec<Incumbent>,
+    cancel: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Result<(Plan, Device, String), Box<dyn Failure>> {
+    let subject = tokio::select! {
+        subject = Subject::resolve(&settings.subject) => subject?,
+        () = cancel.cancelled() => return Err(RunError::Interrupted.into()),
+    };
+    for warning in &subject.geometry.warnings {
+        observer.note(warning.to_string());
+    }
+    let headline = subject.headline();
+    let evidence = settings.evidence.unwrap_or_else(|| {
+        let has_python = settings.compiler.environment.python.is_some();
+        let (evidence, tell) = default_evidence(&subject.device, has_python);
+        if let Some(tell) = tell {
+            observer.note(tell);
+        }
+        evidence
+    });
+    let mut plan = subject.plan(
+        settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
+        settings.policy.unwrap_or(Policy::RuntimeDefault),
+        evidence,
+    );
+    if evidence > Evidence::Compiled {
+        plan.strategy = Some(StrategySpec { method: Method::Race(Default::default()), seed: 0 });
+        plan.incumbents = incumbents;
+    }
+    Ok((plan, subject.device, headline))
+}
+
 /// From here on the run's directory stays, whatever happens.
 fn began(settings: &MoeSettings, dir: &RunDir) -> RunEvent {
     let resumed = matches!(settings.place, Place::Resume(_));
@@ -160,12 +129,12 @@ fn began(settings: &MoeSettings, dir: &RunDir) -> RunEvent {
 }
 
 /// The files of both projections: `path` and the `_down` file beside it, or `path` for both where there is none.
-fn read_incumbent(path: &Path) -> Result<[ConfigFile; 2], ConfigFileError> {
+fn read_incumbent(path: &Path) -> Result<Incumbent, ConfigFileError> {
     let up = ConfigFile::read(path)?;
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     let down = path.with_file_name(format!("{stem}_down.json"));
     let down = if down.exists() { ConfigFile::read(&down)? } else { up.clone() };
-    Ok([up, down])
+    Ok(Incumbent::new(path, &[up, down]))
 }
 
 /// Measuring stopped at its budget. The files are there, with what was decided until then.

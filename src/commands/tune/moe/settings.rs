@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::artifact::Evidence;
-use crate::commands::tune::compiler::CompilerSettings;
-use crate::commands::tune::measuring::MeasuringSettings;
-use crate::commands::tune::subject::{SubjectSettings, short};
-use crate::tuner::plan::{Plan, Policy};
+use crate::commands::tune::subject::SubjectSettings;
+use crate::tuner::plan::{Plan, Policy, short_name};
+use crate::tuner::session::{CompilerSettings, MeasuringSettings};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -47,7 +46,7 @@ pub enum Place {
 /// `results/20260101-120000-glm-4.7-fp8-tp4`
 pub(super) fn new_run_path(plan: &Plan) -> PathBuf {
     let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let slug: String = short(&plan.model.name)
+    let slug: String = short_name(&plan.model.name)
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c.to_ascii_lowercase() } else { '-' })
         .collect();

@@ -1,0 +1,128 @@
+//! What the user says of a run that goes on, held against what it was started with.
+
+use std::path::Path;
+
+use super::plan::{Incumbent, Plan, PlannedDevice, PlannedModel, Policy, short_name};
+use super::strategy::StrategySpec;
+use crate::artifact::Evidence;
+use crate::journal::{FILE_NAME, JournalError};
+use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::shape::MoeShape;
+
+/// What the user says; where nothing is said, it is as recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// A model's name, with or without its organisation.
+    pub model: Option<String>,
+    /// Tensor parallelism.
+    pub tp: Option<u32>,
+    /// Expert parallelism.
+    pub ep: Option<u32>,
+    /// The layer.
+    pub shape: Option<MoeShape>,
+    /// The device's catalogue id.
+    pub device: Option<String>,
+    /// What the catalogue has for the device now, bytes.
+    pub shared_memory_per_block: Option<u32>,
+    /// The runtime.
+    pub runtime: Option<Runtime>,
+    /// Its Triton.
+    pub triton: Option<TritonVersion>,
+    /// The keys of the files.
+    pub batch_sizes: Option<Vec<u32>>,
+    /// How entries are chosen.
+    pub policy: Option<Policy>,
+    /// The rung every entry must reach.
+    pub evidence: Option<Evidence>,
+    /// How it is measured.
+    pub strategy: Option<Option<StrategySpec>>,
+    /// Config files whose entries are heard too.
+    pub incumbents: Option<Vec<Incumbent>>,
+}
+
+impl Asked {
+    /// Everything, as `plan` has it.
+    pub fn all(plan: &Plan) -> Self {
+        let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents } = plan;
+        let PlannedModel { name, architecture: _, tp, ep } = model;
+        let PlannedDevice { id, name: _, shared_memory_per_block } = device;
+        let Target { runtime, triton } = *target;
+        Self {
+            model: Some(name.clone()),
+            tp: Some(*tp),
+            ep: Some(*ep),
+            shape: Some(*shape),
+            device: Some(id.clone()),
+            shared_memory_per_block: Some(*shared_memory_per_block),
+            runtime: Some(runtime),
+            triton: Some(triton),
+            batch_sizes: Some(batch_sizes.clone()),
+            policy: Some(*policy),
+            evidence: Some(*evidence),
+            strategy: Some(strategy.clone()),
+            incumbents: Some(incumbents.clone()),
+        }
+    }
+
+    /// That the run in `dir` was started with another plan, if it was: what is said otherwise is refused, not
+    /// ignored.
+    pub(super) fn hold_against(&self, plan: &Plan, dir: &Path) -> Result<(), JournalError> {
+        let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents } = plan;
+        let PlannedModel { name, architecture: _, tp, ep } = model;
+        let PlannedDevice { id, name: _, shared_memory_per_block } = device;
+        let Target { runtime, triton } = target;
+        let called = |asked: &String| {
+            name.eq_ignore_ascii_case(asked) || short_name(name).eq_ignore_ascii_case(short_name(asked))
+        };
+        let method = |spec: &Option<StrategySpec>| match spec {
+            Some(spec) => format!("{} version {}, seed {}", spec.method.name(), spec.method.version(), spec.seed),
+            None => "none".to_owned(),
+        };
+        let paths = |files: &[Incumbent]| match files {
+            [] => "none".to_owned(),
+            files => files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "),
+        };
+        let differences = [
+            self.model.as_ref().filter(|asked| !called(asked)).map(|it| ("model.name", name.clone(), it.clone())),
+            unlike("model.tp", tp, &self.tp),
+            unlike("model.ep", ep, &self.ep),
+            unlike("shape", shape, &self.shape),
+            unlike("device.id", id, &self.device),
+            unlike(
+                "device.shared_memory_per_block",
+                shared_memory_per_block,
+                &self.shared_memory_per_block,
+            ),
+            unlike("target.runtime", runtime, &self.runtime),
+            unlike("target.triton", triton, &self.triton),
+            self.batch_sizes
+                .as_ref()
+                .filter(|asked| *asked != batch_sizes)
+                .map(|asked| ("batch_sizes", format!("{batch_sizes:?}"), format!("{asked:?}"))),
+            self.policy
+                .filter(|asked| asked != policy)
+                .map(|asked| ("policy", policy.name().to_owned(), asked.name().to_owned())),
+            unlike("evidence", evidence, &self.evidence),
+            self.strategy
+                .as_ref()
+                .filter(|asked| *asked != strategy)
+                .map(|asked| ("strategy", method(strategy), method(asked))),
+            self.incumbents
+                .as_ref()
+                .filter(|asked| *asked != incumbents)
+                .map(|asked| ("incumbents", paths(incumbents), paths(asked))),
+        ];
+        match differences.into_iter().flatten().next() {
+            None => Ok(()),
+            Some((field, was, now)) => {
+                Err(JournalError::OtherPlan { path: dir.join(FILE_NAME), field: field.into(), was, now })
+            }
+        }
+    }
+}
+
+type Difference = (&'static str, String, String);
+
+fn unlike<T: PartialEq + std::fmt::Display>(field: &'static str, was: &T, asked: &Option<T>) -> Option<Difference> {
+    asked.as_ref().filter(|asked| *asked != was).map(|asked| (field, was.to_string(), asked.to_string()))
+}
