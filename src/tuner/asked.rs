@@ -75,7 +75,9 @@ impl Asked {
             name.eq_ignore_ascii_case(asked) || short_name(name).eq_ignore_ascii_case(short_name(asked))
         };
         let method = |spec: &Option<StrategySpec>| match spec {
-            Some(spec) => format!("{} version {}, seed {}", spec.method.name(), spec.method.version(), spec.seed),
+            Some(spec) => {
+                format!("{} version {}, seed {}", spec.method.name(), spec.method.version(), spec.seed)
+            }
             None => "none".to_owned(),
         };
         let paths = |files: &[Incumbent]| match files {
@@ -83,16 +85,15 @@ impl Asked {
             files => files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "),
         };
         let differences = [
-            self.model.as_ref().filter(|asked| !called(asked)).map(|it| ("model.name", name.clone(), it.clone())),
+            self.model
+                .as_ref()
+                .filter(|asked| !called(asked))
+                .map(|it| ("model.name", name.clone(), it.clone())),
             unlike("model.tp", tp, &self.tp),
             unlike("model.ep", ep, &self.ep),
             unlike("shape", shape, &self.shape),
             unlike("device.id", id, &self.device),
-            unlike(
-                "device.shared_memory_per_block",
-                shared_memory_per_block,
-                &self.shared_memory_per_block,
-            ),
+            unlike("device.shared_memory_per_block", shared_memory_per_block, &self.shared_memory_per_block),
             unlike("target.runtime", runtime, &self.runtime),
             unlike("target.triton", triton, &self.triton),
             self.batch_sizes
@@ -123,6 +124,10 @@ impl Asked {
 
 type Difference = (&'static str, String, String);
 
-fn unlike<T: PartialEq + std::fmt::Display>(field: &'static str, was: &T, asked: &Option<T>) -> Option<Difference> {
+fn unlike<T: PartialEq + std::fmt::Display>(
+    field: &'static str,
+    was: &T,
+    asked: &Option<T>,
+) -> Option<Difference> {
     asked.as_ref().filter(|asked| *asked != was).map(|asked| (field, was.to_string(), asked.to_string()))
 }

@@ -214,7 +214,7 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::artifact::Evidence;
+    use crate::artifact::{ConfigFile, Evidence};
     use crate::runtime::{Runtime, Target};
     use crate::shape::{Dtype, MoeShape, Quantization};
     use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
@@ -233,6 +233,8 @@ mod tests {
             batch_sizes: vec![64, 4096],
             policy: Policy::RuntimeDefault,
             evidence: Evidence::Confirmed,
+            strategy: None,
+            incumbents: Vec::new(),
         };
         (plan, device)
     }
@@ -277,7 +279,13 @@ mod tests {
         let up = ConfigFile::new([(64, config(32, 3)), (4096, config(64, 5))]);
         let down = ConfigFile::new([(64, config(32, 2)), (4096, config(64, 3))]);
         let other = ConfigFile::new([(64, config(128, 2))]);
-        let contests = Contests::new(&plan, &device, &HashSet::new(), &[[up.clone(), down], [up, other]]);
+        let incumbent = |files| Incumbent::new(std::path::Path::new("E=160,N=384.json"), &files);
+        let contests = Contests::new(
+            &plan,
+            &device,
+            &HashSet::new(),
+            &[incumbent([up.clone(), down]), incumbent([up, other])],
+        );
         let [small, large] = &contests.problem.contests[..] else { panic!("two batch sizes") };
         // The second pair disagrees on BLOCK_SIZE_M; 64x128x128 with five stages takes 98,304 bytes and fits.
         assert_eq!((small.incumbents.len(), large.incumbents.len()), (1, 1));
@@ -298,8 +306,9 @@ mod tests {
     #[test]
     fn large_batches_need_binaries_of_their_own_on_0_5_23_alone() {
         let (mut plan, device) = plan_for(Dtype::Fp8W8a8);
-        let units =
-            |plan: &Plan| LaunchedUnits::new(&Contests::new(plan, &device, &HashSet::new(), &[]), plan, &device).variants();
+        let units = |plan: &Plan| {
+            LaunchedUnits::new(&Contests::new(plan, &device, &HashSet::new(), &[]), plan, &device).variants()
+        };
         assert_eq!(units(&plan), []);
         plan.target = Target::of(Runtime::Sglang0523);
         plan.batch_sizes = vec![1, 64];

@@ -63,7 +63,9 @@ pub enum RunError {
         why: String,
     },
     /// The journal's rounds are not what the strategy asks.
-    #[error("round {round} of batch size {batch_size} is not what this version's strategy asks there")]
+    #[error(
+        "round {round} of the journal at batch size {batch_size} is not what this version's strategy asks there"
+    )]
     OtherStrategy {
         /// Tokens in a forward pass.
         batch_size: u32,

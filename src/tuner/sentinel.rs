@@ -163,7 +163,9 @@ mod tests {
         sentinel.saw(&[99.0, 100.0, 101.0]);
         sentinel.saw(&[200.0]);
         assert_eq!(sentinel.judge(&[104.0], &GpuState::default(), None), Steadiness::Steady);
-        let Steadiness::Moved(change) = sentinel.judge(&[110.0], &GpuState::default(), None) else { panic!() };
+        let Steadiness::Moved(change) = sentinel.judge(&[110.0], &GpuState::default(), None) else {
+            panic!()
+        };
         assert!((change - 0.1).abs() < 1e-9);
     }
 

@@ -195,14 +195,6 @@ impl CompileWorker {
         }
     }
 
-    /// End the worker; the next batch gets another.
-    #[cfg(test)]
-    pub(super) async fn stop_link(&mut self) {
-        if let Some(link) = self.link.take() {
-            link.stop().await;
-        }
-    }
-
     async fn link(&mut self) -> Result<&mut Link, WorkerError> {
         if self.link.is_none() {
             self.link = Some(self.starter.start().await?);

@@ -285,8 +285,13 @@ async fn compile_group(
     observer: &mut dyn Observer,
 ) -> Result<BTreeMap<String, CompileOutcome>, Box<dyn Failure>> {
     let device = devices.find(&group.device)?;
-    let job =
-        SessionJob { compiler: settings, target: group.target, device, shape: group.shape, timing: None };
+    let job = SessionJob {
+        compiler: settings,
+        target: group.target,
+        device: &device,
+        shape: group.shape,
+        timing: None,
+    };
     let session = Session::open(&job, cancel, observer).await?;
     let mut units: Vec<Unit> = Vec::new();
     for &index in members {

@@ -106,7 +106,10 @@ pub async fn run(
     if !recorded.spent.complete {
         return Err(Unfinished { rounds: recorded.spent.rounds, dir: settings.out.clone() }.into());
     }
-    let rows = recorded::rows(&recorded.contests, &recorded.rounds);
+    let rows = recorded::rows(
+        &recorded.contests,
+        recorded.rounds.iter().map(|(_, round, timings)| (round, timings)),
+    );
     let (count, path) = (rows.time_us.len(), settings.out.join(TABLE));
     let manifest = TableManifest {
         format: FORMAT,

@@ -8,8 +8,8 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
 use crate::host::Variable;
 use crate::runtime::Target;
-use crate::worker::environment::{self, Settings};
 use crate::worker::CompileWorker;
+use crate::worker::environment::{self, Settings};
 
 /// Prepare the environment for `target`, start a worker in it and say what is there.
 pub async fn run(

@@ -25,7 +25,6 @@ use super::error::RunError;
 use super::record::Record;
 use super::schedule::{Able, Scheduler, Task, UnitIndex};
 use crate::events::{Left, NodeEvent, Observer};
-use crate::failure::Failure;
 use crate::host_name::HostName;
 use crate::journal::Journal;
 use crate::worker::CompilerIdentity;
@@ -42,6 +41,8 @@ pub struct Fleet {
     tasks: Vec<JoinHandle<()>>,
     stop: CancellationToken,
     cancel: CancellationToken,
+    /// Whether the last mail was read: the user wants out.
+    stopping: bool,
     /// The nodes that have the binary of a unit, by the unit's name.
     binaries: HashMap<String, HashSet<HostName>>,
     /// What is compiled for.
@@ -88,6 +89,7 @@ impl Fleet {
             tasks: Vec::new(),
             stop: stop.clone(),
             cancel,
+            stopping: false,
             binaries: HashMap::new(),
             arch: arch.to_owned(),
             last_trouble: None,
@@ -139,13 +141,22 @@ impl Fleet {
     }
 
     /// The next mail, in the order of its arrival. It waits as long as the nodes do: each has its own time limits.
+    ///
+    /// Once the user stops the run, what has arrived until then is mail for the last time.
     async fn hear(&mut self) -> Result<Vec<(HostName, Said)>, RunError> {
         let mut mail = Vec::new();
-        tokio::select! {
-            _ = self.mailbox.recv_many(&mut mail, MAIL) => {}
-            () = self.cancel.cancelled() => return Err(RunError::Interrupted),
+        if !self.cancel.is_cancelled() {
+            tokio::select! {
+                _ = self.mailbox.recv_many(&mut mail, MAIL) => return Ok(mail),
+                () = self.cancel.cancelled() => {}
+            }
         }
-        Ok(mail)
+        if !std::mem::replace(&mut self.stopping, true) {
+            while let Ok(letter) = self.mailbox.try_recv() {
+                mail.push(letter);
+            }
+        }
+        if mail.is_empty() { Err(RunError::Interrupted) } else { Ok(mail) }
     }
 
     /// Give every idle node something to do; the races that begin by it.
@@ -192,7 +203,8 @@ impl Fleet {
         };
         let why = error.to_string();
         let given_up = scheduler.left(node, fate).into_iter();
-        let given_up = given_up.map(|(unit, deaths)| (unit, format!("{deaths} workers died on it, last: {why}")));
+        let given_up =
+            given_up.map(|(unit, deaths)| (unit, format!("{deaths} workers died on it, last: {why}")));
         let how = match fate {
             Fate::Died => Left::Died { status: why.clone() },
             Fate::Lost => Left::Lost { why: why.clone() },

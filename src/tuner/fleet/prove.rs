@@ -123,7 +123,9 @@ impl Fleet {
                 };
                 ledger.observer.say_from(on, event);
                 let member = self.members.get(on);
-                if let Some(Err(error)) = member.and_then(|it| it.kept.as_ref()).map(|kept| kept.put(unit, outcome)) {
+                if let Some(Err(error)) =
+                    member.and_then(|it| it.kept.as_ref()).map(|kept| kept.put(unit, outcome))
+                {
                     // Whoever asked has the result: only a later run would miss it.
                     ledger.observer.note(format!("cannot keep a compile result for later runs: {error}"));
                 }
@@ -180,7 +182,8 @@ impl Fleet {
                 }
             }
             Wanted::Outcomes(outcomes) => {
-                let named = |Ended { unit, outcome, .. }: &Ended| (units[*unit].unit.clone(), outcome.clone());
+                let named =
+                    |Ended { unit, outcome, .. }: &Ended| (units[*unit].unit.clone(), outcome.clone());
                 outcomes.extend(ended.iter().map(named));
             }
             Wanted::Binaries => {}

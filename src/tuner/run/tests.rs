@@ -2,21 +2,31 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use futures_util::future::{BoxFuture, FutureExt};
 
 use super::*;
-use crate::artifact::{ConfigFile, Evidence};
-use crate::device::Device;
+use crate::artifact::ConfigFile;
+use crate::failure::{Failure, Kind};
 use crate::kernel::shared_memory;
 use crate::runtime::{Runtime, Target};
 use crate::shape::{Dtype, MoeShape, Quantization};
+use crate::tuner::fleet::executor::{Executor, OnResult, Trouble};
 use crate::tuner::plan::{PlannedDevice, PlannedModel, Policy};
-use crate::worker::protocol::{CompileFailure, CompileOutcome, Compiled, FailureReason, Unit};
-use crate::worker::timing::GpuTimer;
-use crate::worker::{OnUnit, WorkerError};
+use crate::tuner::schedule::Able;
+use crate::worker::protocol::{
+    CompileFailure, CompileOutcome, CompileTarget, Compiled, FailureReason, LaunchShape, TimingRequest,
+};
+use crate::worker::timing::Timed;
+use crate::worker::{CompileJob, ResultCache};
+
+use self::measured::LookAlikeGpu;
 
 pub(crate) mod measured;
 
 /// Allocates by the rule, except for the units it was told otherwise about.
+#[derive(Debug, Clone)]
 struct LookAlikeCompiler {
     identity: CompilerIdentity,
     quantization: Quantization,
@@ -28,32 +38,99 @@ struct LookAlikeCompiler {
     cancel_after: Option<(usize, CancellationToken)>,
 }
 
-impl Compiler for LookAlikeCompiler {
-    fn identity(&self) -> &CompilerIdentity {
-        &self.identity
+impl LookAlikeCompiler {
+    /// None where the user stops it here.
+    fn compile(&mut self, unit: &Unit) -> Option<CompileOutcome> {
+        if let Some((after, token)) = &self.cancel_after
+            && self.compiled.len() >= *after
+        {
+            token.cancel();
+            return None;
+        }
+        self.compiled.push(unit.unit.clone());
+        Some(self.special.get(&unit.unit).cloned().unwrap_or_else(|| {
+            compiled(shared_memory::required_bytes(&unit.config.tile(), &self.quantization), 0)
+        }))
+    }
+}
+
+/// A node whose workers are look-alikes.
+struct LookAlikeNode {
+    compiler: Arc<Mutex<LookAlikeCompiler>>,
+    gpu: Option<Arc<Mutex<LookAlikeGpu>>>,
+}
+
+impl Executor for LookAlikeNode {
+    fn compile<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_result: OnResult<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            for unit in batch {
+                let outcome = self.compiler.lock().unwrap().compile(unit);
+                match outcome {
+                    Some(outcome) => on_result(&unit.unit, outcome),
+                    None => std::future::pending().await,
+                }
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
-    async fn compile(
-        &mut self,
-        _: &CompileJob,
-        units: &[Unit],
-        on_unit: OnUnit<'_, Unit>,
-    ) -> Result<(), WorkerError> {
-        for unit in units {
-            if let Some((after, token)) = &self.cancel_after
-                && self.compiled.len() >= *after
-            {
-                token.cancel();
-                std::future::pending::<()>().await;
+    fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
+        async move {
+            let timed = self.gpu.as_ref().unwrap().lock().unwrap().time(request);
+            match timed {
+                Some(timed) => Ok(timed),
+                None => std::future::pending().await,
             }
-            self.compiled.push(unit.unit.clone());
-            let outcome = self.special.get(&unit.unit).cloned().unwrap_or_else(|| {
-                compiled(shared_memory::required_bytes(&unit.config.tile(), &self.quantization), 0)
-            });
-            on_unit(unit, outcome).map_err(WorkerError::Reader)?;
         }
-        Ok(())
+        .boxed()
     }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+/// Carry out `plan` on one look-alike node, which keeps what it went through.
+async fn on_one_node(
+    plan: &Plan,
+    dir: &mut RunDir,
+    (compiler, gpu): (&mut LookAlikeCompiler, Option<&mut LookAlikeGpu>),
+    limits: Limits,
+    cache: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Finished, RunError> {
+    let stopped_by = compiler.cancel_after.as_ref().map(|it| it.1.clone());
+    let cancel = stopped_by.or(gpu.as_ref().and_then(|gpu| gpu.stopped_by())).unwrap_or_default();
+    let job = CompileJob {
+        target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
+        shape: LaunchShape::new(&plan.shape, 1),
+        jobs: 1,
+        timeout_s: 1,
+        kernel_cache: None,
+    };
+    let shared_compiler = Arc::new(Mutex::new(compiler.clone()));
+    let shared_gpu = gpu.as_ref().map(|gpu| Arc::new(Mutex::new((**gpu).clone())));
+    let node = Node {
+        name: HostName::local(),
+        able: Able { jobs: 1, times: gpu.is_some() },
+        compiler: compiler.identity.clone(),
+        gpu: gpu.as_ref().map(|_| measured::report()),
+        kept: Some(ResultCache::new(cache, &compiler.identity, &job)),
+        executor: Box::new(LookAlikeNode { compiler: shared_compiler.clone(), gpu: shared_gpu.clone() }),
+    };
+    let device = gb10();
+    let finished =
+        run(RunJob { plan, device: &device, dir, nodes: vec![node], limits, cancel, observer }).await;
+    *compiler = shared_compiler.lock().unwrap().clone();
+    if let (Some(gpu), Some(shared)) = (gpu, shared_gpu) {
+        *gpu = shared.lock().unwrap().clone();
+    }
+    finished
 }
 
 fn compiled(shared_bytes: u32, spill_bytes: u32) -> CompileOutcome {
@@ -103,6 +180,8 @@ fn glm() -> Plan {
         batch_sizes: vec![1, 160, 161, 4096],
         policy: Policy::RuntimeDefault,
         evidence: Evidence::Compiled,
+        strategy: None,
+        incumbents: Vec::new(),
     }
 }
 
@@ -113,11 +192,8 @@ async fn go(
     compiler: &mut LookAlikeCompiler,
     cache: &Path,
 ) -> Result<Finished, RunError> {
-    let cancel =
-        compiler.cancel_after.as_ref().map_or_else(CancellationToken::new, |(_, token)| token.clone());
-    let compiling = Compiling { compiler, jobs: 1, timeout_s: 1, cache, kernel_cache: None };
-    let none = None::<Measuring<'_, GpuTimer>>;
-    run(plan, &gb10(), dir, Some(compiling), none, cancel, &mut crate::events::Silent).await
+    let none = Limits::default();
+    on_one_node(plan, dir, (compiler, None), none, cache, &mut crate::events::Silent).await
 }
 
 #[tokio::test]
@@ -278,11 +354,17 @@ async fn nothing_left_says_for_which_batch_size() {
     };
     plan.policy = Policy::BestPredicted;
     let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
-    let none = None::<Compiling<'_, LookAlikeCompiler>>;
-    let token = CancellationToken::new();
-    let not = None::<Measuring<'_, GpuTimer>>;
-    let silent = &mut crate::events::Silent;
-    let error = run(&plan, &gb10(), &mut run_dir, none, not, token, silent).await.unwrap_err();
+    let device = gb10();
+    let job = RunJob {
+        plan: &plan,
+        device: &device,
+        dir: &mut run_dir,
+        nodes: Vec::new(),
+        limits: Limits::default(),
+        cancel: CancellationToken::new(),
+        observer: &mut crate::events::Silent,
+    };
+    let error = run(job).await.unwrap_err();
     assert!(error.to_string().contains("no config is left for batch size 1"), "{error}");
 }
 

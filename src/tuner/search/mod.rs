@@ -225,7 +225,9 @@ impl<'a> Search<'a> {
                 self.searched.spent.seconds += seconds;
                 self.looked(on, times_us, state, max_clock_mhz, observer)
             }
-            Record::Joined { .. } | Record::Left { .. } | Record::Proof { .. } | Record::File { .. } => Ok(None),
+            Record::Joined { .. } | Record::Left { .. } | Record::Proof { .. } | Record::File { .. } => {
+                Ok(None)
+            }
         }
     }
 
@@ -274,7 +276,11 @@ impl<'a> Search<'a> {
             sentinel
         });
         let looking = sentinel.is_due();
-        let asked = if looking { request(self.contests, &sentinel.look(round)) } else { request(self.contests, round) };
+        let asked = if looking {
+            request(self.contests, &sentinel.look(round))
+        } else {
+            request(self.contests, round)
+        };
         self.racing.insert(node.clone(), Asking { looking, ..asking });
         Step::Time(asked)
     }

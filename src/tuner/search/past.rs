@@ -104,8 +104,14 @@ mod tests {
             clock_mhz: None,
             seconds: 0.5,
         };
-        let records =
-            [round(1, 0, "b"), round(0, 0, "a"), looked, round(1, 1, "b"), round(0, 1, "a"), round(0, 0, "b")];
+        let records = [
+            round(1, 0, "b"),
+            round(0, 0, "a"),
+            looked,
+            round(1, 1, "b"),
+            round(0, 1, "a"),
+            round(0, 0, "b"),
+        ];
         let mut past = Past::of(&records);
         assert_eq!(past.seconds(), 5.0 * 1.5 + 0.5);
         assert_eq!(past.sentinel(&"b".parse().unwrap(), 64), [vec![2.0]]);

@@ -19,6 +19,8 @@ fn plan(shape: MoeShape, device: &Device, runtime: Runtime, policy: Policy, batc
         batch_sizes: batch_sizes.to_vec(),
         policy,
         evidence: Evidence::Predicted,
+        strategy: None,
+        incumbents: Vec::new(),
     }
 }
 

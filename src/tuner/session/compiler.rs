@@ -8,9 +8,9 @@ use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host::HostPath;
 use crate::runtime::{Target, TritonVersion};
-use crate::worker::environment;
 use crate::tuner::error::RunError;
 use crate::worker::CompileWorker;
+use crate::worker::environment;
 
 /// What compiles, and how much of it at a time.
 #[derive(Debug, Clone)]

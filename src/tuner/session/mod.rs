@@ -98,15 +98,13 @@ impl Session {
         let kernel_cache = kernel_cache.map(|dir| dir.as_path().try_into()).transpose()?;
         let timer = match &job.timing {
             None => None,
-            Some(timing) => {
-                match start_timer(job, timing, &mut worker, kernel_cache.clone()).await {
-                    Ok(started) => Some(started),
-                    Err(error) => {
-                        worker.stop().await;
-                        return Err(error);
-                    }
+            Some(timing) => match start_timer(job, timing, &mut worker, kernel_cache.clone()).await {
+                Ok(started) => Some(started),
+                Err(error) => {
+                    worker.stop().await;
+                    return Err(error);
                 }
-            }
+            },
         };
         let compile = CompileJob {
             target: CompileTarget {

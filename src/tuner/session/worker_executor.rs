@@ -47,7 +47,8 @@ impl Executor for WorkerExecutor {
     fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
         async move {
             let Some(timer) = &mut self.timer else {
-                let (code, message) = ("no_gpu".to_owned(), "this node was not made ready to time".to_owned());
+                let (code, message) =
+                    ("no_gpu".to_owned(), "this node was not made ready to time".to_owned());
                 return Err(Trouble::Unfit(WorkerError::Refused { code, message }));
             };
             timer.time(request).await.map_err(|error| match error {

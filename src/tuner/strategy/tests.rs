@@ -34,6 +34,8 @@ fn glm_look_alike(batch_sizes: &[u32]) -> Table {
         batch_sizes: batch_sizes.to_vec(),
         policy: Policy::RuntimeDefault,
         evidence: Evidence::Confirmed,
+        strategy: None,
+        incumbents: Vec::new(),
     };
     look_alike::table(&plan, &device, 7)
 }

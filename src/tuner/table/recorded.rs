@@ -13,7 +13,7 @@ use crate::tuner::strategy::{ArmFailure, Entrant, Round, Timings};
 use crate::worker::protocol::GpuReport;
 
 /// The format this version writes and the only one it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What stands beside a table's rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,9 +62,9 @@ pub const CONFIG_COLUMNS: [&str; 6] =
 const TIMED: &str = "timed";
 
 /// The rows of what was measured.
-pub fn rows(contests: &Contests, rounds: &[(HostName, Round, Timings)]) -> Rows {
+pub fn rows<'a>(contests: &Contests, rounds: impl IntoIterator<Item = (&'a Round, &'a Timings)>) -> Rows {
     let mut rows = Rows::default();
-    for (number, (_, round, timings)) in rounds.iter().enumerate() {
+    for (number, (round, timings)) in rounds.into_iter().enumerate() {
         let mut row = |entrant: u16, outcome: String, time_us: f64| {
             let Entrant::Single { slot, arm } = round.entrants[usize::from(entrant)] else { return };
             let contest = round.contest.index;
@@ -194,6 +194,8 @@ pub(crate) mod tests {
             batch_sizes: vec![64],
             policy: Policy::RuntimeDefault,
             evidence: Evidence::Measured,
+            strategy: None,
+            incumbents: Vec::new(),
         };
         let contests = Contests::new(&plan, &device, &Default::default(), &[]);
         let mut source = look_alike::table(&plan, &device, 1);
@@ -201,7 +203,7 @@ pub(crate) mod tests {
         let options = recording::Options { repeats: 3, sessions: 2 };
         let mut recording = Recording::new(Arc::clone(&contests.problem), options, 0);
         let rounds = replay::run(&mut recording, &mut Replay::new(&source, Disturbance::default(), 0));
-        let rows = rows(&contests, &rounds);
+        let rows = rows(&contests, rounds.iter().map(|(round, timings)| (round, timings)));
         let manifest = TableManifest {
             format: FORMAT,
             sha256: String::new(),

@@ -18,7 +18,8 @@ pub(super) fn recorded_plan(
     incumbents: Vec<Incumbent>,
     dir: &Path,
 ) -> Result<(Plan, Device, String), Box<dyn Failure>> {
-    let SubjectSettings { model, tp, ep, by_hand: _, fusion: _, runtime, triton, device, .. } = &settings.subject;
+    let SubjectSettings { model, tp, ep, by_hand: _, fusion: _, runtime, triton, device, .. } =
+        &settings.subject;
     let devices = devices(settings.subject.profiles.as_deref())?;
     let device = device.as_ref().map(|asked| devices.find(asked)).transpose()?;
     let mut asked = Asked {

@@ -8,15 +8,16 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::artifact::Manifest;
 use crate::artifact::manifest::{self, Source};
-use crate::events::{DecisionGrounds, Event, MeasureEvent, What, Work};
+use crate::events::{DecisionGrounds, Event, MeasureEvent, What, Work as Progress};
+use crate::journal;
 use crate::kernel::cost::CostModel;
 use crate::shape::KernelConfig;
-use crate::tuner::search::{Bench, Limits};
-use crate::worker::protocol::{ArmOutcome, GpuState, TimedArm, TimingRequest};
-use crate::worker::timing::{Timed, Timer};
+use crate::tuner::strategy::Method;
+use crate::worker::protocol::{ArmOutcome, GpuReport, GpuState, TimedArm};
 
 /// Answers every request by itself alone, so that an interrupted run meets the same device again.
-struct LookAlikeGpu {
+#[derive(Debug, Clone)]
+pub(crate) struct LookAlikeGpu {
     plan: Plan,
     /// Requests answered.
     answered: usize,
@@ -56,13 +57,18 @@ impl LookAlikeGpu {
     }
 }
 
-impl Timer for LookAlikeGpu {
-    async fn time(&mut self, request: &TimingRequest) -> Result<Timed, WorkerError> {
+impl LookAlikeGpu {
+    pub(super) fn stopped_by(&self) -> Option<CancellationToken> {
+        self.cancel_after.as_ref().map(|(_, token)| token.clone())
+    }
+
+    /// None where the user stops it here.
+    pub(super) fn time(&mut self, request: &TimingRequest) -> Option<Timed> {
         if let Some((after, token)) = &self.cancel_after
             && self.answered >= *after
         {
             token.cancel();
-            std::future::pending::<()>().await;
+            return None;
         }
         self.answered += 1;
         let mut hasher = DefaultHasher::new();
@@ -103,13 +109,23 @@ impl Timer for LookAlikeGpu {
                 (!wrong(arm)).then_some(usual * slowed * (0.01 * noise).exp())
             })
             .collect();
-        Ok(Timed { times_us, failures, state: self.state.clone() })
+        Some(Timed { times_us, failures, state: self.state.clone() })
     }
 }
 
 fn confirmed() -> Plan {
     // 4096 has no default that fits, 64 has one.
-    Plan { batch_sizes: vec![64, 4096], evidence: Evidence::Confirmed, ..glm() }
+    let strategy = Some(StrategySpec { method: Method::Race(Default::default()), seed: 0 });
+    Plan { batch_sizes: vec![64, 4096], evidence: Evidence::Confirmed, strategy, ..glm() }
+}
+
+/// What the look-alike's node says of its GPU.
+pub(super) fn report() -> GpuReport {
+    serde_json::from_value(serde_json::json!({
+        "name": "NVIDIA GB10", "capability": 121, "shared_memory_per_block": 101_376, "max_clock_mhz": 2500.0,
+        "other_processes": [],
+    }))
+    .unwrap()
 }
 
 async fn measure(
@@ -120,15 +136,7 @@ async fn measure(
     cache: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Finished, RunError> {
-    let cancel = gpu.cancel_after.as_ref().map_or_else(CancellationToken::new, |(_, token)| token.clone());
-    let mut compiler = look_alike();
-    let compiling = Compiling { compiler: &mut compiler, jobs: 1, timeout_s: 1, cache, kernel_cache: None };
-    let measuring = Measuring {
-        bench: Bench { timer: gpu, max_clock_mhz: Some(2500.0), limits },
-        seed: 0,
-        incumbents: &[],
-    };
-    run(plan, &gb10(), dir, Some(compiling), Some(measuring), cancel, observer).await
+    on_one_node(plan, dir, (&mut look_alike(), Some(gpu)), limits, cache, observer).await
 }
 
 /// What was told of measuring.
@@ -160,7 +168,7 @@ async fn what_is_faster_is_confirmed_and_what_cannot_run_is_replaced() {
     let limits = Limits::default();
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut events).await.unwrap();
     assert!(finished.raced.as_ref().unwrap().spent.complete);
-    let whole = Work { done: 2, of: 2 };
+    let whole = Progress { done: 2, of: 2 };
     let ended = |event: &MeasureEvent| matches!(event, MeasureEvent::Ended { complete: true, work, .. } if *work == whole);
     assert!(measured(&events).last().is_some_and(ended));
     for (_, manifest) in outcome(dir.path(), &finished) {
@@ -374,7 +382,8 @@ async fn a_journal_of_another_strategy_is_refused() {
     drop(run_dir);
     let journal = dir.path().join(journal::FILE_NAME);
     let text = std::fs::read_to_string(&journal).unwrap();
-    std::fs::write(&journal, text.replacen("\"seed\":0", "\"seed\":9", 1)).unwrap();
+    std::fs::write(&journal, text.replacen("\"skewed\":false,\"seed\":0", "\"skewed\":false,\"seed\":9", 1))
+        .unwrap();
     let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
     let mut gpu = LookAlikeGpu::new(&plan);
     let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
