@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::Device;
 use crate::failure::{Failure, Kind};
+use crate::toml_text::{BadToml, from_toml};
 
 /// The figures that must say where they are from.
 pub(super) const SOURCED: [&str; 13] = [
@@ -48,16 +49,14 @@ pub enum ProfileError {
         source: std::io::Error,
     },
     /// Far larger than any profile.
-    #[error(
-        "`{}` has {bytes} bytes; a device profile has at most {}",
-        path.display(),
-        super::catalogue::MAX_BYTES
-    )]
+    #[error("`{}` has {bytes} bytes; a device profile has at most {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// Its size.
         bytes: u64,
+        /// The most that is read.
+        limit: u64,
     },
     /// Not TOML, a missing or unknown field, or a value of the wrong type.
     #[error("device profile `{file}`, {place}: {message}")]
@@ -104,48 +103,13 @@ impl Failure for ProfileError {
 /// The device a profile describes. `file` is the profile's name in errors; its last part without
 /// `.toml` must be the id.
 pub(super) fn parse(file: &str, text: &str) -> Result<Device, ProfileError> {
-    let shape = |place: String, message: &str| ProfileError::Shape {
+    let device: Device = from_toml(text).map_err(|BadToml { place, message }| ProfileError::Shape {
         file: file.to_owned(),
         place,
-        message: plainly(message),
-    };
-    let document =
-        toml::Deserializer::parse(text).map_err(|error| shape(place(text, &error), error.message()))?;
-    let device: Device = serde_path_to_error::deserialize(document).map_err(|error| {
-        let field = error.path().to_string();
-        let inner = error.into_inner();
-        // The path of a missing field is the table it is missing from; `.` is the whole file.
-        let place = match field.as_str() {
-            "." => "top level".to_owned(),
-            _ => format!("field `{field}`, {}", place(text, &inner)),
-        };
-        shape(place, inner.message())
+        message,
     })?;
     check(file, &device)?;
     Ok(device)
-}
-
-/// The line an error is on and the text it is about.
-fn place(text: &str, error: &toml::de::Error) -> String {
-    let span = error.span().unwrap_or_default();
-    let line = text.get(..span.start).map_or(0, |before| before.matches('\n').count()) + 1;
-    // Long or many-lined excerpts would hide the message.
-    match text.get(span).map(str::trim) {
-        Some(part) if !part.is_empty() && part.len() <= 40 && !part.contains('\n') => {
-            format!("line {line} at `{part}`")
-        }
-        _ => format!("line {line}"),
-    }
-}
-
-/// A deserialiser's message without the names of Rust types, on one line.
-fn plainly(message: &str) -> String {
-    message
-        .trim()
-        .replace('\n', "; ")
-        .replace("expected u32", "expected a whole number from 0 to 4294967295")
-        .replace("expected f64", "expected a number")
-        .replace("expected a tuple of size 2", "expected two whole numbers")
 }
 
 fn check(file: &str, device: &Device) -> Result<(), ProfileError> {

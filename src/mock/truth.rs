@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::histogram::Histogram;
+use super::distribution::Distribution;
 use super::scenario::Detail;
 
 /// Events whose times are kept, some 50 MB of them: beyond, the oldest answers are forgotten.
@@ -56,9 +56,9 @@ struct Sums {
     broken: u64,
     tokens: u64,
     events: u64,
-    ttft: Histogram,
-    itl: Histogram,
-    lateness: Histogram,
+    ttft: Distribution,
+    itl: Distribution,
+    lateness: Distribution,
 }
 
 /// The record in figures, as `GET /mock/truth` tells it. Milliseconds.
@@ -247,7 +247,7 @@ impl StreamTruth {
     }
 }
 
-fn quantiles(values: &Histogram) -> Quantiles {
+fn quantiles(values: &Distribution) -> Quantiles {
     let ms = |ns: f64| ns / 1e6;
     Quantiles {
         mean: ms(values.mean()),

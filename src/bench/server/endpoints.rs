@@ -10,11 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ServerError;
+use super::limits::MAX_ANSWER;
 use crate::bench::stream::words::{EXCERPT, WORDS, harmless};
 use crate::bench::target::Target;
-
-/// Bytes of one answer. The longest ordinary ones are token ids and metrics, some megabytes.
-pub const MAX_ANSWER: usize = 32 * 1024 * 1024;
 
 /// Redirects followed, and only within one origin: the key goes nowhere else.
 const MAX_REDIRECTS: usize = 3;

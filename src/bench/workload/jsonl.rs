@@ -3,7 +3,7 @@
 //! A line holds `prompt` (a text or token ids) or `messages`, or has them in `body` as OpenAI's batch files
 //! do; and `output_tokens`, `max_tokens` or `max_completion_tokens`. Other fields are passed by.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::file::BadFile;
 use crate::bench::conversation::{Message, Prompt};
 use crate::bench::plan::Protocol;
+use crate::fs::{ReadError, read_line_at_most};
 
 /// The longest line: a million tokens of text are about 5 MB.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
@@ -65,13 +66,13 @@ pub(super) fn read(
     let mut reader = BufReader::new(std::fs::File::open(path).map_err(unreadable)?);
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
     for line in 1.. {
-        bytes.clear();
-        if (&mut reader).take(MAX_LINE).read_until(b'\n', &mut bytes).map_err(unreadable)? == 0 {
-            break;
-        }
         let bad = |problem| BadFile::Line { path: path.to_owned(), line, problem };
-        if bytes.len() as u64 == MAX_LINE {
-            return Err(bad(format!("it is longer than {MAX_LINE} bytes")));
+        read_line_at_most(&mut reader, MAX_LINE, &mut bytes).map_err(|error| match error {
+            ReadError::Io(source) => unreadable(source),
+            ReadError::TooLarge { limit, .. } => bad(format!("it is longer than {limit} bytes")),
+        })?;
+        if bytes.is_empty() {
+            break;
         }
         if bytes.trim_ascii().is_empty() {
             continue;

@@ -8,6 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokenizers::Tokenizer;
 
 use crate::failure::{Failure, Kind};
+use crate::fs::read_at_most;
+
+/// Bytes of a `tokenizer.json`: many times the largest published ones, of some 35 MB.
+const MAX_TOKENIZER: u64 = 1 << 30;
 
 /// Counts, one a text, in order.
 pub type Counting<'a> = Pin<Box<dyn Future<Output = Result<Vec<u32>, Box<dyn Failure>>> + Send + 'a>>;
@@ -59,7 +63,7 @@ impl Local {
     /// A file that cannot be read or is none.
     pub fn read(path: &Path) -> Result<Self, BadTokenizer> {
         let bad = |problem: String| BadTokenizer { path: path.to_owned(), problem };
-        let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        let bytes = read_at_most(path, MAX_TOKENIZER).map_err(|error| bad(error.to_string()))?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| bad(error.to_string()))?;
         // Some files carry the settings of their training, which would cap or fill up every count.
         tokenizer.with_padding(None);
