@@ -45,3 +45,7 @@ pub mod tls;
 pub mod toml_text;
 pub mod tuner;
 pub mod worker;
+
+#[cfg(test)]
+#[path = "../tests/support/canned.rs"]
+mod canned;

@@ -2,7 +2,8 @@
 //!
 //! Ignored by default: the first run fetches Triton and SGLang from the package registry.
 
-mod common;
+#[path = "support/real.rs"]
+mod real;
 
 use std::collections::HashMap;
 
@@ -30,7 +31,7 @@ fn shape(quantization: Quantization) -> MoeShape {
 }
 
 async fn compile(target: Target, shape: &MoeShape, units: Vec<Unit>) -> HashMap<String, CompileOutcome> {
-    let environment = common::environment(target).await;
+    let environment = real::environment(target).await;
     let root = environment.sglang_root.display().to_string();
     let mut worker = Supervised::start(environment.launch, &root).await.unwrap();
     let job = CompileJob {

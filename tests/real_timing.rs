@@ -3,7 +3,8 @@
 //!
 //! Ignored by default: it needs a Python with torch, Triton 3.5.0 and numpy in SPARK_TORCH_PYTHON.
 
-mod common;
+#[path = "support/real.rs"]
+mod real;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +22,7 @@ const WIDE: Tile = Tile { block_size_n: 64, ..TILE };
 async fn start(trick: &str) -> Result<GpuTimer, WorkerError> {
     let python =
         std::env::var_os("SPARK_TORCH_PYTHON").expect("SPARK_TORCH_PYTHON names a Python with torch");
-    let environment = common::environment(Target::of(Runtime::Sglang054)).await;
+    let environment = real::environment(Target::of(Runtime::Sglang054)).await;
     let launch = Launch {
         python: PathBuf::from(python),
         package_dir: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/worker")),

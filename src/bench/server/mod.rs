@@ -22,8 +22,6 @@ pub mod metrics;
 pub mod tokenize;
 
 #[cfg(test)]
-mod canned;
-#[cfg(test)]
 mod tests;
 
 pub use self::endpoints::{Endpoints, Patience};

@@ -9,8 +9,6 @@ mod error;
 mod files;
 mod hub;
 #[cfg(test)]
-mod look_alike_hub;
-#[cfg(test)]
 mod tests;
 
 use std::fmt;
