@@ -15,6 +15,7 @@ use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::journal::{self, Journal, JournalError};
+use crate::run_dir::{CannotMake, Place, RunDirectory};
 use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileTarget, LaunchShape};
 use crate::worker::timing::Timer;
@@ -29,8 +30,8 @@ pub struct RunDir {
     compiler: Option<CompilerIdentity>,
     /// Rounds measured by earlier sessions of the run.
     rounds: Known,
-    /// For a new run, whether its directory was made for it; none for a resumed one.
-    made: Option<bool>,
+    /// The directory as it was made for a new run; none for a resumed one.
+    made: Option<RunDirectory>,
 }
 
 /// Why a run ended early.
@@ -87,32 +88,33 @@ impl Failure for RunError {
 impl RunDir {
     /// Start a run in `path`, made if it is not there.
     pub fn start<P: Serialize>(path: &Path, plan: &P) -> Result<Self, RunError> {
-        let made = !path.exists();
-        fs_err::create_dir_all(path)
-            .map_err(|source| RunError::Directory { path: path.to_owned(), source })?;
-        let journal = Journal::create(path, plan).map_err(|error| {
-            if made {
-                // Nothing of ours is in it: leave no empty folder behind.
-                let _ = std::fs::remove_dir(path);
-            }
+        Self::start_at(&Place::Exactly(path.to_owned()), "", plan)
+    }
+
+    /// Start a run at `place`, called `name` where it lies below another directory.
+    pub fn start_at<P: Serialize>(place: &Place, name: &str, plan: &P) -> Result<Self, RunError> {
+        let made = RunDirectory::make(place, name)
+            .map_err(|CannotMake { path, source }| RunError::Directory { path, source })?;
+        let path = made.path().to_owned();
+        let journal = Journal::create(&path, plan).map_err(|error| {
+            // Nothing of ours is in it: leave no empty folder behind.
+            made.abandon();
             match error {
                 // Where a run cannot even begin, the directory is the wrong one.
-                JournalError::Io { source, .. } => RunError::Directory { path: path.to_owned(), source },
+                JournalError::Io { source, .. } => RunError::Directory { path: path.clone(), source },
                 other => other.into(),
             }
         })?;
         let (proofs, compiler, rounds) = (Proofs::default(), None, Vec::new());
-        Ok(Self { path: path.to_owned(), journal, proofs, compiler, rounds, made: Some(made) })
+        Ok(Self { path, journal, proofs, compiler, rounds, made: Some(made) })
     }
 
     /// Undo [`start`](Self::start) for a run that could not begin; a resumed run stays as it is.
     pub fn abandon(self) {
-        let Some(made) = self.made else { return };
+        let Some(made) = &self.made else { return };
         // Whatever cannot be removed is at worst an empty run that can be resumed.
         let _ = std::fs::remove_file(self.path.join(journal::FILE_NAME));
-        if made {
-            let _ = std::fs::remove_dir(&self.path);
-        }
+        made.abandon();
     }
 
     /// Go on with the run in `path`.

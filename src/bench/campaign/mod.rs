@@ -23,12 +23,13 @@ pub use self::one_run::{CampaignRun, FinishedRun};
 use super::compare::Run;
 use super::plan::LoadPlan;
 use super::profile::Settled;
-use super::results::{Place, ResultsDir};
+use super::results::ResultsDir;
 use super::server;
 use super::session::Session;
 use super::target::Target;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
+use crate::run_dir::Place;
 
 /// The server, and how every run of a campaign is measured.
 #[derive(Debug, Clone)]

@@ -12,9 +12,10 @@ use crate::bench::metrics::summarise;
 use crate::bench::profile::Settled;
 use crate::bench::record::RequestRecord;
 use crate::bench::results::environment::Environment;
-use crate::bench::results::{HowEnded, Place, RequestLog, ResultsDir, RunFile, SummaryFile};
+use crate::bench::results::{HowEnded, RequestLog, ResultsDir, RunFile, SummaryFile};
 use crate::bench::session::Manner;
 use crate::events::{Event, Observer};
+use crate::run_dir::Place;
 
 /// One run among those of a campaign.
 #[derive(Debug)]

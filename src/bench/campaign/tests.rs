@@ -4,6 +4,7 @@ use crate::bench::profile::{BadDataFile, Bound, Layer, Layers, WorkloadLayer, re
 use crate::bench::results::RUN;
 use crate::events::Silent;
 use crate::mock::{RunningMock, Scenario, spawn};
+use crate::run_dir::Place;
 
 fn mock() -> RunningMock {
     let fast = Duration::from_millis(2);

@@ -13,6 +13,7 @@ use crate::bench::record::{Outcome, RequestRecord};
 use crate::bench::summary::{ClientHealth, MetricsSample, ServerView, Summary};
 use crate::bench::target::Target;
 use crate::failure::{Failure, Kind};
+use crate::run_dir::Place;
 
 fn records() -> Vec<RequestRecord> {
     let mut speculative = answered(200, &[100_000, 250_000, 300_000]);

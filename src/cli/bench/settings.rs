@@ -18,7 +18,6 @@ use crate::bench::profile::{
     ArrivalKind, ArrivalLayer, Bound, Layer, Layers, LengthKind, LimitsLayer, Origin, Profile, Profiles,
     Rate, SamplingLayer, Settled, SloLayer, WorkloadKind, WorkloadLayer, fingerprint, resolve,
 };
-use crate::bench::results::Place;
 use crate::bench::target::Target;
 use crate::commands::bench::calibrate::CalibrateSettings;
 use crate::commands::bench::compare::CompareSettings;
@@ -28,6 +27,7 @@ use crate::commands::bench::report::ReportSettings;
 use crate::commands::bench::run::RunSettings;
 use crate::commands::bench::sweep::{Axis, SweepSettings, SweepStep};
 use crate::failure::{Failure, Kind};
+use crate::run_dir::Place;
 
 /// A sweep's list that cannot be right.
 #[derive(Debug, thiserror::Error)]

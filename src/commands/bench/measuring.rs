@@ -8,11 +8,12 @@ use super::report_page::run_page;
 use crate::bench::campaign::{Conditions, FinishedRun, Series};
 use crate::bench::profile::Origin;
 use crate::bench::record::RequestRecord;
+use crate::bench::results::ResultsDir;
 use crate::bench::results::table::{Cells, columns};
-use crate::bench::results::{Place, ResultsDir};
 use crate::commands::{CommandResult, Verdict};
 use crate::failure::Failure;
 use crate::report::table_file::{Column, Table, Values};
+use crate::run_dir::Place;
 
 /// The page beside a run's results.
 pub(super) const PAGE: &str = "report.html";

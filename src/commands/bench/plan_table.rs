@@ -11,9 +11,9 @@ use super::measuring::MeasuringSettings;
 use crate::bench::conversation::{Prompt, Turn};
 use crate::bench::plan::{Arrival, Lengths, PlanDraft, Protocol, Workload};
 use crate::bench::profile::{Origin, Settled};
-use crate::bench::results::Place;
 use crate::bench::stream;
 use crate::commands::Output;
+use crate::run_dir::Place;
 
 /// One run of what is planned.
 #[derive(Debug, Clone, Copy)]

@@ -7,9 +7,9 @@ use super::report::{show, summary_json};
 use super::{plan_table, summary_table};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
 use crate::bench::profile::Settled;
-use crate::bench::results::Place;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
+use crate::run_dir::Place;
 
 /// What the user said.
 #[derive(Debug, Clone)]

@@ -7,9 +7,9 @@ use super::plan_table;
 use super::report::show;
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
 use crate::bench::profile::Settled;
-use crate::bench::results::Place;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
+use crate::run_dir::Place;
 
 /// What the user said.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{MoeSettings, Place};
 
 use self::output::{dry_run, introduce, report};
-use self::settings::new_run_path;
+use self::settings::{RESULTS, run_name};
 use super::compiler::start_compiler;
 use super::gpu;
 use super::measuring::start_timer;
@@ -24,6 +24,7 @@ use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
+use crate::run_dir;
 use crate::shape::Role;
 use crate::tuner::plan::Policy;
 use crate::tuner::replay::regret::STOCK_RUNS;
@@ -78,7 +79,7 @@ pub async fn run(
     let mut dir = match &settings.place {
         Place::Resume(path) => RunDir::resume(path, &plan)?,
         Place::Out(path) => RunDir::start(path, &plan)?,
-        Place::Results => RunDir::start(&new_run_path(&plan), &plan)?,
+        Place::Results => RunDir::start_at(&run_dir::Place::Below(RESULTS.into()), &run_name(&plan), &plan)?,
     };
     let finished = if plan.evidence >= Evidence::Compiled {
         let mut compiler = match start_compiler(&settings.compiler, plan.target, &cancel, observer).await {
