@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::report::{Reader, ReportError, save};
-use super::report_page::{comparison_page, percent, short};
-use super::summary_table::TextTable;
-use crate::bench::compare::{Basis, Change, Compared, Comparison, Options, Pair, Run, Unit, compare};
+use super::report_page::comparison_page;
+use super::words::pair_table;
+use crate::bench::compare::{Basis, Compared, Comparison, Options, Pair, Run, compare};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 
 /// What the user said.
@@ -59,57 +59,12 @@ fn print(comparison: &Comparison, out: &mut dyn Output) -> std::io::Result<()> {
             Basis::Repeats => "  intervals: 95 %, from how the runs vary",
         })?;
         out.line("")?;
-        let table = table(pair);
+        let table = pair_table(pair);
         let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
         out.table(&header, &table.rows)?;
         out.line("")?;
     }
     out.line(&last_line(comparison))
-}
-
-/// The metrics of a pair, a row each.
-pub fn table(pair: &Pair) -> TextTable {
-    let header = ["metric", "A", "B", "B/A or B-A", "verdict", "because"].map(String::from).to_vec();
-    let row = |metric: &Compared| {
-        vec![
-            label(&metric.metric, metric.unit),
-            figure(metric.unit, metric.a),
-            figure(metric.unit, metric.b),
-            change(metric.change),
-            metric.verdict.name().to_owned(),
-            metric.because.clone().unwrap_or_default(),
-        ]
-    };
-    TextTable { header, rows: pair.metrics.iter().map(row).collect() }
-}
-
-/// A metric's name with its unit.
-pub(super) fn label(metric: &str, unit: Unit) -> String {
-    format!("{metric}{}", if unit == Unit::Milliseconds { ", ms" } else { "" })
-}
-
-/// A metric's figure, without its unit.
-pub(super) fn figure(unit: Unit, value: Option<f64>) -> String {
-    match (unit, value) {
-        (_, None) => "-".to_owned(),
-        (Unit::Share, Some(share)) => percent(share),
-        (_, Some(value)) => short(value),
-    }
-}
-
-fn change(change: Change) -> String {
-    let points = |difference: f64| format!("{:+.2}", difference * 100.0);
-    match change {
-        Change::Ratio { value: None, .. } | Change::Difference { value: None, .. } => "-".to_owned(),
-        Change::Ratio { value: Some(value), interval: None } => format!("{value:.3}"),
-        Change::Ratio { value: Some(value), interval: Some((low, high)) } => {
-            format!("{value:.3} [{low:.3}, {high:.3}]")
-        }
-        Change::Difference { value: Some(value), interval: None } => format!("{} points", points(value)),
-        Change::Difference { value: Some(value), interval: Some((low, high)) } => {
-            format!("{} points [{}, {}]", points(value), points(low), points(high))
-        }
-    }
 }
 
 fn last_line(comparison: &Comparison) -> String {

@@ -12,3 +12,4 @@ pub mod run;
 pub mod stored;
 pub mod summary_table;
 pub mod sweep;
+mod words;

@@ -2,7 +2,7 @@
 
 use super::{Plots, Report, card, footer, single::as_table};
 use crate::bench::compare::{Basis, Change, Comparison, Pair, Unit, Verdict};
-use crate::commands::bench::compare::table;
+use crate::commands::bench::words::pair_table;
 use crate::report::html::{Block, Page, Section, Tone};
 use crate::report::plot::{Axis, Forest, ForestRow, Scale};
 
@@ -101,7 +101,7 @@ fn section(pair: &Pair, prefix: &str, plots: &mut Plots) -> Section {
         blocks.extend(svg.map(|svg| plots.block(&format!("{prefix}compared-{name}"), caption, svg)));
     }
     let mut table =
-        as_table(table(pair), "Ratios are B/A, shares are compared by difference in percentage points.");
+        as_table(pair_table(pair), "Ratios are B/A, shares are compared by difference in percentage points.");
     for (row, metric) in table.rows.iter_mut().zip(&pair.metrics) {
         if let Some(cell) = row.get_mut(4) {
             cell.tone = match metric.verdict {

@@ -5,6 +5,7 @@ use super::over_time::{Bins, failures};
 use crate::bench::compare::Run;
 use crate::bench::compare::latency::Latency;
 use crate::bench::record::RequestRecord;
+use crate::commands::bench::words::short;
 use crate::report::html::Block;
 use crate::report::plot::{Axis, Cdf, Drawn, Lines, Point, Reference, Samples, Scale, Series, Svg};
 
@@ -141,7 +142,7 @@ pub(super) fn course(run: &Run, plots: &mut Plots) -> Vec<Block> {
     let rates = bins.rates(came, end_us);
     if rates.iter().any(|point| point.y > 0.0) {
         let mean = run.summary.throughput.output_tokens;
-        let reference = Reference { y: mean, label: format!("whole run: {}/s", super::short(mean)) };
+        let reference = Reference { y: mean, label: format!("whole run: {}/s", short(mean)) };
         let y = Axis::new("output tokens per second", Scale::Linear).covering(0.0, 1.0);
         let caption = format!("Output tokens of successful requests per second, in bins of {width}.");
         let svg = over_time("Throughput", "output tokens per second by time", rates, y, Some(reference));
@@ -174,7 +175,7 @@ fn tokens_by_time(record: &RequestRecord) -> Vec<(u64, f64)> {
 fn failed(run: &Run, plots: &mut Plots) -> Option<Block> {
     let series: Vec<Series> = failures(&run.records)
         .into_iter()
-        .map(|(class, points)| Series { name: class_name(class), points, drawn: Drawn::Steps })
+        .map(|(class, points)| Series { name: class.name().into(), points, drawn: Drawn::Steps })
         .collect();
     if series.is_empty() {
         return None;
@@ -189,10 +190,4 @@ fn failed(run: &Run, plots: &mut Plots) -> Option<Block> {
     }
     .render();
     Some(plots.block("failures-over-time", "Failed requests so far, by the way they failed.", svg))
-}
-
-/// A class as `requests.jsonl` has it.
-pub(super) fn class_name(class: crate::bench::record::FailureClass) -> String {
-    let json = serde_json::to_value(class).expect("a class is a word");
-    json.as_str().unwrap_or_default().to_owned()
 }

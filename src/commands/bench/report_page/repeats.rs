@@ -1,11 +1,11 @@
 //! The page of repeats: what runs of one plan come to together, and how far they scatter.
 
 use super::single::{as_table, plan};
-use super::{Plots, Report, card, duration, footer, percent, short};
+use super::{Plots, Report, card, footer};
 use crate::bench::compare::{Run, Unit, load};
 use crate::bench::repeats::{Repeated, repeated};
-use crate::commands::bench::compare::{figure, label};
-use crate::commands::bench::summary_table::{self, TextTable};
+use crate::commands::bench::summary_table;
+use crate::commands::bench::words::{TextTable, duration, figure, label, percent, short};
 use crate::report::html::{Align, Block, Card, Page, Section, Tone};
 use crate::report::plot::{Axis, Drawn, Lines, Point, Reference, Scale, Series};
 

@@ -1,9 +1,10 @@
 //! The page of one run.
 
-use super::{Plots, Report, card, duration, figures, footer, percent, server, short};
+use super::{Plots, Report, card, figures, footer, server};
 use crate::bench::compare::Run;
 use crate::bench::summary::Summary;
-use crate::commands::bench::summary_table::{self, TextTable};
+use crate::commands::bench::summary_table;
+use crate::commands::bench::words::{TextTable, duration, percent, short};
 use crate::report::html::{Block, Card, Cell, Column, Page, Section, Table, Tone};
 
 /// What a run came to, with its course.
@@ -95,9 +96,7 @@ fn tables(summary: &Summary) -> Vec<Block> {
     if !summary.counts.failures.is_empty() {
         let classes = summary.counts.failures.iter();
         blocks.push(Block::Points(
-            classes
-                .map(|(class, count)| format!("{count} failed: {}", figures::class_name(*class)))
-                .collect(),
+            classes.map(|(class, count)| format!("{count} failed: {}", class.name())).collect(),
         ));
     }
     blocks.push(Block::Points(summary_table::facts(summary)));
