@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 
-use super::profile::{self, ProfileError};
+use super::profile::{self, DeviceProfileError};
 use super::{Device, file_name};
 use crate::failure::{Failure, Kind};
 use crate::fs::{FolderError, ReadError, is_toml, read_text_at_most, toml_files};
@@ -41,9 +41,9 @@ impl DeviceCatalogue {
     /// that device, any other adds one.
     ///
     /// `folder` must exist; it need not have devices.
-    pub fn with_profiles(folder: &Path) -> Result<Self, ProfileError> {
+    pub fn with_profiles(folder: &Path) -> Result<Self, DeviceProfileError> {
         let paths = toml_files(folder, "devices")
-            .map_err(|FolderError { path, source }| ProfileError::Read { path, source })?;
+            .map_err(|FolderError { path, source }| DeviceProfileError::Read { path, source })?;
         let mut profiles = Vec::new();
         for path in paths {
             profiles.push((path.display().to_string(), read(&path)?));
@@ -98,7 +98,7 @@ impl DeviceCatalogue {
     pub(super) fn extended(
         self,
         profiles: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ProfileError> {
+    ) -> Result<Self, DeviceProfileError> {
         let mut files = BTreeMap::new();
         let mut devices: BTreeMap<String, Device> =
             self.devices.into_iter().map(|device| (device.id.clone(), device)).collect();
@@ -115,7 +115,7 @@ impl DeviceCatalogue {
             for (field, text) in spellings(device) {
                 let other = *taken.entry(key(text)).or_insert(&device.id);
                 if other != device.id {
-                    return Err(ProfileError::Clash {
+                    return Err(DeviceProfileError::Clash {
                         file: files.get(&device.id).unwrap_or(&device.id).clone(),
                         field: field.to_owned(),
                         value: text.clone(),
@@ -146,11 +146,11 @@ fn key(text: &str) -> String {
     text.strip_prefix("nvidia-").map(str::to_owned).unwrap_or(text)
 }
 
-fn read(path: &Path) -> Result<String, ProfileError> {
+fn read(path: &Path) -> Result<String, DeviceProfileError> {
     read_text_at_most(path, MAX_BYTES).map_err(|error| match error {
-        ReadError::Io(source) => ProfileError::Read { path: path.to_owned(), source },
+        ReadError::Io(source) => DeviceProfileError::Read { path: path.to_owned(), source },
         ReadError::TooLarge { bytes, limit } => {
-            ProfileError::TooLarge { path: path.to_owned(), bytes, limit }
+            DeviceProfileError::TooLarge { path: path.to_owned(), bytes, limit }
         }
     })
 }

@@ -39,7 +39,7 @@ const TFLOPS: RangeInclusive<f64> = 0.1..=1_000_000.0;
 
 /// A device profile, or a folder of them, that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
+pub enum DeviceProfileError {
     /// The file or folder cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Read {
@@ -94,7 +94,7 @@ pub enum ProfileError {
     },
 }
 
-impl Failure for ProfileError {
+impl Failure for DeviceProfileError {
     fn kind(&self) -> Kind {
         Kind::Input
     }
@@ -102,8 +102,8 @@ impl Failure for ProfileError {
 
 /// The device a profile describes. `file` is the profile's name in errors; its last part without
 /// `.toml` must be the id.
-pub(super) fn parse(file: &str, text: &str) -> Result<Device, ProfileError> {
-    let device: Device = from_toml(text).map_err(|BadToml { place, message }| ProfileError::Shape {
+pub(super) fn parse(file: &str, text: &str) -> Result<Device, DeviceProfileError> {
+    let device: Device = from_toml(text).map_err(|BadToml { place, message }| DeviceProfileError::Shape {
         file: file.to_owned(),
         place,
         message,
@@ -112,7 +112,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Device, ProfileError> {
     Ok(device)
 }
 
-fn check(file: &str, device: &Device) -> Result<(), ProfileError> {
+fn check(file: &str, device: &Device) -> Result<(), DeviceProfileError> {
     let field = Fields { file };
 
     let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
@@ -186,8 +186,8 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn refuse(&self, field: &str, value: String, accepted: String) -> ProfileError {
-        ProfileError::Value { file: self.file.to_owned(), field: field.to_owned(), value, accepted }
+    fn refuse(&self, field: &str, value: String, accepted: String) -> DeviceProfileError {
+        DeviceProfileError::Value { file: self.file.to_owned(), field: field.to_owned(), value, accepted }
     }
 
     /// NaN is within nothing, so it is refused too.
@@ -196,7 +196,7 @@ impl Fields<'_> {
         field: &str,
         value: T,
         range: &RangeInclusive<T>,
-    ) -> Result<(), ProfileError> {
+    ) -> Result<(), DeviceProfileError> {
         if range.contains(&value) {
             return Ok(());
         }
@@ -204,7 +204,7 @@ impl Fields<'_> {
     }
 
     /// What can be typed after `--device` without quotes, and be a file's name on any system.
-    fn slug(&self, field: &str, text: &str) -> Result<(), ProfileError> {
+    fn slug(&self, field: &str, text: &str) -> Result<(), DeviceProfileError> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !text.is_empty() && text.len() <= 64 && text.chars().all(allowed) {
             return Ok(());
@@ -214,7 +214,7 @@ impl Fields<'_> {
     }
 
     /// A name becomes part of a file name between commas, so it can hold neither those nor slashes.
-    fn reported_name(&self, field: &str, text: &str) -> Result<(), ProfileError> {
+    fn reported_name(&self, field: &str, text: &str) -> Result<(), DeviceProfileError> {
         let allowed = |c: char| (c.is_ascii_graphic() || c == ' ') && !"/\\,=".contains(c);
         if !text.is_empty() && text.len() <= 128 && text.trim() == text && text.chars().all(allowed) {
             return Ok(());

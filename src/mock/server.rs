@@ -10,9 +10,9 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::endpoints::{self, Answer};
+use super::endpoints::{self, Reply};
 use super::fault::Fault;
-use super::load::Load;
+use super::load::ServerLoad;
 use super::request::{self, Dialect, Wanted};
 use super::scenario::Scenario;
 use super::sse::Sse;
@@ -74,7 +74,7 @@ struct Shared {
     slots: Option<Semaphore>,
     truth: Truth,
     began: Instant,
-    load: Load,
+    load: ServerLoad,
 }
 
 impl MockServer {
@@ -96,7 +96,7 @@ impl MockServer {
             clock: Clock::new().map_err(MockError::Timer)?,
             truth: Truth::new(scenario.truth),
             began: Instant::now(),
-            load: Load::new(),
+            load: ServerLoad::new(),
             scenario,
         });
         Ok(Self { listener, address: bound, shared })
@@ -189,9 +189,9 @@ impl Shared {
             None => {
                 let Received { method, path, body, .. } = &request;
                 match endpoints::answer(method, path, body, scenario, self.load.counters(), &self.truth) {
-                    Answer::Json(status, value) => writer.answer_json(status, &value).await?,
-                    Answer::Text(text) => writer.answer(200, "text/plain", text.as_bytes()).await?,
-                    Answer::Refused(status, why) => writer.refuse(status, why).await?,
+                    Reply::Json(status, value) => writer.answer_json(status, &value).await?,
+                    Reply::Text(text) => writer.answer(200, "text/plain", text.as_bytes()).await?,
+                    Reply::Refused(status, why) => writer.refuse(status, why).await?,
                 }
                 Ok(After::Reuse)
             }

@@ -20,13 +20,13 @@ use tokio_util::sync::CancellationToken;
 pub use self::empty_dirs::EmptyDirs;
 pub use self::one_run::{CampaignRun, FinishedRun};
 
-use super::compare::Run;
+use super::compare::MeasuredRun;
 use super::plan::LoadPlan;
 use super::profile::Settled;
 use super::results::ResultsDir;
 use super::server;
 use super::session::Session;
-use super::target::Target;
+use super::target::ServerTarget;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::run_dir::Place;
@@ -35,7 +35,7 @@ use crate::run_dir::Place;
 #[derive(Debug, Clone)]
 pub struct Conditions {
     /// The server.
-    pub target: Target,
+    pub target: ServerTarget,
     /// Trust the certificate authority in this file too.
     pub ca_cert: Option<PathBuf>,
     /// How often the server's metrics are read; absent: never.
@@ -150,7 +150,7 @@ impl<'a> Campaign<'a> {
 
 impl Series {
     /// What was measured, in order.
-    pub fn runs(&self) -> Vec<Run> {
+    pub fn runs(&self) -> Vec<MeasuredRun> {
         self.finished.iter().map(|finished| finished.run.clone()).collect()
     }
 

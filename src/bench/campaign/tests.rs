@@ -12,7 +12,7 @@ fn mock() -> RunningMock {
 }
 
 fn conditions(mock: &RunningMock) -> Conditions {
-    let target = Target::new(&mock.url(), None).unwrap();
+    let target = ServerTarget::new(&mock.url(), None).unwrap();
     Conditions { target, ca_cert: None, scrape_every: None, tokenizer: None, keep_text: false }
 }
 

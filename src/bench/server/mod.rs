@@ -24,6 +24,6 @@ pub mod tokenize;
 #[cfg(test)]
 mod tests;
 
-pub use self::endpoints::{Endpoints, Patience};
+pub use self::endpoints::{Endpoints, Timeouts};
 pub use self::error::ServerError;
 pub use self::identity::{Chosen, Model, WrongModel};

@@ -4,23 +4,23 @@ use serde_json::{Value, json};
 
 use super::identity::{models, view};
 use super::metrics::scrape;
-use super::tokenize::{Shape, Tokenize, Usage};
+use super::tokenize::{Shape, Tokenize, UsageCounter};
 use super::*;
 use crate::bench::plan::{Protocol, Sampling};
-use crate::bench::target::{ApiKey, Target};
+use crate::bench::target::{ApiKey, ServerTarget};
 use crate::bench::workload::oracle::Oracle;
 use crate::canned::{Answer, Canned};
 use crate::failure::{Failure, Kind};
 use crate::mock::{Scenario, spawn};
 
 fn endpoints(url: &str, key: Option<&str>) -> Endpoints {
-    Endpoints::new(Target::new(url, key.map(ApiKey::new)).unwrap(), None).unwrap()
+    Endpoints::new(ServerTarget::new(url, key.map(ApiKey::new)).unwrap(), None).unwrap()
 }
 
 fn impatient(url: &str) -> Endpoints {
     let short = Duration::from_millis(200);
-    let patience = Patience { connect: short, answer: short, generate: short };
-    Endpoints::with_patience(Target::new(url, None).unwrap(), None, patience).unwrap()
+    let patience = Timeouts { connect: short, answer: short, generate: short };
+    Endpoints::with_patience(ServerTarget::new(url, None).unwrap(), None, patience).unwrap()
 }
 
 fn sampling(extra: Value) -> Sampling {
@@ -96,7 +96,7 @@ async fn a_key_that_is_missing_or_wrong_is_the_users_to_mend() {
         says(&error, &["does not accept"], Kind::Input);
         assert!(!format!("{error:?}{error}").contains("sesame"));
     }
-    let bad = Endpoints::new(Target::new("h", Some(ApiKey::new("a\nb"))).unwrap(), None).unwrap_err();
+    let bad = Endpoints::new(ServerTarget::new("h", Some(ApiKey::new("a\nb"))).unwrap(), None).unwrap_err();
     says(&bad, &["API key", "HTTP header"], Kind::Input);
 }
 
@@ -214,7 +214,7 @@ async fn the_mock_counts_both_ways_alike() {
         let sampling = sampling(json!({"stream_options": {"include_usage": true}, "stream": true}));
         let tokenize = Tokenize::probe(&endpoints, "mock", protocol, &sampling).await.unwrap().unwrap();
         assert_eq!(tokenize.shape(), shape);
-        let usage = Usage::new(&endpoints, "mock", protocol, &sampling);
+        let usage = UsageCounter::new(&endpoints, "mock", protocol, &sampling);
         let counts = tokenize.count(&texts).await.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(
             counts,
@@ -228,7 +228,8 @@ async fn the_mock_counts_both_ways_alike() {
 #[tokio::test]
 async fn a_usage_without_prompt_tokens_is_an_error_that_shows_it() {
     let server = Canned::paths([("/v1/completions", Answer::ok(r#"{"choices":[]}"#))]);
-    let usage = Usage::new(&endpoints(&server.url(), None), "m", Protocol::Completions, &sampling(json!({})));
+    let usage =
+        UsageCounter::new(&endpoints(&server.url(), None), "m", Protocol::Completions, &sampling(json!({})));
     let error = usage.count(&["a".to_owned()]).await.err().unwrap().to_string();
     assert!(error.contains("no prompt tokens") && error.contains("choices"), "{error}");
     let asked = server.asked()[0].0.clone();
@@ -238,7 +239,7 @@ async fn a_usage_without_prompt_tokens_is_an_error_that_shows_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn prompts_are_as_long_as_the_mock_counts_them() {
     use crate::bench::conversation::Prompt;
-    use crate::bench::workload::{Wanted, oracle::settle, prepare};
+    use crate::bench::workload::{WorkloadSpec, oracle::settle, prepare};
     let scenario = Scenario { ttft: Duration::ZERO, itl: Duration::ZERO, ..Scenario::default() };
     let mock = spawn(scenario, "127.0.0.1:0".parse().unwrap()).unwrap();
     let endpoints = endpoints(&mock.url(), None);
@@ -253,12 +254,12 @@ async fn prompts_are_as_long_as_the_mock_counts_them() {
     }))
     .unwrap();
     let plain = sampling(json!({}));
-    let usage = Usage::new(&endpoints, "mock", Protocol::Chat, &plain);
+    let usage = UsageCounter::new(&endpoints, "mock", Protocol::Chat, &plain);
     for with_tokenize in [true, false] {
         let tokenize = Tokenize::probe(&endpoints, "mock", Protocol::Chat, &plain).await.unwrap();
         let cheap = tokenize.filter(|_| with_tokenize).map(|it| Box::new(it) as Box<dyn Oracle>);
         let settled = settle(cheap, Some(Box::new(usage.clone()))).await.ok().flatten().unwrap();
-        let wanted = Wanted { plan: &plan, file: None, context: Some(32_768) };
+        let wanted = WorkloadSpec { plan: &plan, file: None, context: Some(32_768) };
         let prepared = prepare(&wanted, Some(&settled)).await.unwrap();
         assert_eq!(prepared.report.overhead_tokens, Some(7), "4 a message, 3 before the answer");
         assert!(prepared.report.agrees_with_usage && prepared.report.notes.is_empty());

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::file::BadFile;
-use crate::bench::conversation::{Message, Prompt};
+use crate::bench::conversation::{ChatMessage, Prompt};
 use crate::bench::plan::Protocol;
 use crate::fs::{ReadError, read_line_at_most};
 
@@ -22,7 +22,7 @@ const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// A request of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct JsonlEntry {
     pub(super) prompt: Prompt,
     pub(super) output_tokens: u32,
 }
@@ -61,7 +61,7 @@ pub(super) fn read(
     protocol: Protocol,
     otherwise: Option<u32>,
     keep: usize,
-) -> Result<Vec<Entry>, BadFile> {
+) -> Result<Vec<JsonlEntry>, BadFile> {
     let unreadable = |source| BadFile::Unreadable { path: path.to_owned(), source };
     let mut reader = BufReader::new(std::fs::File::open(path).map_err(unreadable)?);
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
@@ -85,7 +85,7 @@ pub(super) fn read(
     Ok(entries)
 }
 
-fn entry(line: &[u8], protocol: Protocol, otherwise: Option<u32>) -> Result<Entry, String> {
+fn entry(line: &[u8], protocol: Protocol, otherwise: Option<u32>) -> Result<JsonlEntry, String> {
     let mut json = serde_json::Deserializer::from_slice(line);
     let line: Line = serde_path_to_error::deserialize(&mut json).map_err(|error| error.to_string())?;
     json.end().map_err(|error| error.to_string())?;
@@ -112,7 +112,7 @@ fn entry(line: &[u8], protocol: Protocol, otherwise: Option<u32>) -> Result<Entr
         (Prompt::Tokens(_), Protocol::Chat) => {
             Err("token ids go to protocol `completions` or `generate` only; give a text or `messages`".into())
         }
-        _ => Ok(Entry { prompt, output_tokens }),
+        _ => Ok(JsonlEntry { prompt, output_tokens }),
     }
 }
 
@@ -133,7 +133,7 @@ fn text_or_ids(prompt: Value) -> Result<Prompt, String> {
     }
 }
 
-fn messages(said: Vec<Said>) -> Result<Vec<Message>, String> {
+fn messages(said: Vec<Said>) -> Result<Vec<ChatMessage>, String> {
     if said.is_empty() {
         return Err("`messages` is empty".into());
     }
@@ -146,7 +146,7 @@ fn messages(said: Vec<Said>) -> Result<Vec<Message>, String> {
                 Content::Text(text) => text,
                 Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
             };
-            Ok(Message { role: said.role, content })
+            Ok(ChatMessage { role: said.role, content })
         })
         .collect()
 }

@@ -18,7 +18,7 @@ pub type Counting<'a> = Pin<Box<dyn Future<Output = Result<Vec<u32>, Box<dyn Fai
 
 /// What a count costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cost {
+pub enum CountingCost {
     /// Little: many prompts may be counted.
     Cheap,
     /// A pass through the model, which leaves the prompt in its prefix cache: measured prompts must not be
@@ -31,7 +31,7 @@ pub trait Oracle: Send + Sync {
     /// What it is, for the report.
     fn name(&self) -> &'static str;
     /// What a count costs.
-    fn cost(&self) -> Cost;
+    fn cost(&self) -> CountingCost;
     /// Count.
     fn count<'a>(&'a self, texts: &'a [String]) -> Counting<'a>;
 }
@@ -77,8 +77,8 @@ impl Oracle for Local {
         "a local tokenizer.json"
     }
 
-    fn cost(&self) -> Cost {
-        Cost::Cheap
+    fn cost(&self) -> CountingCost {
+        CountingCost::Cheap
     }
 
     fn count<'a>(&'a self, texts: &'a [String]) -> Counting<'a> {
@@ -186,7 +186,7 @@ impl CalibratedOracle {
     }
 
     /// What a count costs.
-    pub fn cost(&self) -> Cost {
+    pub fn cost(&self) -> CountingCost {
         self.oracle.cost()
     }
 

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::report::{Reader, ReportError, save};
+use super::report::{ReadRuns, ReportError, save};
 use super::report_page::comparison_page;
 use super::words::pair_table;
-use crate::bench::compare::{Basis, Compared, Comparison, Options, Pair, Run, compare};
+use crate::bench::compare::{
+    Basis, CompareOptions, Compared, ComparedPair, Comparison, MeasuredRun, compare,
+};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 
 /// What the user said.
@@ -26,9 +28,16 @@ pub struct CompareSettings {
 }
 
 /// Compare, print, and say no where anything is worse. `read` reads the runs of one directory.
-pub fn run(settings: &CompareSettings, read: &Reader<'_, Vec<Run>>, out: &mut dyn Output) -> CommandResult {
-    let options =
-        Options { threshold: settings.threshold, ignore_plan: settings.ignore_plan, ..Options::default() };
+pub fn run(
+    settings: &CompareSettings,
+    read: &ReadRuns<'_, Vec<MeasuredRun>>,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let options = CompareOptions {
+        threshold: settings.threshold,
+        ignore_plan: settings.ignore_plan,
+        ..CompareOptions::default()
+    };
     let comparison = compare(&read(&settings.a)?, &read(&settings.b)?, options)?;
     if let Some(path) = &settings.html {
         save(path, &comparison_page(&comparison).html()).map_err(ReportError)?;
@@ -68,18 +77,18 @@ fn print(comparison: &Comparison, out: &mut dyn Output) -> std::io::Result<()> {
 }
 
 fn last_line(comparison: &Comparison) -> String {
-    use crate::bench::compare::Verdict as Judged;
+    use crate::bench::compare::MetricVerdict;
     let names = |verdict| {
         let several = comparison.pairs.len() > 1;
-        let name = |(pair, metric): (&Pair, &Compared)| match several {
+        let name = |(pair, metric): (&ComparedPair, &Compared)| match several {
             true => format!("{} ({})", metric.metric, pair.load),
             false => metric.metric.clone(),
         };
         comparison.with(verdict).map(name).collect::<Vec<_>>()
     };
     let threshold = comparison.threshold * 100.0;
-    let (worse, better) = (names(Judged::Worse), names(Judged::Better));
-    let unclear = match comparison.with(Judged::Unclear).count() {
+    let (worse, better) = (names(MetricVerdict::Worse), names(MetricVerdict::Better));
+    let unclear = match comparison.with(MetricVerdict::Unclear).count() {
         0 => String::new(),
         count => format!("; {count} unclear"),
     };
@@ -110,7 +119,7 @@ mod tests {
         }
     }
 
-    fn read(slowdown: f64) -> impl Fn(&Path) -> Result<Vec<Run>, Box<dyn Failure>> {
+    fn read(slowdown: f64) -> impl Fn(&Path) -> Result<Vec<MeasuredRun>, Box<dyn Failure>> {
         move |path| {
             let is_b = path == Path::new("b");
             let (seed, slowdown) = if is_b { (2, slowdown) } else { (1, 1.0) };

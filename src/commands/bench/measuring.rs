@@ -12,7 +12,7 @@ use crate::bench::results::ResultsDir;
 use crate::bench::results::table::{Cells, columns};
 use crate::commands::{CommandResult, Verdict};
 use crate::failure::Failure;
-use crate::report::table_file::{Column, Table, Values};
+use crate::report::table_file::{ParquetColumn, ParquetTable, Values};
 use crate::run_dir::Place;
 
 /// The page beside a run's results.
@@ -69,8 +69,8 @@ fn parquet(records: &[RequestRecord], path: &Path) -> Result<(), Box<dyn Failure
                 Cells::Text(cells) => Values::Text(cells),
                 Cells::Bool(cells) => Values::Bool(cells),
             };
-            Column::new(column.name, values)
+            ParquetColumn::new(column.name, values)
         })
         .collect();
-    Ok(Table::new(columns)?.write(path)?)
+    Ok(ParquetTable::new(columns)?.write(path)?)
 }

@@ -17,7 +17,7 @@ use crate::run_dir::Place;
 
 /// One run of what is planned.
 #[derive(Debug, Clone, Copy)]
-pub struct Step<'a> {
+pub struct PlannedRun<'a> {
     /// Where on a sweep's axis, by its name.
     pub at: Option<(&'static str, f64)>,
     /// Its plan.
@@ -46,7 +46,7 @@ pub struct Expected {
 pub fn print(
     with: &MeasuringSettings,
     repeat: u32,
-    steps: &[Step<'_>],
+    steps: &[PlannedRun<'_>],
     out: &mut dyn Output,
 ) -> io::Result<()> {
     if with.json {
@@ -102,7 +102,7 @@ pub fn print(
     out.line(&curl(&first.settled.plan, with))
 }
 
-fn as_json(step: &Step<'_>, with: &MeasuringSettings) -> Value {
+fn as_json(step: &PlannedRun<'_>, with: &MeasuringSettings) -> Value {
     let Settled { plan, origins, files } = step.settled;
     let mut value = json!({
         "plan": plan,

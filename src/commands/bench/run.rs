@@ -31,7 +31,7 @@ pub async fn run(
 ) -> CommandResult {
     let RunSettings { settled, with, repeat } = settings;
     if with.dry_run {
-        plan_table::print(with, *repeat, &[plan_table::Step { at: None, settled }], out)
+        plan_table::print(with, *repeat, &[plan_table::PlannedRun { at: None, settled }], out)
             .map_err(OutputError)?;
         return Ok(Verdict::Done);
     }

@@ -1,6 +1,6 @@
 //! How figures are said, on a terminal and on a page alike.
 
-use crate::bench::compare::{Change, Compared, Pair, Unit};
+use crate::bench::compare::{Change, Compared, ComparedPair, MetricUnit};
 use crate::commands::tune::subject::grouped;
 
 /// A table as text.
@@ -44,7 +44,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// The metrics of a pair, a row each.
-pub(super) fn pair_table(pair: &Pair) -> TextTable {
+pub(super) fn pair_table(pair: &ComparedPair) -> TextTable {
     let header = ["metric", "A", "B", "B/A or B-A", "verdict", "because"].map(String::from).to_vec();
     let row = |metric: &Compared| {
         vec![
@@ -60,15 +60,15 @@ pub(super) fn pair_table(pair: &Pair) -> TextTable {
 }
 
 /// A metric's name with its unit.
-pub(super) fn label(metric: &str, unit: Unit) -> String {
-    format!("{metric}{}", if unit == Unit::Milliseconds { ", ms" } else { "" })
+pub(super) fn label(metric: &str, unit: MetricUnit) -> String {
+    format!("{metric}{}", if unit == MetricUnit::Milliseconds { ", ms" } else { "" })
 }
 
 /// A metric's figure, without its unit.
-pub(super) fn figure(unit: Unit, value: Option<f64>) -> String {
+pub(super) fn figure(unit: MetricUnit, value: Option<f64>) -> String {
     match (unit, value) {
         (_, None) => "-".to_owned(),
-        (Unit::Share, Some(share)) => percent(share),
+        (MetricUnit::Share, Some(share)) => percent(share),
         (_, Some(value)) => short(value),
     }
 }

@@ -65,7 +65,10 @@ async fn a_path_comes_first() {
     fs::write(&file, MIXTRAL).unwrap();
     for query in [&model, &file] {
         let found = resolve(query.to_str().unwrap(), &options(&[])).await.unwrap();
-        assert_eq!((found.name.as_str(), found.origin.clone()), ("My-Model", Origin::File(file.clone())));
+        assert_eq!(
+            (found.name.as_str(), found.origin.clone()),
+            ("My-Model", ModelOrigin::File(file.clone()))
+        );
         assert_eq!(shape(&found), "E=8 N=64 K=32 top-2  fp16");
         assert!(found.recipe.is_none() && found.origin.id().is_none());
     }
@@ -166,7 +169,10 @@ async fn the_local_cache_is_read_in_each_of_its_places() {
         snapshot(&cache, "abc123", Some(MIXTRAL));
         let options = options(&[(variable, folder.path().to_str().unwrap()), ("HF_HUB_OFFLINE", "1")]);
         let found = resolve("org/model", &options).await.unwrap();
-        assert!(matches!(&found.origin, Origin::Cache(id, _) if id.to_string() == "org/model"), "{variable}");
+        assert!(
+            matches!(&found.origin, ModelOrigin::Cache(id, _) if id.to_string() == "org/model"),
+            "{variable}"
+        );
         assert_eq!((found.name.as_str(), shape(&found).as_str()), ("model", "E=8 N=64 K=32 top-2  fp16"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Plots;
 use super::over_time::{Bins, failures};
-use crate::bench::compare::Run;
+use crate::bench::compare::MeasuredRun;
 use crate::bench::compare::latency::Latency;
 use crate::bench::record::RequestRecord;
 use crate::commands::bench::words::short;
@@ -15,7 +15,7 @@ const WIDE: f64 = 30.0;
 /// Samples of a latency beyond which only every nth is drawn: a curve of 600 steps shows no more.
 const SAMPLES: usize = 200_000;
 
-fn done(run: &Run) -> impl Iterator<Item = &RequestRecord> {
+fn done(run: &MeasuredRun) -> impl Iterator<Item = &RequestRecord> {
     run.records.iter().filter(|record| record.is_done())
 }
 
@@ -27,7 +27,7 @@ fn scale_of(values: impl Iterator<Item = f64>) -> Scale {
 }
 
 /// Distributions: TTFT, TPOT, ITL, E2E; from schedule beside from sending where there is one.
-pub(super) fn distributions(run: &Run, plots: &mut Plots) -> Vec<Block> {
+pub(super) fn distributions(run: &MeasuredRun, plots: &mut Plots) -> Vec<Block> {
     let groups: [(&str, &str, &[Latency]); 4] = [
         ("ttft-cdf", "time to first token", &[Latency::Ttft, Latency::TtftFromSchedule]),
         ("tpot-cdf", "time per output token after the first", &[Latency::Tpot]),
@@ -80,7 +80,7 @@ pub(super) fn distributions(run: &Run, plots: &mut Plots) -> Vec<Block> {
 }
 
 /// Samples in milliseconds, one a token where tokens have their own.
-fn values(run: &Run, latency: Latency) -> Vec<f64> {
+fn values(run: &MeasuredRun, latency: Latency) -> Vec<f64> {
     let all: Vec<f64> = done(run)
         .flat_map(|record| latency.of(record))
         .flat_map(|(value, weight)| std::iter::repeat_n(value, (weight.round() as usize).max(1)))
@@ -108,7 +108,7 @@ fn over_time(title: &str, unit: &str, points: Vec<Point>, y: Axis, reference: Op
 }
 
 /// TTFT and ITL, throughput, requests in flight and failures, by time.
-pub(super) fn course(run: &Run, plots: &mut Plots) -> Vec<Block> {
+pub(super) fn course(run: &MeasuredRun, plots: &mut Plots) -> Vec<Block> {
     let bins = Bins::over(&run.records);
     let width = bins.name();
     let mut blocks = Vec::new();
@@ -172,7 +172,7 @@ fn tokens_by_time(record: &RequestRecord) -> Vec<(u64, f64)> {
         .collect()
 }
 
-fn failed(run: &Run, plots: &mut Plots) -> Option<Block> {
+fn failed(run: &MeasuredRun, plots: &mut Plots) -> Option<Block> {
     let series: Vec<Series> = failures(&run.records)
         .into_iter()
         .map(|(class, points)| Series { name: class.name().into(), points, drawn: Drawn::Steps })

@@ -15,7 +15,7 @@ pub use self::comparison::comparison_page;
 pub use self::repeats::repeats_page;
 pub use self::single::run_page;
 pub use self::sweep::sweep_page;
-use crate::bench::compare::Run;
+use crate::bench::compare::MeasuredRun;
 use crate::report::html::{Block, Card, Figure, Page, Tone};
 use crate::report::plot::Svg;
 
@@ -51,8 +51,8 @@ fn card(label: &str, value: String, note: String, tone: Tone) -> Card {
 }
 
 /// What is wrong with the figures of each run.
-pub(crate) fn warnings(runs: &[Run]) -> Vec<String> {
-    let of = |run: &Run| {
+pub(crate) fn warnings(runs: &[MeasuredRun]) -> Vec<String> {
+    let of = |run: &MeasuredRun| {
         let named = |warning: &String| format!("{}: {warning}", run.name);
         run.summary.warnings.iter().map(named).collect::<Vec<_>>()
     };
