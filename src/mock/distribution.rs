@@ -7,20 +7,20 @@ const FIGURES: u8 = 3;
 
 /// A distribution of nanoseconds. Its mean and maximum are exact, its quantiles within 0.05 %.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Distribution {
+pub(super) struct TimeDistribution {
     counts: Histogram<u64>,
     sum: f64,
     max: u64,
 }
 
-impl Default for Distribution {
+impl Default for TimeDistribution {
     fn default() -> Self {
         let counts = Histogram::new(FIGURES).expect("so many figures are among those it can have");
         Self { counts, sum: 0.0, max: 0 }
     }
 }
 
-impl Distribution {
+impl TimeDistribution {
     /// Count `value` so many times.
     pub(super) fn add(&mut self, value: u64, times: u64) {
         if times == 0 {
@@ -64,7 +64,7 @@ mod tests {
     fn a_quantile_is_within_a_twentieth_of_a_percent() {
         let mut last = 0.0;
         for value in (0..5000).chain((0..50).map(|n| 5000 + n * n * n * 1_000_003)).chain([u64::MAX / 2]) {
-            let mut one = Distribution::default();
+            let mut one = TimeDistribution::default();
             one.add(value, 1);
             // So that the maximum, which is exact, does not say it.
             one.add(u64::MAX / 2, 1);
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_nearest_ranks() {
-        let mut times = Distribution::default();
+        let mut times = TimeDistribution::default();
         assert_eq!((times.mean(), times.quantile(0.5), times.max()), (0.0, 0.0, 0));
         for value in 1..=100 {
             times.add(value, 1);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_longer_than_any_time_still_counts() {
-        let mut times = Distribution::default();
+        let mut times = TimeDistribution::default();
         times.add(u64::MAX, 1);
         assert_eq!((times.max(), times.mean()), (u64::MAX, u64::MAX as f64));
     }

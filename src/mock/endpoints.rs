@@ -8,7 +8,7 @@ use super::load::Counters;
 use super::request;
 use super::scenario::Scenario;
 use super::tokens;
-use super::truth::Truth;
+use super::truth::ServedTruth;
 
 /// An answer.
 pub(super) enum Reply {
@@ -24,7 +24,7 @@ pub(super) fn answer(
     body: &[u8],
     scenario: &Scenario,
     counters: Counters,
-    truth: &Truth,
+    truth: &ServedTruth,
 ) -> Reply {
     let json = |value| Reply::Json(200, value);
     match (method, path) {

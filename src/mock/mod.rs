@@ -48,4 +48,4 @@ pub use self::fault::Fault;
 pub use self::running::{RunningMock, spawn};
 pub use self::scenario::Scenario;
 pub use self::server::{MockError, MockServer};
-pub use self::truth::{Truth, TruthReport};
+pub use self::truth::{ServedTruth, TruthReport};

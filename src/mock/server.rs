@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::endpoints::{self, Reply};
 use super::fault::Fault;
-use super::load::ServerLoad;
+use super::load::EngineLoad;
 use super::request::{self, Dialect, Wanted};
 use super::scenario::Scenario;
 use super::sse::Sse;
 use super::stream::{self, After, Job};
-use super::truth::Truth;
+use super::truth::ServedTruth;
 use super::whole;
 use super::wire::{self, NoRequest, Received, Writer};
 use crate::failure::{Failure, Kind};
@@ -72,9 +72,9 @@ struct Shared {
     scenario: Scenario,
     clock: Clock,
     slots: Option<Semaphore>,
-    truth: Truth,
+    truth: ServedTruth,
     began: Instant,
-    load: ServerLoad,
+    load: EngineLoad,
 }
 
 impl MockServer {
@@ -94,9 +94,9 @@ impl MockServer {
         let shared = Arc::new(Shared {
             slots,
             clock: Clock::new().map_err(MockError::Timer)?,
-            truth: Truth::new(scenario.truth),
+            truth: ServedTruth::new(scenario.truth),
             began: Instant::now(),
-            load: ServerLoad::new(),
+            load: EngineLoad::new(),
             scenario,
         });
         Ok(Self { listener, address: bound, shared })
@@ -108,7 +108,7 @@ impl MockServer {
     }
 
     /// What really leaves it.
-    pub fn truth(&self) -> Truth {
+    pub fn truth(&self) -> ServedTruth {
         self.shared.truth.clone()
     }
 

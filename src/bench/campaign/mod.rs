@@ -83,7 +83,7 @@ pub struct Campaign<'a> {
 
 /// What several runs in a row came to.
 #[derive(Debug)]
-pub struct Series {
+pub struct RunSeries {
     /// Those that were measured, in order.
     finished: Vec<FinishedRun>,
     /// What broke off the one after them.
@@ -132,8 +132,8 @@ impl<'a> Campaign<'a> {
         stop: &CancellationToken,
         observer: &mut dyn Observer,
         each: &mut dyn FnMut(&FinishedRun) -> Result<()>,
-    ) -> Series {
-        let mut series = Series { finished: Vec::new(), broken: None };
+    ) -> RunSeries {
+        let mut series = RunSeries { finished: Vec::new(), broken: None };
         for run in runs {
             let measured = self.measure(run, stop, observer).await;
             match measured.and_then(|run| each(&run).map(|()| run)) {
@@ -148,7 +148,7 @@ impl<'a> Campaign<'a> {
     }
 }
 
-impl Series {
+impl RunSeries {
     /// What was measured, in order.
     pub fn runs(&self) -> Vec<MeasuredRun> {
         self.finished.iter().map(|finished| finished.run.clone()).collect()

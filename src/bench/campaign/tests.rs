@@ -29,7 +29,7 @@ fn settled() -> Settled {
 }
 
 /// Three runs below a new directory, of which number `breaks`, from 1, is stopped or fails.
-async fn three(breaks: usize, stop_it: bool) -> (Vec<String>, Series, ResultsDir, tempfile::TempDir) {
+async fn three(breaks: usize, stop_it: bool) -> (Vec<String>, RunSeries, ResultsDir, tempfile::TempDir) {
     let (mock, settled, root) = (mock(), settled(), tempfile::tempdir().unwrap());
     let conditions = conditions(&mock);
     let stop = CancellationToken::new();

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::file::BadFile;
 use super::jsonl::{self, JsonlEntry};
 use super::oracle::{CalibratedOracle, CountingCost};
-use super::sharegpt::{self, Exchange};
+use super::sharegpt::{self, QuestionAnswer};
 use super::{Prepared, WorkloadError, WorkloadReport, WorkloadSpec};
 use crate::bench::conversation::{Conversation, Prompt, Turn};
 use crate::bench::plan::{DataFile, Workload};
@@ -75,7 +75,7 @@ pub(super) async fn prepare(
 
 /// Give every pair its output length, and leave out what the server cannot take.
 async fn chosen(
-    pairs: Vec<Exchange>,
+    pairs: Vec<QuestionAnswer>,
     output_tokens: Option<u32>,
     wanted: &WorkloadSpec<'_>,
     oracle: Option<&CalibratedOracle>,
@@ -110,11 +110,11 @@ async fn chosen(
 
 /// Tokens in each answer.
 async fn answers(
-    pairs: &[Exchange],
+    pairs: &[QuestionAnswer],
     oracle: Option<&CalibratedOracle>,
     report: &mut WorkloadReport,
 ) -> Result<Vec<u32>, Box<dyn Failure>> {
-    let of = |pairs: &[Exchange]| pairs.iter().map(|pair| pair.answer.clone()).collect::<Vec<_>>();
+    let of = |pairs: &[QuestionAnswer]| pairs.iter().map(|pair| pair.answer.clone()).collect::<Vec<_>>();
     let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>() as f64;
     let all = of(pairs);
     let Some(oracle) = oracle else {

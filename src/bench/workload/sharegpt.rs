@@ -15,7 +15,7 @@ use super::file::BadFile;
 
 /// A question and the answer it got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Exchange {
+pub(super) struct QuestionAnswer {
     pub(super) question: String,
     pub(super) answer: String,
 }
@@ -24,7 +24,7 @@ pub(super) struct Exchange {
 #[derive(Debug)]
 pub(super) struct ConversationSample {
     /// In random order.
-    pub(super) pairs: Vec<Exchange>,
+    pub(super) pairs: Vec<QuestionAnswer>,
     /// Conversations with a question and an answer.
     pub(super) usable: usize,
     /// Those without.
@@ -99,13 +99,13 @@ impl<'de> Visitor<'de> for &mut Reading<'_> {
 }
 
 /// The first question that is answered at once.
-fn pair(entry: Entry) -> Option<Exchange> {
+fn pair(entry: Entry) -> Option<QuestionAnswer> {
     let said = entry.conversations?;
     let by = |said: &Said, names: [&str; 3]| said.from.as_deref().is_some_and(|from| names.contains(&from));
     let text = |said: &Said| said.value.clone().filter(|text| !text.trim().is_empty());
     said.windows(2).find_map(|two| {
         let right =
             by(&two[0], ["human", "user", "prompter"]) && by(&two[1], ["gpt", "assistant", "chatgpt"]);
-        right.then(|| Some(Exchange { question: text(&two[0])?, answer: text(&two[1])? }))?
+        right.then(|| Some(QuestionAnswer { question: text(&two[0])?, answer: text(&two[1])? }))?
     })
 }

@@ -21,10 +21,10 @@ use crate::bench::profile::{
 use crate::bench::target::ServerTarget;
 use crate::commands::bench::calibrate::CalibrateSettings;
 use crate::commands::bench::compare::CompareSettings;
-use crate::commands::bench::measuring::MeasuringSettings;
 use crate::commands::bench::profiles::ProfilesSettings;
 use crate::commands::bench::report::ReportSettings;
 use crate::commands::bench::run::RunSettings;
+use crate::commands::bench::shared::SharedSettings;
 use crate::commands::bench::sweep::{SweepAxis, SweepSettings, SweepStep};
 use crate::failure::{Failure, Kind};
 use crate::run_dir::Place;
@@ -150,7 +150,7 @@ struct Said {
     profile: Option<(Profile, Origin)>,
     /// All but arrival and concurrency.
     layer: Layer,
-    with: MeasuringSettings,
+    with: SharedSettings,
 }
 
 fn said(
@@ -195,7 +195,7 @@ fn said(
         tokenizer,
         keep_text,
     };
-    let with = MeasuringSettings {
+    let with = SharedSettings {
         conditions,
         target_origin,
         out: out.map_or(Place::Below(results), Place::Exactly),

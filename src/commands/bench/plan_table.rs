@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::measuring::MeasuringSettings;
+use super::shared::SharedSettings;
 use crate::bench::conversation::{Prompt, Turn};
 use crate::bench::plan::{Arrival, Lengths, PlanDraft, Protocol, Workload};
 use crate::bench::profile::{Origin, Settled};
@@ -44,7 +44,7 @@ pub struct Expected {
 
 /// Print the dry run.
 pub fn print(
-    with: &MeasuringSettings,
+    with: &SharedSettings,
     repeat: u32,
     steps: &[PlannedRun<'_>],
     out: &mut dyn Output,
@@ -102,7 +102,7 @@ pub fn print(
     out.line(&curl(&first.settled.plan, with))
 }
 
-fn as_json(step: &PlannedRun<'_>, with: &MeasuringSettings) -> Value {
+fn as_json(step: &PlannedRun<'_>, with: &SharedSettings) -> Value {
     let Settled { plan, origins, files } = step.settled;
     let mut value = json!({
         "plan": plan,
@@ -222,7 +222,7 @@ fn words(expected: &Expected) -> String {
 }
 
 /// One request as a shell command. Its prompt is described, a key is named.
-fn curl(plan: &PlanDraft, with: &MeasuringSettings) -> String {
+fn curl(plan: &PlanDraft, with: &SharedSettings) -> String {
     let key = match with.conditions.target.api_key {
         Some(_) => " -H \"Authorization: Bearer $SPARKBENCH_API_KEY\"",
         None => "",

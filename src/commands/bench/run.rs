@@ -2,8 +2,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{MeasuringSettings, PAGE, verdict, write_beside};
 use super::report::{show, summary_json};
+use super::shared::{PAGE, SharedSettings, verdict, write_beside};
 use super::{plan_table, summary_table};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
 use crate::bench::profile::Settled;
@@ -17,7 +17,7 @@ pub struct RunSettings {
     /// What is sent and how it is judged, and where each value came from.
     pub settled: Settled,
     /// The server, and how it is measured.
-    pub with: MeasuringSettings,
+    pub with: SharedSettings,
     /// Runs of the same plan.
     pub repeat: u32,
 }

@@ -2,9 +2,9 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{MeasuringSettings, PAGE, verdict, write_beside};
 use super::plan_table;
 use super::report::show;
+use super::shared::{PAGE, SharedSettings, verdict, write_beside};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
 use crate::bench::profile::Settled;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -19,7 +19,7 @@ pub struct SweepSettings {
     /// The steps, in the order given. At least one.
     pub steps: Vec<SweepStep>,
     /// The server, and how it is measured.
-    pub with: MeasuringSettings,
+    pub with: SharedSettings,
 }
 
 /// What changes from step to step.
