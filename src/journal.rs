@@ -6,7 +6,7 @@
 //! forgiven; anything else that does not read is an error that names the line.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use crate::difference::{Difference, first_difference};
 use crate::failure::{Failure, Kind};
-use crate::fs::{sha256_hex, write_atomic_new};
+use crate::fs::{ReadError, read_rest_at_most, sha256_hex, write_atomic_new};
 
 /// The journal's name inside a run directory.
 pub const FILE_NAME: &str = "journal.jsonl";
@@ -264,13 +264,14 @@ fn open(path: &Path, run_dir: &Path) -> Result<File, JournalError> {
 
 fn read(file: &mut File, path: &Path) -> Result<String, JournalError> {
     let io = |source| JournalError::Io { action: "read", path: path.to_owned(), source };
-    let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0)).map_err(io)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(io)?;
     let corrupt = |line, message| JournalError::Corrupt { path: path.to_owned(), line, message };
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(corrupt(1, format!("larger than {MAX_BYTES} bytes, which no journal is")));
-    }
+    let bytes = read_rest_at_most(file, MAX_BYTES).map_err(|error| match error {
+        ReadError::Io(source) => io(source),
+        ReadError::TooLarge { limit, .. } => {
+            corrupt(1, format!("larger than {limit} bytes, which no journal is"))
+        }
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
         corrupt(line, "not UTF-8".into())

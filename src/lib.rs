@@ -18,7 +18,7 @@
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
 //! | [`shape`] | the words all of these share: a layer on one rank, a launch configuration |
-//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`host_name`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
+//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`host_name`], [`run_dir`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -39,6 +39,7 @@ pub mod kernel;
 pub mod mock;
 pub mod model;
 pub mod report;
+pub mod run_dir;
 pub mod runtime;
 pub mod shape;
 pub mod span;
@@ -47,3 +48,7 @@ pub mod tls;
 pub mod toml_text;
 pub mod tuner;
 pub mod worker;
+
+#[cfg(test)]
+#[path = "../tests/support/canned.rs"]
+mod canned;

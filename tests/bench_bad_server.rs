@@ -11,7 +11,7 @@ use serde_json::json;
 use spark::mock::Scenario;
 
 use bench::{Ended, KEY, Results, ended, mock, quick, run, sparkbench};
-use canned::{Canned, json_answer};
+use canned::{Answer, Canned};
 use support::Sandbox;
 
 const FEW: [&str; 8] = ["-n", "3", "-i", "16", "-o", "3", "--warmup", "0"];
@@ -86,7 +86,7 @@ fn a_short_name_is_taken_and_said() {
 fn a_server_with_several_models_or_none() {
     let list = |names: &[&str]| {
         let data: Vec<_> = names.iter().map(|name| json!({"id": name, "object": "model"})).collect();
-        json_answer(&json!({"object": "list", "data": data}))
+        Answer::ok(json!({"object": "list", "data": data}).to_string())
     };
     let two = list(&["a/one", "b/two"]);
     let server = Canned::answering(move |_| two.clone());
@@ -128,10 +128,8 @@ fn a_key_that_is_wanted() {
 #[test]
 fn a_key_that_the_server_repeats_is_hidden() {
     let server = Canned::answering(|request| {
-        let said = request.to_lowercase();
-        let key = said.split("bearer ").nth(1).and_then(|rest| rest.lines().next()).unwrap_or("none");
-        let body = format!("no upstream for {key}");
-        format!("HTTP/1.1 500 Oh no\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+        let key = request.header("authorization").and_then(|it| it.strip_prefix("Bearer ")).unwrap_or("none");
+        Answer::status("500 Oh no").body(format!("no upstream for {key}"))
     });
     let sandbox = Sandbox::new();
     let url = server.url();
@@ -144,10 +142,7 @@ fn a_key_that_the_server_repeats_is_hidden() {
 #[test]
 fn a_web_page_instead_of_models() {
     let page = "<!doctype html><title>Sign in</title>";
-    let server = Canned::answering(move |_| {
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length:";
-        format!("{head} {}\r\n\r\n{page}", page.len()).into_bytes()
-    });
+    let server = Canned::answering(move |_| Answer::ok(page).header("Content-Type", "text/html"));
     refused(3, &server.url(), &[], &["/v1/models", "web page", "--base-url"]);
 }
 
@@ -159,9 +154,7 @@ fn answers_that_are_no_list_of_models() {
         (b"", &["/v1/models"]),
         (b"\xff\xfe\x00\x1b[31m", &["/v1/models"]),
     ] {
-        let answer =
-            [format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes(), body].concat();
-        let server = Canned::answering(move |_| answer.clone());
+        let server = Canned::answering(move |_| Answer::ok(body));
         for said in refused(3, &server.url(), &[], words) {
             assert!(!said.err.contains('\u{1b}'), "nothing a terminal obeys: {said:?}");
         }
@@ -173,7 +166,7 @@ fn bytes_that_are_no_http() {
     for answer in
         [&b"SSH-2.0-OpenSSH_9.6\r\n"[..], b"", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{\"data\""]
     {
-        let server = Canned::answering(move |_| answer.to_vec());
+        let server = Canned::answering(move |_| Answer::raw(answer));
         refused(3, &server.url(), &[], &["/v1/models"]);
     }
 }
@@ -185,15 +178,17 @@ fn statuses_that_are_no_success() {
         ("503 Service Unavailable", &["503", "loading"]),
         ("302 Found\r\nLocation: https://elsewhere.invalid/", &["302", "elsewhere.invalid"]),
     ] {
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").into_bytes();
-        let server = Canned::answering(move |_| answer.clone());
+        let server = Canned::answering(move |_| Answer::status(status));
         refused(3, &server.url(), &[], words);
     }
 }
 
 #[test]
 fn a_list_of_models_without_end() {
-    let server = Canned::endless(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"data\": [");
+    let server = Canned::answering(|_| {
+        let begin = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"data\": [";
+        Answer::raw(begin).endless()
+    });
     let sandbox = Sandbox::new();
     let url = server.url();
     let said = ended(&sandbox, &[&["run", "--base-url", &url][..], &FEW].concat()).with(3);

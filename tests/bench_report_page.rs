@@ -9,7 +9,7 @@ mod made_up_run;
 
 use browser::{assert_readable, assert_renders, assert_self_contained};
 use made_up_run::{MadeUp, made_up};
-use spark::bench::compare::{Options, compare};
+use spark::bench::compare::{CompareOptions, compare};
 use spark::commands::bench::report_page::{comparison_page, repeats_page, run_page, sweep_page};
 
 /// Name, page, sections.
@@ -23,7 +23,7 @@ fn pages() -> Vec<(&'static str, String, usize)> {
         .into();
     let repeats = [1, 2, 3].map(|seed| made_up(&MadeUp { seed, ..eventful.clone() }));
     let slower = made_up(&MadeUp { seed: 2, slowdown: 1.08, ..eventful.clone() });
-    let compared = compare(&[made_up(&eventful)], &[slower], Options::default()).unwrap();
+    let compared = compare(&[made_up(&eventful)], &[slower], CompareOptions::default()).unwrap();
     vec![
         ("bench-run", run_page(&made_up(&eventful)).html(), 6),
         ("bench-open", run_page(&made_up(&open)).html(), 6),

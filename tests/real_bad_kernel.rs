@@ -2,7 +2,8 @@
 //!
 //! Ignored by default: needs Triton and SGLang's kernel from the package registry.
 
-mod common;
+#[path = "support/real.rs"]
+mod real;
 mod support;
 
 use spark::runtime::{Runtime, Target};
@@ -15,7 +16,7 @@ const KERNEL: &str = "sglang/srt/layers/moe/fused_moe_triton/fused_moe_triton_ke
 #[tokio::test]
 #[ignore = "fetches Triton 3.5.0 and SGLang 0.5.4.post2; CI runs it"]
 async fn a_kernel_file_with_an_unknown_parameter() {
-    let environment = common::environment(Target::of(Runtime::Sglang054)).await;
+    let environment = real::environment(Target::of(Runtime::Sglang054)).await;
     let text = std::fs::read_to_string(environment.sglang_root.join(KERNEL).as_str()).unwrap();
     let start = "def fused_moe_kernel(\n";
     assert_eq!(text.matches(start).count(), 1);
@@ -27,7 +28,7 @@ async fn a_kernel_file_with_an_unknown_parameter() {
     // Everything the file imports stays as it is in the wheel.
     let assert = sandbox
         .sparktune(&["moe", "--model", "GLM-4.7-FP8", "--out", "run", "--sglang-root", "tree"])
-        .env("SPARKTUNE_CACHE", std::path::absolute(common::cache()).unwrap())
+        .env("SPARKTUNE_CACHE", std::path::absolute(real::cache()).unwrap())
         .assert();
     let message = stderr(&assert);
     assert_eq!(assert.get_output().status.code(), Some(2), "{message}");

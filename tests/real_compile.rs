@@ -2,7 +2,8 @@
 //!
 //! Ignored by default: the first run fetches Triton and SGLang from the package registry.
 
-mod common;
+#[path = "support/real.rs"]
+mod real;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use spark::kernel::{shared_memory, space};
 use spark::runtime::{Runtime, Target, TritonVersion};
 use spark::shape::{BlockShape, Dtype, MoeShape, Quantization, Role, Tile};
 use spark::worker::protocol::{CompileOutcome, CompileTarget, FailureReason, LaunchShape, Unit};
-use spark::worker::{CompileJob, Compiler, Supervised};
+use spark::worker::{BatchEnd, CompileJob, CompileWorker};
 
 const OLD: Target = Target { runtime: Runtime::Sglang054, triton: TritonVersion::new(3, 5, 0) };
 const NEW: Target = Target { runtime: Runtime::Sglang0523, triton: TritonVersion::new(3, 8, 0) };
@@ -31,8 +32,9 @@ fn shape(quantization: Quantization) -> MoeShape {
 }
 
 async fn compile(target: Target, shape: &MoeShape, units: Vec<Unit>) -> HashMap<String, CompileOutcome> {
-    let environment = common::environment(target).await;
-    let mut worker = Supervised::start(Arc::new(environment.starter), environment.sglang_root).await.unwrap();
+    let environment = real::environment(target).await;
+    let mut worker =
+        CompileWorker::start(Arc::new(environment.starter), environment.sglang_root).await.unwrap();
     let job = CompileJob {
         target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
         shape: LaunchShape::new(shape, 1),
@@ -41,13 +43,11 @@ async fn compile(target: Target, shape: &MoeShape, units: Vec<Unit>) -> HashMap<
         kernel_cache: None,
     };
     let mut outcomes = HashMap::new();
-    worker
-        .compile(&job, &units, &mut |unit, outcome| {
-            assert!(outcomes.insert(unit.unit.clone(), outcome).is_none(), "{} came twice", unit.unit);
-            Ok(())
-        })
-        .await
-        .unwrap();
+    let end = worker.compile_batch(&job, &units, |unit, outcome| {
+        assert!(outcomes.insert(unit.unit.clone(), outcome).is_none(), "{} came twice", unit.unit);
+        Ok(())
+    });
+    assert!(matches!(end.await, BatchEnd::Done));
     worker.stop().await;
     assert_eq!(outcomes.len(), units.len());
     outcomes

@@ -2,7 +2,8 @@
 //!
 //! Ignored by default: the first run fetches SGLang's wheels from the package registry.
 
-mod common;
+#[path = "support/real.rs"]
+mod real;
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +20,7 @@ struct Answer {
 
 /// Ask `target`'s look-up code for every M from 1 to 8192.
 async fn look_up(target: Target, config_dir: &Path, layer: &Value) -> Answer {
-    let environment = common::environment(target).await;
+    let environment = real::environment(target).await;
     let module =
         environment.sglang_root.join(target.runtime.config_module_dir()).join("fused_moe_triton_config.py");
     let mut spec = layer.clone();

@@ -2,7 +2,8 @@
 //!
 //! Ignored by default: the first run fetches Triton and SGLang from the package registry.
 
-mod common;
+#[path = "support/real.rs"]
+mod real;
 mod support;
 
 use std::collections::HashSet;
@@ -18,8 +19,8 @@ use support::{GLM_STEM, Sandbox};
 
 /// A cache with the real environments, and with results of its own: everything is compiled anew.
 async fn fresh_results(sandbox: &Sandbox) -> PathBuf {
-    common::environment(Target::of(Runtime::Sglang054)).await;
-    let shared = std::path::absolute(common::cache()).unwrap();
+    real::environment(Target::of(Runtime::Sglang054)).await;
+    let shared = std::path::absolute(real::cache()).unwrap();
     let cache = sandbox.home().join("cache");
     std::fs::create_dir_all(&cache).unwrap();
     for part in ["environments", "sglang"] {
@@ -137,8 +138,8 @@ fn resumes_to_the_end(sandbox: &Sandbox, cache: &Path) {
 #[tokio::test]
 #[ignore = "fetches Triton 3.5.0 and SGLang 0.5.4.post2; CI runs it"]
 async fn the_main_job_end_to_end() {
-    common::environment(Target::of(Runtime::Sglang054)).await;
-    let cache = std::path::absolute(common::cache()).unwrap();
+    real::environment(Target::of(Runtime::Sglang054)).await;
+    let cache = std::path::absolute(real::cache()).unwrap();
     let sandbox = Sandbox::new();
     let job = ["moe", "--model", "GLM-4.7-FP8", "--out", "run", "--offline"];
     let text = done(&sparktune(&sandbox, &cache, &job).output().unwrap());

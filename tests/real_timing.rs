@@ -3,7 +3,8 @@
 //!
 //! Ignored by default: it needs a Python with torch, Triton 3.5.0 and numpy in SPARK_TORCH_PYTHON.
 
-mod common;
+#[path = "support/real.rs"]
+mod real;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ const WIDE: Tile = Tile { block_size_n: 64, ..TILE };
 
 async fn start(trick: &str) -> Result<GpuTimer, WorkerError> {
     let python = std::env::var("SPARK_TORCH_PYTHON").expect("SPARK_TORCH_PYTHON names a Python with torch");
-    let environment = common::environment(Target::of(Runtime::Sglang054)).await;
+    let environment = real::environment(Target::of(Runtime::Sglang054)).await;
     let package_dir = HostPath::new(concat!(env!("CARGO_MANIFEST_DIR"), "/worker"));
     let starter =
         OnHost::module(Arc::new(Here::new()), HostPath::new(python), package_dir, "tests.lookalike")

@@ -2,13 +2,12 @@
 
 use std::collections::{HashMap, HashSet, hash_map};
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::json::{Members, RawEntry, RawValue};
 use super::problem::Problem;
 use crate::failure::{Failure, Kind};
+use crate::fs::{ReadError, read_at_most};
 use crate::runtime::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
 use crate::shape::KernelConfig;
 
@@ -145,26 +144,17 @@ impl ConfigFile {
     /// Read a file's bytes, at most [`MAX_BYTES`] of them, whatever size it claims to be.
     pub fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigFileError> {
         let io = |source| ConfigFileError::Read { path: path.to_owned(), source };
-        let too_large = |bytes| {
-            let problems = vec![Problem::TooLarge { bytes, limit: MAX_BYTES }];
-            ConfigFileError::Problems { path: path.to_owned(), problems }
-        };
         // Before opening: opening a pipe waits for its writer.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
             return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file")));
         }
-        let file = File::open(path).map_err(io)?;
-        let bytes = file.metadata().map_err(io)?.len();
-        if bytes > MAX_BYTES {
-            return Err(too_large(bytes));
-        }
-        let mut text = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
-        // It may grow meanwhile, and some file systems say 0 of files that have contents.
-        file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(io)?;
-        if text.len() as u64 > MAX_BYTES {
-            return Err(too_large(text.len() as u64));
-        }
-        Ok(text)
+        read_at_most(path, MAX_BYTES).map_err(|error| match error {
+            ReadError::Io(source) => io(source),
+            ReadError::TooLarge { bytes, limit } => {
+                let problems = vec![Problem::TooLarge { bytes, limit }];
+                ConfigFileError::Problems { path: path.to_owned(), problems }
+            }
+        })
     }
 
     /// Read a file that must be sound.

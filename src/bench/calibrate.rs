@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::arrival::Schedule;
 use super::client::{Client, Connector};
 use super::conversation::{Conversation, Prompt, Turn};
-use super::plan::{Arrival, Lengths, Limits, LoadPlan, Protocol, Sampling, Slo, Workload};
+use super::plan::{Arrival, Lengths, LoadPlan, Protocol, RequestLimits, Sampling, Slo, Workload};
 use super::record::RequestRecord;
 use super::runner::{self, Live, Run};
 use super::summary::ClientHealth;
-use super::target::Target;
+use super::target::ServerTarget;
 use crate::failure::Failure;
 use crate::mock::truth::StreamTruth;
 use crate::mock::{Scenario, spawn};
@@ -35,7 +35,7 @@ pub const WITHIN_SHARE: f64 = 0.01;
 
 /// One load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Step {
+pub struct CalibrationStep {
     /// Streams at once, 50 tokens a second each.
     pub streams: u32,
     /// Output tokens, all streams together.
@@ -80,10 +80,14 @@ impl Errors {
 ///
 /// # Errors
 /// No port, no thread, too many files, or a request that failed.
-pub async fn step(streams: u32, tokens: u32, stop: &CancellationToken) -> Result<Step, Box<dyn Failure>> {
+pub async fn step(
+    streams: u32,
+    tokens: u32,
+    stop: &CancellationToken,
+) -> Result<CalibrationStep, Box<dyn Failure>> {
     let scenario = Scenario { ttft: TTFT, itl: ITL, ..Scenario::default() };
     let mock = spawn(scenario, ([127, 0, 0, 1], 0).into())?;
-    let target = Target::new(&mock.url(), None)?;
+    let target = ServerTarget::new(&mock.url(), None)?;
     let connector = Connector::new(&target, None).await?;
     let plan = plan(streams, tokens);
     let limits = plan.limits;
@@ -106,7 +110,12 @@ pub async fn step(streams: u32, tokens: u32, stop: &CancellationToken) -> Result
     Ok(judge(streams, &records, &mock.truth().streams(), end.client))
 }
 
-fn judge(streams: u32, records: &[RequestRecord], truth: &[StreamTruth], client: ClientHealth) -> Step {
+fn judge(
+    streams: u32,
+    records: &[RequestRecord],
+    truth: &[StreamTruth],
+    client: ClientHealth,
+) -> CalibrationStep {
     let truth: BTreeMap<&str, &StreamTruth> =
         truth.iter().filter_map(|stream| Some((stream.request_id.as_deref()?, stream))).collect();
     let (mut ttft, mut itl, mut tokens) = (Pairs::default(), Pairs::default(), 0);
@@ -121,7 +130,7 @@ fn judge(streams: u32, records: &[RequestRecord], truth: &[StreamTruth], client:
     }
     let (ttft, itl) = (ttft.errors(), itl.errors());
     let whole = records.len() == streams as usize && records.iter().all(RequestRecord::is_done);
-    Step {
+    CalibrationStep {
         streams,
         tokens,
         ttft,
@@ -186,7 +195,7 @@ fn plan(streams: u32, tokens: u32) -> LoadPlan {
         warmup: 0,
         seed: 0,
         sampling: Sampling { temperature: 0.0, ignore_eos: true, extra_body: serde_json::Map::new() },
-        limits: Limits {
+        limits: RequestLimits {
             connect_s: 10.0,
             first_token_s: 30.0,
             stall_s: 30.0,

@@ -33,14 +33,14 @@ pub enum Prompt {
     /// A text: the user's message in a chat.
     Text(String),
     /// Chat messages as they are. Only `Protocol::Chat` takes them.
-    Messages(Vec<Message>),
+    Messages(Vec<ChatMessage>),
     /// Token ids. `Protocol::Chat` does not take them.
     Tokens(Vec<u32>),
 }
 
 /// One chat message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
+pub struct ChatMessage {
     /// `system`, `user`, `assistant` or `tool`.
     pub role: String,
     /// What was said.

@@ -30,7 +30,7 @@ pub struct LoadPlan<Model = String> {
     /// How the server chooses tokens.
     pub sampling: Sampling,
     /// When a request has failed, and when the run has.
-    pub limits: Limits,
+    pub limits: RequestLimits,
     /// What a good request is.
     pub slo: Slo,
 }
@@ -186,7 +186,8 @@ pub struct Sampling {
 /// When a request has failed, and when the run has.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Limits {
+#[schemars(rename = "Limits")]
+pub struct RequestLimits {
     /// To connect, seconds.
     pub connect_s: f64,
     /// From sending to the first token, seconds.

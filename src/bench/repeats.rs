@@ -2,7 +2,7 @@
 
 use super::compare::latency::Latency;
 use super::compare::repeats::{deviation, half_width, mean};
-use super::compare::{Run, Unit, distribution};
+use super::compare::{MeasuredRun, MetricUnit, distribution};
 use super::results::plan_sha256;
 use super::summary::{Distribution, Summary};
 
@@ -12,7 +12,7 @@ pub struct Repeated {
     /// Its name, as comparisons have it: `TTFT p99`.
     pub metric: String,
     /// The unit of its figures.
-    pub unit: Unit,
+    pub unit: MetricUnit,
     /// The figure of each run that has one, in the order of the runs.
     pub each: Vec<Option<f64>>,
     /// What they come to. Absent where a run has no figure: the others alone say nothing of all.
@@ -31,13 +31,13 @@ pub struct OverRuns {
 }
 
 /// Whether runs are repeats: several, all under one plan. A sweep's differ in their load.
-pub fn are_repeats(runs: &[Run]) -> bool {
+pub fn are_repeats(runs: &[MeasuredRun]) -> bool {
     let plans: Vec<String> = runs.iter().map(|run| plan_sha256(&run.plan)).collect();
     plans.len() > 1 && plans.iter().all(|plan| *plan == plans[0])
 }
 
 /// Every metric that some run has.
-pub fn repeated(runs: &[Run]) -> Vec<Repeated> {
+pub fn repeated(runs: &[MeasuredRun]) -> Vec<Repeated> {
     let mut metrics = Vec::new();
     let mut add = |metric: String, unit, of: &dyn Fn(&Summary) -> Option<f64>| {
         let each: Vec<Option<f64>> =
@@ -46,34 +46,34 @@ pub fn repeated(runs: &[Run]) -> Vec<Repeated> {
             metrics.push(Repeated { metric, unit, over: over(unit, &each), each });
         }
     };
-    add("output tokens/s".into(), Unit::PerSecond, &|it| Some(it.throughput.output_tokens));
-    add("total tokens/s".into(), Unit::PerSecond, &|it| Some(it.throughput.total_tokens));
-    add("requests/s".into(), Unit::PerSecond, &|it| Some(it.throughput.requests));
+    add("output tokens/s".into(), MetricUnit::PerSecond, &|it| Some(it.throughput.output_tokens));
+    add("total tokens/s".into(), MetricUnit::PerSecond, &|it| Some(it.throughput.total_tokens));
+    add("requests/s".into(), MetricUnit::PerSecond, &|it| Some(it.throughput.requests));
     let steady = |it: &Summary| it.steady.map(|steady| steady.output_tokens);
-    add("output tokens/s, steady".into(), Unit::PerSecond, &steady);
+    add("output tokens/s, steady".into(), MetricUnit::PerSecond, &steady);
     type Figure = fn(&Distribution) -> f64;
     let figures: [(&str, Figure); 3] =
         [("mean", |it| it.mean.value), ("median", |it| it.median.value), ("p99", |it| it.p99.value)];
     for latency in Latency::ALL {
         for (name, figure) in figures {
             let of = |it: &Summary| distribution(latency, &it.latency_ms).map(figure);
-            add(format!("{} {name}", latency.name()), Unit::Milliseconds, &of);
+            add(format!("{} {name}", latency.name()), MetricUnit::Milliseconds, &of);
         }
     }
-    add("good requests/s".into(), Unit::PerSecond, &|it| it.goodput.map(|good| good.requests));
-    add("good requests".into(), Unit::Share, &|it| it.goodput.map(|good| good.share));
+    add("good requests/s".into(), MetricUnit::PerSecond, &|it| it.goodput.map(|good| good.requests));
+    add("good requests".into(), MetricUnit::Share, &|it| it.goodput.map(|good| good.share));
     let failed = |it: &Summary| {
         let ended = it.counts.completed + it.counts.failed;
         (ended > 0).then(|| f64::from(it.counts.failed) / f64::from(ended))
     };
-    add("failed requests".into(), Unit::Share, &failed);
+    add("failed requests".into(), MetricUnit::Share, &failed);
     metrics
 }
 
-fn over(unit: Unit, each: &[Option<f64>]) -> Option<OverRuns> {
+fn over(unit: MetricUnit, each: &[Option<f64>]) -> Option<OverRuns> {
     let all: Vec<f64> = each.iter().copied().collect::<Option<_>>()?;
     // Runs without a single failure do not prove that none is possible.
-    let known = |half: &f64| unit != Unit::Share || *half > 0.0;
+    let known = |half: &f64| unit != MetricUnit::Share || *half > 0.0;
     Some(OverRuns {
         mean: mean(&all),
         half_width: half_width(&all).filter(known),

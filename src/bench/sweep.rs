@@ -15,7 +15,7 @@ use super::summary::{Distribution, Summary};
 /// How much was asked of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Load {
+pub enum SweepLoad {
     /// This many conversations at a time.
     Concurrency {
         /// Conversations.
@@ -43,7 +43,7 @@ pub struct AtPoint {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct SweepPoint {
     /// How much was asked.
-    pub load: Load,
+    pub load: SweepLoad,
     /// Output tokens per second: over the steady window where there is one, else over the run.
     pub output_tokens_per_s: f64,
     /// Requests per second over the same span.
@@ -78,35 +78,39 @@ pub enum Knee {
 /// Points a knee needs: one with a neighbour on each side.
 const POINTS: usize = 3;
 
-impl Load {
+impl SweepLoad {
     /// What a plan asks for.
     pub fn of(plan: &LoadPlan) -> Self {
         match &plan.arrival {
-            Arrival::ClosedLoop => plan.concurrency.map_or(Load::Other, |limit| Load::Concurrency { limit }),
-            Arrival::Constant { rate } | Arrival::Poisson { rate } | Arrival::Gamma { rate, .. } => {
-                Load::Rate { per_s: *rate }
+            Arrival::ClosedLoop => {
+                plan.concurrency.map_or(SweepLoad::Other, |limit| SweepLoad::Concurrency { limit })
             }
-            Arrival::AllAtOnce => plan.concurrency.map_or(Load::Other, |limit| Load::Concurrency { limit }),
-            Arrival::Ramp { .. } | Arrival::Trace { .. } => Load::Other,
+            Arrival::Constant { rate } | Arrival::Poisson { rate } | Arrival::Gamma { rate, .. } => {
+                SweepLoad::Rate { per_s: *rate }
+            }
+            Arrival::AllAtOnce => {
+                plan.concurrency.map_or(SweepLoad::Other, |limit| SweepLoad::Concurrency { limit })
+            }
+            Arrival::Ramp { .. } | Arrival::Trace { .. } => SweepLoad::Other,
         }
     }
 
     /// The figure alone; none where there is none.
     pub fn figure(self) -> Option<f64> {
         match self {
-            Load::Concurrency { limit } => Some(f64::from(limit)),
-            Load::Rate { per_s } => Some(per_s),
-            Load::Other => None,
+            SweepLoad::Concurrency { limit } => Some(f64::from(limit)),
+            SweepLoad::Rate { per_s } => Some(per_s),
+            SweepLoad::Other => None,
         }
     }
 }
 
-impl std::fmt::Display for Load {
+impl std::fmt::Display for SweepLoad {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Load::Concurrency { limit } => write!(f, "concurrency {limit}"),
-            Load::Rate { per_s } => write!(f, "{per_s}/s"),
-            Load::Other => f.write_str("-"),
+            SweepLoad::Concurrency { limit } => write!(f, "concurrency {limit}"),
+            SweepLoad::Rate { per_s } => write!(f, "{per_s}/s"),
+            SweepLoad::Other => f.write_str("-"),
         }
     }
 }
@@ -122,7 +126,7 @@ impl SweepPoint {
         let counts = &summary.counts;
         let ended = f64::from(counts.completed + counts.failed);
         Self {
-            load: Load::of(plan),
+            load: SweepLoad::of(plan),
             output_tokens_per_s: rates.output_tokens,
             requests_per_s: rates.requests,
             ttft: at(&latencies.ttft, &latencies.ttft_from_schedule),
@@ -160,7 +164,7 @@ pub fn knee(points: &[SweepPoint]) -> Knee {
 mod tests {
     use super::*;
 
-    fn point(load: Load, throughput: f64, e2e: Option<f64>) -> SweepPoint {
+    fn point(load: SweepLoad, throughput: f64, e2e: Option<f64>) -> SweepPoint {
         SweepPoint {
             load,
             output_tokens_per_s: throughput,
@@ -180,7 +184,7 @@ mod tests {
             .map(|limit| {
                 let n = f64::from(*limit);
                 // Little's law: latency is concurrency over rate.
-                point(Load::Concurrency { limit: *limit }, at(n), Some(n / at(n) * 1e5))
+                point(SweepLoad::Concurrency { limit: *limit }, at(n), Some(n / at(n) * 1e5))
             })
             .collect()
     }
@@ -201,7 +205,7 @@ mod tests {
         // M/M/1: response time 1/(capacity - rate), power rate * (capacity - rate).
         let rates = [1.0, 3.0, 5.0, 7.0, 9.0];
         let points: Vec<_> = rates
-            .map(|rate| point(Load::Rate { per_s: rate }, rate * 100.0, Some(1e3 / (10.0 - rate))))
+            .map(|rate| point(SweepLoad::Rate { per_s: rate }, rate * 100.0, Some(1e3 / (10.0 - rate))))
             .into();
         assert_eq!(knee(&points), Knee::At { place: 2 });
     }
@@ -210,12 +214,12 @@ mod tests {
     fn what_cannot_be_used_is_left_out_and_places_stay() {
         let mut points = closed(&[1, 4, 16, 64, 256], 3000.0, 16.0);
         points[0].e2e = None;
-        points.insert(0, point(Load::Other, f64::NAN, Some(1.0)));
+        points.insert(0, point(SweepLoad::Other, f64::NAN, Some(1.0)));
         assert_eq!(knee(&points), Knee::At { place: 3 });
         points.truncate(4);
         assert_eq!(knee(&points), Knee::TooFewPoints);
         assert_eq!(knee(&[]), Knee::TooFewPoints);
-        let flat = vec![point(Load::Other, 1.0, Some(1.0)); 4];
+        let flat = vec![point(SweepLoad::Other, 1.0, Some(1.0)); 4];
         assert_eq!(knee(&flat), Knee::Before, "of equals the lightest");
     }
 }

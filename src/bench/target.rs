@@ -8,7 +8,7 @@ use crate::failure::{Failure, Kind};
 
 /// Where the server is.
 #[derive(Debug, Clone)]
-pub struct Target {
+pub struct ServerTarget {
     base: Url,
     /// Sent as `Authorization: Bearer`.
     pub api_key: Option<ApiKey>,
@@ -50,7 +50,7 @@ impl fmt::Debug for ApiKey {
     }
 }
 
-impl Target {
+impl ServerTarget {
     /// A server by its base URL: scheme, host, port and, behind a proxy, a path. `http://` may be left out,
     /// and a trailing `/v1` (as OpenAI clients want it) is taken off.
     pub fn new(base_url: &str, api_key: Option<ApiKey>) -> Result<Self, BadTarget> {
@@ -103,7 +103,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ServerTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.base.as_str().trim_end_matches('/'))
     }
@@ -134,17 +134,17 @@ mod tests {
             ("https://proxy/llm", "https://proxy/llm/v1/models"),
             ("http://[::1]:8000", "http://[::1]:8000/v1/models"),
         ] {
-            assert_eq!(Target::new(given, None).unwrap().url("/v1/models").as_str(), models, "{given}");
+            assert_eq!(ServerTarget::new(given, None).unwrap().url("/v1/models").as_str(), models, "{given}");
         }
     }
 
     #[test]
     fn what_is_no_server_is_refused_and_passwords_stay_hidden() {
         for given in ["", "ftp://head", "http://", "http://head:99999", "http://head?x=1"] {
-            let error = Target::new(given, None).unwrap_err().to_string();
+            let error = ServerTarget::new(given, None).unwrap_err().to_string();
             assert!(error.contains("--base-url") && error.contains("http://localhost:30000"), "{error}");
         }
-        let error = Target::new("http://me:secret@head", None).unwrap_err().to_string();
+        let error = ServerTarget::new("http://me:secret@head", None).unwrap_err().to_string();
         assert!(!error.contains("secret"), "{error}");
         assert_eq!(format!("{:?}", ApiKey::new(" k ")), "(hidden)");
     }

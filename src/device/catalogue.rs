@@ -1,20 +1,20 @@
 //! The known devices, and the ways to name one.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use std::sync::LazyLock;
 
 use include_dir::{Dir, include_dir};
 
-use super::profile::{self, ProfileError};
+use super::profile::{self, DeviceProfileError};
 use super::{Device, file_name};
 use crate::failure::{Failure, Kind};
+use crate::fs::{FolderError, ReadError, is_toml, read_text_at_most, toml_files};
 
 static PROFILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/devices");
 
 /// The longest profile read, bytes: ten times the longest embedded one.
-pub(super) const MAX_BYTES: u64 = 65_536;
+const MAX_BYTES: u64 = 65_536;
 
 /// Every known device, ordered by id.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,15 +26,13 @@ impl DeviceCatalogue {
     /// The devices in the binary.
     pub fn embedded() -> &'static Self {
         static EMBEDDED: LazyLock<DeviceCatalogue> = LazyLock::new(|| {
-            let profiles = PROFILES.files().map(|file| {
+            let profiles = PROFILES.files().filter(|file| is_toml(file.path())).map(|file| {
                 let path = file.path().display().to_string();
                 let text = file.contents_utf8().expect("an embedded profile is UTF-8");
                 (path, text.to_owned())
             });
             // The files are fixed when the binary is built, and a test reads every one of them.
-            DeviceCatalogue::empty()
-                .extended(profiles.filter(|(path, _)| path.ends_with(".toml")))
-                .expect("the embedded device profiles are valid")
+            DeviceCatalogue::empty().extended(profiles).expect("the embedded device profiles are valid")
         });
         &EMBEDDED
     }
@@ -43,25 +41,9 @@ impl DeviceCatalogue {
     /// that device, any other adds one.
     ///
     /// `folder` must exist; it need not have devices.
-    pub fn with_profiles(folder: &Path) -> Result<Self, ProfileError> {
-        let unreadable = |source| ProfileError::Read { path: folder.to_owned(), source };
-        // Not `exists()`: a mistyped folder must not pass for one without devices.
-        std::fs::read_dir(folder).map_err(unreadable)?;
-        let devices = folder.join("devices");
-        let entries = match std::fs::read_dir(&devices) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::embedded().clone()),
-            Err(source) => return Err(ProfileError::Read { path: devices, source }),
-        };
-        let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|source| ProfileError::Read { path: devices.clone(), source })?.path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
-                paths.push(path);
-            }
-        }
-        // The order of a folder is the file system's; which of two bad files is reported is ours.
-        paths.sort();
+    pub fn with_profiles(folder: &Path) -> Result<Self, DeviceProfileError> {
+        let paths = toml_files(folder, "devices")
+            .map_err(|FolderError { path, source }| DeviceProfileError::Read { path, source })?;
         let mut profiles = Vec::new();
         for path in paths {
             profiles.push((path.display().to_string(), read(&path)?));
@@ -116,7 +98,7 @@ impl DeviceCatalogue {
     pub(super) fn extended(
         self,
         profiles: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, ProfileError> {
+    ) -> Result<Self, DeviceProfileError> {
         let mut files = BTreeMap::new();
         let mut devices: BTreeMap<String, Device> =
             self.devices.into_iter().map(|device| (device.id.clone(), device)).collect();
@@ -133,7 +115,7 @@ impl DeviceCatalogue {
             for (field, text) in spellings(device) {
                 let other = *taken.entry(key(text)).or_insert(&device.id);
                 if other != device.id {
-                    return Err(ProfileError::Clash {
+                    return Err(DeviceProfileError::Clash {
                         file: files.get(&device.id).unwrap_or(&device.id).clone(),
                         field: field.to_owned(),
                         value: text.clone(),
@@ -164,18 +146,13 @@ fn key(text: &str) -> String {
     text.strip_prefix("nvidia-").map(str::to_owned).unwrap_or(text)
 }
 
-fn read(path: &Path) -> Result<String, ProfileError> {
-    let unreadable = |source| ProfileError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let stated = file.metadata().map_err(unreadable)?.len();
-    let mut bytes = Vec::new();
-    // What is read decides, not the stated size: a pipe has none to trust.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let read = bytes.len() as u64;
-    if read > MAX_BYTES {
-        return Err(ProfileError::TooLarge { path: path.to_owned(), bytes: stated.max(read) });
-    }
-    String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::other(error.utf8_error())))
+fn read(path: &Path) -> Result<String, DeviceProfileError> {
+    read_text_at_most(path, MAX_BYTES).map_err(|error| match error {
+        ReadError::Io(source) => DeviceProfileError::Read { path: path.to_owned(), source },
+        ReadError::TooLarge { bytes, limit } => {
+            DeviceProfileError::TooLarge { path: path.to_owned(), bytes, limit }
+        }
+    })
 }
 
 /// A device nobody has a profile of.

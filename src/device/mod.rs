@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use catalogue::{DeviceCatalogue, UnknownDevice};
-pub use profile::ProfileError;
+pub use profile::DeviceProfileError;
 
 /// One GPU board: what it reports as its name, and what it can do.
 ///

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::Device;
 use crate::failure::{Failure, Kind};
+use crate::toml_text::{BadToml, from_toml};
 
 /// The figures that must say where they are from.
 pub(super) const SOURCED: [&str; 13] = [
@@ -38,7 +39,7 @@ const TFLOPS: RangeInclusive<f64> = 0.1..=1_000_000.0;
 
 /// A device profile, or a folder of them, that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
+pub enum DeviceProfileError {
     /// The file or folder cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
     Read {
@@ -48,16 +49,14 @@ pub enum ProfileError {
         source: std::io::Error,
     },
     /// Far larger than any profile.
-    #[error(
-        "`{}` has {bytes} bytes; a device profile has at most {}",
-        path.display(),
-        super::catalogue::MAX_BYTES
-    )]
+    #[error("`{}` has {bytes} bytes; a device profile has at most {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
         /// Its size.
         bytes: u64,
+        /// The most that is read.
+        limit: u64,
     },
     /// Not TOML, a missing or unknown field, or a value of the wrong type.
     #[error("device profile `{file}`, {place}: {message}")]
@@ -95,7 +94,7 @@ pub enum ProfileError {
     },
 }
 
-impl Failure for ProfileError {
+impl Failure for DeviceProfileError {
     fn kind(&self) -> Kind {
         Kind::Input
     }
@@ -103,52 +102,17 @@ impl Failure for ProfileError {
 
 /// The device a profile describes. `file` is the profile's name in errors; its last part without
 /// `.toml` must be the id.
-pub(super) fn parse(file: &str, text: &str) -> Result<Device, ProfileError> {
-    let shape = |place: String, message: &str| ProfileError::Shape {
+pub(super) fn parse(file: &str, text: &str) -> Result<Device, DeviceProfileError> {
+    let device: Device = from_toml(text).map_err(|BadToml { place, message }| DeviceProfileError::Shape {
         file: file.to_owned(),
         place,
-        message: plainly(message),
-    };
-    let document =
-        toml::Deserializer::parse(text).map_err(|error| shape(place(text, &error), error.message()))?;
-    let device: Device = serde_path_to_error::deserialize(document).map_err(|error| {
-        let field = error.path().to_string();
-        let inner = error.into_inner();
-        // The path of a missing field is the table it is missing from; `.` is the whole file.
-        let place = match field.as_str() {
-            "." => "top level".to_owned(),
-            _ => format!("field `{field}`, {}", place(text, &inner)),
-        };
-        shape(place, inner.message())
+        message,
     })?;
     check(file, &device)?;
     Ok(device)
 }
 
-/// The line an error is on and the text it is about.
-fn place(text: &str, error: &toml::de::Error) -> String {
-    let span = error.span().unwrap_or_default();
-    let line = text.get(..span.start).map_or(0, |before| before.matches('\n').count()) + 1;
-    // Long or many-lined excerpts would hide the message.
-    match text.get(span).map(str::trim) {
-        Some(part) if !part.is_empty() && part.len() <= 40 && !part.contains('\n') => {
-            format!("line {line} at `{part}`")
-        }
-        _ => format!("line {line}"),
-    }
-}
-
-/// A deserialiser's message without the names of Rust types, on one line.
-fn plainly(message: &str) -> String {
-    message
-        .trim()
-        .replace('\n', "; ")
-        .replace("expected u32", "expected a whole number from 0 to 4294967295")
-        .replace("expected f64", "expected a number")
-        .replace("expected a tuple of size 2", "expected two whole numbers")
-}
-
-fn check(file: &str, device: &Device) -> Result<(), ProfileError> {
+fn check(file: &str, device: &Device) -> Result<(), DeviceProfileError> {
     let field = Fields { file };
 
     let stem = file.rsplit(['/', '\\']).next().unwrap_or(file);
@@ -222,8 +186,8 @@ struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    fn refuse(&self, field: &str, value: String, accepted: String) -> ProfileError {
-        ProfileError::Value { file: self.file.to_owned(), field: field.to_owned(), value, accepted }
+    fn refuse(&self, field: &str, value: String, accepted: String) -> DeviceProfileError {
+        DeviceProfileError::Value { file: self.file.to_owned(), field: field.to_owned(), value, accepted }
     }
 
     /// NaN is within nothing, so it is refused too.
@@ -232,7 +196,7 @@ impl Fields<'_> {
         field: &str,
         value: T,
         range: &RangeInclusive<T>,
-    ) -> Result<(), ProfileError> {
+    ) -> Result<(), DeviceProfileError> {
         if range.contains(&value) {
             return Ok(());
         }
@@ -240,7 +204,7 @@ impl Fields<'_> {
     }
 
     /// What can be typed after `--device` without quotes, and be a file's name on any system.
-    fn slug(&self, field: &str, text: &str) -> Result<(), ProfileError> {
+    fn slug(&self, field: &str, text: &str) -> Result<(), DeviceProfileError> {
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if !text.is_empty() && text.len() <= 64 && text.chars().all(allowed) {
             return Ok(());
@@ -250,7 +214,7 @@ impl Fields<'_> {
     }
 
     /// A name becomes part of a file name between commas, so it can hold neither those nor slashes.
-    fn reported_name(&self, field: &str, text: &str) -> Result<(), ProfileError> {
+    fn reported_name(&self, field: &str, text: &str) -> Result<(), DeviceProfileError> {
         let allowed = |c: char| (c.is_ascii_graphic() || c == ' ') && !"/\\,=".contains(c);
         if !text.is_empty() && text.len() <= 128 && text.trim() == text && text.chars().all(allowed) {
             return Ok(());

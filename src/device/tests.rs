@@ -30,7 +30,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-fn load(files: &[(&str, &str)]) -> Result<DeviceCatalogue, ProfileError> {
+fn load(files: &[(&str, &str)]) -> Result<DeviceCatalogue, DeviceProfileError> {
     DeviceCatalogue::with_profiles(folder(files).path())
 }
 

@@ -8,10 +8,10 @@ use super::load::Counters;
 use super::request;
 use super::scenario::Scenario;
 use super::tokens;
-use super::truth::Truth;
+use super::truth::ServedTruth;
 
 /// An answer.
-pub(super) enum Answer {
+pub(super) enum Reply {
     Json(u16, Value),
     Text(String),
     Refused(u16, &'static str),
@@ -24,11 +24,11 @@ pub(super) fn answer(
     body: &[u8],
     scenario: &Scenario,
     counters: Counters,
-    truth: &Truth,
-) -> Answer {
-    let json = |value| Answer::Json(200, value);
+    truth: &ServedTruth,
+) -> Reply {
+    let json = |value| Reply::Json(200, value);
     match (method, path) {
-        ("GET", "/health" | "/health_generate") => Answer::Text(String::new()),
+        ("GET", "/health" | "/health_generate") => Reply::Text(String::new()),
         ("GET", "/v1/models") => json(json!({"object": "list", "data": [{
             "id": scenario.model, "object": "model", "owned_by": "sparkbench-mock",
             "root": scenario.model, "max_model_len": scenario.max_model_len,
@@ -38,21 +38,21 @@ pub(super) fn answer(
         ("GET", "/get_model_info" | "/model_info") => json(
             json!({"model_path": scenario.model, "tokenizer_path": scenario.model, "is_generation": true}),
         ),
-        ("GET", "/metrics") => Answer::Text(metrics(scenario, counters)),
+        ("GET", "/metrics") => Reply::Text(metrics(scenario, counters)),
         ("POST", "/tokenize") => tokenize(body, scenario),
         ("GET", "/mock/truth") => match serde_json::to_value(truth.report()) {
             Ok(report) => json(report),
-            Err(_) => Answer::Refused(500, "the truth cannot be told"),
+            Err(_) => Reply::Refused(500, "the truth cannot be told"),
         },
         ("POST", "/mock/reset") => {
             truth.clear();
-            Answer::Text(String::new())
+            Reply::Text(String::new())
         }
         (_, "/health" | "/v1/models" | "/version" | "/metrics" | "/get_server_info" | "/server_info")
         | (_, "/tokenize" | "/mock/truth" | "/mock/reset" | "/get_model_info" | "/model_info") => {
-            Answer::Refused(405, "Method Not Allowed")
+            Reply::Refused(405, "Method Not Allowed")
         }
-        _ => Answer::Refused(404, "Not Found"),
+        _ => Reply::Refused(404, "Not Found"),
     }
 }
 
@@ -102,13 +102,13 @@ fn metrics(scenario: &Scenario, counters: Counters) -> String {
 }
 
 /// In vLLM's and SGLang's shape, or in llama.cpp's where `content` is given.
-fn tokenize(body: &[u8], scenario: &Scenario) -> Answer {
+fn tokenize(body: &[u8], scenario: &Scenario) -> Reply {
     let Ok(body) = serde_json::from_slice::<Value>(body) else {
-        return Answer::Refused(400, "the body is no JSON");
+        return Reply::Refused(400, "the body is no JSON");
     };
     let template = request::template(scenario);
     if let Some(content) = body["content"].as_str() {
-        return Answer::Json(200, json!({"tokens": tokens::ids(content)}));
+        return Reply::Json(200, json!({"tokens": tokens::ids(content)}));
     }
     let special = body["add_special_tokens"] != Value::Bool(false);
     let ids = match (&body["prompt"], &body["messages"]) {
@@ -121,8 +121,8 @@ fn tokenize(body: &[u8], scenario: &Scenario) -> Answer {
     match ids {
         Some(ids) => {
             let count = ids.len();
-            Answer::Json(200, json!({"tokens": ids, "count": count, "max_model_len": scenario.max_model_len}))
+            Reply::Json(200, json!({"tokens": ids, "count": count, "max_model_len": scenario.max_model_len}))
         }
-        None => Answer::Refused(400, "`prompt` must be a text"),
+        None => Reply::Refused(400, "`prompt` must be a text"),
     }
 }

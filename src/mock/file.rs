@@ -1,12 +1,12 @@
 //! A scenario from a file: TOML, of which everything may be left out and nothing is unknown.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::scenario::{Detail, Scenario};
 use crate::failure::{Failure, Kind};
+use crate::fs::{ReadError, read_text_at_most};
 use crate::toml_text::{BadToml, from_toml};
 
 /// The longest scenario read, bytes: many times one that says everything.
@@ -65,16 +65,10 @@ impl Failure for BadScenario {
 /// # Errors
 /// A file that cannot be read, or is no scenario; the message names file, line and field.
 pub fn read(path: &Path) -> Result<Scenario, BadScenario> {
-    let unreadable = |source| BadScenario::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    // What is read decides, not the stated size: a pipe has none to trust.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(BadScenario::TooLarge { path: path.to_owned() });
-    }
-    let text =
-        String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::other(error.utf8_error())))?;
+    let text = read_text_at_most(path, MAX_BYTES).map_err(|error| match error {
+        ReadError::Io(source) => BadScenario::Read { path: path.to_owned(), source },
+        ReadError::TooLarge { .. } => BadScenario::TooLarge { path: path.to_owned() },
+    })?;
     parse(path, &text)
 }
 
@@ -85,7 +79,7 @@ fn parse(path: &Path, text: &str) -> Result<Scenario, BadScenario> {
         return Err(BadScenario::Value { path: path.to_owned(), field, value, accepted });
     }
     // Read a moment ago, so it reads.
-    if toml::from_str::<Said>(text).is_ok_and(|said| said.truth.is_none()) {
+    if from_toml::<Said>(text).is_ok_and(|said| said.truth.is_none()) {
         scenario.truth = Detail::Distributions;
     }
     Ok(scenario)

@@ -9,7 +9,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 
 /// Counters, shared by all connections.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(super) struct EngineLoad {
     /// Requests to generate, those turned away included.
     requests: AtomicU64,
     /// Those that wait or generate.
@@ -48,7 +48,7 @@ pub(super) struct Held<'a> {
     by: u64,
 }
 
-impl Load {
+impl EngineLoad {
     pub(super) fn new() -> Self {
         Self {
             requests: AtomicU64::new(0),
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn what_ends_is_no_longer_counted() {
-        let load = Load::new();
+        let load = EngineLoad::new();
         let (number, present, here) = load.come();
         assert_eq!((number, present), (0, 1));
         let running = load.run(10, 5);

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`scenario`], [`fault`] | how it behaves, and what goes wrong |
 //! | [`mod@file`] | a scenario from a file |
-//! | [`truth`] | what really left, and when; `histogram` keeps distributions of it |
+//! | [`truth`] | what really left, and when; `distribution` keeps distributions of it |
 //! | [`tokens`] | its toy tokenizer and its words |
 //! | `request` | a generation request of any protocol, read |
 //! | `schedule`, `clock` | when each event leaves, and waiting for that moment |
@@ -23,11 +23,11 @@
 //! an idle core, elsewhere tokio's within two milliseconds. The truth says how late each event really was.
 
 mod clock;
+mod distribution;
 mod endpoints;
 mod events;
 pub mod fault;
 pub mod file;
-mod histogram;
 mod load;
 mod request;
 mod running;
@@ -48,4 +48,4 @@ pub use self::fault::Fault;
 pub use self::running::{RunningMock, spawn};
 pub use self::scenario::Scenario;
 pub use self::server::{MockError, MockServer};
-pub use self::truth::{Truth, TruthReport};
+pub use self::truth::{ServedTruth, TruthReport};

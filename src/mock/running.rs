@@ -8,13 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::scenario::Scenario;
 use super::server::{MockError, MockServer};
-use super::truth::Truth;
+use super::truth::ServedTruth;
 
 /// A mock server on a thread of its own; it stops when dropped.
 #[derive(Debug)]
 pub struct RunningMock {
     address: SocketAddr,
-    truth: Truth,
+    truth: ServedTruth,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,7 +56,7 @@ impl RunningMock {
     }
 
     /// What really leaves it.
-    pub fn truth(&self) -> &Truth {
+    pub fn truth(&self) -> &ServedTruth {
         &self.truth
     }
 }

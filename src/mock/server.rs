@@ -10,14 +10,14 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
-use super::endpoints::{self, Answer};
+use super::endpoints::{self, Reply};
 use super::fault::Fault;
-use super::load::Load;
+use super::load::EngineLoad;
 use super::request::{self, Dialect, Wanted};
 use super::scenario::Scenario;
 use super::sse::Sse;
 use super::stream::{self, After, Job};
-use super::truth::Truth;
+use super::truth::ServedTruth;
 use super::whole;
 use super::wire::{self, NoRequest, Received, Writer};
 use crate::failure::{Failure, Kind};
@@ -72,9 +72,9 @@ struct Shared {
     scenario: Scenario,
     clock: Clock,
     slots: Option<Semaphore>,
-    truth: Truth,
+    truth: ServedTruth,
     began: Instant,
-    load: Load,
+    load: EngineLoad,
 }
 
 impl MockServer {
@@ -94,9 +94,9 @@ impl MockServer {
         let shared = Arc::new(Shared {
             slots,
             clock: Clock::new().map_err(MockError::Timer)?,
-            truth: Truth::new(scenario.truth),
+            truth: ServedTruth::new(scenario.truth),
             began: Instant::now(),
-            load: Load::new(),
+            load: EngineLoad::new(),
             scenario,
         });
         Ok(Self { listener, address: bound, shared })
@@ -108,7 +108,7 @@ impl MockServer {
     }
 
     /// What really leaves it.
-    pub fn truth(&self) -> Truth {
+    pub fn truth(&self) -> ServedTruth {
         self.shared.truth.clone()
     }
 
@@ -189,9 +189,9 @@ impl Shared {
             None => {
                 let Received { method, path, body, .. } = &request;
                 match endpoints::answer(method, path, body, scenario, self.load.counters(), &self.truth) {
-                    Answer::Json(status, value) => writer.answer_json(status, &value).await?,
-                    Answer::Text(text) => writer.answer(200, "text/plain", text.as_bytes()).await?,
-                    Answer::Refused(status, why) => writer.refuse(status, why).await?,
+                    Reply::Json(status, value) => writer.answer_json(status, &value).await?,
+                    Reply::Text(text) => writer.answer(200, "text/plain", text.as_bytes()).await?,
+                    Reply::Refused(status, why) => writer.refuse(status, why).await?,
                 }
                 Ok(After::Reuse)
             }

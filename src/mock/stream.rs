@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::events::Events;
 use super::fault::Fault;
-use super::load::Load;
+use super::load::EngineLoad;
 use super::request::{Dialect, Wanted};
 use super::scenario::{RoleChunk, Scenario};
 use super::schedule::{later, steps};
@@ -24,7 +24,7 @@ pub(super) struct Job<'a> {
     /// When it got a slot.
     pub(super) started: Instant,
     pub(super) fault: Option<Fault>,
-    pub(super) load: &'a Load,
+    pub(super) load: &'a EngineLoad,
     pub(super) recorder: Recorder,
 }
 

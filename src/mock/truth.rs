@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::histogram::Histogram;
+use super::distribution::TimeDistribution;
 use super::scenario::Detail;
 
 /// Events whose times are kept, some 50 MB of them: beyond, the oldest answers are forgotten.
@@ -38,7 +38,7 @@ pub struct StreamTruth {
 
 /// A handle to the record, shared with the server that writes it.
 #[derive(Debug, Clone)]
-pub struct Truth(Arc<Mutex<Book>>);
+pub struct ServedTruth(Arc<Mutex<Book>>);
 
 #[derive(Debug)]
 struct Book {
@@ -56,9 +56,9 @@ struct Sums {
     broken: u64,
     tokens: u64,
     events: u64,
-    ttft: Histogram,
-    itl: Histogram,
-    lateness: Histogram,
+    ttft: TimeDistribution,
+    itl: TimeDistribution,
+    lateness: TimeDistribution,
 }
 
 /// The record in figures, as `GET /mock/truth` tells it. Milliseconds.
@@ -98,7 +98,7 @@ pub struct Quantiles {
 /// One answer under way. It counts when this is dropped, however it ended.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    truth: Truth,
+    truth: ServedTruth,
     answer: StreamTruth,
     detail: Detail,
     edition: u64,
@@ -106,7 +106,7 @@ pub(super) struct Recorder {
     last: Option<Duration>,
 }
 
-impl Truth {
+impl ServedTruth {
     pub(super) fn new(detail: Detail) -> Self {
         Self(Arc::new(Mutex::new(Book {
             detail,
@@ -247,7 +247,7 @@ impl StreamTruth {
     }
 }
 
-fn quantiles(values: &Histogram) -> Quantiles {
+fn quantiles(values: &TimeDistribution) -> Quantiles {
     let ms = |ns: f64| ns / 1e6;
     Quantiles {
         mean: ms(values.mean()),
@@ -270,7 +270,7 @@ fn micros(span: Duration) -> u32 {
 mod tests {
     use super::*;
 
-    fn one_answer(truth: &Truth) {
+    fn one_answer(truth: &ServedTruth) {
         let received = Instant::now();
         let mut answer = truth.begin(None, received, true);
         for (at, late, tokens) in [(50_000, 0, 1), (70_000, 100, 1), (110_000, 900, 4)] {
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn an_events_time_is_shared_by_its_tokens() {
-        let truth = Truth::new(Detail::Events);
+        let truth = ServedTruth::new(Detail::Events);
         one_answer(&truth);
         let report = truth.report();
         assert_eq!((report.requests, report.broken, report.tokens, report.events), (1, 0, 6, 3));
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn distributions_alone_say_the_same_and_keep_no_events() {
-        let truths = [Detail::Events, Detail::Distributions].map(Truth::new);
+        let truths = [Detail::Events, Detail::Distributions].map(ServedTruth::new);
         truths.iter().for_each(one_answer);
         assert_eq!(truths[0].report(), truths[1].report());
         assert_eq!((truths[0].streams().len(), truths[1].streams().len()), (1, 0));
@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn an_answer_begun_before_a_reset_does_not_count_after_it() {
-        let truth = Truth::new(Detail::Events);
+        let truth = ServedTruth::new(Detail::Events);
         let mut answer = truth.begin(None, Instant::now(), true);
         truth.clear();
         answer.event(Instant::now(), Instant::now(), 1);

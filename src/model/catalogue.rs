@@ -1,18 +1,18 @@
 //! The models this tool knows by name: the embedded recipes, and a folder that may replace them.
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, include_dir};
 
+use super::limits::MAX_RECIPE_BYTES;
 use super::recipe::Recipe;
 use crate::failure::{Failure, Kind};
+use crate::fs::{FolderError, ReadError, is_toml, read_text_at_most, toml_files};
+use crate::spelling::closest;
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/models");
-
-/// Bytes of a recipe file we are willing to read.
-const MAX_RECIPE_BYTES: u64 = 1024 * 1024;
 
 /// Every known recipe, sorted by id, and the names they answer to.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Catalogue {
     /// ones of the same id.
     pub fn load(profiles: Option<&Path>) -> Result<Self, CatalogueError> {
         let mut recipes = Vec::new();
-        for file in EMBEDDED.files().filter(|file| is_recipe(file.path())) {
+        for file in EMBEDDED.files().filter(|file| is_toml(file.path())) {
             let path = Path::new("profiles/models").join(file.path());
             let text = file.contents_utf8().unwrap_or_default();
             recipes.push(parse(text, &path)?);
@@ -92,21 +92,19 @@ impl Catalogue {
     pub fn closest(&self, name: &str) -> Vec<String> {
         // Below this two names have little more in common than letters.
         const ALIKE: f64 = 0.7;
-        let wanted = name.to_lowercase();
-        let short = wanted.rsplit('/').next().unwrap_or_default();
-        let mut scored: Vec<(f64, &Recipe)> = self
-            .recipes
-            .iter()
-            .map(|recipe| {
-                let names = recipe.aliases.iter().map(String::as_str).chain([recipe.id.name()]);
-                let best =
-                    names.map(|name| strsim::normalized_damerau_levenshtein(&name.to_lowercase(), short));
-                (best.fold(0.0, f64::max), recipe)
-            })
-            .filter(|(score, _)| *score >= ALIKE)
-            .collect();
-        scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        scored.into_iter().take(3).map(|(_, recipe)| recipe.id.to_string()).collect()
+        let short = name.rsplit('/').next().unwrap_or_default();
+        let named = self.recipes.iter().flat_map(|recipe| {
+            let names = recipe.aliases.iter().map(String::as_str).chain([recipe.id.name()]);
+            names.map(move |name| (name, &recipe.id))
+        });
+        let mut ids: Vec<String> = Vec::new();
+        for id in closest(short, named, ALIKE).into_iter().map(ToString::to_string) {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
+        }
+        ids.truncate(3);
+        ids
     }
 }
 
@@ -128,37 +126,18 @@ fn index(recipes: &[Recipe]) -> Result<HashMap<String, usize>, CatalogueError> {
 }
 
 fn own_recipes(profiles: &Path) -> Result<Vec<Recipe>, CatalogueError> {
-    let unreadable = |path: &Path, error: std::io::Error| CatalogueError::Unreadable {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    // A folder that is not there is a typing error; one without `models` has other profiles.
-    std::fs::read_dir(profiles).map_err(|error| unreadable(profiles, error))?;
-    let folder = profiles.join("models");
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(&folder, error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(&folder, error))?.path();
-        if is_recipe(&path) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let unreadable =
+        |path: PathBuf, error: io::Error| CatalogueError::Unreadable { path, reason: error.to_string() };
+    let paths =
+        toml_files(profiles, "models").map_err(|FolderError { path, source }| unreadable(path, source))?;
     let mut recipes: Vec<Recipe> = Vec::new();
     for path in paths {
-        let file = std::fs::File::open(&path).map_err(|error| unreadable(&path, error))?;
-        let mut text = String::new();
-        file.take(MAX_RECIPE_BYTES + 1)
-            .read_to_string(&mut text)
-            .map_err(|error| unreadable(&path, error))?;
-        let recipe = if text.len() as u64 > MAX_RECIPE_BYTES {
-            Err(CatalogueError::BadRecipe { path, message: format!("more than {MAX_RECIPE_BYTES} bytes") })
-        } else {
-            parse(&text, &path)
+        let recipe = match read_text_at_most(&path, MAX_RECIPE_BYTES) {
+            Ok(text) => parse(&text, &path),
+            Err(ReadError::Io(error)) => Err(unreadable(path, error)),
+            Err(ReadError::TooLarge { limit, .. }) => {
+                Err(CatalogueError::BadRecipe { path, message: format!("more than {limit} bytes") })
+            }
         }?;
         if let Some(twin) = recipes.iter().find(|twin| lower(&twin.id) == lower(&recipe.id)) {
             let name = recipe.id.to_string();
@@ -171,10 +150,6 @@ fn own_recipes(profiles: &Path) -> Result<Vec<Recipe>, CatalogueError> {
 
 fn parse(text: &str, path: &Path) -> Result<Recipe, CatalogueError> {
     Recipe::parse(text).map_err(|message| CatalogueError::BadRecipe { path: path.to_owned(), message })
-}
-
-fn is_recipe(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
 }
 
 fn lower(id: &super::model_id::ModelId) -> String {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::config_json::count_of;
 use super::excluded::targets_experts;
-use super::quantization_config::{Method, QuantizationError, Scheme, Section, plain_dtype};
+use super::quantization_config::{ConfigSection, Method, QuantizationError, Scheme, plain_dtype};
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
 use crate::shape::{BlockShape, Dtype, Quantization};
@@ -25,7 +25,7 @@ struct Weights<'a> {
     field: String,
 }
 
-pub(super) fn scheme(section: &Section<'_>, runtime: Runtime) -> Result<Scheme, QuantizationError> {
+pub(super) fn scheme(section: &ConfigSection<'_>, runtime: Runtime) -> Result<Scheme, QuantizationError> {
     let groups = match section.get("config_groups") {
         Some(Value::Object(groups)) if !groups.is_empty() => groups,
         found => {
@@ -72,9 +72,9 @@ pub(super) fn scheme(section: &Section<'_>, runtime: Runtime) -> Result<Scheme, 
             "the fused-MoE kernel has no such path",
         )),
         (true, 4, _) if weights.group.and_then(count_of) == Some(32) => {
-            Err(section.refuse("compressed-tensors mxfp4", Section::MXFP4))
+            Err(section.refuse("compressed-tensors mxfp4", ConfigSection::MXFP4))
         }
-        (true, 4, _) => Err(section.refuse("compressed-tensors NVFP4", Section::NVFP4)),
+        (true, 4, _) => Err(section.refuse("compressed-tensors NVFP4", ConfigSection::NVFP4)),
         (false, 8, Some(8)) => Ok(not_served(
             found(Dtype::Int8W8a8, None),
             runtime,
@@ -83,7 +83,7 @@ pub(super) fn scheme(section: &Section<'_>, runtime: Runtime) -> Result<Scheme, 
         )),
         (false, 4 | 8, None) => weight_only(section, &weights, runtime, found),
         (false, 4, Some(_)) => {
-            Err(section.refuse("compressed-tensors int4 with 8-bit activations", Section::W4AFP8))
+            Err(section.refuse("compressed-tensors int4 with 8-bit activations", ConfigSection::W4AFP8))
         }
         _ => Err(section.refuse(
             "compressed-tensors",
@@ -93,7 +93,7 @@ pub(super) fn scheme(section: &Section<'_>, runtime: Runtime) -> Result<Scheme, 
 }
 
 fn weight_only(
-    section: &Section<'_>,
+    section: &ConfigSection<'_>,
     weights: &Weights<'_>,
     runtime: Runtime,
     found: impl Fn(Dtype, Option<BlockShape>) -> Scheme,
@@ -142,7 +142,7 @@ fn experts_group(groups: &Map<String, Value>) -> Option<(&String, &Value)> {
 }
 
 fn weights<'a>(
-    section: &Section<'_>,
+    section: &ConfigSection<'_>,
     field: &str,
     group: &'a Value,
 ) -> Result<Weights<'a>, QuantizationError> {
@@ -173,7 +173,7 @@ fn weights<'a>(
 }
 
 fn activation_bits(
-    section: &Section<'_>,
+    section: &ConfigSection<'_>,
     field: &str,
     group: &Value,
 ) -> Result<Option<u64>, QuantizationError> {
@@ -189,7 +189,7 @@ fn activation_bits(
 }
 
 /// `block_structure`: `[128, 128]`, or `"128x128"` in older files.
-fn block(section: &Section<'_>, weights: &Weights<'_>) -> Result<BlockShape, QuantizationError> {
+fn block(section: &ConfigSection<'_>, weights: &Weights<'_>) -> Result<BlockShape, QuantizationError> {
     let field = format!("{}.block_structure", weights.field);
     let Some(value) = weights.block else {
         return Err(section.missing(&field, "two block sizes, such as [128, 128]").into());

@@ -5,15 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use super::limits::{MAX_CONFIG_BYTES, MAX_COUNT};
 use crate::failure::{Failure, Kind};
-
-/// Bytes of a `config.json` we are willing to read. The largest published ones (long
-/// `modules_to_not_convert` lists) are about 1 MiB.
-pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
-
-/// The largest number a size or count may be. Published models stay below 300,000 (vocabularies)
-/// and 60,000 (widths); the cap keeps every later product inside 64 bits.
-pub const MAX_COUNT: u32 = 1_000_000;
 
 /// Where a multimodal config keeps its language model. `text_config` is what SGLang's tuner reads;
 /// SGLang maps the other two to it (`language_config`: DeepSeek-OCR, `llm_config`: NVILA and kin).

@@ -85,7 +85,7 @@ pub enum SharedExperts {
 
 /// The numbers a fusion rule looks at.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layer {
+pub(super) struct ExpertLayer {
     /// Routed experts of the whole model.
     pub experts: u32,
     /// Intermediate size of a routed expert, undivided.
@@ -102,7 +102,7 @@ impl SharedExperts {
         self,
         config: &ModelConfig,
         scheme: &Scheme,
-        layer: Layer,
+        layer: ExpertLayer,
         runtime: Runtime,
     ) -> Result<u32, ConfigError> {
         let declared = || Ok(config.count_or_zero("n_shared_experts")?.unwrap_or(0));
@@ -132,7 +132,7 @@ impl SharedExperts {
     }
 }
 
-fn bailing_v3(config: &ModelConfig, scheme: &Scheme, layer: Layer) -> Result<u32, ConfigError> {
+fn bailing_v3(config: &ModelConfig, scheme: &Scheme, layer: ExpertLayer) -> Result<u32, ConfigError> {
     let count = config.count_or_zero("num_shared_experts")?.unwrap_or(0);
     let width = config.count_or_zero("moe_shared_expert_intermediate_size")?;
     let count = match width {

@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::architecture::{Architecture, Tuner};
 use super::by_hand::ByHand;
 use super::config_json::ModelConfig;
-use super::fusion::{self, FusionChoice, Layer, SharedExperts};
-use super::geometry_error::{GeometryError, MAX_PARALLELISM};
+use super::fusion::{self, ExpertLayer, FusionChoice, SharedExperts};
+use super::geometry_error::GeometryError;
+use super::limits::MAX_PARALLELISM;
 use super::quantization_config::{Method, Scheme, scheme};
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
@@ -295,7 +296,7 @@ impl Draft<'_> {
         rank_intermediate: u32,
         warnings: &mut Vec<GeometryWarning>,
     ) -> Result<u32, GeometryError> {
-        let layer = Layer {
+        let layer = ExpertLayer {
             experts: self.numbers.experts,
             intermediate: self.numbers.intermediate,
             rank_intermediate,

@@ -1,6 +1,7 @@
 //! Why a model or a set of flags gives no shape.
 
-use super::config_json::{ConfigError, MAX_COUNT};
+use super::config_json::ConfigError;
+use super::limits::{MAX_COUNT, MAX_PARALLELISM};
 use super::quantization_config::QuantizationError;
 use super::warning::list;
 use crate::failure::{Failure, Kind};
@@ -144,9 +145,6 @@ pub enum GeometryError {
         reason: String,
     },
 }
-
-/// The largest tp or ep accepted.
-pub const MAX_PARALLELISM: u32 = 1024;
 
 impl Failure for GeometryError {
     fn kind(&self) -> Kind {

@@ -143,7 +143,7 @@ pub(super) fn scheme(config: &ModelConfig, runtime: Runtime) -> Result<Scheme, Q
     if !value.is_object() {
         return Err(config.bad(&name, "an object", value).into());
     }
-    let section = Section { config, name, value };
+    let section = ConfigSection { config, name, value };
     let scheme = section.scheme(runtime)?;
     match section.excluded_experts() {
         Excluded::Nothing => Ok(scheme),
@@ -174,13 +174,13 @@ pub(super) fn plain_dtype(config: &ModelConfig) -> Result<Dtype, ConfigError> {
 }
 
 /// The `quantization_config` object with what is needed to complain about it.
-pub(super) struct Section<'a> {
+pub(super) struct ConfigSection<'a> {
     pub config: &'a ModelConfig,
     pub name: String,
     pub value: &'a Value,
 }
 
-impl Section<'_> {
+impl ConfigSection<'_> {
     fn scheme(&self, runtime: Runtime) -> Result<Scheme, QuantizationError> {
         let per_tensor = Quantization { dtype: Dtype::Fp8W8a8, block_shape: None, per_channel: false };
         let method = self.method()?;

@@ -13,6 +13,7 @@ use super::config_json::ModelConfig;
 use super::geometry::Parallelism;
 use super::model_id::ModelId;
 use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::toml_text::{BadToml, from_toml};
 
 /// One model of the catalogue.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -78,7 +79,8 @@ fn sglang_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Runtime,
 impl Recipe {
     /// Parse a recipe and check that what it says makes sense; the error is for a person.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let recipe: Recipe = toml::from_str(text).map_err(|error| error.to_string())?;
+        let recipe: Recipe =
+            from_toml(text).map_err(|BadToml { place, message }| format!("{place}: {message}"))?;
         recipe.checked_parallelism()?;
         recipe.checked_config()?.architecture().map_err(|error| error.to_string())?;
         if let Some(field) = recipe.unverified.iter().find(|field| !recipe.config.contains_key(*field)) {

@@ -28,7 +28,7 @@ const MAGIC: &[u8] = b"PAR1";
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ColumnKind {
     /// Counts and identifiers.
     U32,
     /// Measurements; kept bit for bit.
@@ -39,23 +39,23 @@ pub enum Kind {
     Bool,
 }
 
-impl Kind {
+impl ColumnKind {
     /// The word in messages, which is Parquet readers' own.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::U32 => "u32",
-            Kind::F64 => "f64",
-            Kind::Text => "string",
-            Kind::Bool => "bool",
+            ColumnKind::U32 => "u32",
+            ColumnKind::F64 => "f64",
+            ColumnKind::Text => "string",
+            ColumnKind::Bool => "bool",
         }
     }
 
     fn of(dtype: &DataType) -> Option<Self> {
         match dtype {
-            DataType::UInt32 => Some(Kind::U32),
-            DataType::Float64 => Some(Kind::F64),
-            DataType::String => Some(Kind::Text),
-            DataType::Boolean => Some(Kind::Bool),
+            DataType::UInt32 => Some(ColumnKind::U32),
+            DataType::Float64 => Some(ColumnKind::F64),
+            DataType::String => Some(ColumnKind::Text),
+            DataType::Boolean => Some(ColumnKind::Bool),
             _ => None,
         }
     }
@@ -76,12 +76,12 @@ pub enum Values {
 
 impl Values {
     /// What they are.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> ColumnKind {
         match self {
-            Values::U32(_) => Kind::U32,
-            Values::F64(_) => Kind::F64,
-            Values::Text(_) => Kind::Text,
-            Values::Bool(_) => Kind::Bool,
+            Values::U32(_) => ColumnKind::U32,
+            Values::F64(_) => ColumnKind::F64,
+            Values::Text(_) => ColumnKind::Text,
+            Values::Bool(_) => ColumnKind::Bool,
         }
     }
 
@@ -103,14 +103,14 @@ impl Values {
 
 /// A column with its name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Column {
+pub struct ParquetColumn {
     /// Its name; no two of a table share one.
     pub name: String,
     /// Its cells.
     pub values: Values,
 }
 
-impl Column {
+impl ParquetColumn {
     /// A column called `name`.
     pub fn new(name: impl Into<String>, values: Values) -> Self {
         Self { name: name.into(), values }
@@ -119,7 +119,7 @@ impl Column {
 
 /// Why a table cannot be made, written or read.
 #[derive(Debug, thiserror::Error)]
-pub enum TableError {
+pub enum ParquetError {
     /// The columns do not make a table: the caller's mistake.
     #[error("column `{column}` {problem}")]
     Shape {
@@ -175,7 +175,7 @@ pub enum TableError {
         /// The column.
         column: String,
         /// What should be there.
-        expected: Kind,
+        expected: ColumnKind,
         /// What is there, in polars's words.
         found: String,
     },
@@ -201,10 +201,10 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
-impl Failure for TableError {
+impl Failure for ParquetError {
     fn kind(&self) -> FailureKind {
         match self {
-            TableError::Io(_) | TableError::Encode { .. } => FailureKind::Environment,
+            ParquetError::Io(_) | ParquetError::Encode { .. } => FailureKind::Environment,
             _ => FailureKind::Input,
         }
     }
@@ -212,16 +212,16 @@ impl Failure for TableError {
 
 /// Columns of one length under different names.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Table {
-    columns: Vec<Column>,
+pub struct ParquetTable {
+    columns: Vec<ParquetColumn>,
 }
 
-impl Table {
-    /// A table of `columns`. [`TableError::Shape`] where lengths differ or a name comes twice.
-    pub fn new(columns: Vec<Column>) -> Result<Self, TableError> {
+impl ParquetTable {
+    /// A table of `columns`. [`ParquetError::Shape`] where lengths differ or a name comes twice.
+    pub fn new(columns: Vec<ParquetColumn>) -> Result<Self, ParquetError> {
         let rows = columns.first().map_or(0, |c| c.values.len());
         for (index, column) in columns.iter().enumerate() {
-            let shape = |problem: String| TableError::Shape { column: column.name.clone(), problem };
+            let shape = |problem: String| ParquetError::Shape { column: column.name.clone(), problem };
             if column.values.len() != rows {
                 let first = &columns[0].name;
                 return Err(shape(format!("has {} rows, `{first}` has {rows}", column.values.len())));
@@ -234,12 +234,12 @@ impl Table {
     }
 
     /// The columns, in order.
-    pub fn columns(&self) -> &[Column] {
+    pub fn columns(&self) -> &[ParquetColumn] {
         &self.columns
     }
 
     /// The columns, in order, without a copy.
-    pub fn into_columns(self) -> Vec<Column> {
+    pub fn into_columns(self) -> Vec<ParquetColumn> {
         self.columns
     }
 
@@ -248,9 +248,9 @@ impl Table {
         self.columns.first().map_or(0, |c| c.values.len())
     }
 
-    /// The table as the bytes of a Parquet file. [`TableError::Encode`] where the writer refuses.
-    pub fn to_parquet(&self) -> Result<Vec<u8>, TableError> {
-        let encode = |error: PolarsError| TableError::Encode { message: error.to_string() };
+    /// The table as the bytes of a Parquet file. [`ParquetError::Encode`] where the writer refuses.
+    pub fn to_parquet(&self) -> Result<Vec<u8>, ParquetError> {
+        let encode = |error: PolarsError| ParquetError::Encode { message: error.to_string() };
         let columns = self.columns.iter().map(to_polars).collect();
         let mut frame = DataFrame::new(self.rows(), columns).map_err(encode)?;
         let mut bytes = Vec::new();
@@ -258,49 +258,57 @@ impl Table {
             .with_compression(ParquetCompression::Zstd(None))
             .finish(&mut frame)
             .map_err(encode)?;
-        seal(bytes).ok_or_else(|| TableError::Encode { message: "it has no footer".to_owned() })
+        seal(bytes).ok_or_else(|| ParquetError::Encode { message: "it has no footer".to_owned() })
     }
 
     /// Write the table to `path` as Parquet, whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<(), TableError> {
-        write_atomic(path, &self.to_parquet()?).map_err(TableError::Io)
+    pub fn write(&self, path: &Path) -> Result<(), ParquetError> {
+        write_atomic(path, &self.to_parquet()?).map_err(ParquetError::Io)
     }
 
     /// Read from the Parquet file at `path` the columns `expected`, in that order; others are ignored.
     ///
     /// Every error names the file, and the column where one is at fault.
-    pub fn read(path: &Path, expected: &[(&str, Kind)]) -> Result<Self, TableError> {
-        let bytes = fs_err::read(path).map_err(TableError::Io)?;
+    pub fn read(path: &Path, expected: &[(&str, ColumnKind)]) -> Result<Self, ParquetError> {
+        let bytes = fs_err::read(path).map_err(ParquetError::Io)?;
         Self::from_parquet(path, bytes, expected)
     }
 
     /// The same from bytes already read; `path` is for messages.
-    pub fn from_parquet(path: &Path, bytes: Vec<u8>, expected: &[(&str, Kind)]) -> Result<Self, TableError> {
+    pub fn from_parquet(
+        path: &Path,
+        bytes: Vec<u8>,
+        expected: &[(&str, ColumnKind)],
+    ) -> Result<Self, ParquetError> {
         if !bytes.starts_with(MAGIC) {
-            return Err(TableError::NotParquet { path: path.to_owned() });
+            return Err(ParquetError::NotParquet { path: path.to_owned() });
         }
         // Two magics, a footer's length and a footer.
         if bytes.len() < 12 || !bytes.ends_with(MAGIC) {
-            return Err(TableError::Truncated { path: path.to_owned() });
+            return Err(ParquetError::Truncated { path: path.to_owned() });
         }
         if !sealed(&bytes) {
-            return Err(TableError::Unsealed { path: path.to_owned() });
+            return Err(ParquetError::Unsealed { path: path.to_owned() });
         }
         from_sealed(path, bytes, expected)
     }
 }
 
 /// The table in `bytes`, which are as they were written.
-fn from_sealed(path: &Path, bytes: Vec<u8>, expected: &[(&str, Kind)]) -> Result<Table, TableError> {
+fn from_sealed(
+    path: &Path,
+    bytes: Vec<u8>,
+    expected: &[(&str, ColumnKind)],
+) -> Result<ParquetTable, ParquetError> {
     let damaged =
-        |error: PolarsError| TableError::Damaged { path: path.to_owned(), message: error.to_string() };
+        |error: PolarsError| ParquetError::Damaged { path: path.to_owned(), message: error.to_string() };
     let mut reader = ParquetReader::new(Cursor::new(bytes));
     let there: Vec<String> =
         reader.schema().map_err(damaged)?.iter_names().map(ToString::to_string).collect();
     for (column, _) in expected {
         if !there.iter().any(|name| name == column) {
             let column = (*column).to_owned();
-            return Err(TableError::MissingColumn { path: path.to_owned(), column, there });
+            return Err(ParquetError::MissingColumn { path: path.to_owned(), column, there });
         }
     }
     let wanted = expected.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -309,10 +317,10 @@ fn from_sealed(path: &Path, bytes: Vec<u8>, expected: &[(&str, Kind)]) -> Result
         .iter()
         .map(|(name, kind)| from_polars(path, frame.column(name).map_err(damaged)?, *kind))
         .collect::<Result<_, _>>()?;
-    Table::new(columns)
+    ParquetTable::new(columns)
 }
 
-fn to_polars(column: &Column) -> PolarsColumn {
+fn to_polars(column: &ParquetColumn) -> PolarsColumn {
     let name = column.name.as_str().into();
     match &column.values {
         Values::U32(values) => Series::new(name, values),
@@ -323,28 +331,33 @@ fn to_polars(column: &Column) -> PolarsColumn {
     .into()
 }
 
-fn from_polars(path: &Path, column: &PolarsColumn, expected: Kind) -> Result<Column, TableError> {
+fn from_polars(
+    path: &Path,
+    column: &PolarsColumn,
+    expected: ColumnKind,
+) -> Result<ParquetColumn, ParquetError> {
     let name = column.name().to_string();
-    let wrong = || TableError::WrongType {
+    let wrong = || ParquetError::WrongType {
         path: path.to_owned(),
         column: name.clone(),
         expected,
-        found: Kind::of(column.dtype()).map_or_else(|| column.dtype().to_string(), |k| k.name().to_owned()),
+        found: ColumnKind::of(column.dtype())
+            .map_or_else(|| column.dtype().to_string(), |k| k.name().to_owned()),
     };
     let count = column.null_count();
-    if Kind::of(column.dtype()) != Some(expected) {
+    if ColumnKind::of(column.dtype()) != Some(expected) {
         return Err(wrong());
     }
     if count > 0 {
-        return Err(TableError::Gaps { path: path.to_owned(), column: name, count });
+        return Err(ParquetError::Gaps { path: path.to_owned(), column: name, count });
     }
     let values = match expected {
-        Kind::U32 => Values::U32(column.u32().map_err(|_| wrong())?.into_no_null_iter().collect()),
-        Kind::F64 => Values::F64(column.f64().map_err(|_| wrong())?.into_no_null_iter().collect()),
-        Kind::Text => {
+        ColumnKind::U32 => Values::U32(column.u32().map_err(|_| wrong())?.into_no_null_iter().collect()),
+        ColumnKind::F64 => Values::F64(column.f64().map_err(|_| wrong())?.into_no_null_iter().collect()),
+        ColumnKind::Text => {
             Values::Text(column.str().map_err(|_| wrong())?.iter().flatten().map(str::to_owned).collect())
         }
-        Kind::Bool => Values::Bool(column.bool().map_err(|_| wrong())?.iter().flatten().collect()),
+        ColumnKind::Bool => Values::Bool(column.bool().map_err(|_| wrong())?.iter().flatten().collect()),
     };
-    Ok(Column { name, values })
+    Ok(ParquetColumn { name, values })
 }

@@ -9,10 +9,10 @@ use super::adopt::adopt_all;
 use super::contests::{Contests, LaunchedUnits};
 use super::error::RunError;
 use super::fleet::{Fleet, Ledger, Node};
+use super::open_run::OpenRun;
 use super::plan::Plan;
 use super::proofs::Proofs;
 use super::record::Record;
-use super::run_dir::RunDir;
 use super::search::{Limits, Past, Search, Searched, Spent};
 use super::select::{Selected, Selector};
 use super::strategy::{Round, Strategy, StrategySpec, Timings};
@@ -33,7 +33,7 @@ pub struct RunJob<'a> {
     /// The device of the plan, with all its figures.
     pub device: &'a Device,
     /// Where its journal and files lie.
-    pub dir: &'a mut RunDir,
+    pub dir: &'a mut OpenRun,
     /// Who works; nobody is needed at the rung `predicted`.
     pub nodes: Vec<Node>,
     /// How far measuring may go.
@@ -111,7 +111,7 @@ pub async fn record(job: RunJob<'_>) -> Result<Recorded, RunError> {
 struct Work<'a> {
     plan: &'a Plan,
     device: &'a Device,
-    dir: &'a mut RunDir,
+    dir: &'a mut OpenRun,
     limits: Limits,
     observer: &'a mut dyn Observer,
     /// None once it is closed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use spark::bench::compare::Run;
+use spark::bench::compare::MeasuredRun;
 use spark::bench::plan::*;
 use spark::bench::record::*;
 use spark::bench::summary::*;
@@ -53,11 +53,11 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// The run.
-pub fn made_up(options: &MadeUp) -> Run {
+pub fn made_up(options: &MadeUp) -> MeasuredRun {
     let plan = plan(options);
     let records = records(options);
     let summary = summary(&plan, &records);
-    Run { name: format!("results/made-up-{}", options.seed), plan, summary, records }
+    MeasuredRun { name: format!("results/made-up-{}", options.seed), plan, summary, records }
 }
 
 fn plan(options: &MadeUp) -> LoadPlan {
@@ -76,7 +76,7 @@ fn plan(options: &MadeUp) -> LoadPlan {
         warmup: 4,
         seed: 1,
         sampling: Sampling { temperature: 0.0, ignore_eos: true, extra_body: serde_json::Map::new() },
-        limits: Limits {
+        limits: RequestLimits {
             connect_s: 5.0,
             first_token_s: 60.0,
             stall_s: 30.0,

@@ -143,7 +143,7 @@ pub struct Rules<'a> {
 
 /// A file to judge, as read.
 #[derive(Debug)]
-pub struct Subject<'a> {
+pub struct CheckSubject<'a> {
     /// Its path.
     pub path: &'a Path,
     /// The name of the folder it lies in.
@@ -189,7 +189,7 @@ impl Context<'_> {
 }
 
 /// Judge one file.
-pub fn check(subject: &Subject<'_>, rules: &Rules<'_>) -> FileReport {
+pub fn check(subject: &CheckSubject<'_>, rules: &Rules<'_>) -> FileReport {
     let mut findings = Vec::new();
     let file_name = subject.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let manifest = match &subject.manifest {

@@ -1,6 +1,6 @@
 //! Will the runtime find the file: its name, its folder, its device.
 
-use super::{Context, Finding, Rules, Severity, Subject, file_finding};
+use super::{CheckSubject, Context, Finding, Rules, Severity, file_finding};
 use crate::artifact::ConfigName;
 use crate::artifact::name::Spelling;
 use crate::runtime::{Runtime, TritonVersion};
@@ -16,7 +16,7 @@ const FALLBACKS: [TritonVersion; 4] = [
 
 pub(super) fn check(
     context: &Context<'_>,
-    subject: &Subject<'_>,
+    subject: &CheckSubject<'_>,
     rules: &Rules<'_>,
     findings: &mut Vec<Finding>,
 ) {

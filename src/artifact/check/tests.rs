@@ -59,7 +59,7 @@ impl Case<'_> {
             Ok(manifest) => Ok(manifest.clone()),
             Err(error) => Err(ManifestError::Bad { path: PathBuf::from("x"), message: error.to_string() }),
         };
-        let subject = Subject {
+        let subject = CheckSubject {
             path: Path::new(self.name),
             folder: self.folder,
             text: self.text.as_bytes(),

@@ -339,7 +339,7 @@ fn a_file_on_disk_is_read_whole_or_refused() {
 fn a_file_over_a_mebibyte_is_refused_unread() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file.json");
-    let mut handle = File::create(&path).unwrap();
+    let mut handle = std::fs::File::create(&path).unwrap();
     handle.write_all(b"{}").unwrap();
     // Sparse: nobody could read it to the end in the time a test has.
     let bytes = 1 << 40;

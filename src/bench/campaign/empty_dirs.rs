@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::bench::results::Place;
+use crate::run_dir::Place;
 
 /// Folders that are not there before a command begins: those that are empty at its end are removed.
 #[derive(Debug)]

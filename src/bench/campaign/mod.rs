@@ -20,21 +20,22 @@ use tokio_util::sync::CancellationToken;
 pub use self::empty_dirs::EmptyDirs;
 pub use self::one_run::{CampaignRun, FinishedRun};
 
-use super::compare::Run;
+use super::compare::MeasuredRun;
 use super::plan::LoadPlan;
 use super::profile::Settled;
-use super::results::{Place, ResultsDir};
+use super::results::ResultsDir;
 use super::server;
 use super::session::Session;
-use super::target::Target;
+use super::target::ServerTarget;
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
+use crate::run_dir::Place;
 
 /// The server, and how every run of a campaign is measured.
 #[derive(Debug, Clone)]
 pub struct Conditions {
     /// The server.
-    pub target: Target,
+    pub target: ServerTarget,
     /// Trust the certificate authority in this file too.
     pub ca_cert: Option<PathBuf>,
     /// How often the server's metrics are read; absent: never.
@@ -82,7 +83,7 @@ pub struct Campaign<'a> {
 
 /// What several runs in a row came to.
 #[derive(Debug)]
-pub struct Series {
+pub struct RunSeries {
     /// Those that were measured, in order.
     finished: Vec<FinishedRun>,
     /// What broke off the one after them.
@@ -131,8 +132,8 @@ impl<'a> Campaign<'a> {
         stop: &CancellationToken,
         observer: &mut dyn Observer,
         each: &mut dyn FnMut(&FinishedRun) -> Result<()>,
-    ) -> Series {
-        let mut series = Series { finished: Vec::new(), broken: None };
+    ) -> RunSeries {
+        let mut series = RunSeries { finished: Vec::new(), broken: None };
         for run in runs {
             let measured = self.measure(run, stop, observer).await;
             match measured.and_then(|run| each(&run).map(|()| run)) {
@@ -147,9 +148,9 @@ impl<'a> Campaign<'a> {
     }
 }
 
-impl Series {
+impl RunSeries {
     /// What was measured, in order.
-    pub fn runs(&self) -> Vec<Run> {
+    pub fn runs(&self) -> Vec<MeasuredRun> {
         self.finished.iter().map(|finished| finished.run.clone()).collect()
     }
 

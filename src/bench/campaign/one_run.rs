@@ -7,14 +7,15 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{Campaign, CampaignStopped, Result};
-use crate::bench::compare::Run;
+use crate::bench::compare::MeasuredRun;
 use crate::bench::metrics::summarise;
 use crate::bench::profile::Settled;
 use crate::bench::record::RequestRecord;
-use crate::bench::results::environment::Environment;
-use crate::bench::results::{HowEnded, Place, RequestLog, ResultsDir, RunFile, SummaryFile};
+use crate::bench::results::environment::RunEnvironment;
+use crate::bench::results::{HowEnded, RequestLog, ResultsDir, RunFile, SummaryFile};
 use crate::bench::session::Manner;
 use crate::events::{LoadEvent, LoadPart, Observer, RunEvent};
+use crate::run_dir::Place;
 
 /// One run among those of a campaign.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub struct FinishedRun {
     /// Its directory.
     pub dir: PathBuf,
     /// What was measured.
-    pub run: Run,
+    pub run: MeasuredRun,
     /// Whether more requests failed than the plan allows.
     pub too_many_failed: bool,
     /// Whether it was stopped.
@@ -87,7 +88,7 @@ impl Campaign<'_> {
             observer.note(note);
         }
         let workload = serde_json::to_value(&load.report).unwrap_or(Value::Null);
-        let environment = Environment::here(std::env::args(), conditions.target.api_key.as_ref());
+        let environment = RunEnvironment::here(std::env::args(), conditions.target.api_key.as_ref());
         let file = RunFile::new(
             plan.clone(),
             &conditions.target,
@@ -142,7 +143,7 @@ impl Campaign<'_> {
         dir.write_summary(&file, &SummaryFile::new(&plan, summary.clone()))?;
         dir.write_run(&file)?;
         let dir = dir.path().to_owned();
-        let run = Run { name: dir.display().to_string(), plan, summary, records };
+        let run = MeasuredRun { name: dir.display().to_string(), plan, summary, records };
         Ok(FinishedRun { dir, run, too_many_failed, stopped: measured.stopped })
     }
 }

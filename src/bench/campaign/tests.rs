@@ -4,6 +4,7 @@ use crate::bench::profile::{BadDataFile, Bound, Layer, Layers, WorkloadLayer, re
 use crate::bench::results::RUN;
 use crate::events::{LoadPart, Silent};
 use crate::mock::{RunningMock, Scenario, spawn};
+use crate::run_dir::Place;
 
 fn mock() -> RunningMock {
     let fast = Duration::from_millis(2);
@@ -11,7 +12,7 @@ fn mock() -> RunningMock {
 }
 
 fn conditions(mock: &RunningMock) -> Conditions {
-    let target = Target::new(&mock.url(), None).unwrap();
+    let target = ServerTarget::new(&mock.url(), None).unwrap();
     Conditions { target, ca_cert: None, scrape_every: None, tokenizer: None, keep_text: false }
 }
 
@@ -28,7 +29,7 @@ fn settled() -> Settled {
 }
 
 /// Three runs below a new directory, of which number `breaks`, from 1, is stopped or fails.
-async fn three(breaks: usize, stop_it: bool) -> (Vec<String>, Series, ResultsDir, tempfile::TempDir) {
+async fn three(breaks: usize, stop_it: bool) -> (Vec<String>, RunSeries, ResultsDir, tempfile::TempDir) {
     let (mock, settled, root) = (mock(), settled(), tempfile::tempdir().unwrap());
     let conditions = conditions(&mock);
     let stop = CancellationToken::new();

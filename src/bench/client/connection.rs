@@ -40,7 +40,7 @@ pub(super) struct Connection {
 
 /// What one read brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum BodyRead {
     /// Bytes of the body, and more may come.
     More,
     /// Its end.
@@ -102,7 +102,7 @@ impl Connection {
     pub(super) async fn hear(
         &mut self,
         take: &mut impl FnMut(&[u8], Instant) -> Result<(), Broken>,
-    ) -> Result<Heard, Broken> {
+    ) -> Result<BodyRead, Broken> {
         poll_fn(|cx| self.poll_hear(cx, take)).await
     }
 
@@ -110,19 +110,19 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         take: &mut impl FnMut(&[u8], Instant) -> Result<(), Broken>,
-    ) -> Poll<Result<Heard, Broken>> {
+    ) -> Poll<Result<BodyRead, Broken>> {
         if !self.unread.is_empty() {
             let came = std::mem::take(&mut self.unread);
             return Poll::Ready(self.deliver(&came, take));
         }
         if self.framing.is_over() {
-            return Poll::Ready(Ok(Heard::End));
+            return Poll::Ready(Ok(BodyRead::End));
         }
         let heard = ready!(self.poll_receive(cx, |connection, came| match came.is_empty() {
             false => connection.deliver(came, take),
             true if connection.framing.may_end() => {
                 connection.framing = Framing::Length(0);
-                Ok(Heard::End)
+                Ok(BodyRead::End)
             }
             true => Err(ended("before its body was over")),
         }));
@@ -133,13 +133,13 @@ impl Connection {
         &mut self,
         mut came: &[u8],
         take: &mut impl FnMut(&[u8], Instant) -> Result<(), Broken>,
-    ) -> Result<Heard, Broken> {
+    ) -> Result<BodyRead, Broken> {
         while let Some(piece) = self.framing.next(&mut came).map_err(|error| malformed(&error.to_string()))? {
             take(piece, self.arrived)?;
         }
         // What lies behind the body is nobody's: nothing was asked yet.
         self.keeps_alive &= came.is_empty();
-        Ok(if self.framing.is_over() { Heard::End } else { Heard::More })
+        Ok(if self.framing.is_over() { BodyRead::End } else { BodyRead::More })
     }
 
     /// When what was heard last arrived: the last bytes, or the end.
@@ -151,8 +151,8 @@ impl Connection {
     pub(super) async fn drain(&mut self) -> bool {
         loop {
             match self.hear(&mut |_, _| Ok(())).await {
-                Ok(Heard::More) => {}
-                Ok(Heard::End) => return self.is_free(),
+                Ok(BodyRead::More) => {}
+                Ok(BodyRead::End) => return self.is_free(),
                 Err(_) => return false,
             }
         }

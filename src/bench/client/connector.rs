@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::socket::Socket;
 use super::transport::Transport;
 use crate::bench::record::FailureClass;
-use crate::bench::target::Target;
+use crate::bench::target::ServerTarget;
 use crate::failure::{Failure, Kind};
 
 /// Opens connections to one server. Its name is looked up once, so no request pays for it.
@@ -61,7 +61,7 @@ pub(super) struct NotConnected {
 impl Connector {
     /// Look the server's name up and read the machine's trusted certificates where they are needed.
     /// `ca` is one more certificate to trust, DER.
-    pub async fn new(target: &Target, ca: Option<Vec<u8>>) -> Result<Self, ConnectorError> {
+    pub async fn new(target: &ServerTarget, ca: Option<Vec<u8>>) -> Result<Self, ConnectorError> {
         let (host, port) = target.host_and_port();
         let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port))
             .await

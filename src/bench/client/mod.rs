@@ -28,16 +28,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use self::arrival::Stamps;
-use self::connection::{Connection, Heard};
+use self::connection::{BodyRead, Connection};
 pub use self::connector::{Connector, ConnectorError};
 pub use self::halt::Halt;
 use self::head::{Head, RequestHead};
 use self::patience::Patience;
-use super::plan::{Limits, Protocol};
+use super::plan::{Protocol, RequestLimits};
 use super::record::{Answer, FailureClass, Outcome};
 use super::stream::words::{WORDS, harmless};
 use super::stream::{AnswerReader, Broken};
-use super::target::Target;
+use super::target::ServerTarget;
 
 /// A connection unused for longer is not trusted: servers close theirs after five seconds (uvicorn's and
 /// llama.cpp's default), and a request sent into a closing connection is lost.
@@ -69,7 +69,7 @@ pub struct Client {
     connector: Connector,
     head: RequestHead,
     protocol: Protocol,
-    limits: Limits,
+    limits: RequestLimits,
     keep_text: bool,
     idle: RefCell<Vec<(Connection, Instant)>>,
     opening: Semaphore,
@@ -122,10 +122,10 @@ struct Start<'a> {
 impl Client {
     /// A client for `target`. Answers' texts are thrown away unless `keep_text`.
     pub fn new(
-        target: &Target,
+        target: &ServerTarget,
         connector: Connector,
         protocol: Protocol,
-        limits: Limits,
+        limits: RequestLimits,
         keep_text: bool,
     ) -> Result<Self, BadHeader> {
         let mut head = RequestHead::post(target.url(protocol.path()).path());
@@ -234,7 +234,7 @@ impl Client {
                 Ok(())
             };
             let heard = patience.wait(connection.hear(&mut take)).await??;
-            if heard == Heard::End || reader.is_finished() {
+            if heard == BodyRead::End || reader.is_finished() {
                 return Ok(connection);
             }
             patience.heard(connection.arrived());
@@ -291,7 +291,7 @@ impl Client {
                     Ok(())
                 };
                 match patience.wait(connection.hear(&mut take)).await {
-                    Ok(Ok(Heard::More)) => {}
+                    Ok(Ok(BodyRead::More)) => {}
                     _ => break,
                 }
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 
-use crate::bench::plan::Limits;
+use crate::bench::plan::RequestLimits;
 use crate::bench::record::FailureClass;
 use crate::bench::stream::Broken;
 
@@ -18,7 +18,7 @@ const TICK: Duration = Duration::from_millis(2);
 
 /// How long one request is waited for.
 pub(super) struct Patience {
-    limits: Limits,
+    limits: RequestLimits,
     /// When the first token is due.
     first: Instant,
     /// When the whole answer is.
@@ -31,7 +31,7 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn new(sent: Instant, limits: Limits) -> Self {
+    pub(super) fn new(sent: Instant, limits: RequestLimits) -> Self {
         let (first, whole) = (span(limits.first_token_s), span(limits.request_s));
         Self {
             limits,

@@ -77,7 +77,7 @@ async fn forever() {
     std::future::pending().await
 }
 
-const PATIENT: Limits = Limits {
+const PATIENT: RequestLimits = RequestLimits {
     connect_s: 60.0,
     first_token_s: 60.0,
     stall_s: 60.0,
@@ -87,8 +87,8 @@ const PATIENT: Limits = Limits {
     retries: 0,
 };
 
-async fn client(url: &str, limits: Limits) -> Rc<Client> {
-    let target = Target::new(url, None).unwrap();
+async fn client(url: &str, limits: RequestLimits) -> Rc<Client> {
+    let target = ServerTarget::new(url, None).unwrap();
     let connector = Connector::new(&target, None).await.unwrap();
     Rc::new(Client::new(&target, connector, Protocol::Chat, limits, false).unwrap())
 }
@@ -279,7 +279,7 @@ async fn an_answer_is_over_at_done_whatever_follows() {
 
 #[tokio::test]
 async fn each_way_to_break_off_has_its_name() {
-    let hasty = Limits { first_token_s: 0.2, ..PATIENT };
+    let hasty = RequestLimits { first_token_s: 0.2, ..PATIENT };
     let half_head = &HEAD[..30];
     let half_event = || format!("{HEAD}{}", &event(TOKEN)[..20]);
     for (said, hangs, limits, expected) in [
@@ -291,11 +291,16 @@ async fn each_way_to_break_off_has_its_name() {
         (half_event(), false, PATIENT, FailureClass::CutOff),
         (half_event(), true, hasty, FailureClass::FirstTokenTimeout),
         (format!("{HEAD}{}", event(TOKEN)), false, PATIENT, FailureClass::CutOff),
-        (format!("{HEAD}{}", event(TOKEN)), true, Limits { stall_s: 0.2, ..PATIENT }, FailureClass::Stalled),
         (
             format!("{HEAD}{}", event(TOKEN)),
             true,
-            Limits { request_s: 0.2, ..PATIENT },
+            RequestLimits { stall_s: 0.2, ..PATIENT },
+            FailureClass::Stalled,
+        ),
+        (
+            format!("{HEAD}{}", event(TOKEN)),
+            true,
+            RequestLimits { request_s: 0.2, ..PATIENT },
             FailureClass::RequestTimeout,
         ),
         ("\0\x01\x02 garbage\r\n\r\n".to_owned(), true, PATIENT, FailureClass::Malformed),
@@ -351,7 +356,7 @@ async fn the_mocks_faults_have_their_names() {
         let scenario = Scenario { ttft: fast, itl: fast, fault: Some(fault), ..Scenario::default() };
         let mock = spawn(scenario, ([127, 0, 0, 1], 0).into()).unwrap();
         locally(async {
-            let client = client(&mock.url(), Limits { answer_bytes: 10_000, ..PATIENT }).await;
+            let client = client(&mock.url(), RequestLimits { answer_bytes: 10_000, ..PATIENT }).await;
             let body = br#"{"model":"mock","messages":[{"role":"user","content":"a"}],"max_tokens":4,"stream":true}"#;
             let halt = Halt::new(CancellationToken::new());
             let asked = client.ask("id", body, &Count::default(), &halt).await;
@@ -433,7 +438,8 @@ async fn more_requests_than_turns_to_open_connections_all_go_out() {
 
 #[tokio::test]
 async fn a_key_no_header_can_hold_is_refused() {
-    let target = Target::new("http://127.0.0.1:1", Some(crate::bench::target::ApiKey::new("a\nb"))).unwrap();
+    let target =
+        ServerTarget::new("http://127.0.0.1:1", Some(crate::bench::target::ApiKey::new("a\nb"))).unwrap();
     let connector = Connector::new(&target, None).await.unwrap();
     let error = Client::new(&target, connector, Protocol::Chat, PATIENT, false).unwrap_err().to_string();
     assert!(error.contains("the API key") && !error.contains("a\nb"), "{error}");

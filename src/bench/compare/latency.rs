@@ -24,7 +24,7 @@ pub(crate) enum Latency {
 
 /// The samples of one latency in one run, in the order in which their requests were sent.
 #[derive(Debug)]
-pub(super) struct Samples {
+pub(super) struct LatencySamples {
     /// None where no request has one.
     pool: Option<Pool>,
     /// Neighbours that are drawn together.
@@ -66,7 +66,7 @@ impl Latency {
     }
 }
 
-impl Samples {
+impl LatencySamples {
     /// Those of the successful requests among `records`, of which about `in_flight` were so at once.
     pub(super) fn new(latency: Latency, records: &[RequestRecord], in_flight: f64) -> Self {
         let mut done: Vec<&RequestRecord> = records.iter().filter(|record| record.is_done()).collect();
@@ -87,10 +87,11 @@ impl Samples {
 
 /// How far the logarithm of B/A may be from what was seen: lower and upper end, for mean, median and p99.
 /// None of a side may be empty.
-pub(super) fn spread(a: &[Samples], b: &[Samples], seed: u64) -> [(f64, f64); 3] {
+pub(super) fn spread(a: &[LatencySamples], b: &[LatencySamples], seed: u64) -> [(f64, f64); 3] {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let pools = |side: &[Samples]| side.iter().filter_map(|it| it.pool.as_ref()).map(Pool::figures).collect();
-    let seen = |side: &[Samples]| mean_logs(pools(side));
+    let pools =
+        |side: &[LatencySamples]| side.iter().filter_map(|it| it.pool.as_ref()).map(Pool::figures).collect();
+    let seen = |side: &[LatencySamples]| mean_logs(pools(side));
     let (seen_a, seen_b) = (seen(a), seen(b));
     let (mut draws_a, mut draws_b) = (draws(a), draws(b));
     let mut off: [Vec<f64>; 3] = Default::default();
@@ -105,7 +106,7 @@ pub(super) fn spread(a: &[Samples], b: &[Samples], seed: u64) -> [(f64, f64); 3]
     off.map(|off| middle(off).unwrap_or((f64::NEG_INFINITY, f64::INFINITY)))
 }
 
-fn draws(side: &[Samples]) -> Vec<Draws<'_>> {
+fn draws(side: &[LatencySamples]) -> Vec<Draws<'_>> {
     side.iter().filter_map(|it| Some(Draws::new(it.pool.as_ref()?, it.block))).collect()
 }
 

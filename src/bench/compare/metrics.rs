@@ -1,12 +1,12 @@
 //! The metrics, one after the other.
 
-use super::latency::{Latency, Samples};
+use super::latency::{Latency, LatencySamples};
 use super::pairing::{Paired, load};
-use super::rates::{Rate, certainty, half_width};
+use super::rates::{CountedRate, certainty, half_width};
 use super::repeats;
 use super::shares::{self, Share};
 use super::verdict::{Good, leaning, on_difference, on_ratio};
-use super::{Basis, Change, Compared, Options, Pair, Run, Unit, Verdict};
+use super::{Basis, Change, CompareOptions, Compared, ComparedPair, MeasuredRun, MetricUnit, MetricVerdict};
 use crate::bench::metrics::goodput::is_good;
 use crate::bench::plan::Slo;
 use crate::bench::record::Outcome;
@@ -28,18 +28,18 @@ const OF_FAILURES: f64 = 0.1;
 /// What all metrics of a pair are judged with.
 struct Judge<'a> {
     paired: &'a Paired<'a>,
-    options: &'a Options,
+    options: &'a CompareOptions,
     basis: Basis,
 }
 
 /// Compare two sides metric by metric.
-pub(super) fn judge(paired: &Paired<'_>, options: &Options) -> Pair {
+pub(super) fn judge(paired: &Paired<'_>, options: &CompareOptions) -> ComparedPair {
     let runs = paired.a.len() + paired.b.len();
     let basis = if runs >= repeats::RUNS { Basis::Repeats } else { Basis::Requests };
     let judge = Judge { paired, options, basis };
     let first = &paired.a[0].plan;
-    let names = |side: &[&Run]| side.iter().map(|run| run.name.clone()).collect();
-    Pair {
+    let names = |side: &[&MeasuredRun]| side.iter().map(|run| run.name.clone()).collect();
+    ComparedPair {
         profile: first.profile.clone(),
         model: first.model.clone(),
         load: load(first),
@@ -65,20 +65,20 @@ fn notes(paired: &Paired<'_>) -> Vec<String> {
 impl Judge<'_> {
     fn metrics(&self) -> Vec<Compared> {
         let mut metrics = vec![
-            self.rate("output tokens/s", Rate::OutputTokens, |it| Some(it.throughput.output_tokens)),
-            self.rate("total tokens/s", Rate::TotalTokens, |it| Some(it.throughput.total_tokens)),
-            self.rate("requests/s", Rate::Requests, |it| Some(it.throughput.requests)),
+            self.rate("output tokens/s", CountedRate::OutputTokens, |it| Some(it.throughput.output_tokens)),
+            self.rate("total tokens/s", CountedRate::TotalTokens, |it| Some(it.throughput.total_tokens)),
+            self.rate("requests/s", CountedRate::Requests, |it| Some(it.throughput.requests)),
         ];
         if self.everywhere(|run| run.summary.steady.is_some()) {
             let steady = |it: &Summary| it.steady.map(|steady| steady.output_tokens);
-            metrics.push(self.rate("output tokens/s, steady", Rate::OutputTokens, steady));
+            metrics.push(self.rate("output tokens/s, steady", CountedRate::OutputTokens, steady));
         }
         for (index, latency) in Latency::ALL.into_iter().enumerate() {
             self.latency(latency, index as u64, &mut metrics);
         }
         if self.everywhere(|run| run.plan.slo != Slo::default()) {
             let goodput = |it: &Summary| it.goodput.map(|goodput| goodput.requests);
-            metrics.push(self.rate("good requests/s", Rate::GoodRequests, goodput));
+            metrics.push(self.rate("good requests/s", CountedRate::GoodRequests, goodput));
             let good = self.share("good requests", Good::High, self.options.threshold, |run| {
                 Share::new(&run.records, run.summary.mean_concurrency, |it| is_good(it, &run.plan.slo))
             });
@@ -93,21 +93,22 @@ impl Judge<'_> {
         metrics
     }
 
-    fn everywhere(&self, holds: impl Fn(&Run) -> bool) -> bool {
+    fn everywhere(&self, holds: impl Fn(&MeasuredRun) -> bool) -> bool {
         self.paired.a.iter().chain(&self.paired.b).all(|run| holds(run))
     }
 
-    fn rate(&self, name: &str, rate: Rate, value: impl Fn(&Summary) -> Option<f64>) -> Compared {
+    fn rate(&self, name: &str, rate: CountedRate, value: impl Fn(&Summary) -> Option<f64>) -> Compared {
         let spread = || {
-            let sure =
-                |side: &[&Run]| side.iter().map(|run| certainty(rate, run)).collect::<Option<Vec<_>>>();
+            let sure = |side: &[&MeasuredRun]| {
+                side.iter().map(|run| certainty(rate, run)).collect::<Option<Vec<_>>>()
+            };
             let (a, b) = (sure(&self.paired.a), sure(&self.paired.b));
             let (a, b) =
                 a.zip(b).ok_or_else(|| "too little happened to say how the rate varies".to_owned())?;
             let half = half_width(&a, &b);
             Ok((-half, half))
         };
-        self.ratio(name, Unit::PerSecond, Good::High, value, spread)
+        self.ratio(name, MetricUnit::PerSecond, Good::High, value, spread)
     }
 
     fn latency(&self, latency: Latency, index: u64, metrics: &mut Vec<Compared>) {
@@ -115,15 +116,16 @@ impl Judge<'_> {
         if !self.paired.a.iter().chain(&self.paired.b).any(|run| of(&run.summary).is_some()) {
             return;
         }
-        let samples = |side: &[&Run]| -> Vec<Samples> {
-            let of = |run: &&Run| Samples::new(latency, &run.records, run.summary.mean_concurrency);
+        let samples = |side: &[&MeasuredRun]| -> Vec<LatencySamples> {
+            let of =
+                |run: &&MeasuredRun| LatencySamples::new(latency, &run.records, run.summary.mean_concurrency);
             side.iter().map(of).collect()
         };
         let (a, b, fewest) = match self.basis {
             Basis::Repeats => (Vec::new(), Vec::new(), 0),
             Basis::Requests => {
                 let (a, b) = (samples(&self.paired.a), samples(&self.paired.b));
-                let fewest = a.iter().chain(&b).map(Samples::requests).min().unwrap_or(0);
+                let fewest = a.iter().chain(&b).map(LatencySamples::requests).min().unwrap_or(0);
                 (a, b, fewest)
             }
         };
@@ -143,7 +145,7 @@ impl Judge<'_> {
             };
             let value = |summary: &Summary| of(summary).map(|it| value(&it).value);
             let name = format!("{} {figure}", latency.name());
-            metrics.push(self.ratio(&name, Unit::Milliseconds, Good::Low, value, spread));
+            metrics.push(self.ratio(&name, MetricUnit::Milliseconds, Good::Low, value, spread));
         }
     }
 
@@ -151,12 +153,13 @@ impl Judge<'_> {
     fn ratio(
         &self,
         name: &str,
-        unit: Unit,
+        unit: MetricUnit,
         good: Good,
         value: impl Fn(&Summary) -> Option<f64>,
         spread: impl FnOnce() -> Result<(f64, f64), String>,
     ) -> Compared {
-        let values = |side: &[&Run]| side.iter().map(|run| value(&run.summary)).collect::<Option<Vec<f64>>>();
+        let values =
+            |side: &[&MeasuredRun]| side.iter().map(|run| value(&run.summary)).collect::<Option<Vec<f64>>>();
         let (values_a, values_b) = (values(&self.paired.a), values(&self.paired.b));
         let (a, b) = (values_a.as_deref().map(geometric), values_b.as_deref().map(geometric));
         let ratio = a.zip(b).map(|(a, b)| b / a).filter(|ratio| ratio.is_finite());
@@ -184,15 +187,15 @@ impl Judge<'_> {
         };
         let interval = interval.filter(|(low, high)| low.is_finite() && high.is_finite());
         let verdict = on_ratio(interval, self.options.threshold, good);
-        if let (Verdict::Unclear, Some(interval)) = (verdict, interval) {
+        if let (MetricVerdict::Unclear, Some(interval)) = (verdict, interval) {
             because = leaning(interval, self.options.threshold);
         }
         let change = Change::Ratio { value: ratio, interval };
         Compared { metric: name.into(), unit, a, b, change, verdict, because }
     }
 
-    fn share(&self, name: &str, good: Good, margin: f64, of: impl Fn(&Run) -> Share) -> Compared {
-        let shares = |side: &[&Run]| side.iter().map(|run| of(run)).collect::<Vec<_>>();
+    fn share(&self, name: &str, good: Good, margin: f64, of: impl Fn(&MeasuredRun) -> Share) -> Compared {
+        let shares = |side: &[&MeasuredRun]| side.iter().map(|run| of(run)).collect::<Vec<_>>();
         let (shares_a, shares_b) = (shares(&self.paired.a), shares(&self.paired.b));
         let (a, b) = (Share::of_all(shares_a.iter().copied()), Share::of_all(shares_b.iter().copied()));
         let mut found = shares::difference(a, b);
@@ -209,7 +212,7 @@ impl Judge<'_> {
         let verdict = on_difference(interval, margin, good);
         Compared {
             metric: name.into(),
-            unit: Unit::Share,
+            unit: MetricUnit::Share,
             a: a.value(),
             b: b.value(),
             change: Change::Difference { value: found.map(|it| it.0), interval },

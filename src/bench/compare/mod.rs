@@ -21,8 +21,8 @@
 //! # Verdicts
 //!
 //! With threshold t, a ratio between 1/(1+t) and 1+t makes no difference that matters. The whole interval within:
-//! [`Verdict::Same`]; wholly beyond on one side: [`Verdict::Better`] or [`Verdict::Worse`]; anything else, or
-//! no interval: [`Verdict::Unclear`]. A regression is any metric that is worse. At a true ratio of exactly 1+t
+//! [`MetricVerdict::Same`]; wholly beyond on one side: [`MetricVerdict::Better`] or [`MetricVerdict::Worse`]; anything else, or
+//! no interval: [`MetricVerdict::Unclear`]. A regression is any metric that is worse. At a true ratio of exactly 1+t
 //! one metric in forty is called worse by chance; of identical servers, far fewer.
 
 pub(crate) mod latency;
@@ -44,14 +44,14 @@ use serde::Serialize;
 pub(crate) use self::metrics::distribution;
 pub(crate) use self::pairing::load;
 pub use self::pairing::{Refused, Side};
-pub use self::verdict::Verdict;
+pub use self::verdict::MetricVerdict;
 use super::plan::LoadPlan;
 use super::record::RequestRecord;
 use super::summary::Summary;
 
 /// One results directory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Run {
+pub struct MeasuredRun {
     /// Where it came from, for messages.
     pub name: String,
     /// What was asked for.
@@ -64,7 +64,7 @@ pub struct Run {
 
 /// How to compare.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Options {
+pub struct CompareOptions {
     /// A ratio within 1/(1+threshold) and 1+threshold makes no difference. Above 0.
     pub threshold: f64,
     /// Compare runs under different plans too.
@@ -73,12 +73,12 @@ pub struct Options {
     pub seed: u64,
 }
 
-impl Options {
+impl CompareOptions {
     /// Smaller differences are rarely worth an action, and few machines repeat themselves much better.
     pub const THRESHOLD: f64 = 0.05;
 }
 
-impl Default for Options {
+impl Default for CompareOptions {
     fn default() -> Self {
         Self { threshold: Self::THRESHOLD, ignore_plan: false, seed: 1 }
     }
@@ -90,12 +90,12 @@ pub struct Comparison {
     /// The threshold verdicts were given under.
     pub threshold: f64,
     /// One for each plan measured on both sides.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<ComparedPair>,
 }
 
 /// A plan's runs on both sides.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Pair {
+pub struct ComparedPair {
     /// The profile.
     pub profile: String,
     /// The model.
@@ -130,7 +130,7 @@ pub struct Compared {
     /// Its name: `TTFT p99`.
     pub metric: String,
     /// The unit of `a` and `b`.
-    pub unit: Unit,
+    pub unit: MetricUnit,
     /// A's figure; with several runs their geometric mean, of shares their share together.
     pub a: Option<f64>,
     /// B's.
@@ -138,7 +138,7 @@ pub struct Compared {
     /// How B stands to A.
     pub change: Change,
     /// What to make of it.
-    pub verdict: Verdict,
+    pub verdict: MetricVerdict,
     /// Why it is unclear, where more can be said than that the interval is too wide.
     pub because: Option<String>,
 }
@@ -146,7 +146,7 @@ pub struct Compared {
 /// What a figure is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Unit {
+pub enum MetricUnit {
     /// Per second.
     PerSecond,
     /// Milliseconds.
@@ -176,7 +176,7 @@ pub enum Change {
 }
 
 /// Compare two sides. Runs are paired by profile, model and plan.
-pub fn compare(a: &[Run], b: &[Run], options: Options) -> Result<Comparison, Refused> {
+pub fn compare(a: &[MeasuredRun], b: &[MeasuredRun], options: CompareOptions) -> Result<Comparison, Refused> {
     let pairs = pairing::pair(a, b, &options)?;
     Ok(Comparison {
         threshold: options.threshold,
@@ -186,12 +186,12 @@ pub fn compare(a: &[Run], b: &[Run], options: Options) -> Result<Comparison, Ref
 
 impl Comparison {
     /// The metrics that are worse, each with its pair.
-    pub fn regressions(&self) -> impl Iterator<Item = (&Pair, &Compared)> {
-        self.with(Verdict::Worse)
+    pub fn regressions(&self) -> impl Iterator<Item = (&ComparedPair, &Compared)> {
+        self.with(MetricVerdict::Worse)
     }
 
     /// The metrics with this verdict, each with its pair.
-    pub fn with(&self, verdict: Verdict) -> impl Iterator<Item = (&Pair, &Compared)> {
+    pub fn with(&self, verdict: MetricVerdict) -> impl Iterator<Item = (&ComparedPair, &Compared)> {
         self.pairs
             .iter()
             .flat_map(|pair| pair.metrics.iter().map(move |metric| (pair, metric)))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Options, Run};
+use super::{CompareOptions, MeasuredRun};
 use crate::bench::plan::{Arrival, LoadPlan};
 use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
@@ -12,8 +12,8 @@ use crate::failure::{Failure, Kind};
 /// The runs of one plan on both sides.
 #[derive(Debug)]
 pub(super) struct Paired<'a> {
-    pub(super) a: Vec<&'a Run>,
-    pub(super) b: Vec<&'a Run>,
+    pub(super) a: Vec<&'a MeasuredRun>,
+    pub(super) b: Vec<&'a MeasuredRun>,
     /// The plans differ, as was allowed: how.
     pub(super) differs: Option<String>,
 }
@@ -97,7 +97,11 @@ impl Failure for Refused {
 }
 
 /// Pair the runs of both sides, in A's order.
-pub(super) fn pair<'a>(a: &'a [Run], b: &'a [Run], options: &Options) -> Result<Vec<Paired<'a>>, Refused> {
+pub(super) fn pair<'a>(
+    a: &'a [MeasuredRun],
+    b: &'a [MeasuredRun],
+    options: &CompareOptions,
+) -> Result<Vec<Paired<'a>>, Refused> {
     if !(options.threshold > 0.0 && options.threshold < 1.0) {
         return Err(Refused::Threshold(options.threshold));
     }
@@ -128,7 +132,9 @@ pub(super) fn pair<'a>(a: &'a [Run], b: &'a [Run], options: &Options) -> Result<
             continue;
         }
         seen.push(subject(run));
-        let of = |runs: &'a [Run]| runs.iter().filter(|it| subject(it) == subject(run)).collect::<Vec<_>>();
+        let of = |runs: &'a [MeasuredRun]| {
+            runs.iter().filter(|it| subject(it) == subject(run)).collect::<Vec<_>>()
+        };
         let (ours, theirs) = (of(a), of(b));
         match options.ignore_plan {
             true => pairs.push(regardless(ours, theirs)),
@@ -138,7 +144,7 @@ pub(super) fn pair<'a>(a: &'a [Run], b: &'a [Run], options: &Options) -> Result<
     Ok(pairs)
 }
 
-fn subject(run: &Run) -> (&str, &str) {
+fn subject(run: &MeasuredRun) -> (&str, &str) {
     (&run.plan.profile, &run.plan.model)
 }
 
@@ -146,7 +152,7 @@ fn as_json(plan: &LoadPlan) -> Value {
     serde_json::to_value(plan).expect("a plan is plain data")
 }
 
-fn difference(a: &Run, b: &Run) -> Option<Refused> {
+fn difference(a: &MeasuredRun, b: &MeasuredRun) -> Option<Refused> {
     first_difference(&as_json(&a.plan), &as_json(&b.plan)).map(|found| Refused::Plans {
         path: found.path,
         first: found.first,
@@ -156,20 +162,24 @@ fn difference(a: &Run, b: &Run) -> Option<Refused> {
     })
 }
 
-fn regardless<'a>(a: Vec<&'a Run>, b: Vec<&'a Run>) -> Paired<'a> {
+fn regardless<'a>(a: Vec<&'a MeasuredRun>, b: Vec<&'a MeasuredRun>) -> Paired<'a> {
     let differs = a.iter().chain(&b).find_map(|run| difference(a[0], run)).map(|refused| refused.to_string());
     Paired { a, b, differs }
 }
 
 /// A sweep has several plans of one profile and model: each needs its partner.
-fn by_plan<'a>(a: &[&'a Run], b: &[&'a Run], pairs: &mut Vec<Paired<'a>>) -> Result<(), Refused> {
+fn by_plan<'a>(
+    a: &[&'a MeasuredRun],
+    b: &[&'a MeasuredRun],
+    pairs: &mut Vec<Paired<'a>>,
+) -> Result<(), Refused> {
     let mut plans: Vec<&LoadPlan> = Vec::new();
     for run in a.iter().chain(b) {
         if plans.contains(&&run.plan) {
             continue;
         }
         plans.push(&run.plan);
-        let of = |runs: &[&'a Run]| -> Vec<&'a Run> {
+        let of = |runs: &[&'a MeasuredRun]| -> Vec<&'a MeasuredRun> {
             runs.iter().copied().filter(|it| it.plan == run.plan).collect()
         };
         let (ours, theirs) = (of(a), of(b));

@@ -1,6 +1,6 @@
 //! How much a run's rates vary: batch means over windows of time (Law, Simulation Modeling and Analysis).
 
-use super::Run;
+use super::MeasuredRun;
 use crate::bench::metrics::goodput::is_good;
 use crate::bench::record::RequestRecord;
 
@@ -12,7 +12,7 @@ const REQUESTS: usize = 20;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rate {
+pub(super) enum CountedRate {
     OutputTokens,
     TotalTokens,
     Requests,
@@ -31,7 +31,7 @@ pub(super) struct Certainty {
 /// How sure the rate of one run is, from how it varies over the steady window, or over the whole run where
 /// there is none (start and end then count as variation: honest, and wide). `None` where next to nothing
 /// happened.
-pub(super) fn certainty(rate: Rate, run: &Run) -> Option<Certainty> {
+pub(super) fn certainty(rate: CountedRate, run: &MeasuredRun) -> Option<Certainty> {
     let span = run.summary.steady.unwrap_or(run.summary.throughput);
     let mut windows = [0.0; WINDOWS];
     let mut requests = 0;
@@ -50,7 +50,7 @@ pub(super) fn certainty(rate: Rate, run: &Run) -> Option<Certainty> {
 }
 
 /// When one request counts, and for how much.
-fn counted(rate: Rate, run: &Run, record: &RequestRecord) -> Vec<(u64, f64)> {
+fn counted(rate: CountedRate, run: &MeasuredRun, record: &RequestRecord) -> Vec<(u64, f64)> {
     let answer = &record.answer;
     let output = || {
         answer
@@ -60,11 +60,11 @@ fn counted(rate: Rate, run: &Run, record: &RequestRecord) -> Vec<(u64, f64)> {
             .map(|(us, tokens)| (record.sent_us + us, f64::from(*tokens)))
     };
     match rate {
-        Rate::Requests => vec![(record.ended_us, 1.0)],
-        Rate::GoodRequests if is_good(record, &run.plan.slo) => vec![(record.ended_us, 1.0)],
-        Rate::GoodRequests => Vec::new(),
-        Rate::OutputTokens => output().collect(),
-        Rate::TotalTokens => {
+        CountedRate::Requests => vec![(record.ended_us, 1.0)],
+        CountedRate::GoodRequests if is_good(record, &run.plan.slo) => vec![(record.ended_us, 1.0)],
+        CountedRate::GoodRequests => Vec::new(),
+        CountedRate::OutputTokens => output().collect(),
+        CountedRate::TotalTokens => {
             // A prompt has been worked through when the first token comes.
             let first = record.sent_us + record.ttft_us().unwrap_or(0);
             output().chain([(first, f64::from(answer.input_tokens.unwrap_or(0)))]).collect()

@@ -4,7 +4,7 @@ use crate::failure::{Failure, Kind};
 
 fn against(a: &[MadeUp], b: &[MadeUp]) -> Comparison {
     let runs = |side: &[MadeUp]| side.iter().map(made_up).collect::<Vec<_>>();
-    compare(&runs(a), &runs(b), Options::default()).unwrap()
+    compare(&runs(a), &runs(b), CompareOptions::default()).unwrap()
 }
 
 fn metric<'a>(comparison: &'a Comparison, name: &str) -> &'a Compared {
@@ -51,23 +51,23 @@ fn identical_servers_are_rarely_called_different() {
 #[test]
 fn a_tenth_slower_is_found() {
     let trials = trials(10, 1.10, &MadeUp { requests: 600, ..short() });
-    let share = |name: &str, verdict: Verdict| {
+    let share = |name: &str, verdict: MetricVerdict| {
         let hits = trials.iter().filter(|it| metric(it, name).verdict == verdict).count();
         hits as f64 / trials.len() as f64
     };
     for (name, least) in [("TPOT mean", 0.8), ("ITL mean", 0.9)] {
-        let found = share(name, Verdict::Worse);
+        let found = share(name, MetricVerdict::Worse);
         assert!(found >= least, "{name}: {found}");
     }
     for comparison in &trials {
-        assert_eq!(comparison.with(Verdict::Better).count(), 0);
+        assert_eq!(comparison.with(MetricVerdict::Better).count(), 0);
     }
 }
 
 #[test]
 fn small_differences_that_are_sure_are_the_same() {
     let trials = trials(5, 1.005, &MadeUp { requests: 800, ..short() });
-    let same = trials.iter().filter(|it| metric(it, "TPOT mean").verdict == Verdict::Same).count();
+    let same = trials.iter().filter(|it| metric(it, "TPOT mean").verdict == MetricVerdict::Same).count();
     assert!(same >= 4, "{same} of 5");
 }
 
@@ -77,8 +77,8 @@ fn the_same_runs_give_the_same_answer_and_swapping_mirrors_it() {
     let once = against(std::slice::from_ref(&a), std::slice::from_ref(&b));
     assert_eq!(once, against(std::slice::from_ref(&a), std::slice::from_ref(&b)));
     let back = against(&[b], &[a]);
-    assert_eq!(metric(&once, "TPOT mean").verdict, Verdict::Worse);
-    assert_eq!(metric(&back, "TPOT mean").verdict, Verdict::Better);
+    assert_eq!(metric(&once, "TPOT mean").verdict, MetricVerdict::Worse);
+    assert_eq!(metric(&back, "TPOT mean").verdict, MetricVerdict::Better);
     assert!(once.regressions().count() > 3);
     let ratio = |it: &Comparison| match metric(it, "TPOT mean").change {
         Change::Ratio { value: Some(value), .. } => value,
@@ -91,7 +91,7 @@ fn the_same_runs_give_the_same_answer_and_swapping_mirrors_it() {
 fn figures_are_those_of_the_summaries() {
     let run = made_up(&short());
     let comparison =
-        compare(std::slice::from_ref(&run), std::slice::from_ref(&run), Options::default()).unwrap();
+        compare(std::slice::from_ref(&run), std::slice::from_ref(&run), CompareOptions::default()).unwrap();
     let ttft = run.summary.latency_ms.ttft.as_ref().unwrap();
     assert_eq!(metric(&comparison, "TTFT p99").a, Some(ttft.p99.value));
     assert_eq!(metric(&comparison, "TTFT mean").b, Some(ttft.mean.value));
@@ -117,12 +117,12 @@ fn few_requests_have_no_verdict() {
     let few = |requests| MadeUp { requests, ..short() };
     let comparison = against(&[few(100)], &[MadeUp { seed: 2, slowdown: 3.0, ..few(100) }]);
     let p99 = metric(&comparison, "TTFT p99");
-    assert_eq!(p99.verdict, Verdict::Unclear);
+    assert_eq!(p99.verdict, MetricVerdict::Unclear);
     assert_eq!(p99.because.as_deref(), Some("100 requests have no interval here; 368 do"));
-    assert_eq!(metric(&comparison, "TTFT mean").verdict, Verdict::Worse);
+    assert_eq!(metric(&comparison, "TTFT mean").verdict, MetricVerdict::Worse);
     let comparison = against(&[few(10)], &[MadeUp { seed: 2, slowdown: 3.0, ..few(10) }]);
-    assert_eq!(metric(&comparison, "E2E mean").verdict, Verdict::Unclear);
-    let sure = comparison.pairs[0].metrics.iter().filter(|it| it.verdict != Verdict::Unclear);
+    assert_eq!(metric(&comparison, "E2E mean").verdict, MetricVerdict::Unclear);
+    let sure = comparison.pairs[0].metrics.iter().filter(|it| it.verdict != MetricVerdict::Unclear);
     // Ten good requests against none are enough to tell.
     assert_eq!(sure.map(|it| it.metric.as_str()).collect::<Vec<_>>(), ["good requests"]);
 }
@@ -134,14 +134,14 @@ fn no_successful_request_is_no_panic() {
         let comparison = against(std::slice::from_ref(&a), std::slice::from_ref(&b));
         let failed = metric(&comparison, "failed requests");
         let expected = match (a.failed_share, b.failed_share) {
-            (0.0, _) => Verdict::Worse,
-            (_, 0.0) => Verdict::Better,
-            _ => Verdict::Unclear,
+            (0.0, _) => MetricVerdict::Worse,
+            (_, 0.0) => MetricVerdict::Better,
+            _ => MetricVerdict::Unclear,
         };
-        assert!(failed.verdict == expected || expected == Verdict::Unclear, "{failed:?}");
+        assert!(failed.verdict == expected || expected == MetricVerdict::Unclear, "{failed:?}");
         // Where neither side has a latency there is no row for it.
         let latencies = comparison.pairs[0].metrics.iter().filter(|it| it.metric.starts_with("TTFT"));
-        assert!(latencies.clone().all(|it| it.verdict == Verdict::Unclear && it.because.is_some()));
+        assert!(latencies.clone().all(|it| it.verdict == MetricVerdict::Unclear && it.because.is_some()));
         assert_eq!(latencies.count() > 0, a.failed_share < 1.0 || b.failed_share < 1.0);
     }
 }
@@ -152,15 +152,15 @@ fn failures_count_and_a_few_do_not() {
     let with = |failed_share| MadeUp { seed: 7, failed_share, ..base.clone() };
     let verdict =
         |share| metric(&against(std::slice::from_ref(&base), &[with(share)]), "failed requests").verdict;
-    assert_eq!(verdict(0.05), Verdict::Worse);
-    assert_eq!(verdict(0.006), Verdict::Unclear);
+    assert_eq!(verdict(0.05), MetricVerdict::Worse);
+    assert_eq!(verdict(0.006), MetricVerdict::Unclear);
     let base = MadeUp { requests: 2000, ..base.clone() };
     let none = metric(
         &against(std::slice::from_ref(&base), &[MadeUp { seed: 3, ..base.clone() }]),
         "failed requests",
     )
     .verdict;
-    assert_eq!(none, Verdict::Same);
+    assert_eq!(none, MetricVerdict::Same);
 }
 
 #[test]
@@ -169,11 +169,15 @@ fn repeats_know_what_requests_do_not() {
     let factors = [1.00, 1.06, 0.95, 1.04];
     let run = |n: usize| MadeUp { seed: n as u64, slowdown: factors[n], requests: 600, ..short() };
     let single = against(&[run(2)], &[run(1)]);
-    assert_eq!(metric(&single, "TPOT mean").verdict, Verdict::Worse, "single runs are taken at their word");
+    assert_eq!(
+        metric(&single, "TPOT mean").verdict,
+        MetricVerdict::Worse,
+        "single runs are taken at their word"
+    );
     assert_eq!(single.pairs[0].basis, Basis::Requests);
     let repeated = against(&[run(0), run(2)], &[run(1), run(3)]);
     assert_eq!(repeated.pairs[0].basis, Basis::Repeats);
-    assert_eq!(metric(&repeated, "TPOT mean").verdict, Verdict::Unclear);
+    assert_eq!(metric(&repeated, "TPOT mean").verdict, MetricVerdict::Unclear);
     // p99 needs no number of requests: each run gives one figure.
     let Change::Ratio { interval: Some(_), .. } = metric(&repeated, "TTFT p99").change else {
         panic!("{repeated:#?}")
@@ -186,28 +190,30 @@ fn repeats_find_what_is_there() {
         (from..from + 3).map(|seed| MadeUp { seed, slowdown, ..short() }).collect()
     };
     let worse = against(&side(1.0, 0), &side(1.15, 10));
-    assert_eq!(metric(&worse, "TPOT mean").verdict, Verdict::Worse);
+    assert_eq!(metric(&worse, "TPOT mean").verdict, MetricVerdict::Worse);
     let same = against(&side(1.0, 0), &side(1.0, 20));
     assert_eq!(same.regressions().count(), 0, "{:?}", same.regressions().collect::<Vec<_>>());
-    assert_eq!(metric(&same, "TPOT mean").verdict, Verdict::Same);
-    assert_eq!(metric(&same, "failed requests").verdict, Verdict::Same);
+    assert_eq!(metric(&same, "TPOT mean").verdict, MetricVerdict::Same);
+    assert_eq!(metric(&same, "failed requests").verdict, MetricVerdict::Same);
 }
 
 #[test]
 fn what_was_not_measured_alike_is_refused() {
     let a = made_up(&short());
-    let refused = |b: Run, options: Options| compare(std::slice::from_ref(&a), &[b], options).unwrap_err();
+    let refused = |b: MeasuredRun, options: CompareOptions| {
+        compare(std::slice::from_ref(&a), &[b], options).unwrap_err()
+    };
     let mut other = a.clone();
     other.name = "results/other".into();
     other.plan.limits.stall_s = 10.0;
-    let error = refused(other.clone(), Options::default());
+    let error = refused(other.clone(), CompareOptions::default());
     assert_eq!(
         error.to_string(),
         "plans differ in `limits.stall_s`: 30.0 in `results/made-up-1`, 10.0 in `results/other`"
     );
     assert_eq!(error.kind(), Kind::Input);
     assert!(error.hint().unwrap().contains("--ignore-plan"));
-    let ignore = Options { ignore_plan: true, ..Options::default() };
+    let ignore = CompareOptions { ignore_plan: true, ..CompareOptions::default() };
     let comparison = compare(std::slice::from_ref(&a), &[other.clone()], ignore).unwrap();
     assert!(comparison.pairs[0].notes[0].contains("limits.stall_s"), "{:?}", comparison.pairs[0].notes);
 
@@ -222,20 +228,20 @@ fn what_was_not_measured_alike_is_refused() {
     assert_eq!(compare(&[], std::slice::from_ref(&a), ignore), Err(Refused::NoRuns(Side::A)));
     assert_eq!(compare(std::slice::from_ref(&a), &[], ignore), Err(Refused::NoRuns(Side::B)));
     for threshold in [0.0, -0.1, 1.0, f64::NAN, f64::INFINITY] {
-        let error = refused(a.clone(), Options { threshold, ..Options::default() });
+        let error = refused(a.clone(), CompareOptions { threshold, ..CompareOptions::default() });
         assert!(error.to_string().starts_with("--threshold: `"), "{error}");
     }
 }
 
 #[test]
 fn sweeps_are_paired_load_by_load() {
-    let side = |from: u64, loads: &[u32]| -> Vec<Run> {
+    let side = |from: u64, loads: &[u32]| -> Vec<MeasuredRun> {
         let run = |n: usize| MadeUp { seed: from + n as u64, concurrency: loads[n], requests: 60, ..short() };
         (0..loads.len()).map(|n| made_up(&run(n))).collect()
     };
-    let comparison = compare(&side(1, &[2, 4, 8]), &side(10, &[8, 2, 4]), Options::default()).unwrap();
+    let comparison = compare(&side(1, &[2, 4, 8]), &side(10, &[8, 2, 4]), CompareOptions::default()).unwrap();
     let loads: Vec<&str> = comparison.pairs.iter().map(|pair| pair.load.as_str()).collect();
     assert_eq!(loads, ["concurrency 2", "concurrency 4", "concurrency 8"]);
-    let error = compare(&side(1, &[2, 4]), &side(10, &[2, 4, 8]), Options::default()).unwrap_err();
+    let error = compare(&side(1, &[2, 4]), &side(10, &[2, 4, 8]), CompareOptions::default()).unwrap_err();
     assert!(error.to_string().contains("concurrency"), "{error}");
 }

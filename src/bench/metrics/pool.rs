@@ -116,7 +116,7 @@ impl Pool {
     /// The samples' own figures, exact.
     pub fn figures(&self) -> Figures {
         let all = self.clusters.iter().map(|cluster| (cluster, 1.0));
-        let own = figures(all, &|walk| self.values.iter().for_each(|(value, weight)| walk(*value, *weight)));
+        let own = figures(all, self.values.iter().copied());
         // Around the mean: the difference of squares that resamples use loses digits where samples are alike.
         let squares: f64 =
             self.values.iter().map(|(value, weight)| weight * (value - own.mean) * (value - own.mean)).sum();
@@ -132,16 +132,16 @@ impl Pool {
     pub(super) fn drawn(&self, times: &[u32], weights: &mut Vec<f64>) -> Figures {
         weights.clear();
         weights.resize(self.cells.len(), 0.0);
-        for (cluster, times) in self.clusters.iter().zip(times).filter(|(_, times)| **times > 0) {
-            for (cell, weight) in &cluster.cells {
-                weights[*cell as usize] += weight * f64::from(*times);
+        let weights = &mut weights[..];
+        for (cluster, times) in self.clusters.iter().zip(times) {
+            if *times > 0 {
+                for (cell, weight) in &cluster.cells {
+                    weights[*cell as usize] += weight * f64::from(*times);
+                }
             }
         }
         let chosen = self.clusters.iter().zip(times.iter().map(|times| f64::from(*times)));
-        figures(chosen, &|walk| {
-            let held = self.cells.iter().zip(&*weights).filter(|(_, weight)| **weight > 0.0);
-            held.for_each(|(value, weight)| walk(*value, *weight));
-        })
+        figures(chosen, self.cells.iter().copied().zip(weights.iter().copied()))
     }
 }
 
@@ -169,58 +169,27 @@ impl Cluster {
     }
 }
 
-/// Gives every value with its weight to what it is called with, ascending.
-type Walk<'a> = dyn Fn(&mut dyn FnMut(f64, f64)) + 'a;
-
-/// The samples at ascending places, found in one pass.
-struct Ranks {
-    places: [f64; 4],
-    found: [f64; 4],
-    next: usize,
-}
-
-impl Ranks {
-    fn new(places: [f64; 4]) -> Self {
-        Self { places: places.map(|place| place + 1e-9), found: [f64::NAN; 4], next: 0 }
-    }
-
-    /// A sample, with the weight of all up to and with it. Until a later one is reached, it is the last.
-    fn pass(&mut self, passed: f64, value: f64) {
-        while self.next < self.places.len() && passed > self.places[self.next] {
-            self.found[self.next] = value;
-            self.next += 1;
-        }
-        if self.next < self.places.len() {
-            self.found[self.next..].fill(value);
-        }
-    }
-}
-
 /// Percentiles as numpy's default has them: linear between the two nearest of the samples in order, at
 /// position `p (n - 1)`. A weight of 3 is three equal samples.
-fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &Walk<'_>) -> Figures {
+fn figures<'a>(
+    clusters: impl Iterator<Item = (&'a Cluster, f64)>,
+    ascending: impl Iterator<Item = (f64, f64)>,
+) -> Figures {
     let (mut weight, mut sum, mut squares, mut max) = (0.0, 0.0, 0.0, f64::NEG_INFINITY);
-    for (cluster, times) in clusters.filter(|(_, times)| *times > 0.0) {
-        weight += times * cluster.weight;
-        sum += times * cluster.sum;
-        squares += times * cluster.squares;
-        max = max.max(cluster.max);
+    for (cluster, times) in clusters {
+        if times > 0.0 {
+            weight += times * cluster.weight;
+            sum += times * cluster.sum;
+            squares += times * cluster.squares;
+            max = max.max(cluster.max);
+        }
     }
     let mean = sum / weight;
     let shares = [0.5, 0.9, 0.95, 0.99];
     let places = shares.map(|share| share * (weight - 1.0).max(0.0));
-    // The samples below and above each percentile, both ascending. The sample at expanded place k is the first
-    // with more than k samples up to and with it; the margin keeps sums of fractions from falling short.
-    let mut below = Ranks::new(places.map(f64::floor));
-    let mut above = Ranks::new(places.map(f64::ceil));
-    let mut passed = 0.0;
-    ascending(&mut |value, weight| {
-        passed += weight;
-        below.pass(passed, value);
-        above.pass(passed, value);
-    });
+    let found = at_places(places, ascending);
     let percentile = |index: usize| {
-        let (below, above) = (below.found[index], above.found[index]);
+        let [below, above] = found[index];
         below + (above - below) * places[index].fract()
     };
     Figures {
@@ -232,6 +201,35 @@ fn figures<'a>(clusters: impl Iterator<Item = (&'a Cluster, f64)>, ascending: &W
         p99: percentile(3),
         max,
     }
+}
+
+/// The samples below and above each place, out of values with their weights, ascending. The sample at expanded
+/// place k is the first with more than k samples up to and with it; beyond the end it is the last.
+fn at_places(places: [f64; 4], ascending: impl Iterator<Item = (f64, f64)>) -> [[f64; 2]; 4] {
+    // The margin keeps sums of fractions from falling short.
+    const MARGIN: f64 = 1e-9;
+    let mut wanted: [(f64, usize); 8] = std::array::from_fn(|at| {
+        let place = places[at / 2];
+        (if at % 2 == 0 { place.floor() } else { place.ceil() } + MARGIN, at)
+    });
+    wanted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut found = [[f64::NAN; 2]; 4];
+    let (mut passed, mut last, mut next) = (0.0, f64::NAN, 0);
+    // This is where a bootstrap spends its time: one comparison a value.
+    for (value, weight) in ascending {
+        if weight > 0.0 {
+            (passed, last) = (passed + weight, value);
+            while next < wanted.len() && passed > wanted[next].0 {
+                let at = wanted[next].1;
+                found[at / 2][at % 2] = value;
+                next += 1;
+            }
+        }
+    }
+    for (_, at) in &wanted[next..] {
+        found[at / 2][at % 2] = last;
+    }
+    found
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::fixture::{answered, done, failed};
 use super::*;
-use crate::bench::plan::{Arrival, Lengths, Limits, Protocol, Sampling, Slo, Workload};
+use crate::bench::plan::{Arrival, Lengths, Protocol, RequestLimits, Sampling, Slo, Workload};
 use crate::bench::record::FailureClass;
 use crate::bench::summary::MetricsSample;
 
@@ -18,7 +18,7 @@ pub(in crate::bench) fn plan(requests: u32, output_tokens: u32) -> LoadPlan {
         warmup: 0,
         seed: 3,
         sampling: Sampling { temperature: 0.0, ignore_eos: true, extra_body: Default::default() },
-        limits: Limits {
+        limits: RequestLimits {
             connect_s: 1.0,
             first_token_s: 1.0,
             stall_s: 1.0,

@@ -1,7 +1,6 @@
 //! The known profiles, and the ways to name one.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use include_dir::{Dir, include_dir};
@@ -9,6 +8,7 @@ use include_dir::{Dir, include_dir};
 use super::error::ProfileError;
 use super::layer::{Layer, Profile};
 use super::parse::parse;
+use crate::fs::{FolderError, ReadError, is_toml, read_text_at_most, toml_files};
 use crate::spelling::nearest;
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/bench");
@@ -29,7 +29,7 @@ impl Profiles {
     /// `folder` must exist; it need not have profiles.
     pub fn load(folder: Option<&Path>) -> Result<Self, ProfileError> {
         let mut profiles = BTreeMap::new();
-        for file in EMBEDDED.files().filter(|file| is_profile(file.path())) {
+        for file in EMBEDDED.files().filter(|file| is_toml(file.path())) {
             let path = file.path().display().to_string();
             let profile = parse(&path, file.contents_utf8().unwrap_or_default())?;
             profiles.insert(profile.name.clone(), profile);
@@ -43,7 +43,7 @@ impl Profiles {
     /// The profile that `query` means: a name, or a file where it has a folder or ends in `.toml`.
     pub fn find(&self, query: &str) -> Result<Profile, ProfileError> {
         let path = Path::new(query);
-        if is_profile(path) || path.components().count() > 1 {
+        if is_toml(path) || path.components().count() > 1 {
             return read(path);
         }
         self.profiles.get(query).cloned().ok_or_else(|| {
@@ -68,41 +68,15 @@ impl Profiles {
 }
 
 fn own(folder: &Path) -> Result<Vec<Profile>, ProfileError> {
-    let unreadable = |path: &Path, source| ProfileError::Read { path: path.to_owned(), source };
-    // A folder that is not there is a typing error; one without `bench` has other profiles.
-    std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
-    let folder = folder.join("bench");
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(unreadable(&folder, error)),
-    };
-    let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|error| unreadable(&folder, error))?.path();
-        if is_profile(&path) {
-            paths.push(path);
-        }
-    }
-    // The order of a folder is the file system's; which of two bad files is reported is ours.
-    paths.sort();
+    let paths = toml_files(folder, "bench")
+        .map_err(|FolderError { path, source }| ProfileError::Read { path, source })?;
     paths.iter().map(|path| read(path)).collect()
 }
 
 fn read(path: &Path) -> Result<Profile, ProfileError> {
-    let unreadable = |source| ProfileError::Read { path: path.to_owned(), source };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    // What is read decides, not the stated size: a pipe has none to trust.
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(ProfileError::TooLarge { path: path.to_owned(), limit: MAX_BYTES });
-    }
-    let text =
-        String::from_utf8(bytes).map_err(|error| unreadable(std::io::Error::other(error.utf8_error())))?;
+    let text = read_text_at_most(path, MAX_BYTES).map_err(|error| match error {
+        ReadError::Io(source) => ProfileError::Read { path: path.to_owned(), source },
+        ReadError::TooLarge { limit, .. } => ProfileError::TooLarge { path: path.to_owned(), limit },
+    })?;
     parse(&path.display().to_string(), &text)
-}
-
-fn is_profile(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
 }

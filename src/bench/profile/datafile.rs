@@ -76,7 +76,7 @@ pub fn fingerprint(path: &Path) -> Result<DataFile, BadDataFile> {
     }
     Ok(DataFile {
         name: path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-        sha256: hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect(),
+        sha256: crate::fs::hex(&hasher.finalize()),
     })
 }
 

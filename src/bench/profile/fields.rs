@@ -7,7 +7,7 @@ use super::datafile::BadDataFile;
 use super::error::PlanError;
 use super::layer::{Layer, Profile};
 use super::origin::{Origin, Origins, flag};
-use crate::bench::plan::{DataFile, Limits};
+use crate::bench::plan::{DataFile, RequestLimits};
 
 /// A plan in the making.
 pub(super) struct Settling<'a> {
@@ -82,7 +82,7 @@ pub(super) const WARMUP: u32 = 1;
 pub(super) const SEED: u64 = 1;
 
 /// Limits.
-pub(super) const LIMITS: Limits = Limits {
+pub(super) const LIMITS: RequestLimits = RequestLimits {
     // Three tries of TCP's SYN (after 1 s, 3 s and 7 s, RFC 6298) and some.
     connect_s: 10.0,
     // A queue of a hundred short answers at the tens of tokens per second such clusters reach.

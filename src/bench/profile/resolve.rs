@@ -9,7 +9,7 @@ use super::fields::{self, CUSTOM, Settling};
 use super::layer::{Bound, Layer, Profile};
 use super::origin::{Origin, Origins, flag};
 use super::{arrival, workload};
-use crate::bench::plan::{DataFile, Limits, PlanDraft, Protocol, Sampling, Slo};
+use crate::bench::plan::{DataFile, PlanDraft, Protocol, RequestLimits, Sampling, Slo};
 
 /// What was said, lowest first.
 #[derive(Debug, Clone, Copy)]
@@ -99,9 +99,9 @@ fn sampling(it: &mut Settling<'_>) -> Sampling {
     Sampling { temperature, ignore_eos, extra_body }
 }
 
-fn limits(it: &mut Settling<'_>) -> Limits {
+fn limits(it: &mut Settling<'_>) -> RequestLimits {
     let default = fields::LIMITS;
-    Limits {
+    RequestLimits {
         connect_s: it.value("limits.connect_s", |layer| layer.limits.connect_s, default.connect_s),
         first_token_s: it.value(
             "limits.first_token_s",

@@ -7,21 +7,7 @@ use jiff::Timestamp;
 
 use super::{REQUESTS, RUN, ResultsError, RunFile, SUMMARY, SUMMARY_CSV, SummaryFile, csv};
 use crate::fs::write_atomic;
-
-/// Longest part of a name that comes from a model or a profile.
-const MAX_PART: usize = 80;
-
-/// Directories of one second, model and profile.
-const MAX_SUFFIX: u32 = 1000;
-
-/// Where results shall lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// Exactly there (`--out`). It may exist, but hold no run.
-    Exactly(PathBuf),
-    /// In a directory of its own below this one: `<time>-<model>-<profile>`, the time in UTC.
-    Below(PathBuf),
-}
+use crate::run_dir::{self, CannotMake, Place, RunDirectory};
 
 /// A results directory, open for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,31 +21,17 @@ impl ResultsDir {
     /// # Errors
     /// [`ResultsError::Exists`] where `--out` holds a run, [`ResultsError::Io`] where it cannot be made.
     pub fn create(place: &Place, began: Timestamp, model: &str, profile: &str) -> Result<Self, ResultsError> {
-        match place {
-            Place::Exactly(path) => {
-                std::fs::create_dir_all(path).map_err(ResultsError::io("create", path))?;
-                let held = path.join(RUN).try_exists().map_err(ResultsError::io("look into", path))?;
-                match held {
-                    true => Err(ResultsError::Exists { path: path.clone() }),
-                    false => Ok(Self { path: path.clone() }),
-                }
+        let made = RunDirectory::make(place, &run_dir::name(began, model, profile)).map_err(|error| {
+            let CannotMake { path, source } = error;
+            match source.kind() {
+                ErrorKind::AlreadyExists if matches!(place, Place::Below(_)) => ResultsError::Exists { path },
+                _ => ResultsError::Io { action: "create", path, source },
             }
-            Place::Below(root) => {
-                std::fs::create_dir_all(root).map_err(ResultsError::io("create", root))?;
-                let name = name(began, model, profile);
-                for number in 1..MAX_SUFFIX {
-                    let path = match number {
-                        1 => root.join(&name),
-                        _ => root.join(format!("{name}-{number}")),
-                    };
-                    match std::fs::create_dir(&path) {
-                        Ok(()) => return Ok(Self { path }),
-                        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                        Err(error) => return Err(ResultsError::io("create", &path)(error)),
-                    }
-                }
-                Err(ResultsError::Exists { path: root.join(name) })
-            }
+        })?;
+        let path = made.path().to_owned();
+        match path.join(RUN).try_exists().map_err(ResultsError::io("look into", &path))? {
+            true => Err(ResultsError::Exists { path }),
+            false => Ok(Self { path }),
         }
     }
 
@@ -101,43 +73,12 @@ fn pretty(value: &impl serde::Serialize) -> Vec<u8> {
     bytes
 }
 
-/// `2026-01-31T10-20-30Z-GLM-4.7-quick`: sorts by time, and no file system stumbles over it.
-fn name(began: Timestamp, model: &str, profile: &str) -> String {
-    let time = began.strftime("%Y-%m-%dT%H-%M-%SZ");
-    format!("{time}-{}-{}", safe(model, "model"), safe(profile, "profile"))
-}
-
-fn safe(name: &str, otherwise: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
-    let safe: String = name.chars().map(plain).collect();
-    let safe: String = safe.trim_matches(['-', '.']).chars().take(MAX_PART).collect();
-    if safe.is_empty() { otherwise.to_owned() } else { safe }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn at() -> Timestamp {
         "2026-01-31T10:20:30Z".parse().unwrap()
-    }
-
-    #[test]
-    fn names_are_safe_and_sort_by_time() {
-        for (model, name_) in [
-            ("zai-org/GLM-4.7", "zai-org-GLM-4.7"),
-            ("/models/GLM 4.7/", "models-GLM-4.7"),
-            ("../..", "model"),
-            ("", "model"),
-            ("模型\n", "model"),
-        ] {
-            assert_eq!(
-                name(at(), model, "quick"),
-                format!("2026-01-31T10-20-30Z-{name_}-quick"),
-                "{model:?}"
-            );
-        }
-        assert!(name(at(), &"x".repeat(500), &"y".repeat(500)).len() < 255);
     }
 
     #[test]
@@ -150,7 +91,7 @@ mod tests {
                 dir.path().file_name().unwrap().to_str().unwrap().to_owned()
             })
             .collect();
-        let first = "2026-01-31T10-20-30Z-m-quick";
+        let first = "20260131-102030-m-quick";
         assert_eq!(made, [first.to_owned(), format!("{first}-2"), format!("{first}-3")]);
     }
 

@@ -8,7 +8,8 @@ use crate::bench::target::ApiKey;
 
 /// The machine the load comes from, and the program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Environment {
+#[schemars(rename = "Environment")]
+pub struct RunEnvironment {
     /// Its name, where it is known.
     pub host: Option<String>,
     /// Its processor, where it is known.
@@ -23,7 +24,7 @@ pub struct Environment {
     pub command: Vec<String>,
 }
 
-impl Environment {
+impl RunEnvironment {
     /// Of this machine. Linux tells through `/proc`; elsewhere less is known. `key` is hidden wherever it stands
     /// in the command line.
     pub fn here(command: impl IntoIterator<Item = String>, key: Option<&ApiKey>) -> Self {
@@ -73,7 +74,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_described() {
-        let here = Environment::here(["sparkbench".to_owned()], None);
+        let here = RunEnvironment::here(["sparkbench".to_owned()], None);
         assert_eq!(
             (here.version.as_str(), &here.command[..]),
             (env!("CARGO_PKG_VERSION"), &["sparkbench".to_owned()][..])

@@ -21,7 +21,7 @@ pub mod schema;
 mod summary_file;
 pub mod table;
 
-pub use self::directory::{Place, ResultsDir};
+pub use self::directory::ResultsDir;
 pub use self::error::ResultsError;
 pub use self::read::{ResultsRead, read, read_all};
 pub use self::request_log::RequestLog;

@@ -7,6 +7,10 @@ use super::{RUN, ResultsError, RunFile, SUMMARY, SummaryFile, request_log, run_f
 use crate::bench::metrics::summarise;
 use crate::bench::record::RequestRecord;
 use crate::bench::summary::{ClientHealth, Summary};
+use crate::fs::{ReadError, read_at_most};
+
+/// Bytes of a `run.json` or `summary.json`. Samples of a server's metrics make the largest.
+const MAX_BYTES: u64 = 1 << 30;
 
 /// What lies in a results directory.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,9 +96,13 @@ fn read_summary(dir: &Path) -> Result<Option<Summary>, ResultsError> {
 
 /// None where there is no such file.
 fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ResultsError> {
-    match std::fs::read(path) {
+    match read_at_most(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(ResultsError::io("read", path)(error)),
+        Err(ReadError::Io(error))
+            if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(ResultsError::io("read", path)(error.into())),
     }
 }

@@ -1,11 +1,12 @@
 //! `requests.jsonl`: one record a line, as requests end.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::{REQUESTS, ResultsError};
 use crate::bench::record::RequestRecord;
+use crate::fs::{ReadError, read_line_at_most};
 use crate::journal::without_position;
 
 /// No record comes near this: a line above it is no record.
@@ -72,12 +73,13 @@ pub(super) fn read(dir: &Path) -> Result<Vec<RequestRecord>, ResultsError> {
     let mut records = Vec::new();
     let mut text = Vec::new();
     for line in 1.. {
-        text.clear();
-        (&mut reader).take(MAX_LINE).read_until(b'\n', &mut text).map_err(&io)?;
         let bad = |field: String, message| ResultsError::Line { path: path.clone(), line, field, message };
-        if text.len() as u64 == MAX_LINE {
-            return Err(bad(".".into(), format!("longer than {MAX_LINE} bytes, which no record is")));
-        }
+        read_line_at_most(&mut reader, MAX_LINE, &mut text).map_err(|error| match error {
+            ReadError::Io(error) => io(error),
+            ReadError::TooLarge { limit, .. } => {
+                bad(".".into(), format!("longer than {limit} bytes, which no record is"))
+            }
+        })?;
         if text.last() != Some(&b'\n') {
             break;
         }

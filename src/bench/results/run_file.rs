@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::environment::Environment;
+use super::environment::RunEnvironment;
 use super::{FORMAT, ResultsError};
 use crate::bench::plan::LoadPlan;
 use crate::bench::secrets::without_secrets;
 use crate::bench::summary::{ClientHealth, ServerView};
-use crate::bench::target::Target;
+use crate::bench::target::ServerTarget;
 use crate::fs::sha256_hex;
 
 /// What was run, where, and how it ended.
@@ -32,7 +32,7 @@ pub struct RunFile {
     /// Whether the client kept up; absent until the end.
     pub client: Option<ClientHealth>,
     /// The machine the load came from.
-    pub environment: Environment,
+    pub environment: RunEnvironment,
     /// How the workload was made: what its module reports, such as corrections of prompt lengths.
     pub workload: Value,
     /// When it began, RFC 3339, UTC.
@@ -72,9 +72,9 @@ impl RunFile {
     /// A run that is about to begin.
     pub fn new(
         plan: LoadPlan,
-        target: &Target,
+        target: &ServerTarget,
         server: ServerView,
-        environment: Environment,
+        environment: RunEnvironment,
         workload: Value,
         repeat: u32,
         started: jiff::Timestamp,

@@ -7,7 +7,7 @@ use crate::bench::record::{Outcome, RequestRecord, TokenSource};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Column {
+pub struct RequestColumn {
     /// Its name.
     pub name: &'static str,
     /// One cell a request.
@@ -46,9 +46,9 @@ impl Cells {
 
 /// One row a request, in the order given. Times are milliseconds; `sent_ms` and the like count from the run's
 /// start.
-pub fn columns(records: &[RequestRecord]) -> Vec<Column> {
+pub fn columns(records: &[RequestRecord]) -> Vec<RequestColumn> {
     let mut table = Vec::new();
-    let mut add = |name, cells| table.push(Column { name, cells });
+    let mut add = |name, cells| table.push(RequestColumn { name, cells });
     let u32s = |of: fn(&RequestRecord) -> u32| Cells::U32(records.iter().map(of).collect());
     let ms = |of: fn(&RequestRecord) -> Option<u64>| {
         Cells::F64(records.iter().map(|record| of(record).unwrap_or(0) as f64 / 1e3).collect())

@@ -5,14 +5,15 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::environment::Environment;
+use super::environment::RunEnvironment;
 use super::*;
 use crate::bench::metrics::fixture::{answered, failed};
 use crate::bench::metrics::{summarise, tests::plan};
 use crate::bench::record::{Outcome, RequestRecord};
 use crate::bench::summary::{ClientHealth, MetricsSample, ServerView, Summary};
-use crate::bench::target::Target;
+use crate::bench::target::ServerTarget;
 use crate::failure::{Failure, Kind};
+use crate::run_dir::Place;
 
 fn records() -> Vec<RequestRecord> {
     let mut speculative = answered(200, &[100_000, 250_000, 300_000]);
@@ -36,10 +37,10 @@ fn server() -> ServerView {
 }
 
 fn run() -> RunFile {
-    let target = Target::new("http://head:30000", None).unwrap();
+    let target = ServerTarget::new("http://head:30000", None).unwrap();
     let began = "2026-01-31T10:20:30Z".parse().unwrap();
     let workload = json!({"corrected": 1});
-    RunFile::new(plan(4, 2), &target, server(), Environment::default(), workload, 1, began)
+    RunFile::new(plan(4, 2), &target, server(), RunEnvironment::default(), workload, 1, began)
 }
 
 fn dir(root: &Path) -> ResultsDir {

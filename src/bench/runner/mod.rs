@@ -65,7 +65,7 @@ pub struct RunEnd {
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub enum RunnerError {
     /// More connections than this process may have.
     #[error("{in_flight} requests in flight need {needed} open files, and the limit is {limit} (ulimit -Hn)")]
     OpenFiles {
@@ -84,14 +84,14 @@ pub enum RunError {
     Panicked,
 }
 
-impl Failure for RunError {
+impl Failure for RunnerError {
     fn kind(&self) -> Kind {
         Kind::Environment
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            RunError::OpenFiles { .. } => {
+            RunnerError::OpenFiles { .. } => {
                 Some("lower --concurrency, or raise the limit of open files".into())
             }
             _ => None,
@@ -109,7 +109,7 @@ pub async fn run<Make>(
     live: Arc<Live>,
     records: mpsc::UnboundedSender<RequestRecord>,
     stop: CancellationToken,
-) -> Result<RunEnd, RunError>
+) -> Result<RunEnd, RunnerError>
 where
     Make: FnOnce() -> Client + Send + 'static,
 {
@@ -120,7 +120,7 @@ where
         // Nobody listens any more where the whole program is ending.
         let _ = done.send(ended);
     })?;
-    ended.await.map_err(|_| RunError::Panicked)?
+    ended.await.map_err(|_| RunnerError::Panicked)?
 }
 
 fn measure(
@@ -129,7 +129,7 @@ fn measure(
     live: Arc<Live>,
     records: mpsc::UnboundedSender<RequestRecord>,
     stop: CancellationToken,
-) -> Result<RunEnd, RunError> {
+) -> Result<RunEnd, RunnerError> {
     let nap = Nap::new(client.stamps().clone());
     let rests = nap.clone();
     let runtime = Builder::new_current_thread()
@@ -366,7 +366,7 @@ impl Watcher for Sender {
 }
 
 /// Raise this process's limit of open files as far as the plan needs it.
-fn allow_open_files(run: &Run) -> Result<(), RunError> {
+fn allow_open_files(run: &Run) -> Result<(), RunnerError> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let conversations = run.conversations.len() as u64;
     let in_flight = run.plan.concurrency.map_or(conversations, |limit| conversations.min(u64::from(limit)));
@@ -375,16 +375,20 @@ fn allow_open_files(run: &Run) -> Result<(), RunError> {
         None => Ok(()),
         Some(wanted) => {
             setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limits.maximum })
-                .map_err(|error| RunError::Thread(error.into()))
+                .map_err(|error| RunnerError::Thread(error.into()))
         }
     }
 }
 
 /// What the limit of open files must be raised to, where it must; None stands for no limit.
-fn open_files(in_flight: u64, current: Option<u64>, maximum: Option<u64>) -> Result<Option<u64>, RunError> {
+fn open_files(
+    in_flight: u64,
+    current: Option<u64>,
+    maximum: Option<u64>,
+) -> Result<Option<u64>, RunnerError> {
     let needed = in_flight + OTHER_FILES;
     if let Some(limit) = maximum.filter(|maximum| *maximum < needed) {
-        return Err(RunError::OpenFiles { in_flight, needed, limit });
+        return Err(RunnerError::OpenFiles { in_flight, needed, limit });
     }
     // A connection whose answer is over may still be read to its end while the next request opens another.
     let wanted = maximum.map_or(needed + in_flight, |maximum| maximum.min(needed + in_flight));

@@ -3,13 +3,13 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::bench::client::Connector;
 use crate::bench::conversation::Prompt;
-use crate::bench::plan::{Arrival, Lengths, Limits, Protocol, Sampling, Slo, Workload};
-use crate::bench::target::Target;
+use crate::bench::plan::{Arrival, Lengths, Protocol, RequestLimits, Sampling, Slo, Workload};
+use crate::bench::target::ServerTarget;
 use crate::events::LiveView;
 use crate::mock::Fault;
 use crate::mock::{RunningMock, Scenario, spawn};
 
-const LIMITS: Limits = Limits {
+const LIMITS: RequestLimits = RequestLimits {
     connect_s: 60.0,
     first_token_s: 60.0,
     stall_s: 60.0,
@@ -63,7 +63,7 @@ struct Ran {
 }
 
 async fn run_at(url: &str, a_run: Run, stop: &CancellationToken, stop_after: usize) -> Ran {
-    let target = Target::new(url, None).unwrap();
+    let target = ServerTarget::new(url, None).unwrap();
     let connector = Connector::new(&target, None).await.unwrap();
     let client = Client::new(&target, connector, a_run.plan.protocol, a_run.plan.limits, true).unwrap();
     let live = Arc::new(Live::default());
@@ -233,7 +233,7 @@ async fn a_panic_on_the_measuring_thread_is_no_good_end() {
     let a_run = a_run(conversations(1, 1), Schedule::Closed, Some(1));
     let (sender, _receiver) = mpsc::unbounded_channel();
     let ended = run(a_run, || panic!("for the test"), Arc::default(), sender, CancellationToken::new()).await;
-    assert!(matches!(ended, Err(RunError::Panicked)));
+    assert!(matches!(ended, Err(RunnerError::Panicked)));
 }
 
 #[tokio::test]

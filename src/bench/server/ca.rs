@@ -7,6 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::failure::{Failure, Kind};
+use crate::fs::{ReadError, read_at_most};
 
 /// Certificates are a few kilobytes.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -31,11 +32,10 @@ impl Failure for BadCa {
 /// A file that cannot be read, is no certificate, or holds several: which of them is meant nobody can tell.
 pub fn read(path: &Path) -> Result<Vec<u8>, BadCa> {
     let bad = |problem: String| BadCa { path: path.to_owned(), problem };
-    let size = std::fs::metadata(path).map_err(|error| bad(error.to_string()))?.len();
-    if size > MAX_BYTES {
-        return Err(bad(format!("{size} bytes are too many for a certificate")));
-    }
-    let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let bytes = read_at_most(path, MAX_BYTES).map_err(|error| match error {
+        ReadError::Io(error) => bad(error.to_string()),
+        ReadError::TooLarge { bytes, .. } => bad(format!("{bytes} bytes are too many for a certificate")),
+    })?;
     // DER begins with a sequence of a length of two bytes (X.690, 8.1.3.5; 8.9).
     let der = match bytes.starts_with(&[0x30, 0x82]) {
         true => bytes,

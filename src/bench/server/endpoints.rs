@@ -10,18 +10,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ServerError;
+use super::limits::MAX_ANSWER;
 use crate::bench::stream::words::{EXCERPT, WORDS, harmless};
-use crate::bench::target::Target;
-
-/// Bytes of one answer. The longest ordinary ones are token ids and metrics, some megabytes.
-pub const MAX_ANSWER: usize = 32 * 1024 * 1024;
+use crate::bench::target::ServerTarget;
 
 /// Redirects followed, and only within one origin: the key goes nowhere else.
 const MAX_REDIRECTS: usize = 3;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     /// For a connection.
     pub connect: Duration,
     /// For a whole answer.
@@ -30,7 +28,7 @@ pub struct Patience {
     pub generate: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
@@ -44,8 +42,8 @@ impl Default for Patience {
 #[derive(Debug, Clone)]
 pub struct Endpoints {
     client: Client,
-    target: Target,
-    patience: Patience,
+    target: ServerTarget,
+    patience: Timeouts,
 }
 
 impl Endpoints {
@@ -54,15 +52,19 @@ impl Endpoints {
     ///
     /// # Errors
     /// [`ServerError::Setup`] for a certificate or a key that is none, [`ServerError::NoAuthorities`].
-    pub fn new(target: Target, ca: Option<&[u8]>) -> Result<Self, ServerError> {
-        Self::with_patience(target, ca, Patience::default())
+    pub fn new(target: ServerTarget, ca: Option<&[u8]>) -> Result<Self, ServerError> {
+        Self::with_patience(target, ca, Timeouts::default())
     }
 
     /// The same with other time limits.
     ///
     /// # Errors
     /// As [`Endpoints::new`].
-    pub fn with_patience(target: Target, ca: Option<&[u8]>, patience: Patience) -> Result<Self, ServerError> {
+    pub fn with_patience(
+        target: ServerTarget,
+        ca: Option<&[u8]>,
+        patience: Timeouts,
+    ) -> Result<Self, ServerError> {
         let bad = |why: String| ServerError::Setup { url: target.to_string(), why };
         let mut headers = HeaderMap::new();
         if let Some(key) = &target.api_key {
@@ -101,7 +103,7 @@ impl Endpoints {
     }
 
     /// Where they are.
-    pub fn target(&self) -> &Target {
+    pub fn target(&self) -> &ServerTarget {
         &self.target
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
-use super::endpoints::MAX_ANSWER;
+use super::limits::MAX_ANSWER;
 use crate::failure::{Failure, Kind};
 
 /// Why a server's endpoint said nothing usable.

@@ -8,6 +8,7 @@
 //! | [`endpoints`] | bounded requests |
 //! | [`error`] | every way they fail |
 //! | [`ca`] | one more certificate to trust |
+//! | `limits` | how much it may say |
 //! | [`identity`] | models, runtime, version |
 //! | [`metrics`] | `/metrics` |
 //! | [`tokenize`] | token counts by the server itself |
@@ -16,14 +17,13 @@ pub mod ca;
 pub mod endpoints;
 pub mod error;
 pub mod identity;
+mod limits;
 pub mod metrics;
 pub mod tokenize;
 
 #[cfg(test)]
-mod canned;
-#[cfg(test)]
 mod tests;
 
-pub use self::endpoints::{Endpoints, Patience};
+pub use self::endpoints::{Endpoints, Timeouts};
 pub use self::error::ServerError;
 pub use self::identity::{Chosen, Model, WrongModel};

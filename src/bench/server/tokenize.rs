@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::endpoints::Endpoints;
 use super::error::ServerError;
 use crate::bench::plan::{Protocol, Sampling};
-use crate::bench::workload::oracle::{Cost, Counting, Oracle};
+use crate::bench::workload::oracle::{Counting, CountingCost, Oracle};
 
 /// Requests at once. Enough to hide the way there and back, too few to disturb anybody.
 const AT_ONCE: usize = 8;
@@ -40,7 +40,7 @@ pub struct Tokenize {
 /// Counts by the usage of requests for one token. They are what the measured requests will be counted by, and
 /// they pass through the model.
 #[derive(Debug, Clone)]
-pub struct Usage {
+pub struct UsageCounter {
     endpoints: Endpoints,
     model: String,
     protocol: Protocol,
@@ -110,7 +110,7 @@ impl Tokenize {
     }
 }
 
-impl Usage {
+impl UsageCounter {
     /// Counts for requests of `protocol`, with the fields of `extra_body` that measured requests have: they
     /// may change the template.
     pub fn new(endpoints: &Endpoints, model: &str, protocol: Protocol, sampling: &Sampling) -> Self {
@@ -196,8 +196,8 @@ impl Oracle for Tokenize {
         }
     }
 
-    fn cost(&self) -> Cost {
-        Cost::Cheap
+    fn cost(&self) -> CountingCost {
+        CountingCost::Cheap
     }
 
     fn count<'a>(&'a self, texts: &'a [String]) -> Counting<'a> {
@@ -212,13 +212,13 @@ impl Oracle for Tokenize {
     }
 }
 
-impl Oracle for Usage {
+impl Oracle for UsageCounter {
     fn name(&self) -> &'static str {
         "the usage of one-token requests"
     }
 
-    fn cost(&self) -> Cost {
-        Cost::Dear
+    fn cost(&self) -> CountingCost {
+        CountingCost::Dear
     }
 
     fn count<'a>(&'a self, texts: &'a [String]) -> Counting<'a> {

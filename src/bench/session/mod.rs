@@ -21,12 +21,12 @@ use super::profile::{Files, unchanged};
 use super::record::RequestRecord;
 use super::runner::{self, Live, Run};
 use super::server::identity::{self, Model};
-use super::server::tokenize::{Tokenize, Usage};
+use super::server::tokenize::{Tokenize, UsageCounter};
 use super::server::{Chosen, Endpoints};
 use super::summary::{ClientHealth, ServerView};
-use super::target::Target;
+use super::target::ServerTarget;
 use super::workload::oracle::{Local, Oracle, settle};
-use super::workload::{self, Wanted, WorkloadReport};
+use super::workload::{self, WorkloadReport, WorkloadSpec};
 use crate::events::{LiveView, LoadEvent, LoadPart, Observer, Work};
 use crate::failure::Failure;
 
@@ -39,7 +39,7 @@ const WARM_UP_AT_ONCE: u32 = 16;
 /// A server that has been found to serve the model.
 #[derive(Debug)]
 pub struct Session {
-    target: Target,
+    target: ServerTarget,
     endpoints: Endpoints,
     ca: Option<Vec<u8>>,
     models: Vec<Model>,
@@ -88,7 +88,7 @@ type Outcome<T> = Result<T, Box<dyn Failure>>;
 
 impl Session {
     /// Ask the server who it is and choose the model: the one `asked` for, or the only one.
-    pub async fn open(target: Target, ca: Option<Vec<u8>>, asked: Option<&str>) -> Outcome<Self> {
+    pub async fn open(target: ServerTarget, ca: Option<Vec<u8>>, asked: Option<&str>) -> Outcome<Self> {
         let endpoints = Endpoints::new(target.clone(), ca.as_deref())?;
         let models = identity::models(&endpoints).await?;
         let chosen = identity::choose(&models, asked)?;
@@ -133,7 +133,7 @@ impl Session {
         }
         let mut drawn = plan.clone();
         drawn.seed = plan.seed.wrapping_add(u64::from(round) << 32);
-        let usage = Usage::new(&self.endpoints, self.model(), plan.protocol, &plan.sampling);
+        let usage = UsageCounter::new(&self.endpoints, self.model(), plan.protocol, &plan.sampling);
         let counts = matches!(
             plan.workload,
             Workload::Random { .. } | Workload::SharedPrefix { .. } | Workload::MultiTurn { .. }
@@ -149,7 +149,7 @@ impl Session {
         } else {
             None
         };
-        let wanted = Wanted {
+        let wanted = WorkloadSpec {
             plan: &drawn,
             file: files.workload.as_deref(),
             context: self.chosen.model.max_model_len,
@@ -287,7 +287,7 @@ impl Session {
         match (failure, end) {
             (Some(failure), _) => Err(failure),
             (None, Some(end)) => Ok(end?),
-            (None, None) => Err(runner::RunError::Panicked.into()),
+            (None, None) => Err(runner::RunnerError::Panicked.into()),
         }
     }
 }

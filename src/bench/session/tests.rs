@@ -1,5 +1,5 @@
 use super::*;
-use crate::bench::plan::{DataFile, Lengths, Limits, Protocol, Sampling, Slo};
+use crate::bench::plan::{DataFile, Lengths, Protocol, RequestLimits, Sampling, Slo};
 use crate::bench::record::Outcome as Ended;
 use crate::events::Event;
 use crate::failure::Kind;
@@ -29,7 +29,7 @@ fn plan(requests: u32, warmup: u32) -> LoadPlan {
         warmup,
         seed: 1,
         sampling: Sampling { temperature: 0.0, ignore_eos: true, extra_body: serde_json::Map::new() },
-        limits: Limits {
+        limits: RequestLimits {
             connect_s: 60.0,
             first_token_s: 60.0,
             stall_s: 60.0,
@@ -47,7 +47,7 @@ fn words(failure: Box<dyn Failure>) -> String {
 }
 
 async fn open(mock: &RunningMock) -> Session {
-    Session::open(Target::new(&mock.url(), None).unwrap(), None, None).await.map_err(words).unwrap()
+    Session::open(ServerTarget::new(&mock.url(), None).unwrap(), None, None).await.map_err(words).unwrap()
 }
 
 /// Measure with a disk that is full after so many records, and a stop at so many.
@@ -67,7 +67,7 @@ async fn measured(
     let mut records = Vec::new();
     let mut keep = |record| -> Outcome<()> {
         if records.len() == full_after {
-            return Err(runner::RunError::Thread(std::io::Error::other("no space left")).into());
+            return Err(runner::RunnerError::Thread(std::io::Error::other("no space left")).into());
         }
         records.push(record);
         if records.len() == stop_at {

@@ -1,9 +1,9 @@
 //! Events to an answer and how it ended.
 
-use super::sse::{Event, EventTooLarge, SseParser};
+use super::sse::{EventTooLarge, SseEvent, SseParser};
 use super::tally::{Sighting, Tally};
 use super::text::KeptText;
-use super::wire::{BadEvent, Figures, Speculation, Update, error_words, finish_reason};
+use super::wire::{BadEvent, Speculation, Update, UsageFigures, error_words, finish_reason};
 use super::words::{EXCERPT, harmless};
 use super::{chat, completions, generate};
 use crate::bench::plan::Protocol;
@@ -58,7 +58,7 @@ struct State {
     last_us: u64,
     tally: Tally,
     text: Option<KeptText>,
-    figures: Figures,
+    figures: UsageFigures,
     finish_reason: Option<String>,
     done: bool,
     broken: Option<Broken>,
@@ -74,7 +74,7 @@ impl AnswerReader {
             last_us: 0,
             tally: Tally::default(),
             text: keep_text.then(|| KeptText::new(protocol)),
-            figures: Figures::default(),
+            figures: UsageFigures::default(),
             finish_reason: None,
             done: false,
             broken: None,
@@ -141,7 +141,7 @@ impl AnswerReader {
 }
 
 impl State {
-    fn take(&mut self, event: Event<'_>, at_us: u64) -> Result<(), Stop> {
+    fn take(&mut self, event: SseEvent<'_>, at_us: u64) -> Result<(), Stop> {
         if !self.events {
             self.events = true;
             self.head = Vec::new();

@@ -13,7 +13,7 @@
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value, json};
 
-use crate::bench::conversation::{Message, Prompt, Turn};
+use crate::bench::conversation::{ChatMessage, Prompt, Turn};
 use crate::bench::plan::{Protocol, Sampling};
 use crate::failure::{Failure, Kind};
 
@@ -217,8 +217,8 @@ struct Said<'a> {
     content: &'a str,
 }
 
-impl<'a> From<&'a Message> for Said<'a> {
-    fn from(message: &'a Message) -> Self {
+impl<'a> From<&'a ChatMessage> for Said<'a> {
+    fn from(message: &'a ChatMessage) -> Self {
         Said { role: &message.role, content: &message.content }
     }
 }

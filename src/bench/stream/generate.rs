@@ -3,14 +3,14 @@
 
 use super::json::{BadJson, Cursor};
 use super::wire::{
-    BadEvent, Figures, Speculation, Update, count, error_words, holds, number, read_event, skip,
+    BadEvent, Speculation, Update, UsageFigures, count, error_words, holds, number, read_event, skip,
 };
 
 /// What the server says beside the text.
 #[derive(Default)]
 struct MetaInfo<'a> {
     finish_reason: Option<&'a str>,
-    figures: Figures,
+    figures: UsageFigures,
 }
 
 impl<'a> MetaInfo<'a> {

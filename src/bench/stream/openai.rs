@@ -1,16 +1,16 @@
 //! The envelope of OpenAI's two protocols, as SGLang, vLLM and llama.cpp fill it.
 
 use super::json::{BadJson, Cursor};
-use super::wire::{BadEvent, Figures, Speculation, count, error_words, number, read_event, skip};
+use super::wire::{BadEvent, Speculation, UsageFigures, count, error_words, number, read_event, skip};
 
 /// Read one event. Of its choices the first answer's is given, as `choice` reads it (and sets its index);
 /// others (`n` above 1) are read and forgotten.
 pub(super) fn read_chunk<'a, C>(
     data: &'a [u8],
     mut choice: impl FnMut(&mut Cursor<'a>, &mut Option<u32>) -> Result<C, BadJson>,
-) -> Result<(Option<C>, Figures), BadEvent> {
+) -> Result<(Option<C>, UsageFigures), BadEvent> {
     let (mut first, mut listed, mut error, mut words) = (None, false, false, false);
-    let (mut usage, mut timings, mut speculation) = (Figures::default(), Timings::default(), None);
+    let (mut usage, mut timings, mut speculation) = (UsageFigures::default(), Timings::default(), None);
     read_event(data, |name, cursor| {
         match name {
             "choices" => {
@@ -42,8 +42,8 @@ pub(super) fn read_chunk<'a, C>(
     Ok((first, usage))
 }
 
-fn read_usage(cursor: &mut Cursor<'_>) -> Result<Figures, BadJson> {
-    let mut figures = Figures::default();
+fn read_usage(cursor: &mut Cursor<'_>) -> Result<UsageFigures, BadJson> {
+    let mut figures = UsageFigures::default();
     let mut in_details = None;
     cursor.object_or_null(|name, cursor| {
         match name {

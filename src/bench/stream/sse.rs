@@ -12,7 +12,7 @@ const BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// One event that has data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event<'a> {
+pub struct SseEvent<'a> {
     /// The `event` field; empty where there is none.
     pub name: &'a [u8],
     /// The `data` fields, joined by LF.
@@ -74,7 +74,7 @@ impl SseParser {
     pub fn feed<E: From<EventTooLarge>>(
         &mut self,
         bytes: &[u8],
-        mut on_event: impl FnMut(Event<'_>) -> Result<(), E>,
+        mut on_event: impl FnMut(SseEvent<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut rest = self.skip_bom(bytes);
         // The event's data while it is a single line within `bytes`: the usual case, and nothing is copied.
@@ -108,7 +108,7 @@ impl SseParser {
                 Line::Name(value) => self.set_name(value),
                 Line::Blank => {
                     let data = in_place.take().or(self.has_data.then_some(self.data.as_slice()));
-                    let outcome = data.map_or(Ok(()), |data| on_event(Event { name: &self.name, data }));
+                    let outcome = data.map_or(Ok(()), |data| on_event(SseEvent { name: &self.name, data }));
                     self.data.clear();
                     self.has_data = false;
                     self.name.clear();
@@ -131,11 +131,11 @@ impl SseParser {
 
     /// At the end of the stream: the event that no blank line ended, if there is one. The standard discards
     /// it; what it is worth, the caller decides.
-    pub fn finish(&mut self) -> Option<Event<'_>> {
+    pub fn finish(&mut self) -> Option<SseEvent<'_>> {
         if !self.partial.is_empty() && self.end_partial().is_err() {
             return None;
         }
-        self.has_data.then_some(Event { name: &self.name, data: &self.data })
+        self.has_data.then_some(SseEvent { name: &self.name, data: &self.data })
     }
 
     fn skip_bom<'a>(&mut self, mut bytes: &'a [u8]) -> &'a [u8] {

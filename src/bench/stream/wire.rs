@@ -16,12 +16,12 @@ pub(super) struct Update<'a> {
     pub(super) text: Option<&'a str>,
     /// Why the server stopped, as JSON: a word, or SGLang's object with `type` and `message`.
     pub(super) finish: Option<&'a str>,
-    pub(super) figures: Figures,
+    pub(super) figures: UsageFigures,
 }
 
 /// What the server says it counted. A later event's figure replaces an earlier one's.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Figures {
+pub(super) struct UsageFigures {
     pub(super) input_tokens: Option<u32>,
     /// Tokens generated so far.
     pub(super) output_tokens: Option<u32>,
@@ -57,8 +57,8 @@ impl From<BadJson> for BadEvent {
     }
 }
 
-impl Figures {
-    pub(super) fn update(&mut self, later: &Figures) {
+impl UsageFigures {
+    pub(super) fn update(&mut self, later: &UsageFigures) {
         self.input_tokens = later.input_tokens.or(self.input_tokens);
         self.output_tokens = later.output_tokens.or(self.output_tokens);
         self.cached_tokens = later.cached_tokens.or(self.cached_tokens);

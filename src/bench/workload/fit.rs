@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::oracle::{CalibratedOracle, Cost};
+use super::oracle::{CalibratedOracle, CountingCost};
 use super::vocabulary::{Lead, Vocabulary, Word};
 use crate::failure::Failure;
 
@@ -173,8 +173,8 @@ pub(super) async fn correct(
     oracle: &CalibratedOracle,
 ) -> Result<(), Box<dyn Failure>> {
     let stand_in = match oracle.cost() {
-        Cost::Cheap => None,
-        Cost::Dear => match &vocabulary.stand_in {
+        CountingCost::Cheap => None,
+        CountingCost::Dear => match &vocabulary.stand_in {
             Some(stand_in) => Some(stand_in),
             // Counting would put measured prompts into the server's cache.
             None => return Ok(()),
@@ -227,10 +227,10 @@ pub(super) async fn correct(
 }
 
 /// Which drafts are counted.
-fn chosen(drafts: &[Draft], cost: Cost) -> Vec<usize> {
+fn chosen(drafts: &[Draft], cost: CountingCost) -> Vec<usize> {
     let (tokens, most) = match cost {
-        Cost::Cheap => (CHEAP_TOKENS, drafts.len()),
-        Cost::Dear => (DEAR_TOKENS, DEAR_PROMPTS),
+        CountingCost::Cheap => (CHEAP_TOKENS, drafts.len()),
+        CountingCost::Dear => (DEAR_TOKENS, DEAR_PROMPTS),
     };
     let all: u64 = drafts.iter().map(|draft| u64::from(draft.wanted)).sum();
     let share = (tokens as f64 / all.max(1) as f64).min(1.0);

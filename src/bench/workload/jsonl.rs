@@ -3,15 +3,16 @@
 //! A line holds `prompt` (a text or token ids) or `messages`, or has them in `body` as OpenAI's batch files
 //! do; and `output_tokens`, `max_tokens` or `max_completion_tokens`. Other fields are passed by.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::file::BadFile;
-use crate::bench::conversation::{Message, Prompt};
+use crate::bench::conversation::{ChatMessage, Prompt};
 use crate::bench::plan::Protocol;
+use crate::fs::{ReadError, read_line_at_most};
 
 /// The longest line: a million tokens of text are about 5 MB.
 const MAX_LINE: u64 = 64 * 1024 * 1024;
@@ -21,7 +22,7 @@ const ROLES: [&str; 5] = ["system", "developer", "user", "assistant", "tool"];
 
 /// A request of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry {
+pub(super) struct JsonlEntry {
     pub(super) prompt: Prompt,
     pub(super) output_tokens: u32,
 }
@@ -60,18 +61,18 @@ pub(super) fn read(
     protocol: Protocol,
     otherwise: Option<u32>,
     keep: usize,
-) -> Result<Vec<Entry>, BadFile> {
+) -> Result<Vec<JsonlEntry>, BadFile> {
     let unreadable = |source| BadFile::Unreadable { path: path.to_owned(), source };
     let mut reader = BufReader::new(std::fs::File::open(path).map_err(unreadable)?);
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
     for line in 1.. {
-        bytes.clear();
-        if (&mut reader).take(MAX_LINE).read_until(b'\n', &mut bytes).map_err(unreadable)? == 0 {
-            break;
-        }
         let bad = |problem| BadFile::Line { path: path.to_owned(), line, problem };
-        if bytes.len() as u64 == MAX_LINE {
-            return Err(bad(format!("it is longer than {MAX_LINE} bytes")));
+        read_line_at_most(&mut reader, MAX_LINE, &mut bytes).map_err(|error| match error {
+            ReadError::Io(source) => unreadable(source),
+            ReadError::TooLarge { limit, .. } => bad(format!("it is longer than {limit} bytes")),
+        })?;
+        if bytes.is_empty() {
+            break;
         }
         if bytes.trim_ascii().is_empty() {
             continue;
@@ -84,7 +85,7 @@ pub(super) fn read(
     Ok(entries)
 }
 
-fn entry(line: &[u8], protocol: Protocol, otherwise: Option<u32>) -> Result<Entry, String> {
+fn entry(line: &[u8], protocol: Protocol, otherwise: Option<u32>) -> Result<JsonlEntry, String> {
     let mut json = serde_json::Deserializer::from_slice(line);
     let line: Line = serde_path_to_error::deserialize(&mut json).map_err(|error| error.to_string())?;
     json.end().map_err(|error| error.to_string())?;
@@ -111,7 +112,7 @@ fn entry(line: &[u8], protocol: Protocol, otherwise: Option<u32>) -> Result<Entr
         (Prompt::Tokens(_), Protocol::Chat) => {
             Err("token ids go to protocol `completions` or `generate` only; give a text or `messages`".into())
         }
-        _ => Ok(Entry { prompt, output_tokens }),
+        _ => Ok(JsonlEntry { prompt, output_tokens }),
     }
 }
 
@@ -132,7 +133,7 @@ fn text_or_ids(prompt: Value) -> Result<Prompt, String> {
     }
 }
 
-fn messages(said: Vec<Said>) -> Result<Vec<Message>, String> {
+fn messages(said: Vec<Said>) -> Result<Vec<ChatMessage>, String> {
     if said.is_empty() {
         return Err("`messages` is empty".into());
     }
@@ -145,7 +146,7 @@ fn messages(said: Vec<Said>) -> Result<Vec<Message>, String> {
                 Content::Text(text) => text,
                 Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
             };
-            Ok(Message { role: said.role, content })
+            Ok(ChatMessage { role: said.role, content })
         })
         .collect()
 }

@@ -35,7 +35,7 @@ use crate::failure::{Failure, Kind};
 
 /// What a workload is made from.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct WorkloadSpec<'a> {
     /// The plan.
     pub plan: &'a LoadPlan,
     /// Where the plan's data file lies, for workloads that have one.
@@ -145,7 +145,7 @@ impl Failure for WorkloadError {
 /// # Errors
 /// A plan, a file or a server that gives none.
 pub async fn prepare(
-    wanted: &Wanted<'_>,
+    wanted: &WorkloadSpec<'_>,
     oracle: Option<&CalibratedOracle>,
 ) -> Result<Prepared, WorkloadError> {
     check(wanted)?;
@@ -165,7 +165,7 @@ pub async fn prepare(
     Ok(prepared)
 }
 
-fn check(wanted: &Wanted<'_>) -> Result<(), WorkloadError> {
+fn check(wanted: &WorkloadSpec<'_>) -> Result<(), WorkloadError> {
     let plan = wanted.plan;
     let positive = |field, value: u32| match value {
         0 => Err(WorkloadError::Figure { field, value: "0".into(), accepted: "it must be at least 1" }),

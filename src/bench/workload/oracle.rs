@@ -8,13 +8,17 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokenizers::Tokenizer;
 
 use crate::failure::{Failure, Kind};
+use crate::fs::read_at_most;
+
+/// Bytes of a `tokenizer.json`: many times the largest published ones, of some 35 MB.
+const MAX_TOKENIZER: u64 = 1 << 30;
 
 /// Counts, one a text, in order.
 pub type Counting<'a> = Pin<Box<dyn Future<Output = Result<Vec<u32>, Box<dyn Failure>>> + Send + 'a>>;
 
 /// What a count costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cost {
+pub enum CountingCost {
     /// Little: many prompts may be counted.
     Cheap,
     /// A pass through the model, which leaves the prompt in its prefix cache: measured prompts must not be
@@ -27,7 +31,7 @@ pub trait Oracle: Send + Sync {
     /// What it is, for the report.
     fn name(&self) -> &'static str;
     /// What a count costs.
-    fn cost(&self) -> Cost;
+    fn cost(&self) -> CountingCost;
     /// Count.
     fn count<'a>(&'a self, texts: &'a [String]) -> Counting<'a>;
 }
@@ -59,7 +63,7 @@ impl Local {
     /// A file that cannot be read or is none.
     pub fn read(path: &Path) -> Result<Self, BadTokenizer> {
         let bad = |problem: String| BadTokenizer { path: path.to_owned(), problem };
-        let bytes = std::fs::read(path).map_err(|error| bad(error.to_string()))?;
+        let bytes = read_at_most(path, MAX_TOKENIZER).map_err(|error| bad(error.to_string()))?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| bad(error.to_string()))?;
         // Some files carry the settings of their training, which would cap or fill up every count.
         tokenizer.with_padding(None);
@@ -73,8 +77,8 @@ impl Oracle for Local {
         "a local tokenizer.json"
     }
 
-    fn cost(&self) -> Cost {
-        Cost::Cheap
+    fn cost(&self) -> CountingCost {
+        CountingCost::Cheap
     }
 
     fn count<'a>(&'a self, texts: &'a [String]) -> Counting<'a> {
@@ -182,7 +186,7 @@ impl CalibratedOracle {
     }
 
     /// What a count costs.
-    pub fn cost(&self) -> Cost {
+    pub fn cost(&self) -> CountingCost {
         self.oracle.cost()
     }
 

@@ -6,10 +6,10 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::file::BadFile;
-use super::jsonl::{self, Entry};
-use super::oracle::{CalibratedOracle, Cost};
-use super::sharegpt::{self, Pair};
-use super::{Prepared, Wanted, WorkloadError, WorkloadReport};
+use super::jsonl::{self, JsonlEntry};
+use super::oracle::{CalibratedOracle, CountingCost};
+use super::sharegpt::{self, QuestionAnswer};
+use super::{Prepared, WorkloadError, WorkloadReport, WorkloadSpec};
 use crate::bench::conversation::{Conversation, Prompt, Turn};
 use crate::bench::plan::{DataFile, Workload};
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ const CHOICE: u64 = 4;
 const COUNTED_ANSWERS: usize = 32;
 
 pub(super) async fn prepare(
-    wanted: &Wanted<'_>,
+    wanted: &WorkloadSpec<'_>,
     oracle: Option<&CalibratedOracle>,
 ) -> Result<Prepared, WorkloadError> {
     let plan = wanted.plan;
@@ -49,7 +49,7 @@ pub(super) async fn prepare(
         let error = BadFile::TooFew { path: path.to_owned(), usable: entries.len(), wanted: requests };
         return Err(error.into());
     }
-    let conversation = |(index, entry): (usize, &Entry)| Conversation {
+    let conversation = |(index, entry): (usize, &JsonlEntry)| Conversation {
         index: index as u32,
         turns: vec![Turn {
             prompt: entry.prompt.clone(),
@@ -75,17 +75,17 @@ pub(super) async fn prepare(
 
 /// Give every pair its output length, and leave out what the server cannot take.
 async fn chosen(
-    pairs: Vec<Pair>,
+    pairs: Vec<QuestionAnswer>,
     output_tokens: Option<u32>,
-    wanted: &Wanted<'_>,
+    wanted: &WorkloadSpec<'_>,
     oracle: Option<&CalibratedOracle>,
     report: &mut WorkloadReport,
-) -> Result<Vec<Entry>, WorkloadError> {
+) -> Result<Vec<JsonlEntry>, WorkloadError> {
     let outputs = match output_tokens {
         Some(tokens) => vec![tokens; pairs.len()],
         None => answers(&pairs, oracle, report).await?,
     };
-    let cheap = oracle.filter(|oracle| oracle.cost() == Cost::Cheap);
+    let cheap = oracle.filter(|oracle| oracle.cost() == CountingCost::Cheap);
     let inputs = match (cheap, wanted.context) {
         (Some(oracle), Some(_)) => {
             let questions: Vec<String> = pairs.iter().map(|pair| pair.question.clone()).collect();
@@ -97,12 +97,12 @@ async fn chosen(
         wanted.context.is_none_or(|context| u64::from(input) + u64::from(output) <= u64::from(context))
     };
     let total = pairs.len();
-    let entries: Vec<Entry> = pairs
+    let entries: Vec<JsonlEntry> = pairs
         .into_iter()
         .zip(outputs)
         .zip(inputs)
         .filter(|((_, output), input)| fits(*input, *output))
-        .map(|((pair, output_tokens), _)| Entry { prompt: Prompt::Text(pair.question), output_tokens })
+        .map(|((pair, output_tokens), _)| JsonlEntry { prompt: Prompt::Text(pair.question), output_tokens })
         .collect();
     report.skipped += (total - entries.len()) as u32;
     Ok(entries)
@@ -110,11 +110,11 @@ async fn chosen(
 
 /// Tokens in each answer.
 async fn answers(
-    pairs: &[Pair],
+    pairs: &[QuestionAnswer],
     oracle: Option<&CalibratedOracle>,
     report: &mut WorkloadReport,
 ) -> Result<Vec<u32>, Box<dyn Failure>> {
-    let of = |pairs: &[Pair]| pairs.iter().map(|pair| pair.answer.clone()).collect::<Vec<_>>();
+    let of = |pairs: &[QuestionAnswer]| pairs.iter().map(|pair| pair.answer.clone()).collect::<Vec<_>>();
     let bytes = |texts: &[String]| texts.iter().map(String::len).sum::<usize>() as f64;
     let all = of(pairs);
     let Some(oracle) = oracle else {
@@ -125,8 +125,8 @@ async fn answers(
     let both = oracle.count(&["a river\n".to_owned(), "a river\na river\n".to_owned()]).await?;
     let around = (2 * both[0]).saturating_sub(both[1]);
     let sample = match oracle.cost() {
-        Cost::Cheap => &all[..],
-        Cost::Dear => &all[..all.len().min(COUNTED_ANSWERS)],
+        CountingCost::Cheap => &all[..],
+        CountingCost::Dear => &all[..all.len().min(COUNTED_ANSWERS)],
     };
     let counts: Vec<u32> =
         oracle.count(sample).await?.into_iter().map(|count| count.saturating_sub(around).max(1)).collect();

@@ -15,16 +15,16 @@ use super::file::BadFile;
 
 /// A question and the answer it got.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pair {
+pub(super) struct QuestionAnswer {
     pub(super) question: String,
     pub(super) answer: String,
 }
 
 /// What a file held.
 #[derive(Debug)]
-pub(super) struct Sample {
+pub(super) struct ConversationSample {
     /// In random order.
-    pub(super) pairs: Vec<Pair>,
+    pub(super) pairs: Vec<QuestionAnswer>,
     /// Conversations with a question and an answer.
     pub(super) usable: usize,
     /// Those without.
@@ -44,10 +44,10 @@ struct Said {
 }
 
 /// Choose `keep` conversations at random, each equally likely.
-pub(super) fn read(path: &Path, keep: usize, random: &mut ChaCha8Rng) -> Result<Sample, BadFile> {
+pub(super) fn read(path: &Path, keep: usize, random: &mut ChaCha8Rng) -> Result<ConversationSample, BadFile> {
     let unreadable = |source| BadFile::Unreadable { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(unreadable)?;
-    let sample = Sample { pairs: Vec::new(), usable: 0, skipped: 0 };
+    let sample = ConversationSample { pairs: Vec::new(), usable: 0, skipped: 0 };
     let mut reading = Reading { sample, keep, random };
     let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(1 << 20, file));
     let read = json.deserialize_seq(&mut reading).and_then(|()| json.end());
@@ -60,7 +60,7 @@ pub(super) fn read(path: &Path, keep: usize, random: &mut ChaCha8Rng) -> Result<
 }
 
 struct Reading<'a> {
-    sample: Sample,
+    sample: ConversationSample,
     keep: usize,
     random: &'a mut ChaCha8Rng,
 }
@@ -99,13 +99,13 @@ impl<'de> Visitor<'de> for &mut Reading<'_> {
 }
 
 /// The first question that is answered at once.
-fn pair(entry: Entry) -> Option<Pair> {
+fn pair(entry: Entry) -> Option<QuestionAnswer> {
     let said = entry.conversations?;
     let by = |said: &Said, names: [&str; 3]| said.from.as_deref().is_some_and(|from| names.contains(&from));
     let text = |said: &Said| said.value.clone().filter(|text| !text.trim().is_empty());
     said.windows(2).find_map(|two| {
         let right =
             by(&two[0], ["human", "user", "prompter"]) && by(&two[1], ["gpt", "assistant", "chatgpt"]);
-        right.then(|| Some(Pair { question: text(&two[0])?, answer: text(&two[1])? }))?
+        right.then(|| Some(QuestionAnswer { question: text(&two[0])?, answer: text(&two[1])? }))?
     })
 }

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::fit::{Draft, correct, randomness};
 use super::oracle::CalibratedOracle;
 use super::vocabulary::Vocabulary;
-use super::{Prepared, Wanted, WorkloadError, WorkloadReport};
+use super::{Prepared, WorkloadError, WorkloadReport, WorkloadSpec};
 use crate::bench::conversation::{Conversation, Prompt, Turn};
 use crate::bench::plan::{Lengths, Protocol, Workload};
 use crate::bench::summary::LengthError;
@@ -73,7 +73,7 @@ fn lengths(figures: &Figures, random: &mut ChaCha8Rng) -> (u32, u32) {
 }
 
 pub(super) async fn prepare(
-    wanted: &Wanted<'_>,
+    wanted: &WorkloadSpec<'_>,
     oracle: Option<&CalibratedOracle>,
 ) -> Result<Prepared, WorkloadError> {
     let plan = wanted.plan;

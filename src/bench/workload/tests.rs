@@ -3,14 +3,14 @@ use std::collections::HashSet;
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::oracle::{Cost, Counting, Oracle, settle};
+use super::oracle::{Counting, CountingCost, Oracle, settle};
 use super::*;
 use crate::bench::conversation::Prompt;
 
 /// Counts by a function, and remembers what it was asked.
 struct Toy {
     count: fn(&str) -> u32,
-    cost: Cost,
+    cost: CountingCost,
     asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
 }
 
@@ -18,7 +18,7 @@ impl Oracle for Toy {
     fn name(&self) -> &'static str {
         "a toy"
     }
-    fn cost(&self) -> Cost {
+    fn cost(&self) -> CountingCost {
         self.cost
     }
     fn count<'a>(&'a self, texts: &'a [String]) -> Counting<'a> {
@@ -27,7 +27,7 @@ impl Oracle for Toy {
     }
 }
 
-fn toy(count: fn(&str) -> u32, cost: Cost) -> Box<dyn Oracle> {
+fn toy(count: fn(&str) -> u32, cost: CountingCost) -> Box<dyn Oracle> {
     Box::new(Toy { count, cost, asked: Default::default() })
 }
 
@@ -81,10 +81,10 @@ fn run<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
 }
 
-fn made(plan: &LoadPlan, count: fn(&str) -> u32, cost: Cost) -> Prepared {
+fn made(plan: &LoadPlan, count: fn(&str) -> u32, cost: CountingCost) -> Prepared {
     run(async {
         let settled = settle(Some(toy(count, cost)), None).await.unwrap_or_else(|error| panic!("{error}"));
-        let wanted = Wanted { plan, file: None, context: None };
+        let wanted = WorkloadSpec { plan, file: None, context: None };
         prepare(&wanted, settled.as_ref()).await.unwrap_or_else(|error| panic!("{error}"))
     })
 }
@@ -101,7 +101,7 @@ proptest! {
     #[test]
     fn lengths_are_exact_whatever_the_tokenizer(toy in 0..TOYS.len(), tokens in 40_u32..400, seed: u64) {
         let (name, count) = TOYS[toy];
-        let prepared = made(&plan(random(tokens, json!("exact")), 8, 2, seed), count, Cost::Cheap);
+        let prepared = made(&plan(random(tokens, json!("exact")), 8, 2, seed), count, CountingCost::Cheap);
         let all: Vec<_> = prepared.conversations.iter().chain(&prepared.warmup).collect();
         prop_assert_eq!(all.len(), 10);
         for conversation in &all {
@@ -117,12 +117,12 @@ proptest! {
 fn a_dear_oracle_never_sees_a_measured_prompt_nor_its_beginning() {
     for (name, count) in TOYS {
         let asked = std::sync::Arc::default();
-        let oracle = Toy { count, cost: Cost::Dear, asked: std::sync::Arc::clone(&asked) };
+        let oracle = Toy { count, cost: CountingCost::Dear, asked: std::sync::Arc::clone(&asked) };
         let plan = plan(random(60, json!("exact")), 40, 0, 3);
         let prepared = run(async {
             let settled =
                 settle(None, Some(Box::new(oracle))).await.unwrap_or_else(|error| panic!("{error}"));
-            let wanted = Wanted { plan: &plan, file: None, context: None };
+            let wanted = WorkloadSpec { plan: &plan, file: None, context: None };
             prepare(&wanted, settled.as_ref()).await.unwrap()
         });
         let asked = asked.lock().unwrap();
@@ -141,7 +141,7 @@ fn a_dear_oracle_never_sees_a_measured_prompt_nor_its_beginning() {
 
 #[test]
 fn prompts_part_with_their_first_words() {
-    let prepared = made(&plan(random(30, json!("exact")), 2000, 50, 1), words, Cost::Cheap);
+    let prepared = made(&plan(random(30, json!("exact")), 2000, 50, 1), words, CountingCost::Cheap);
     let all: Vec<_> = prepared.conversations.iter().chain(&prepared.warmup).map(|c| text(c, 0)).collect();
     let beginnings: HashSet<Vec<&str>> = all.iter().map(|text| text.split(' ').take(3).collect()).collect();
     assert_eq!(beginnings.len(), all.len());
@@ -151,8 +151,9 @@ fn prompts_part_with_their_first_words() {
 
 #[test]
 fn a_seed_fixes_prompts_and_more_requests_change_none() {
-    let of =
-        |requests, seed, lengths| made(&plan(random(50, lengths), requests, 3, seed), templated, Cost::Cheap);
+    let of = |requests, seed, lengths| {
+        made(&plan(random(50, lengths), requests, 3, seed), templated, CountingCost::Cheap)
+    };
     assert_eq!(of(5, 1, json!("exact")), of(5, 1, json!("exact")));
     assert_ne!(of(5, 1, json!("exact")).conversations, of(5, 2, json!("exact")).conversations);
     let (few, many) = (of(5, 1, json!("exact")), of(50, 1, json!("exact")));
@@ -164,7 +165,7 @@ fn a_seed_fixes_prompts_and_more_requests_change_none() {
 #[test]
 fn uniform_lengths_span_their_range_and_what_is_too_short_is_raised() {
     let lengths = json!({"uniform": {"range_ratio": 0.5}});
-    let prepared = made(&plan(random(100, lengths), 600, 0, 9), words, Cost::Cheap);
+    let prepared = made(&plan(random(100, lengths), 600, 0, 9), words, CountingCost::Cheap);
     let inputs: Vec<u32> = prepared.conversations.iter().filter_map(|c| c.turns[0].input_tokens).collect();
     let outputs: Vec<u32> = prepared.conversations.iter().map(|c| c.turns[0].output_tokens).collect();
     assert_eq!((inputs.iter().min(), inputs.iter().max()), (Some(&50), Some(&100)));
@@ -175,8 +176,11 @@ fn uniform_lengths_span_their_range_and_what_is_too_short_is_raised() {
         assert_eq!(words(text(conversation, 0)), input);
     }
     // From 1 up, of which a template of 17 tokens leaves no room for the shortest.
-    let prepared =
-        made(&plan(random(100, json!({"uniform": {"range_ratio": 0.0}})), 300, 0, 9), templated, Cost::Cheap);
+    let prepared = made(
+        &plan(random(100, json!({"uniform": {"range_ratio": 0.0}})), 300, 0, 9),
+        templated,
+        CountingCost::Cheap,
+    );
     let least = prepared.conversations.iter().filter_map(|c| c.turns[0].input_tokens).min();
     assert_eq!(least, Some(18));
     assert_eq!(prepared.report.overhead_tokens, Some(17));
@@ -190,7 +194,7 @@ fn groups_share_their_prefix_and_nothing_behind_it() {
     let workload = json!({"kind": "shared-prefix", "groups": 3, "prefix_tokens": 100, "input_tokens": 40,
                           "output_tokens": 5, "lengths": "exact"});
     for (name, count) in [TOYS[0], TOYS[1], TOYS[3]] {
-        let prepared = made(&plan(workload.clone(), 30, 2, 2), count, Cost::Cheap);
+        let prepared = made(&plan(workload.clone(), 30, 2, 2), count, CountingCost::Cheap);
         let texts: Vec<Vec<&str>> =
             prepared.conversations.iter().map(|c| text(c, 0).split(' ').collect()).collect();
         for (place, prompt) in texts.iter().enumerate() {
@@ -219,7 +223,7 @@ fn turns_make_conversations_and_requests_count_them_all() {
                           "lengths": "exact", "think_ms": 250});
     let mut plan = plan(workload, 7, 2, 2);
     assert_eq!(plan.conversations(), 3);
-    let prepared = made(&plan, templated, Cost::Cheap);
+    let prepared = made(&plan, templated, CountingCost::Cheap);
     let turns: Vec<usize> = prepared.conversations.iter().map(|c| c.turns.len()).collect();
     assert_eq!(turns, [3, 3, 1]);
     let first = &prepared.conversations[0];
@@ -229,30 +233,34 @@ fn turns_make_conversations_and_requests_count_them_all() {
     assert!(!text(first, 1).starts_with(' '));
     assert!(prepared.warmup.iter().all(|warm| warm.turns.len() == 1) && prepared.warmup.len() == 2);
     plan.protocol = crate::bench::plan::Protocol::Completions;
-    assert!(text(&made(&plan, words, Cost::Cheap).conversations[0], 1).starts_with(' '));
+    assert!(text(&made(&plan, words, CountingCost::Cheap).conversations[0], 1).starts_with(' '));
 }
 
 #[test]
 fn an_oracle_that_lies_is_found_out() {
     run(async {
         // Off by a constant: what a template adds.
-        let settled = settle(Some(toy(words, Cost::Cheap)), Some(toy(templated, Cost::Dear))).await;
+        let settled =
+            settle(Some(toy(words, CountingCost::Cheap)), Some(toy(templated, CountingCost::Dear))).await;
         let settled = settled.ok().flatten().unwrap();
-        assert!(settled.cost() == Cost::Cheap && settled.agrees_with_usage && settled.notes.is_empty());
+        assert!(
+            settled.cost() == CountingCost::Cheap && settled.agrees_with_usage && settled.notes.is_empty()
+        );
         let plan = plan(random(64, json!("exact")), 4, 0, 5);
-        let wanted = Wanted { plan: &plan, file: None, context: None };
+        let wanted = WorkloadSpec { plan: &plan, file: None, context: None };
         let prepared = prepare(&wanted, Some(&settled)).await.unwrap();
         assert!(prepared.conversations.iter().all(|made| templated(text(made, 0)) == 64));
         assert_eq!(prepared.report.overhead_tokens, Some(17));
         // Off by more the longer the text is: not the server's tokenizer.
-        let settled = settle(Some(toy(bytes, Cost::Cheap)), Some(toy(templated, Cost::Dear))).await;
+        let settled =
+            settle(Some(toy(bytes, CountingCost::Cheap)), Some(toy(templated, CountingCost::Dear))).await;
         let settled = settled.ok().flatten().unwrap();
-        assert!(settled.cost() == Cost::Dear && settled.notes[0].contains("not used"));
+        assert!(settled.cost() == CountingCost::Dear && settled.notes[0].contains("not used"));
         let prepared = prepare(&wanted, Some(&settled)).await.unwrap();
         assert!(prepared.conversations.iter().all(|made| templated(text(made, 0)) == 64));
         assert!(prepared.report.notes[0].contains("not used"));
         // The same for everything.
-        for cost in [Cost::Cheap, Cost::Dear] {
+        for cost in [CountingCost::Cheap, CountingCost::Dear] {
             let settled = settle(Some(toy(|_| 7, cost)), None).await.ok().flatten().unwrap();
             let error = prepare(&wanted, Some(&settled)).await.unwrap_err();
             assert!(error.to_string().contains("a toy") && error.kind() == Kind::Environment, "{error}");
@@ -266,7 +274,7 @@ fn an_oracle_that_lies_is_found_out() {
 
 fn refused(workload: serde_json::Value, context: Option<u32>) -> WorkloadError {
     let plan = plan(workload, 3, 0, 1);
-    run(async { prepare(&Wanted { plan: &plan, file: None, context }, None).await.unwrap_err() })
+    run(async { prepare(&WorkloadSpec { plan: &plan, file: None, context }, None).await.unwrap_err() })
 }
 
 #[test]
@@ -311,8 +319,8 @@ fn from_file(
     let mut plan = plan(json!({"kind": workload, "file": file, "output_tokens": null}), requests, warmup, 1);
     plan.protocol = serde_json::from_value(json!(protocol)).unwrap();
     run(async {
-        let settled = settle(Some(toy(templated, Cost::Cheap)), None).await.ok().flatten();
-        let wanted = Wanted { plan: &plan, file: Some(&path), context: Some(100) };
+        let settled = settle(Some(toy(templated, CountingCost::Cheap)), None).await.ok().flatten();
+        let wanted = WorkloadSpec { plan: &plan, file: Some(&path), context: Some(100) };
         prepare(&wanted, settled.as_ref()).await.map_err(|error| {
             assert_eq!(error.kind(), Kind::Input, "{error}");
             format!("{error} ({})", error.hint().unwrap_or_default())

@@ -7,7 +7,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::oracle::{CalibratedOracle, Cost, Unusable};
+use super::oracle::{CalibratedOracle, CountingCost, Unusable};
 use super::words;
 use crate::failure::Failure;
 
@@ -88,7 +88,7 @@ impl Vocabulary {
             let known: std::collections::HashSet<String> =
                 words.iter().map(|word| word.text.clone()).collect();
             let mut rest: Vec<String> = order.into_iter().filter(|word| !known.contains(word)).collect();
-            if oracle.cost() == Cost::Dear {
+            if oracle.cost() == CountingCost::Dear {
                 rest.truncate(DEAR_WORDS);
             }
             words.extend(measured(&behind, &rest).await?);
@@ -99,7 +99,7 @@ impl Vocabulary {
             return Err(Unusable(why).into());
         }
         let mut first: Vec<String> = words.iter().map(|word| word.text.clone()).collect();
-        if oracle.cost() == Cost::Dear {
+        if oracle.cost() == CountingCost::Dear {
             first.truncate(DEAR_WORDS);
         }
         let mut leads = leads(oracle, &first, &words).await?;
@@ -145,7 +145,7 @@ impl Behind<'_> {
 /// word is one.
 async fn units(behind: &Behind<'_>, words: &[String]) -> Result<Vec<Word>, Box<dyn Failure>> {
     let mut found = Vec::new();
-    let dear = behind.oracle.cost() == Cost::Dear;
+    let dear = behind.oracle.cost() == CountingCost::Dear;
     let mut blocks: Vec<&[String]> = words.chunks(BLOCK).collect();
     if dear {
         blocks.truncate(DEAR_BLOCKS);

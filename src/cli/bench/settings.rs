@@ -18,16 +18,16 @@ use crate::bench::profile::{
     ArrivalKind, ArrivalLayer, Bound, Layer, Layers, LengthKind, LimitsLayer, Origin, Profile, Profiles,
     Rate, SamplingLayer, Settled, SloLayer, WorkloadKind, WorkloadLayer, fingerprint, resolve,
 };
-use crate::bench::results::Place;
-use crate::bench::target::Target;
+use crate::bench::target::ServerTarget;
 use crate::commands::bench::calibrate::CalibrateSettings;
 use crate::commands::bench::compare::CompareSettings;
-use crate::commands::bench::measuring::MeasuringSettings;
 use crate::commands::bench::profiles::ProfilesSettings;
 use crate::commands::bench::report::ReportSettings;
 use crate::commands::bench::run::RunSettings;
-use crate::commands::bench::sweep::{Axis, SweepSettings, SweepStep};
+use crate::commands::bench::shared::SharedSettings;
+use crate::commands::bench::sweep::{SweepAxis, SweepSettings, SweepStep};
 use crate::failure::{Failure, Kind};
+use crate::run_dir::Place;
 
 /// A sweep's list that cannot be right.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettin
                 accepted: "whole numbers with commas between",
                 example: "1,2,4,8",
             })?;
-            (Axis::Concurrency, places.into_iter().map(f64::from).collect::<Vec<_>>())
+            (SweepAxis::Concurrency, places.into_iter().map(f64::from).collect::<Vec<_>>())
         }
         (None, list) => {
             let list = list.unwrap_or_default();
@@ -107,7 +107,7 @@ pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettin
                 accepted: "numbers of requests per second with commas between",
                 example: "0.5,1,2",
             })?;
-            (Axis::Rate, places)
+            (SweepAxis::Rate, places)
         }
     };
     let said = said(server, load, workload, limits, output, environment)?;
@@ -117,8 +117,8 @@ pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettin
         layer.arrival = ArrivalLayer { kind: arrival.map(arrival_kind), burstiness, ..Default::default() };
         match axis {
             // Was read as a whole number above.
-            Axis::Concurrency => layer.concurrency = Some(Bound::At(at as u32)),
-            Axis::Rate => layer.arrival.rate = Some(Rate::PerSecond(at)),
+            SweepAxis::Concurrency => layer.concurrency = Some(Bound::At(at as u32)),
+            SweepAxis::Rate => layer.arrival.rate = Some(Rate::PerSecond(at)),
         }
         steps.push(SweepStep { at, settled: settled(said.profile.as_ref(), &layer)? });
     }
@@ -150,7 +150,7 @@ struct Said {
     profile: Option<(Profile, Origin)>,
     /// All but arrival and concurrency.
     layer: Layer,
-    with: MeasuringSettings,
+    with: SharedSettings,
 }
 
 fn said(
@@ -165,7 +165,7 @@ fn said(
     let LoadArgs { profile, profiles, requests, warmup, seed, slo } = load;
     let OutputArgs { out, results, parquet, no_html, keep_text, json, dry_run } = output;
     let (base_url, target_origin) = environment.base_url(base_url);
-    let target = Target::new(&base_url, environment.api_key())?;
+    let target = ServerTarget::new(&base_url, environment.api_key())?;
     let profile = match environment.profile(profile) {
         Some((query, origin)) => Some((find(profiles, &query)?, origin)),
         None => None,
@@ -195,7 +195,7 @@ fn said(
         tokenizer,
         keep_text,
     };
-    let with = MeasuringSettings {
+    let with = SharedSettings {
         conditions,
         target_origin,
         out: out.map_or(Place::Below(results), Place::Exactly),

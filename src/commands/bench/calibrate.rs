@@ -3,7 +3,7 @@
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::calibrate::{Errors, Step, step};
+use crate::bench::calibrate::{CalibrationStep, Errors, step};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{LoadEvent, Observer};
 use crate::failure::{Failure, Kind};
@@ -29,9 +29,9 @@ pub struct CalibrateSettings {
 /// Stopped before the last step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped before the last step")]
-pub struct Stopped;
+pub struct CalibrationStopped;
 
-impl Failure for Stopped {
+impl Failure for CalibrationStopped {
     fn kind(&self) -> Kind {
         Kind::Interrupted
     }
@@ -51,7 +51,7 @@ pub async fn run(
         observer.say(LoadEvent::Calibrating { streams });
         let done = step(streams, tokens, &stop).await?;
         if stop.is_cancelled() {
-            return Err(Stopped.into());
+            return Err(CalibrationStopped.into());
         }
         observer.say(LoadEvent::Calibrated { streams, right: done.right });
         steps.push(done);
@@ -66,7 +66,7 @@ pub async fn run(
     Ok(Verdict::Done)
 }
 
-fn print(steps: &[Step], limit: Option<u32>, out: &mut dyn Output) -> std::io::Result<()> {
+fn print(steps: &[CalibrationStep], limit: Option<u32>, out: &mut dyn Output) -> std::io::Result<()> {
     let header = [
         "streams",
         "tok/s",

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::report::{Reader, ReportError, save};
-use super::report_page::{comparison_page, percent, short};
-use super::summary_table::TextTable;
-use crate::bench::compare::{Basis, Change, Compared, Comparison, Options, Pair, Run, Unit, compare};
+use super::report::{ReadRuns, ReportError, save};
+use super::report_page::comparison_page;
+use super::words::pair_table;
+use crate::bench::compare::{
+    Basis, CompareOptions, Compared, ComparedPair, Comparison, MeasuredRun, compare,
+};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 
 /// What the user said.
@@ -26,9 +28,16 @@ pub struct CompareSettings {
 }
 
 /// Compare, print, and say no where anything is worse. `read` reads the runs of one directory.
-pub fn run(settings: &CompareSettings, read: &Reader<'_, Vec<Run>>, out: &mut dyn Output) -> CommandResult {
-    let options =
-        Options { threshold: settings.threshold, ignore_plan: settings.ignore_plan, ..Options::default() };
+pub fn run(
+    settings: &CompareSettings,
+    read: &ReadRuns<'_, Vec<MeasuredRun>>,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let options = CompareOptions {
+        threshold: settings.threshold,
+        ignore_plan: settings.ignore_plan,
+        ..CompareOptions::default()
+    };
     let comparison = compare(&read(&settings.a)?, &read(&settings.b)?, options)?;
     if let Some(path) = &settings.html {
         save(path, &comparison_page(&comparison).html()).map_err(ReportError)?;
@@ -59,7 +68,7 @@ fn print(comparison: &Comparison, out: &mut dyn Output) -> std::io::Result<()> {
             Basis::Repeats => "  intervals: 95 %, from how the runs vary",
         })?;
         out.line("")?;
-        let table = table(pair);
+        let table = pair_table(pair);
         let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
         out.table(&header, &table.rows)?;
         out.line("")?;
@@ -67,64 +76,19 @@ fn print(comparison: &Comparison, out: &mut dyn Output) -> std::io::Result<()> {
     out.line(&last_line(comparison))
 }
 
-/// The metrics of a pair, a row each.
-pub fn table(pair: &Pair) -> TextTable {
-    let header = ["metric", "A", "B", "B/A or B-A", "verdict", "because"].map(String::from).to_vec();
-    let row = |metric: &Compared| {
-        vec![
-            label(&metric.metric, metric.unit),
-            figure(metric.unit, metric.a),
-            figure(metric.unit, metric.b),
-            change(metric.change),
-            metric.verdict.name().to_owned(),
-            metric.because.clone().unwrap_or_default(),
-        ]
-    };
-    TextTable { header, rows: pair.metrics.iter().map(row).collect() }
-}
-
-/// A metric's name with its unit.
-pub(super) fn label(metric: &str, unit: Unit) -> String {
-    format!("{metric}{}", if unit == Unit::Milliseconds { ", ms" } else { "" })
-}
-
-/// A metric's figure, without its unit.
-pub(super) fn figure(unit: Unit, value: Option<f64>) -> String {
-    match (unit, value) {
-        (_, None) => "-".to_owned(),
-        (Unit::Share, Some(share)) => percent(share),
-        (_, Some(value)) => short(value),
-    }
-}
-
-fn change(change: Change) -> String {
-    let points = |difference: f64| format!("{:+.2}", difference * 100.0);
-    match change {
-        Change::Ratio { value: None, .. } | Change::Difference { value: None, .. } => "-".to_owned(),
-        Change::Ratio { value: Some(value), interval: None } => format!("{value:.3}"),
-        Change::Ratio { value: Some(value), interval: Some((low, high)) } => {
-            format!("{value:.3} [{low:.3}, {high:.3}]")
-        }
-        Change::Difference { value: Some(value), interval: None } => format!("{} points", points(value)),
-        Change::Difference { value: Some(value), interval: Some((low, high)) } => {
-            format!("{} points [{}, {}]", points(value), points(low), points(high))
-        }
-    }
-}
-
 fn last_line(comparison: &Comparison) -> String {
-    use crate::bench::compare::Verdict as Judged;
+    use crate::bench::compare::MetricVerdict;
     let names = |verdict| {
         let several = comparison.pairs.len() > 1;
-        let name = |(pair, metric): (&Pair, &Compared)| match several {
+        let name = |(pair, metric): (&ComparedPair, &Compared)| match several {
             true => format!("{} ({})", metric.metric, pair.load),
             false => metric.metric.clone(),
         };
         comparison.with(verdict).map(name).collect::<Vec<_>>()
     };
     let threshold = comparison.threshold * 100.0;
-    let (worse, better) = (names(Judged::Worse), names(Judged::Better));
-    let unclear = match comparison.with(Judged::Unclear).count() {
+    let (worse, better) = (names(MetricVerdict::Worse), names(MetricVerdict::Better));
+    let unclear = match comparison.with(MetricVerdict::Unclear).count() {
         0 => String::new(),
         count => format!("; {count} unclear"),
     };
@@ -155,7 +119,7 @@ mod tests {
         }
     }
 
-    fn read(slowdown: f64) -> impl Fn(&Path) -> Result<Vec<Run>, Box<dyn Failure>> {
+    fn read(slowdown: f64) -> impl Fn(&Path) -> Result<Vec<MeasuredRun>, Box<dyn Failure>> {
         move |path| {
             let is_b = path == Path::new("b");
             let (seed, slowdown) = if is_b { (2, slowdown) } else { (1, 1.0) };

@@ -7,17 +7,17 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::measuring::MeasuringSettings;
+use super::shared::SharedSettings;
 use crate::bench::conversation::{Prompt, Turn};
 use crate::bench::plan::{Arrival, Lengths, PlanDraft, Protocol, Workload};
 use crate::bench::profile::{Origin, Settled};
-use crate::bench::results::Place;
 use crate::bench::stream;
 use crate::commands::Output;
+use crate::run_dir::Place;
 
 /// One run of what is planned.
 #[derive(Debug, Clone, Copy)]
-pub struct Step<'a> {
+pub struct PlannedRun<'a> {
     /// Where on a sweep's axis, by its name.
     pub at: Option<(&'static str, f64)>,
     /// Its plan.
@@ -44,9 +44,9 @@ pub struct Expected {
 
 /// Print the dry run.
 pub fn print(
-    with: &MeasuringSettings,
+    with: &SharedSettings,
     repeat: u32,
-    steps: &[Step<'_>],
+    steps: &[PlannedRun<'_>],
     out: &mut dyn Output,
 ) -> io::Result<()> {
     if with.json {
@@ -102,7 +102,7 @@ pub fn print(
     out.line(&curl(&first.settled.plan, with))
 }
 
-fn as_json(step: &Step<'_>, with: &MeasuringSettings) -> Value {
+fn as_json(step: &PlannedRun<'_>, with: &SharedSettings) -> Value {
     let Settled { plan, origins, files } = step.settled;
     let mut value = json!({
         "plan": plan,
@@ -222,7 +222,7 @@ fn words(expected: &Expected) -> String {
 }
 
 /// One request as a shell command. Its prompt is described, a key is named.
-fn curl(plan: &PlanDraft, with: &MeasuringSettings) -> String {
+fn curl(plan: &PlanDraft, with: &SharedSettings) -> String {
     let key = match with.conditions.target.api_key {
         Some(_) => " -H \"Authorization: Bearer $SPARKBENCH_API_KEY\"",
         None => "",

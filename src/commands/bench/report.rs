@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::report_page::{Report, repeats_page, run_page, sweep_page, warnings};
 use super::summary_table;
-use crate::bench::compare::Run;
+use crate::bench::compare::MeasuredRun;
 use crate::bench::repeats::{are_repeats, repeated};
 use crate::bench::results::SummaryFile;
 use crate::bench::sweep::knee;
@@ -27,7 +27,7 @@ pub struct ReportSettings {
 }
 
 /// Reads what lies in a directory.
-pub type Reader<'a, T> = dyn Fn(&Path) -> Result<T, Box<dyn Failure>> + 'a;
+pub type ReadRuns<'a, T> = dyn Fn(&Path) -> Result<T, Box<dyn Failure>> + 'a;
 
 /// A report that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,11 @@ impl Failure for ReportError {
 }
 
 /// Show what `read` finds in the directory: one run, repeats, or a sweep.
-pub fn run(settings: &ReportSettings, read: &Reader<'_, Vec<Run>>, out: &mut dyn Output) -> CommandResult {
+pub fn run(
+    settings: &ReportSettings,
+    read: &ReadRuns<'_, Vec<MeasuredRun>>,
+    out: &mut dyn Output,
+) -> CommandResult {
     let ReportSettings { dir, html, plots, json } = settings;
     show(&read(dir)?, html.as_deref(), plots.as_deref(), *json, out)?;
     Ok(Verdict::Done)
@@ -49,7 +53,7 @@ pub fn run(settings: &ReportSettings, read: &Reader<'_, Vec<Run>>, out: &mut dyn
 
 /// Show runs, and write their page and plots where that is asked for.
 pub(super) fn show(
-    runs: &[Run],
+    runs: &[MeasuredRun],
     html: Option<&Path>,
     plots: Option<&Path>,
     json: bool,
@@ -73,12 +77,12 @@ pub(super) fn show(
 }
 
 /// The object that a run's summary.json holds.
-pub(super) fn summary_json(run: &Run) -> serde_json::Value {
+pub(super) fn summary_json(run: &MeasuredRun) -> serde_json::Value {
     let file = SummaryFile::new(&run.plan, run.summary.clone());
     serde_json::to_value(file).expect("plain data always serialises")
 }
 
-fn repeats(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {
+fn repeats(runs: &[MeasuredRun], json: bool, out: &mut dyn Output) -> io::Result<()> {
     use super::report_page::repeats::{explained, named, table};
     if json {
         return out.json(&runs.iter().map(summary_json).collect());
@@ -99,7 +103,7 @@ fn repeats(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {
     out.line(&explained(runs.len()))
 }
 
-fn sweep(runs: &[Run], json: bool, out: &mut dyn Output) -> io::Result<()> {
+fn sweep(runs: &[MeasuredRun], json: bool, out: &mut dyn Output) -> io::Result<()> {
     use super::report_page::sweep::{explained, points, table};
     let points = points(runs);
     let found = knee(&points);
@@ -169,7 +173,7 @@ pub(super) mod tests {
         }
     }
 
-    fn run_of(concurrency: u32) -> Run {
+    fn run_of(concurrency: u32) -> MeasuredRun {
         made_up(&MadeUp { concurrency, requests: 120, output_tokens: 12, ..MadeUp::default() })
     }
 

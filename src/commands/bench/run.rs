@@ -2,14 +2,14 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{MeasuringSettings, PAGE, verdict, write_beside};
 use super::report::{show, summary_json};
+use super::shared::{PAGE, SharedSettings, verdict, write_beside};
 use super::{plan_table, summary_table};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
 use crate::bench::profile::Settled;
-use crate::bench::results::Place;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{LoadPart, Observer};
+use crate::run_dir::Place;
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct RunSettings {
     /// What is sent and how it is judged, and where each value came from.
     pub settled: Settled,
     /// The server, and how it is measured.
-    pub with: MeasuringSettings,
+    pub with: SharedSettings,
     /// Runs of the same plan.
     pub repeat: u32,
 }
@@ -31,7 +31,7 @@ pub async fn run(
 ) -> CommandResult {
     let RunSettings { settled, with, repeat } = settings;
     if with.dry_run {
-        plan_table::print(with, *repeat, &[plan_table::Step { at: None, settled }], out)
+        plan_table::print(with, *repeat, &[plan_table::PlannedRun { at: None, settled }], out)
             .map_err(OutputError)?;
         return Ok(Verdict::Done);
     }

@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use crate::bench::compare::Run;
+use crate::bench::compare::MeasuredRun;
 use crate::bench::results::{ResultsRead, read_all};
 use crate::failure::Failure;
 
 /// Every run in a directory: itself, or the runs of a sweep or of repeats that lie in it, in order.
-pub fn stored(dir: &Path) -> Result<Vec<Run>, Box<dyn Failure>> {
+pub fn stored(dir: &Path) -> Result<Vec<MeasuredRun>, Box<dyn Failure>> {
     let run = |(path, read): (std::path::PathBuf, ResultsRead)| {
         let summary = read.summarised();
-        Run { name: path.display().to_string(), plan: read.run.plan, summary, records: read.records }
+        MeasuredRun { name: path.display().to_string(), plan: read.run.plan, summary, records: read.records }
     };
     Ok(read_all(dir)?.into_iter().map(run).collect())
 }

@@ -1,24 +1,9 @@
 //! One run's summary as tables: on a terminal and on a page the same words and figures.
 
-use super::report_page::{percent, short};
+use super::words::{TextTable, percent, short};
 use crate::bench::summary::{Distribution, Estimate, Summary, Throughput};
 use crate::commands::Output;
 use crate::commands::tune::subject::grouped;
-
-/// A table as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextTable {
-    /// Columns; the first is of words.
-    pub header: Vec<String>,
-    /// Rows as wide as the header.
-    pub rows: Vec<Vec<String>>,
-}
-
-impl TextTable {
-    fn new(header: &[&str], rows: Vec<Vec<String>>) -> Self {
-        Self { header: header.iter().map(|it| (*it).to_owned()).collect(), rows }
-    }
-}
 
 /// Print all of it: warnings first, since without them the figures mislead.
 pub fn print(summary: &Summary, out: &mut dyn Output) -> std::io::Result<()> {

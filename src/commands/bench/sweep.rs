@@ -2,41 +2,41 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::measuring::{MeasuringSettings, PAGE, verdict, write_beside};
 use super::plan_table;
 use super::report::show;
+use super::shared::{PAGE, SharedSettings, verdict, write_beside};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
 use crate::bench::profile::Settled;
-use crate::bench::results::Place;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{LoadPart, Observer};
+use crate::run_dir::Place;
 
 /// What the user said.
 #[derive(Debug, Clone)]
 pub struct SweepSettings {
     /// What changes from step to step.
-    pub axis: Axis,
+    pub axis: SweepAxis,
     /// The steps, in the order given. At least one.
     pub steps: Vec<SweepStep>,
     /// The server, and how it is measured.
-    pub with: MeasuringSettings,
+    pub with: SharedSettings,
 }
 
 /// What changes from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Axis {
+pub enum SweepAxis {
     /// Conversations in flight.
     Concurrency,
     /// Conversations that begin in a second.
     Rate,
 }
 
-impl Axis {
+impl SweepAxis {
     /// As the flag and the plan's JSON call it.
     pub fn name(self) -> &'static str {
         match self {
-            Axis::Concurrency => "concurrency",
-            Axis::Rate => "rate",
+            SweepAxis::Concurrency => "concurrency",
+            SweepAxis::Rate => "rate",
         }
     }
 }
@@ -61,7 +61,7 @@ pub async fn run(
     if with.dry_run {
         let steps: Vec<_> = steps
             .iter()
-            .map(|step| plan_table::Step { at: Some((axis.name(), step.at)), settled: &step.settled })
+            .map(|step| plan_table::PlannedRun { at: Some((axis.name(), step.at)), settled: &step.settled })
             .collect();
         plan_table::print(with, 1, &steps, out).map_err(OutputError)?;
         return Ok(Verdict::Done);

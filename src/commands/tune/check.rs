@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::artifact::check::{self, FileReport, Finding, Rules, Severity, Subject};
+use crate::artifact::check::{self, CheckSubject, FileReport, Finding, Rules, Severity};
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, ConfigName, Manifest, manifest};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -173,7 +173,7 @@ pub fn check_file(path: &Path, rules: &Rules<'_>) -> FileReport {
     let folder = parent.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     let sibling = sibling(path);
     check::check(
-        &Subject {
+        &CheckSubject {
             path,
             folder: folder.as_deref(),
             text: &text,

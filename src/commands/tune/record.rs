@@ -14,8 +14,8 @@ use crate::failure::{Failure, Kind};
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::asked::Asked;
 use crate::tuner::error::RunError;
+use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::Policy;
-use crate::tuner::run_dir::RunDir;
 use crate::tuner::session::{CompilerSettings, MeasuringSettings, Session, SessionJob};
 use crate::tuner::strategy::{Method, StrategySpec, recording};
 use crate::tuner::table::recorded::{self, FORMAT, TableManifest};
@@ -87,10 +87,10 @@ pub async fn run(
         recording::Options { repeats: settings.repeats as usize, sessions: settings.sessions as usize };
     plan.strategy = Some(StrategySpec { method: Method::Recording(options), seed: 0 });
     let mut dir = if settings.resume {
-        let plan = RunDir::recorded_plan(&settings.out, &Asked::all(&plan))?;
-        RunDir::resume(&settings.out, &plan)?
+        let plan = OpenRun::recorded_plan(&settings.out, &Asked::all(&plan))?;
+        OpenRun::resume(&settings.out, &plan)?
     } else {
-        RunDir::start(&settings.out, &plan)?
+        OpenRun::start(&settings.out, &plan)?
     };
     let job = SessionJob::of(&plan, &subject.device, &settings.compiler, &settings.measuring);
     let session = match Session::open(&job, &cancel, observer).await {

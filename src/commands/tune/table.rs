@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::device::DeviceCatalogue;
 use crate::failure::Failure;
 use crate::fs::{sha256_hex, write_atomic};
-use crate::report::table_file::{Column, Kind, Table as ParquetTable, Values};
+use crate::report::table_file::{ColumnKind, ParquetColumn, ParquetTable, Values};
 use crate::tuner::table::recorded::{self, CONFIG_COLUMNS, FORMAT, Rows, TableManifest};
 use crate::tuner::table::{Table, TableError, kernel_tuner};
 
@@ -27,15 +27,20 @@ pub(super) fn read(path: &Path, mask: Option<&str>) -> Result<Table, Box<dyn Fai
 /// Write `rows` to `path` and the manifest beside them.
 pub(super) fn write(path: &Path, rows: Rows, manifest: TableManifest) -> Result<(), Box<dyn Failure>> {
     let Rows { batch_size, role, config, round, outcome, time_us } = rows;
-    let mut columns =
-        vec![Column::new("batch_size", Values::U32(batch_size)), Column::new("role", Values::Text(role))];
+    let mut columns = vec![
+        ParquetColumn::new("batch_size", Values::U32(batch_size)),
+        ParquetColumn::new("role", Values::Text(role)),
+    ];
     columns.extend(
-        CONFIG_COLUMNS.into_iter().zip(config).map(|(name, values)| Column::new(name, Values::U32(values))),
+        CONFIG_COLUMNS
+            .into_iter()
+            .zip(config)
+            .map(|(name, values)| ParquetColumn::new(name, Values::U32(values))),
     );
     columns.extend([
-        Column::new("round", Values::U32(round)),
-        Column::new("outcome", Values::Text(outcome)),
-        Column::new("time_us", Values::F64(time_us)),
+        ParquetColumn::new("round", Values::U32(round)),
+        ParquetColumn::new("outcome", Values::Text(outcome)),
+        ParquetColumn::new("time_us", Values::F64(time_us)),
     ]);
     let bytes = ParquetTable::new(columns)?.to_parquet()?;
     let manifest = TableManifest { sha256: sha256_hex(&bytes), ..manifest };
@@ -69,9 +74,13 @@ fn read_manifest(table: &Path) -> Result<TableManifest, TableError> {
 }
 
 fn read_rows(path: &Path) -> Result<Rows, Box<dyn Failure>> {
-    let mut expected = vec![("batch_size", Kind::U32), ("role", Kind::Text)];
-    expected.extend(CONFIG_COLUMNS.map(|name| (name, Kind::U32)));
-    expected.extend([("round", Kind::U32), ("outcome", Kind::Text), ("time_us", Kind::F64)]);
+    let mut expected = vec![("batch_size", ColumnKind::U32), ("role", ColumnKind::Text)];
+    expected.extend(CONFIG_COLUMNS.map(|name| (name, ColumnKind::U32)));
+    expected.extend([
+        ("round", ColumnKind::U32),
+        ("outcome", ColumnKind::Text),
+        ("time_us", ColumnKind::F64),
+    ]);
     let columns = ParquetTable::read(path, &expected)?.into_columns();
     let mut columns: HashMap<String, Values> = columns.into_iter().map(|it| (it.name, it.values)).collect();
     let mut take = |name: &str| columns.remove(name);

@@ -1,11 +1,11 @@
 //! Reading a model's config from disk.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use super::error::ResolveError;
-use crate::model::config_json::{MAX_CONFIG_BYTES, ModelConfig};
+use crate::fs::{ReadError, read_at_most};
+use crate::model::config_json::{ConfigError, ModelConfig};
+use crate::model::limits::MAX_CONFIG_BYTES;
 use crate::model::modelopt;
 
 /// Read a `config.json`, and the `hf_quant_config.json` beside it where that says more.
@@ -20,7 +20,6 @@ pub(super) fn read_config(path: &Path) -> Result<ModelConfig, ResolveError> {
     Ok(config)
 }
 
-/// At most one byte more than a config may have, so that its parser can say that it is too large.
 fn read_capped(path: &Path) -> Result<Vec<u8>, ResolveError> {
     let unreadable = |reason: String| ResolveError::Unreadable { path: path.to_owned(), reason };
     // Opening a pipe would wait for a writer.
@@ -28,11 +27,10 @@ fn read_capped(path: &Path) -> Result<Vec<u8>, ResolveError> {
     if !metadata.is_file() {
         return Err(unreadable("not a regular file".to_owned()));
     }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    let limit = MAX_CONFIG_BYTES as u64 + 1;
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| unreadable(error.to_string()))?;
-    Ok(bytes)
+    read_at_most(path, MAX_CONFIG_BYTES as u64).map_err(|error| match error {
+        ReadError::Io(error) => unreadable(error.to_string()),
+        ReadError::TooLarge { .. } => ConfigError::TooLarge { origin: path.display().to_string() }.into(),
+    })
 }
 
 /// What to call the model of a `config.json`: its folder's name, or the file's own where that says

@@ -10,7 +10,8 @@ use reqwest::{Client, Response, StatusCode, Url};
 
 use super::environment::HfEnvironment;
 use crate::failure::{Failure, Kind};
-use crate::model::config_json::{ConfigError, MAX_CONFIG_BYTES, ModelConfig};
+use crate::model::config_json::{ConfigError, ModelConfig};
+use crate::model::limits::MAX_CONFIG_BYTES;
 use crate::model::model_id::ModelId;
 use crate::model::modelopt;
 

@@ -9,8 +9,6 @@ mod error;
 mod files;
 mod hub;
 #[cfg(test)]
-mod look_alike_hub;
-#[cfg(test)]
 mod tests;
 
 use std::fmt;
@@ -58,14 +56,14 @@ pub struct ResolvedModel {
     /// What decides the shape.
     pub config: ModelConfig,
     /// Where it was found.
-    pub origin: Origin,
+    pub origin: ModelOrigin,
     /// Its recipe, where it was found in the catalogue.
     pub recipe: Option<Recipe>,
 }
 
 /// Where a model was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum ModelOrigin {
     /// A `config.json` on disk.
     File(PathBuf),
     /// The catalogue.
@@ -76,23 +74,23 @@ pub enum Origin {
     Hub(ModelId, String),
 }
 
-impl Origin {
+impl ModelOrigin {
     /// The Hugging Face id, unless the model came from a path.
     pub fn id(&self) -> Option<&ModelId> {
         match self {
-            Origin::File(_) => None,
-            Origin::Catalogue(id) | Origin::Cache(id, _) | Origin::Hub(id, _) => Some(id),
+            ModelOrigin::File(_) => None,
+            ModelOrigin::Catalogue(id) | ModelOrigin::Cache(id, _) | ModelOrigin::Hub(id, _) => Some(id),
         }
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ModelOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::File(path) => write!(f, "{}", path.display()),
-            Origin::Catalogue(id) => write!(f, "recipe of {id}"),
-            Origin::Cache(_, path) => write!(f, "Hugging Face cache, {}", path.display()),
-            Origin::Hub(_, url) => f.write_str(url),
+            ModelOrigin::File(path) => write!(f, "{}", path.display()),
+            ModelOrigin::Catalogue(id) => write!(f, "recipe of {id}"),
+            ModelOrigin::Cache(_, path) => write!(f, "Hugging Face cache, {}", path.display()),
+            ModelOrigin::Hub(_, url) => f.write_str(url),
         }
     }
 }
@@ -107,7 +105,7 @@ pub async fn resolve(query: &str, options: &ResolveOptions) -> Result<ResolvedMo
         return Ok(ResolvedModel {
             name: recipe.id.name().to_owned(),
             config: recipe.config(),
-            origin: Origin::Catalogue(recipe.id.clone()),
+            origin: ModelOrigin::Catalogue(recipe.id.clone()),
             recipe: Some(recipe.clone()),
         });
     }
@@ -117,7 +115,7 @@ pub async fn resolve(query: &str, options: &ResolveOptions) -> Result<ResolvedMo
     let cache = options.hf.hub_cache();
     if let Some(path) = cache.as_deref().and_then(|root| cache::find(root, &id)) {
         let config = files::read_config(&path)?;
-        return Ok(found(id.name(), config, Origin::Cache(id.clone(), path)));
+        return Ok(found(id.name(), config, ModelOrigin::Cache(id.clone(), path)));
     }
     if options.offline || options.hf.is_offline() {
         return Err(ResolveError::Offline { id, cache });
@@ -127,10 +125,10 @@ pub async fn resolve(query: &str, options: &ResolveOptions) -> Result<ResolvedMo
         hub::Failed::Hub(error) => ResolveError::Hub { error, closest: catalogue.closest(query) },
         hub::Failed::Config(error) => ResolveError::Config(error),
     })?;
-    Ok(found(id.name(), config, Origin::Hub(id.clone(), url)))
+    Ok(found(id.name(), config, ModelOrigin::Hub(id.clone(), url)))
 }
 
-fn found(name: &str, config: ModelConfig, origin: Origin) -> ResolvedModel {
+fn found(name: &str, config: ModelConfig, origin: ModelOrigin) -> ResolvedModel {
     ResolvedModel { name: name.to_owned(), config, origin, recipe: None }
 }
 
@@ -158,5 +156,5 @@ fn at_path(query: &str) -> Result<Option<ResolvedModel>, ResolveError> {
         }
     };
     let config = files::read_config(&file)?;
-    Ok(Some(found(&files::name_of(&file), config, Origin::File(file))))
+    Ok(Some(found(&files::name_of(&file), config, ModelOrigin::File(file))))
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::look_alike_hub::{Answer, LookAlikeHub};
 use super::*;
+use crate::canned::{Answer, Canned};
 use crate::failure::{Failure, Kind};
 use crate::model::{FusionChoice, Parallelism, moe_shape};
 use crate::runtime::Runtime;
@@ -36,9 +36,10 @@ fn empty_home() -> (TempDir, String) {
     (folder, path)
 }
 
-async fn from_hub(hub: &LookAlikeHub, token: bool) -> Result<ResolvedModel, ResolveError> {
+async fn from_hub(hub: &Canned, token: bool) -> Result<ResolvedModel, ResolveError> {
     let (_home, home) = empty_home();
-    let mut pairs = vec![("HF_ENDPOINT", hub.address.as_str()), ("HOME", &home)];
+    let url = hub.url();
+    let mut pairs = vec![("HF_ENDPOINT", url.as_str()), ("HOME", &home)];
     if token {
         pairs.push(("HF_TOKEN", TOKEN));
     }
@@ -51,7 +52,7 @@ async fn from_hub(hub: &LookAlikeHub, token: bool) -> Result<ResolvedModel, Reso
 }
 
 async fn refused(answer: Answer, token: bool) -> (String, Kind, String) {
-    let error = from_hub(&LookAlikeHub::start(&[(CONFIG, answer)]), token).await.unwrap_err();
+    let error = from_hub(&Canned::paths([(CONFIG, answer)]), token).await.unwrap_err();
     (error.to_string(), error.kind(), error.hint().unwrap_or_default())
 }
 
@@ -64,7 +65,10 @@ async fn a_path_comes_first() {
     fs::write(&file, MIXTRAL).unwrap();
     for query in [&model, &file] {
         let found = resolve(query.to_str().unwrap(), &options(&[])).await.unwrap();
-        assert_eq!((found.name.as_str(), found.origin.clone()), ("My-Model", Origin::File(file.clone())));
+        assert_eq!(
+            (found.name.as_str(), found.origin.clone()),
+            ("My-Model", ModelOrigin::File(file.clone()))
+        );
         assert_eq!(shape(&found), "E=8 N=64 K=32 top-2  fp16");
         assert!(found.recipe.is_none() && found.origin.id().is_none());
     }
@@ -165,7 +169,10 @@ async fn the_local_cache_is_read_in_each_of_its_places() {
         snapshot(&cache, "abc123", Some(MIXTRAL));
         let options = options(&[(variable, folder.path().to_str().unwrap()), ("HF_HUB_OFFLINE", "1")]);
         let found = resolve("org/model", &options).await.unwrap();
-        assert!(matches!(&found.origin, Origin::Cache(id, _) if id.to_string() == "org/model"), "{variable}");
+        assert!(
+            matches!(&found.origin, ModelOrigin::Cache(id, _) if id.to_string() == "org/model"),
+            "{variable}"
+        );
         assert_eq!((found.name.as_str(), shape(&found).as_str()), ("model", "E=8 N=64 K=32 top-2  fp16"));
     }
 }
@@ -219,23 +226,25 @@ async fn offline_says_where_it_looked() {
 
 #[tokio::test]
 async fn the_hub_answers() {
-    let hub = LookAlikeHub::start(&[(CONFIG, Answer::ok(MIXTRAL))]);
+    let hub = Canned::paths([(CONFIG, Answer::ok(MIXTRAL))]);
     let found = from_hub(&hub, false).await.unwrap();
-    assert_eq!(found.origin.to_string(), format!("{}{CONFIG}", hub.address));
+    assert_eq!(found.origin.to_string(), format!("{}{CONFIG}", hub.url()));
     assert_eq!(shape(&found), "E=8 N=64 K=32 top-2  fp16");
-    let paths: Vec<String> = hub.asked().into_iter().map(|asked| asked.path).collect();
+    let paths: Vec<String> = hub.asked().into_iter().map(|asked| asked.path().to_owned()).collect();
     assert_eq!(paths, [CONFIG, QUANT]);
-    assert!(hub.asked().iter().all(|asked| !asked.headers.contains_key("authorization")));
+    assert!(hub.asked().iter().all(|asked| asked.header("authorization").is_none()));
 
-    let hub = LookAlikeHub::start(&[(CONFIG, Answer::ok(MIXTRAL))]);
+    let hub = Canned::paths([(CONFIG, Answer::ok(MIXTRAL))]);
     from_hub(&hub, true).await.unwrap();
-    assert!(hub.asked().iter().all(|asked| asked.headers["authorization"] == format!("Bearer {TOKEN}")));
+    assert!(
+        hub.asked().iter().all(|asked| asked.header("authorization") == Some(&format!("Bearer {TOKEN}")))
+    );
 }
 
 #[tokio::test]
 async fn a_separate_quantisation_file_is_not_overlooked() {
     let quant = r#"{"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "NVFP4", "exclude_modules": []}}"#;
-    let hub = LookAlikeHub::start(&[(CONFIG, Answer::ok(MIXTRAL)), (QUANT, Answer::ok(quant))]);
+    let hub = Canned::paths([(CONFIG, Answer::ok(MIXTRAL)), (QUANT, Answer::ok(quant))]);
     assert!(shape(&from_hub(&hub, false).await.unwrap()).contains("modelopt NVFP4"));
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("config.json"), MIXTRAL).unwrap();
@@ -243,7 +252,7 @@ async fn a_separate_quantisation_file_is_not_overlooked() {
     let found = resolve(folder.path().to_str().unwrap(), &options(&[])).await.unwrap();
     assert_eq!(shape(&found), "E=8 N=64 K=32 top-2  fp8 per tensor");
     // Not knowing is not the same as knowing that there is none.
-    let hub = LookAlikeHub::start(&[(CONFIG, Answer::ok(MIXTRAL)), (QUANT, Answer::status(503))]);
+    let hub = Canned::paths([(CONFIG, Answer::ok(MIXTRAL)), (QUANT, Answer::status(503))]);
     assert!(from_hub(&hub, false).await.unwrap_err().to_string().ends_with("HTTP 503"));
 }
 
@@ -274,9 +283,9 @@ async fn each_refusal_of_the_hub_has_its_own_message() {
 
 #[tokio::test]
 async fn a_missing_model_comes_with_names_that_look_like_it() {
-    let hub = LookAlikeHub::start(&[]);
+    let hub = Canned::paths([]);
     let (_home, home) = empty_home();
-    let options = options(&[("HF_ENDPOINT", &hub.address), ("HOME", &home)]);
+    let options = options(&[("HF_ENDPOINT", &hub.url()), ("HOME", &home)]);
     let error = resolve("zai-org/GLM-4.7-FP9", &options).await.unwrap_err();
     assert!(error.hint().unwrap().starts_with("did you mean zai-org/GLM-4.7-FP8"), "{:?}", error.hint());
 }
@@ -290,7 +299,7 @@ async fn a_bad_answer_names_its_address() {
         assert!(text.starts_with("http://127.0.0.1:") && text.contains(says), "{text}");
         assert_eq!(kind, Kind::Input);
     }
-    let cut = Answer { cut_off: true, ..Answer::ok(&MIXTRAL.as_bytes()[..50]) };
+    let cut = Answer::ok(&MIXTRAL.as_bytes()[..50]).cut_off();
     let (text, kind, _) = refused(cut, false).await;
     assert!(text.starts_with("cannot reach http://127.0.0.1:") && kind == Kind::Environment, "{text}");
     let (text, ..) = refused(Answer::ok(vec![b' '; crate::model::MAX_CONFIG_BYTES + 5]), false).await;
@@ -299,12 +308,12 @@ async fn a_bad_answer_names_its_address() {
 
 #[tokio::test]
 async fn a_slow_hub_is_given_up_on() {
-    let slow = Answer { delay: Duration::from_secs(20), ..Answer::ok(MIXTRAL) };
-    let hub = LookAlikeHub::start(&[(CONFIG, slow)]);
+    let slow = Answer::ok(MIXTRAL).after(Duration::from_secs(20));
+    let hub = Canned::paths([(CONFIG, slow)]);
     let (_home, home) = empty_home();
     let options = ResolveOptions {
         hub_timeout: Duration::from_millis(300),
-        ..options(&[("HF_ENDPOINT", &hub.address), ("HOME", &home)])
+        ..options(&[("HF_ENDPOINT", &hub.url()), ("HOME", &home)])
     };
     let before = Instant::now();
     let error = resolve("org/model", &options).await.unwrap_err();
@@ -328,17 +337,17 @@ async fn an_unreachable_hub_is_the_environments_fault() {
 
 #[tokio::test]
 async fn a_redirect_keeps_the_token_at_home() {
-    let elsewhere = LookAlikeHub::start(&[("/blob", Answer::ok(MIXTRAL))]);
-    let away = Answer::status(307).header("location", format!("{}/blob", elsewhere.address));
-    let hub = LookAlikeHub::start(&[(CONFIG, away)]);
+    let elsewhere = Canned::paths([("/blob", Answer::ok(MIXTRAL))]);
+    let away = Answer::status(307).header("location", format!("{}/blob", elsewhere.url()));
+    let hub = Canned::paths([(CONFIG, away)]);
     from_hub(&hub, true).await.unwrap();
-    assert!(hub.asked()[0].headers.contains_key("authorization"));
-    assert!(elsewhere.asked().iter().all(|asked| !asked.headers.contains_key("authorization")));
+    assert!(hub.asked()[0].header("authorization").is_some());
+    assert!(elsewhere.asked().iter().all(|asked| asked.header("authorization").is_none()));
 
     let home = Answer::status(307).header("location", "/api/resolve-cache/x");
-    let hub = LookAlikeHub::start(&[(CONFIG, home), ("/api/resolve-cache/x", Answer::ok(MIXTRAL))]);
+    let hub = Canned::paths([(CONFIG, home), ("/api/resolve-cache/x", Answer::ok(MIXTRAL))]);
     from_hub(&hub, true).await.unwrap();
-    assert!(hub.asked().iter().all(|asked| asked.headers.contains_key("authorization")));
+    assert!(hub.asked().iter().all(|asked| asked.header("authorization").is_some()));
 
     let (text, ..) = refused(Answer::status(302).header("location", CONFIG), false).await;
     assert!(text.starts_with("cannot reach") && text.contains("redirect"), "{text}");

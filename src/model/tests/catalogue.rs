@@ -148,8 +148,8 @@ fn what_a_recipe_says_of_serving_is_kept_as_it_is_and_decides_no_shape() {
 fn what_is_wrong_with_a_recipe_is_named() {
     for (from, to, says) in [
         ("tp = 2", "tp = 0", "[parallel]: tp=0 is no parallelism"),
-        ("tp = 2", "tp = \"2\"", "invalid type: string \"2\", expected u32"),
-        ("tp = 2", "tpp = 2", "unknown field `tpp`, expected `tp` or `ep`"),
+        ("tp = 2", "tp = \"2\"", "invalid type: string \"2\", expected a whole number from 0 to 4294967295"),
+        ("tp = 2", "tpp = 2", "unknown field `tpp` (did you mean `tp`?), expected `tp` or `ep`"),
         ("tp = 2", "tp = 4\nep = 3", "tp=4 is not divisible by ep=3"),
         ("0.5.23", "0.6.0", "unknown SGLang version `0.6.0`"),
         ("3.7.1", "3.7", "`3.7` is not a Triton version"),

@@ -2,26 +2,31 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn small() -> Table {
-    Table::new(vec![
-        Column::new("batch_size", Values::U32(vec![1, 2, u32::MAX])),
-        Column::new("time_us", Values::F64(vec![0.5, f64::INFINITY, -0.0])),
-        Column::new("tile", Values::Text(vec!["64x128".into(), String::new(), "µ\n\"".into()])),
-        Column::new("best", Values::Bool(vec![true, false, true])),
+fn small() -> ParquetTable {
+    ParquetTable::new(vec![
+        ParquetColumn::new("batch_size", Values::U32(vec![1, 2, u32::MAX])),
+        ParquetColumn::new("time_us", Values::F64(vec![0.5, f64::INFINITY, -0.0])),
+        ParquetColumn::new("tile", Values::Text(vec!["64x128".into(), String::new(), "µ\n\"".into()])),
+        ParquetColumn::new("best", Values::Bool(vec![true, false, true])),
     ])
     .unwrap()
 }
 
-const SCHEMA: [(&str, Kind); 4] =
-    [("batch_size", Kind::U32), ("time_us", Kind::F64), ("tile", Kind::Text), ("best", Kind::Bool)];
+const SCHEMA: [(&str, ColumnKind); 4] = [
+    ("batch_size", ColumnKind::U32),
+    ("time_us", ColumnKind::F64),
+    ("tile", ColumnKind::Text),
+    ("best", ColumnKind::Bool),
+];
 
 #[test]
 fn what_is_written_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trials.parquet");
     small().write(&path).unwrap();
-    assert_eq!(Table::read(&path, &SCHEMA).unwrap(), small());
-    let some = Table::read(&path, &[("best", Kind::Bool), ("batch_size", Kind::U32)]).unwrap();
+    assert_eq!(ParquetTable::read(&path, &SCHEMA).unwrap(), small());
+    let some =
+        ParquetTable::read(&path, &[("best", ColumnKind::Bool), ("batch_size", ColumnKind::U32)]).unwrap();
     assert_eq!(some.columns()[0].name, "best");
     assert_eq!(some.columns().len(), 2);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
@@ -29,19 +34,22 @@ fn what_is_written_is_read() {
 
 #[test]
 fn columns_must_make_a_table() {
-    let one = Column::new("a", Values::U32(vec![1]));
-    let two = Column::new("b", Values::Bool(vec![true, false]));
-    let message = Table::new(vec![one.clone(), two]).unwrap_err().to_string();
+    let one = ParquetColumn::new("a", Values::U32(vec![1]));
+    let two = ParquetColumn::new("b", Values::Bool(vec![true, false]));
+    let message = ParquetTable::new(vec![one.clone(), two]).unwrap_err().to_string();
     assert_eq!(message, "column `b` has 2 rows, `a` has 1");
-    assert_eq!(Table::new(vec![one.clone(), one]).unwrap_err().to_string(), "column `a` is there twice");
+    assert_eq!(
+        ParquetTable::new(vec![one.clone(), one]).unwrap_err().to_string(),
+        "column `a` is there twice"
+    );
 }
 
 #[test]
 fn messages_name_file_and_column() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.parquet");
-    let says = |expected: &[(&str, Kind)], words: &[&str]| {
-        let error = Table::read(&path, expected).unwrap_err();
+    let says = |expected: &[(&str, ColumnKind)], words: &[&str]| {
+        let error = ParquetTable::read(&path, expected).unwrap_err();
         let message = error.to_string();
         for word in words.iter().chain(&["t.parquet"]) {
             assert!(message.contains(word), "{word} in {message}");
@@ -52,9 +60,10 @@ fn messages_name_file_and_column() {
     assert_eq!(says(&SCHEMA, &["No such file"]), FailureKind::Environment);
     let bytes = small().to_parquet().unwrap();
     write_atomic(&path, &bytes).unwrap();
-    let missing = says(&[("speed", Kind::F64)], &["no column `speed`", "batch_size, time_us, tile, best"]);
+    let missing =
+        says(&[("speed", ColumnKind::F64)], &["no column `speed`", "batch_size, time_us, tile, best"]);
     assert_eq!(missing, FailureKind::Input);
-    says(&[("time_us", Kind::U32)], &["column `time_us`", "holds f64, not u32"]);
+    says(&[("time_us", ColumnKind::U32)], &["column `time_us`", "holds f64, not u32"]);
     write_atomic(&path, b"a,b\n1,2\n").unwrap();
     says(&SCHEMA, &["not a Parquet file"]);
     write_atomic(&path, b"").unwrap();
@@ -74,16 +83,23 @@ fn types_and_gaps_others_write_are_named() {
     ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
     let bytes = seal(bytes).unwrap();
     let path = Path::new("other.parquet");
-    let read = |expected| Table::from_parquet(path, bytes.clone(), &[expected]).unwrap_err().to_string();
-    assert_eq!(read(("time_us", Kind::F64)), "column `time_us` of `other.parquet` lacks a value in 1 rows");
-    assert_eq!(read(("batch_size", Kind::U32)), "column `batch_size` of `other.parquet` holds i64, not u32");
+    let read =
+        |expected| ParquetTable::from_parquet(path, bytes.clone(), &[expected]).unwrap_err().to_string();
+    assert_eq!(
+        read(("time_us", ColumnKind::F64)),
+        "column `time_us` of `other.parquet` lacks a value in 1 rows"
+    );
+    assert_eq!(
+        read(("batch_size", ColumnKind::U32)),
+        "column `batch_size` of `other.parquet` holds i64, not u32"
+    );
 }
 
 #[test]
 fn every_cut_is_an_error() {
     let bytes = small().to_parquet().unwrap();
     for length in 0..bytes.len() {
-        Table::from_parquet(Path::new("cut"), bytes[..length].to_vec(), &SCHEMA).unwrap_err();
+        ParquetTable::from_parquet(Path::new("cut"), bytes[..length].to_vec(), &SCHEMA).unwrap_err();
     }
 }
 
@@ -95,7 +111,7 @@ fn every_changed_byte_is_an_error() {
         for change in [1, 0x80, 0xff] {
             let mut changed = bytes.clone();
             changed[at] ^= change;
-            Table::from_parquet(Path::new("t"), changed, &SCHEMA).unwrap_err();
+            ParquetTable::from_parquet(Path::new("t"), changed, &SCHEMA).unwrap_err();
         }
     }
 }
@@ -105,14 +121,14 @@ proptest! {
     fn the_round_trip_is_exact(
         rows in prop::collection::vec((any::<u32>(), any::<u64>(), ".{0,12}", any::<bool>()), 0..40),
     ) {
-        let table = Table::new(vec![
-            Column::new("batch_size", Values::U32(rows.iter().map(|r| r.0).collect())),
-            Column::new("time_us", Values::F64(rows.iter().map(|r| f64::from_bits(r.1)).collect())),
-            Column::new("tile", Values::Text(rows.iter().map(|r| r.2.clone()).collect())),
-            Column::new("best", Values::Bool(rows.iter().map(|r| r.3).collect())),
+        let table = ParquetTable::new(vec![
+            ParquetColumn::new("batch_size", Values::U32(rows.iter().map(|r| r.0).collect())),
+            ParquetColumn::new("time_us", Values::F64(rows.iter().map(|r| f64::from_bits(r.1)).collect())),
+            ParquetColumn::new("tile", Values::Text(rows.iter().map(|r| r.2.clone()).collect())),
+            ParquetColumn::new("best", Values::Bool(rows.iter().map(|r| r.3).collect())),
         ]).unwrap();
-        let read = Table::from_parquet(Path::new("t"), table.to_parquet().unwrap(), &SCHEMA).unwrap();
-        let bits = |t: &Table| match &t.columns()[1].values {
+        let read = ParquetTable::from_parquet(Path::new("t"), table.to_parquet().unwrap(), &SCHEMA).unwrap();
+        let bits = |t: &ParquetTable| match &t.columns()[1].values {
             Values::F64(v) => v.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
             other => panic!("{other:?}"),
         };

@@ -98,7 +98,7 @@ impl Executor for LookAlikeNode {
 /// Carry out `plan` on one look-alike node, which keeps what it went through.
 async fn on_one_node(
     plan: &Plan,
-    dir: &mut RunDir,
+    dir: &mut OpenRun,
     (compiler, gpu): (&mut LookAlikeCompiler, Option<&mut LookAlikeGpu>),
     limits: Limits,
     cache: &Path,
@@ -188,7 +188,7 @@ fn glm() -> Plan {
 /// Run `plan` in `dir` with results kept in a folder of this run's own.
 async fn go(
     plan: &Plan,
-    dir: &mut RunDir,
+    dir: &mut OpenRun,
     compiler: &mut LookAlikeCompiler,
     cache: &Path,
 ) -> Result<Finished, RunError> {
@@ -199,7 +199,7 @@ async fn go(
 #[tokio::test]
 async fn only_what_would_crash_is_replaced_and_everything_is_proven() {
     let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let mut compiler = look_alike();
     let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
     for entry in &finished.selected {
@@ -225,7 +225,7 @@ async fn a_second_run_compiles_nothing() {
     for compilations in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let mut compiler = look_alike();
-        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
         let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
         assert_eq!(!compiler.compiled.is_empty(), compilations);
         files.push(finished.files);
@@ -238,7 +238,7 @@ async fn a_crash_of_the_compiler_and_spills_move_the_choice_elsewhere() {
     let plan = glm();
     let first = {
         let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
         go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap()
     };
     let tile = |entry: &Selected| entry.up.config.tile();
@@ -246,7 +246,7 @@ async fn a_crash_of_the_compiler_and_spills_move_the_choice_elsewhere() {
     let name = format!("up {chosen}");
     for outcome in [failed(FailureReason::CompilerCrash), compiled(200_000, 0), compiled(90_000, 64)] {
         let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
         let mut compiler = look_alike();
         compiler.special.insert(name.clone(), outcome);
         let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_crash_of_the_compiler_and_spills_move_the_choice_elsewhere() {
 #[tokio::test]
 async fn a_default_that_does_not_compile_is_replaced_with_the_reason() {
     let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let mut compiler = look_alike();
     compiler.special.insert("up 64x128x128 w4 s4".into(), failed(FailureReason::CompilerCrash));
     let finished = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap();
@@ -273,7 +273,7 @@ async fn an_interrupted_run_goes_on_where_it_stopped() {
     let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut compiler = look_alike();
     compiler.cancel_after = Some((3, CancellationToken::new()));
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let error = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
     assert_eq!(compiler.compiled.len(), 3);
@@ -282,7 +282,7 @@ async fn an_interrupted_run_goes_on_where_it_stopped() {
     // Another cache: what is known comes from the journal alone.
     let other = tempfile::tempdir().unwrap();
     let mut rest = look_alike();
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     let finished = go(&plan, &mut run_dir, &mut rest, other.path()).await.unwrap();
     assert!(rest.compiled.iter().all(|unit| !compiler.compiled.contains(unit)), "compiled twice");
     assert_eq!(finished.proven, rest.compiled.len() + 3);
@@ -294,12 +294,12 @@ async fn what_timed_out_is_tried_again_and_never_passed_over() {
     let plan = glm();
     let expected = {
         let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
         go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap().files
     };
     for reason in [FailureReason::Timeout, FailureReason::WorkerLost] {
         let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
         let mut slow = look_alike();
         slow.special.insert("up 64x128x128 w4 s4".into(), failed(reason));
         let error = go(&plan, &mut run_dir, &mut slow, cache.path()).await.unwrap_err();
@@ -307,7 +307,7 @@ async fn what_timed_out_is_tried_again_and_never_passed_over() {
         assert!(error.to_string().contains("up 64x128x128 w4 s4"), "{error}");
         assert!(!dir.path().join("triton_3_5_0").exists(), "nothing is written on half the proof");
         drop(run_dir);
-        let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
         let mut quiet = look_alike();
         let finished = go(&plan, &mut run_dir, &mut quiet, cache.path()).await.unwrap();
         assert!(quiet.compiled.contains(&"up 64x128x128 w4 s4".to_owned()));
@@ -318,12 +318,12 @@ async fn what_timed_out_is_tried_again_and_never_passed_over() {
 #[tokio::test]
 async fn results_of_another_kernel_prove_nothing() {
     let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap();
     drop(run_dir);
     let mut other = look_alike();
     other.identity.kernel_digest = "another".into();
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     let error = go(&plan, &mut run_dir, &mut other, cache.path()).await.unwrap_err();
     assert!(error.to_string().contains("another kernel source"), "{error}");
     assert_eq!(error.kind(), Kind::Input);
@@ -332,14 +332,14 @@ async fn results_of_another_kernel_prove_nothing() {
 #[tokio::test]
 async fn a_target_nobody_knows_ends_the_run_at_once_and_is_not_on_record() {
     let (plan, dir, cache) = (glm(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let mut compiler = look_alike();
     compiler.special.insert("up 64x128x128 w4 s4".into(), failed(FailureReason::UnsupportedTarget));
     let error = go(&plan, &mut run_dir, &mut compiler, cache.path()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Environment);
     assert!(error.to_string().contains("sm_121a"), "{error}");
     drop(run_dir);
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     go(&plan, &mut run_dir, &mut look_alike(), cache.path()).await.unwrap();
 }
 
@@ -353,7 +353,7 @@ async fn nothing_left_says_for_which_batch_size() {
         per_channel: false,
     };
     plan.policy = Policy::BestPredicted;
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let device = gb10();
     let job = RunJob {
         plan: &plan,
@@ -372,13 +372,13 @@ async fn nothing_left_says_for_which_batch_size() {
 fn a_run_that_cannot_begin_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
-    RunDir::start(&path, &glm()).unwrap().abandon();
+    OpenRun::start(&path, &glm()).unwrap().abandon();
     assert!(!path.exists());
     // A folder that was there before stays.
-    RunDir::start(dir.path(), &glm()).unwrap().abandon();
+    OpenRun::start(dir.path(), &glm()).unwrap().abandon();
     assert!(dir.path().exists());
     std::fs::write(&path, b"a file").unwrap();
-    let error = RunDir::start(&path, &glm()).unwrap_err();
+    let error = OpenRun::start(&path, &glm()).unwrap_err();
     assert_eq!(error.kind(), Kind::Input);
     assert!(error.to_string().contains("run`"), "{error}");
 }

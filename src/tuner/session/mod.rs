@@ -14,9 +14,9 @@ use self::gpu::start_timer;
 use self::worker_executor::WorkerExecutor;
 use super::error::RunError;
 use super::fleet::{Fleet, Ledger, Node};
+use super::open_run::OpenRun;
 use super::plan::Plan;
 use super::run::{self, Finished, Recorded, RunJob};
-use super::run_dir::RunDir;
 use super::schedule::Able;
 use super::search::Limits;
 use crate::artifact::Evidence;
@@ -149,7 +149,7 @@ impl Session {
         self,
         plan: &Plan,
         device: &Device,
-        dir: &mut RunDir,
+        dir: &mut OpenRun,
         observer: &mut dyn Observer,
     ) -> Result<Finished, RunError> {
         run::run(self.job(plan, device, dir, observer)).await
@@ -160,7 +160,7 @@ impl Session {
         self,
         plan: &Plan,
         device: &Device,
-        dir: &mut RunDir,
+        dir: &mut OpenRun,
         observer: &mut dyn Observer,
     ) -> Result<Recorded, RunError> {
         run::record(self.job(plan, device, dir, observer)).await
@@ -183,7 +183,7 @@ impl Session {
         self,
         plan: &'a Plan,
         device: &'a Device,
-        dir: &'a mut RunDir,
+        dir: &'a mut OpenRun,
         observer: &'a mut dyn Observer,
     ) -> RunJob<'a> {
         RunJob { plan, device, dir, nodes: self.nodes, limits: self.limits, cancel: self.cancel, observer }

@@ -5,7 +5,6 @@
 //! Where a config failed, `time` is a word instead of a number.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{ArmResult, Table, TableError};
+use crate::fs::{read_at_most, read_rest_at_most};
 use crate::tuner::strategy::{Arm, ArmFailure, Contest, SearchProblem, Slot};
 
 /// Far above any published cache, far below what would exhaust a machine.
@@ -31,12 +31,10 @@ struct CacheFile {
 /// Read the cache file at `path`.
 pub fn read(path: &Path) -> Result<Table, TableError> {
     let unreadable = |source| TableError::Read { path: path.to_owned(), source };
-    let bytes = fs_err::read(path).map_err(unreadable)?;
-    let mut text = Vec::new();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        GzDecoder::new(&bytes[..]).take(MAX_BYTES).read_to_end(&mut text).map_err(unreadable)?;
-    } else {
-        text = bytes;
+    let mut text = read_at_most(path, MAX_BYTES).map_err(|error| unreadable(error.into()))?;
+    if text.starts_with(&[0x1f, 0x8b]) {
+        text = read_rest_at_most(GzDecoder::new(&text[..]), MAX_BYTES)
+            .map_err(|error| unreadable(error.into()))?;
     }
     parse(&text).map_err(|message| TableError::Bad { path: path.to_owned(), message })
 }

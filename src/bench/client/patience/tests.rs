@@ -2,8 +2,8 @@ use super::*;
 
 const LONG: f64 = 60.0;
 
-fn limits(first_token_s: f64, stall_s: f64, request_s: f64) -> Limits {
-    Limits {
+fn limits(first_token_s: f64, stall_s: f64, request_s: f64) -> RequestLimits {
+    RequestLimits {
         connect_s: LONG,
         first_token_s,
         stall_s,

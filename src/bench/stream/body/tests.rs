@@ -30,8 +30,8 @@ fn refused(protocol: Protocol, history: &[Exchange<'_>], prompt: Prompt, extra: 
 
 #[test]
 fn a_chat_has_its_history_as_messages() {
-    let system = Message { role: "system".into(), content: "Be brief.".into() };
-    let first = Prompt::Messages(vec![system, Message { role: "user".into(), content: "a\"\n".into() }]);
+    let system = ChatMessage { role: "system".into(), content: "Be brief.".into() };
+    let first = Prompt::Messages(vec![system, ChatMessage { role: "user".into(), content: "a\"\n".into() }]);
     let history = [Exchange { prompt: &first, answer: "b" }];
     assert_eq!(
         written(Protocol::Chat, &history, text("c"), json!({ "top_k": 1 })),

@@ -10,8 +10,8 @@ struct Owned {
     data: Vec<u8>,
 }
 
-impl From<Event<'_>> for Owned {
-    fn from(event: Event<'_>) -> Self {
+impl From<SseEvent<'_>> for Owned {
+    fn from(event: SseEvent<'_>) -> Self {
         Owned { name: event.name.to_vec(), data: event.data.to_vec() }
     }
 }

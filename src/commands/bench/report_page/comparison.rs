@@ -1,8 +1,8 @@
 //! The page of a comparison: a forest of ratios, and the table behind it.
 
 use super::{Plots, Report, card, footer, single::as_table};
-use crate::bench::compare::{Basis, Change, Comparison, Pair, Unit, Verdict};
-use crate::commands::bench::compare::table;
+use crate::bench::compare::{Basis, Change, ComparedPair, Comparison, MetricUnit, MetricVerdict};
+use crate::commands::bench::words::pair_table;
 use crate::report::html::{Block, Page, Section, Tone};
 use crate::report::plot::{Axis, Forest, ForestRow, Scale};
 
@@ -34,10 +34,10 @@ pub fn comparison_page(comparison: &Comparison) -> Report {
         title,
         subtitle: "ratios B/A with 95 % intervals".into(),
         cards: vec![
-            verdict("Metrics worse", Verdict::Worse, Tone::Bad, &threshold),
-            verdict("Metrics better", Verdict::Better, Tone::Good, &threshold),
-            verdict("The same", Verdict::Same, Tone::Neutral, "within the threshold for sure"),
-            verdict("Unclear", Verdict::Unclear, Tone::Neutral, "the figures cannot tell"),
+            verdict("Metrics worse", MetricVerdict::Worse, Tone::Bad, &threshold),
+            verdict("Metrics better", MetricVerdict::Better, Tone::Good, &threshold),
+            verdict("The same", MetricVerdict::Same, Tone::Neutral, "within the threshold for sure"),
+            verdict("Unclear", MetricVerdict::Unclear, Tone::Neutral, "the figures cannot tell"),
         ],
         sections,
         footer: footer(),
@@ -45,8 +45,8 @@ pub fn comparison_page(comparison: &Comparison) -> Report {
     Report { page, plots: plots.0 }
 }
 
-fn section(pair: &Pair, prefix: &str, plots: &mut Plots) -> Section {
-    let forest = |unit: Unit, axis: &str| {
+fn section(pair: &ComparedPair, prefix: &str, plots: &mut Plots) -> Section {
+    let forest = |unit: MetricUnit, axis: &str| {
         let rows: Vec<ForestRow> = pair
             .metrics
             .iter()
@@ -54,7 +54,7 @@ fn section(pair: &Pair, prefix: &str, plots: &mut Plots) -> Section {
             .filter_map(|metric| {
                 let Change::Ratio { value, interval } = metric.change else { return None };
                 // A forest's right side is its good one.
-                let turned = |ratio: f64| if unit == Unit::Milliseconds { 1.0 / ratio } else { ratio };
+                let turned = |ratio: f64| if unit == MetricUnit::Milliseconds { 1.0 / ratio } else { ratio };
                 Some(ForestRow {
                     label: metric.metric.clone(),
                     value: value.map(turned),
@@ -90,24 +90,24 @@ fn section(pair: &Pair, prefix: &str, plots: &mut Plots) -> Section {
             "rates",
             "Throughput: B's over A's. Right of 1 B is better. Colours say on which side of 1 an interval lies; \
              verdicts, in the table, ask for more than the threshold.",
-            forest(Unit::PerSecond, "B / A"),
+            forest(MetricUnit::PerSecond, "B / A"),
         ),
         (
             "latencies",
             "Latencies: A's over B's, so that right of 1 B is better here too. Colours as above.",
-            forest(Unit::Milliseconds, "A / B"),
+            forest(MetricUnit::Milliseconds, "A / B"),
         ),
     ] {
         blocks.extend(svg.map(|svg| plots.block(&format!("{prefix}compared-{name}"), caption, svg)));
     }
     let mut table =
-        as_table(table(pair), "Ratios are B/A, shares are compared by difference in percentage points.");
+        as_table(pair_table(pair), "Ratios are B/A, shares are compared by difference in percentage points.");
     for (row, metric) in table.rows.iter_mut().zip(&pair.metrics) {
         if let Some(cell) = row.get_mut(4) {
             cell.tone = match metric.verdict {
-                Verdict::Better => Tone::Good,
-                Verdict::Worse => Tone::Bad,
-                Verdict::Same | Verdict::Unclear => Tone::Neutral,
+                MetricVerdict::Better => Tone::Good,
+                MetricVerdict::Worse => Tone::Bad,
+                MetricVerdict::Same | MetricVerdict::Unclear => Tone::Neutral,
             };
         }
     }

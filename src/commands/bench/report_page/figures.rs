@@ -2,9 +2,10 @@
 
 use super::Plots;
 use super::over_time::{Bins, failures};
-use crate::bench::compare::Run;
+use crate::bench::compare::MeasuredRun;
 use crate::bench::compare::latency::Latency;
 use crate::bench::record::RequestRecord;
+use crate::commands::bench::words::short;
 use crate::report::html::Block;
 use crate::report::plot::{Axis, Cdf, Drawn, Lines, Point, Reference, Samples, Scale, Series, Svg};
 
@@ -14,7 +15,7 @@ const WIDE: f64 = 30.0;
 /// Samples of a latency beyond which only every nth is drawn: a curve of 600 steps shows no more.
 const SAMPLES: usize = 200_000;
 
-fn done(run: &Run) -> impl Iterator<Item = &RequestRecord> {
+fn done(run: &MeasuredRun) -> impl Iterator<Item = &RequestRecord> {
     run.records.iter().filter(|record| record.is_done())
 }
 
@@ -26,7 +27,7 @@ fn scale_of(values: impl Iterator<Item = f64>) -> Scale {
 }
 
 /// Distributions: TTFT, TPOT, ITL, E2E; from schedule beside from sending where there is one.
-pub(super) fn distributions(run: &Run, plots: &mut Plots) -> Vec<Block> {
+pub(super) fn distributions(run: &MeasuredRun, plots: &mut Plots) -> Vec<Block> {
     let groups: [(&str, &str, &[Latency]); 4] = [
         ("ttft-cdf", "time to first token", &[Latency::Ttft, Latency::TtftFromSchedule]),
         ("tpot-cdf", "time per output token after the first", &[Latency::Tpot]),
@@ -79,7 +80,7 @@ pub(super) fn distributions(run: &Run, plots: &mut Plots) -> Vec<Block> {
 }
 
 /// Samples in milliseconds, one a token where tokens have their own.
-fn values(run: &Run, latency: Latency) -> Vec<f64> {
+fn values(run: &MeasuredRun, latency: Latency) -> Vec<f64> {
     let all: Vec<f64> = done(run)
         .flat_map(|record| latency.of(record))
         .flat_map(|(value, weight)| std::iter::repeat_n(value, (weight.round() as usize).max(1)))
@@ -107,7 +108,7 @@ fn over_time(title: &str, unit: &str, points: Vec<Point>, y: Axis, reference: Op
 }
 
 /// TTFT and ITL, throughput, requests in flight and failures, by time.
-pub(super) fn course(run: &Run, plots: &mut Plots) -> Vec<Block> {
+pub(super) fn course(run: &MeasuredRun, plots: &mut Plots) -> Vec<Block> {
     let bins = Bins::over(&run.records);
     let width = bins.name();
     let mut blocks = Vec::new();
@@ -141,7 +142,7 @@ pub(super) fn course(run: &Run, plots: &mut Plots) -> Vec<Block> {
     let rates = bins.rates(came, end_us);
     if rates.iter().any(|point| point.y > 0.0) {
         let mean = run.summary.throughput.output_tokens;
-        let reference = Reference { y: mean, label: format!("whole run: {}/s", super::short(mean)) };
+        let reference = Reference { y: mean, label: format!("whole run: {}/s", short(mean)) };
         let y = Axis::new("output tokens per second", Scale::Linear).covering(0.0, 1.0);
         let caption = format!("Output tokens of successful requests per second, in bins of {width}.");
         let svg = over_time("Throughput", "output tokens per second by time", rates, y, Some(reference));
@@ -171,10 +172,10 @@ fn tokens_by_time(record: &RequestRecord) -> Vec<(u64, f64)> {
         .collect()
 }
 
-fn failed(run: &Run, plots: &mut Plots) -> Option<Block> {
+fn failed(run: &MeasuredRun, plots: &mut Plots) -> Option<Block> {
     let series: Vec<Series> = failures(&run.records)
         .into_iter()
-        .map(|(class, points)| Series { name: class_name(class), points, drawn: Drawn::Steps })
+        .map(|(class, points)| Series { name: class.name().into(), points, drawn: Drawn::Steps })
         .collect();
     if series.is_empty() {
         return None;
@@ -189,10 +190,4 @@ fn failed(run: &Run, plots: &mut Plots) -> Option<Block> {
     }
     .render();
     Some(plots.block("failures-over-time", "Failed requests so far, by the way they failed.", svg))
-}
-
-/// A class as `requests.jsonl` has it.
-pub(super) fn class_name(class: crate::bench::record::FailureClass) -> String {
-    let json = serde_json::to_value(class).expect("a class is a word");
-    json.as_str().unwrap_or_default().to_owned()
 }

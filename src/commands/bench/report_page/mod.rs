@@ -15,7 +15,7 @@ pub use self::comparison::comparison_page;
 pub use self::repeats::repeats_page;
 pub use self::single::run_page;
 pub use self::sweep::sweep_page;
-use crate::bench::compare::Run;
+use crate::bench::compare::MeasuredRun;
 use crate::report::html::{Block, Card, Figure, Page, Tone};
 use crate::report::plot::Svg;
 
@@ -51,8 +51,8 @@ fn card(label: &str, value: String, note: String, tone: Tone) -> Card {
 }
 
 /// What is wrong with the figures of each run.
-pub(crate) fn warnings(runs: &[Run]) -> Vec<String> {
-    let of = |run: &Run| {
+pub(crate) fn warnings(runs: &[MeasuredRun]) -> Vec<String> {
+    let of = |run: &MeasuredRun| {
         let named = |warning: &String| format!("{}: {warning}", run.name);
         run.summary.warnings.iter().map(named).collect::<Vec<_>>()
     };
@@ -61,29 +61,4 @@ pub(crate) fn warnings(runs: &[Run]) -> Vec<String> {
 
 fn footer() -> String {
     format!("sparkbench {}", env!("CARGO_PKG_VERSION"))
-}
-
-/// A figure with about three digits, as a card or a cell shows it: `1,234`, `56.7`, `0.123`.
-pub(crate) fn short(value: f64) -> String {
-    match value.abs() {
-        _ if !value.is_finite() => "-".to_owned(),
-        size if size >= 1000.0 => crate::commands::tune::subject::grouped(value.round() as u64),
-        size if size >= 100.0 => format!("{value:.0}"),
-        size if size >= 10.0 => format!("{value:.1}"),
-        size if size >= 1.0 || size == 0.0 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
-}
-
-/// Milliseconds, or seconds where these say it shorter.
-pub(crate) fn duration(ms: f64) -> String {
-    if ms.abs() >= 10_000.0 { format!("{} s", short(ms / 1e3)) } else { format!("{} ms", short(ms)) }
-}
-
-/// A share as percent.
-pub(crate) fn percent(share: f64) -> String {
-    match share * 100.0 {
-        0.0 => "0 %".to_owned(),
-        some => format!("{} %", short(some)),
-    }
 }

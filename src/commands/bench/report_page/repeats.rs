@@ -1,11 +1,11 @@
 //! The page of repeats: what runs of one plan come to together, and how far they scatter.
 
 use super::single::{as_table, plan};
-use super::{Plots, Report, card, duration, footer, percent, short};
-use crate::bench::compare::{Run, Unit, load};
+use super::{Plots, Report, card, footer};
+use crate::bench::compare::{MeasuredRun, MetricUnit, load};
 use crate::bench::repeats::{Repeated, repeated};
-use crate::commands::bench::compare::{figure, label};
-use crate::commands::bench::summary_table::{self, TextTable};
+use crate::commands::bench::summary_table;
+use crate::commands::bench::words::{TextTable, duration, figure, label, percent, short};
 use crate::report::html::{Align, Block, Card, Page, Section, Tone};
 use crate::report::plot::{Axis, Drawn, Lines, Point, Reference, Scale, Series};
 
@@ -16,7 +16,7 @@ const RUNS_OF_PLOT: usize = 3;
 const DRAWN: [&str; 4] = ["output tokens/s", "TTFT median", "ITL median", "E2E median"];
 
 /// One page over runs of the same plan.
-pub fn repeats_page(runs: &[Run]) -> Report {
+pub fn repeats_page(runs: &[MeasuredRun]) -> Report {
     let metrics = repeated(runs);
     let mut plots = Plots::default();
     let section = |title: &str, blocks| Section { title: title.into(), blocks };
@@ -79,7 +79,7 @@ fn spread(metric: &Repeated) -> String {
         return "-".to_owned();
     };
     match metric.unit {
-        Unit::Share => format!("{} points", short(deviation * 100.0)),
+        MetricUnit::Share => format!("{} points", short(deviation * 100.0)),
         _ if over.mean > 0.0 => percent(deviation / over.mean),
         _ => "-".to_owned(),
     }
@@ -95,8 +95,8 @@ pub fn explained(runs: usize) -> String {
 }
 
 /// The runs by number, and how their requests ended.
-pub fn named(runs: &[Run]) -> Vec<String> {
-    let one = |(at, run): (usize, &Run)| {
+pub fn named(runs: &[MeasuredRun]) -> Vec<String> {
+    let one = |(at, run): (usize, &MeasuredRun)| {
         format!("run {}: {}, {}", at + 1, run.name, summary_table::requests(&run.summary))
     };
     runs.iter().enumerate().map(one).collect()
@@ -143,7 +143,8 @@ fn cards(metrics: &[Repeated], runs: usize) -> Vec<Card> {
         ("E2E, median", "E2E median"),
     ] {
         let Some((over, metric)) = find(name) else { continue };
-        let shown = |value| if metric.unit == Unit::Milliseconds { duration(value) } else { short(value) };
+        let shown =
+            |value| if metric.unit == MetricUnit::Milliseconds { duration(value) } else { short(value) };
         let note = over.half_width.map(|half| format!("± {} over {runs} runs", shown(half)));
         let note = note.unwrap_or_else(|| format!("mean of {runs} runs"));
         cards.push(card(title, shown(over.mean), note, Tone::Neutral));

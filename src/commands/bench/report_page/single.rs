@@ -1,13 +1,14 @@
 //! The page of one run.
 
-use super::{Plots, Report, card, duration, figures, footer, percent, server, short};
-use crate::bench::compare::Run;
+use super::{Plots, Report, card, figures, footer, server};
+use crate::bench::compare::MeasuredRun;
 use crate::bench::summary::Summary;
-use crate::commands::bench::summary_table::{self, TextTable};
+use crate::commands::bench::summary_table;
+use crate::commands::bench::words::{TextTable, duration, percent, short};
 use crate::report::html::{Block, Card, Cell, Column, Page, Section, Table, Tone};
 
 /// What a run came to, with its course.
-pub fn run_page(run: &Run) -> Report {
+pub fn run_page(run: &MeasuredRun) -> Report {
     let mut plots = Plots::default();
     let summary = &run.summary;
     let mut sections = Vec::new();
@@ -34,7 +35,7 @@ pub fn run_page(run: &Run) -> Report {
     Report { page, plots: plots.0 }
 }
 
-fn subtitle(run: &Run) -> String {
+fn subtitle(run: &MeasuredRun) -> String {
     let server = &run.summary.server;
     let runtime = match &server.version {
         Some(version) => format!("{} {version}", server.runtime),
@@ -95,9 +96,7 @@ fn tables(summary: &Summary) -> Vec<Block> {
     if !summary.counts.failures.is_empty() {
         let classes = summary.counts.failures.iter();
         blocks.push(Block::Points(
-            classes
-                .map(|(class, count)| format!("{count} failed: {}", figures::class_name(*class)))
-                .collect(),
+            classes.map(|(class, count)| format!("{count} failed: {}", class.name())).collect(),
         ));
     }
     blocks.push(Block::Points(summary_table::facts(summary)));
@@ -116,7 +115,7 @@ pub(super) fn as_table(table: TextTable, caption: &str) -> Table {
     Table { caption: caption.to_owned(), columns, rows }
 }
 
-pub(super) fn plan(run: &Run) -> Vec<Block> {
+pub(super) fn plan(run: &MeasuredRun) -> Vec<Block> {
     let json = serde_json::to_value(&run.plan).expect("a plan is plain data");
     vec![
         Block::Prose(

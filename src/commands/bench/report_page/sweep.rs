@@ -1,14 +1,14 @@
 //! The page of a sweep: what throughput costs in latency, and where that stops being worth it.
 
-use super::{Plots, Report, card, duration, footer, percent, short, single::as_table, warnings};
-use crate::bench::compare::Run;
+use super::{Plots, Report, card, footer, single::as_table, warnings};
+use crate::bench::compare::MeasuredRun;
 use crate::bench::sweep::{AtPoint, Knee, SweepPoint, knee};
-use crate::commands::bench::summary_table::TextTable;
+use crate::commands::bench::words::{TextTable, duration, percent, short};
 use crate::report::html::{Block, Card, Page, Section, Table, Tone};
 use crate::report::plot::{Axis, Drawn, Lines, Mark, Point, Scale, Series};
 
 /// One page over runs that differ in their load alone, from the lightest to the heaviest.
-pub fn sweep_page(runs: &[Run]) -> Report {
+pub fn sweep_page(runs: &[MeasuredRun]) -> Report {
     let points = points(runs);
     let found = knee(&points);
     let mut plots = Plots::default();
@@ -46,7 +46,7 @@ pub fn sweep_page(runs: &[Run]) -> Report {
 type Of = fn(&SweepPoint) -> Option<AtPoint>;
 
 /// The runs as points, from the lightest load to the heaviest. Loads without a figure keep their order.
-pub fn points(runs: &[Run]) -> Vec<SweepPoint> {
+pub fn points(runs: &[MeasuredRun]) -> Vec<SweepPoint> {
     let mut points: Vec<SweepPoint> =
         runs.iter().map(|run| SweepPoint::of(&run.plan, &run.summary)).collect();
     points.sort_by(|a, b| {

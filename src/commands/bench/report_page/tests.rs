@@ -93,23 +93,6 @@ fn nothing_is_lost_over_time() {
     assert_eq!(last(FailureClass::HttpStatus) + last(FailureClass::CutOff), count);
 }
 
-#[test]
-fn figures_are_short() {
-    let cases = [
-        (0.0, "0.00"),
-        (0.1234, "0.123"),
-        (1.234, "1.23"),
-        (56.78, "56.8"),
-        (999.4, "999"),
-        (12345.6, "12,346"),
-    ];
-    for (value, text) in cases {
-        assert_eq!(short(value), text);
-    }
-    assert_eq!(short(f64::NAN), "-");
-    assert_eq!((duration(12_345.0), percent(0.0125)), ("12.3 s".to_owned(), "1.25 %".to_owned()));
-}
-
 /// SPARK_REPORT_LOOK names a folder to look at the pages in.
 #[test]
 fn pages_to_look_at() {

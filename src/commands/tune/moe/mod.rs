@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::settings::{MoeSettings, Place};
 
 use self::output::{dry_run, introduce, report};
-use self::settings::new_run_path;
+use self::settings::{RESULTS, run_name};
 use super::subject::Subject;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
@@ -22,11 +22,12 @@ use crate::events::{Observer, RunEvent};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
+use crate::run_dir;
 use crate::shape::Role;
 use crate::tuner::error::RunError;
+use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Incumbent, Plan, Policy};
 use crate::tuner::replay::regret::STOCK_RUNS;
-use crate::tuner::run_dir::RunDir;
 use crate::tuner::session::{Session, SessionJob, default_evidence};
 use crate::tuner::strategy::{Method, StrategySpec};
 use crate::tuner::write::WriteError;
@@ -51,9 +52,9 @@ pub async fn run(
         return dry_run(settings, &plan, &device, &headline, out);
     }
     let mut dir = match &settings.place {
-        Place::Resume(path) => RunDir::resume(path, &plan)?,
-        Place::Out(path) => RunDir::start(path, &plan)?,
-        Place::Results => RunDir::start(&new_run_path(&plan), &plan)?,
+        Place::Resume(path) => OpenRun::resume(path, &plan)?,
+        Place::Out(path) => OpenRun::start(path, &plan)?,
+        Place::Results => OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &run_name(&plan), &plan)?,
     };
     let session = if plan.evidence >= Evidence::Compiled {
         let job = SessionJob::of(&plan, &device, &settings.compiler, &settings.measuring);
@@ -123,7 +124,7 @@ async fn new_plan(
 }
 
 /// From here on the run's directory stays, whatever happens.
-fn began(settings: &MoeSettings, dir: &RunDir) -> RunEvent {
+fn began(settings: &MoeSettings, dir: &OpenRun) -> RunEvent {
     let resumed = matches!(settings.place, Place::Resume(_));
     RunEvent::Began { directory: dir.path().to_owned(), resumed }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::settings::{MoeSettings, Place, new_run_path};
+use super::settings::{MoeSettings, Place, RESULTS, run_name};
 use crate::artifact::{ConfigName, Evidence};
 use crate::commands::tune::subject::grouped;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -52,7 +52,7 @@ pub(super) fn dry_run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let dir = match &settings.place {
-        Place::Results => new_run_path(plan),
+        Place::Results => Path::new(RESULTS).join(run_name(plan)),
         Place::Out(path) | Place::Resume(path) => path.clone(),
     };
     let files = file_names(plan, device);

@@ -8,8 +8,8 @@ use crate::device::Device;
 use crate::failure::Failure;
 use crate::model::Parallelism;
 use crate::tuner::asked::Asked;
+use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Incumbent, Plan};
-use crate::tuner::run_dir::RunDir;
 use crate::tuner::strategy::Method;
 
 /// The plan a run was started with; flags that say otherwise are refused, not ignored.
@@ -35,14 +35,14 @@ pub(super) fn recorded_plan(
         incumbents: (!incumbents.is_empty()).then_some(incumbents),
         ..Asked::default()
     };
-    let plan = RunDir::recorded_plan(dir, &asked)?;
+    let plan = OpenRun::recorded_plan(dir, &asked)?;
     let device = devices.find(&plan.device.id)?.clone();
     // What the catalogue and the command stand for, too.
     asked.shared_memory_per_block = Some(device.shared_memory_per_block);
     if !matches!(plan.strategy.as_ref().map(|spec| spec.method), None | Some(Method::Race(_))) {
         asked.strategy = Some(None);
     }
-    let plan = RunDir::recorded_plan(dir, &asked)?;
+    let plan = OpenRun::recorded_plan(dir, &asked)?;
     let split = Parallelism::new(plan.model.tp, plan.model.ep)?;
     let headline = headline(&plan.model.name, split, &plan.shape, &device);
     Ok((plan, device, headline))

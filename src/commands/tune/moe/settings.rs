@@ -1,10 +1,11 @@
 //! What the user said of a run, and where it goes.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::artifact::Evidence;
 use crate::commands::tune::subject::SubjectSettings;
-use crate::tuner::plan::{Plan, Policy, short_name};
+use crate::run_dir;
+use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::session::{CompilerSettings, MeasuringSettings};
 
 /// What the user said.
@@ -43,22 +44,10 @@ pub enum Place {
     Resume(PathBuf),
 }
 
-/// `results/20260101-120000-glm-4.7-fp8-tp4`
-pub(super) fn new_run_path(plan: &Plan) -> PathBuf {
-    let now = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let slug: String = short_name(&plan.model.name)
-        .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c.to_ascii_lowercase() } else { '-' })
-        .collect();
-    let name = format!("{now}-{slug}-tp{}", plan.model.tp);
-    let results = Path::new("results");
-    // Two runs can start in one second.
-    let mut path = results.join(&name);
-    for number in 2.. {
-        if !path.exists() {
-            break;
-        }
-        path = results.join(format!("{name}-{number}"));
-    }
-    path
+/// Where runs go unless told otherwise.
+pub(super) const RESULTS: &str = "results";
+
+/// The name of a run that begins now.
+pub(super) fn run_name(plan: &Plan) -> String {
+    run_dir::name(jiff::Timestamp::now(), &plan.model.name, &format!("tp{}", plan.model.tp))
 }

@@ -130,7 +130,7 @@ pub(super) fn report() -> GpuReport {
 
 async fn measure(
     plan: &Plan,
-    dir: &mut RunDir,
+    dir: &mut OpenRun,
     gpu: &mut LookAlikeGpu,
     limits: Limits,
     cache: &Path,
@@ -162,7 +162,7 @@ fn outcome(dir: &Path, finished: &Finished) -> Vec<(Vec<u8>, Manifest)> {
 #[tokio::test]
 async fn what_is_faster_is_confirmed_and_what_cannot_run_is_replaced() {
     let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let mut gpu = LookAlikeGpu::new(&plan);
     let mut events: Vec<Event> = Vec::new();
     let limits = Limits::default();
@@ -188,7 +188,7 @@ async fn what_is_faster_is_confirmed_and_what_cannot_run_is_replaced() {
 #[tokio::test]
 async fn noise_leaves_the_default_where_it_is() {
     let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let mut gpu = LookAlikeGpu { identical: true, ..LookAlikeGpu::new(&plan) };
     let finished =
         measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), &mut crate::events::Silent)
@@ -207,20 +207,20 @@ async fn a_run_cut_anywhere_ends_like_one_that_was_not() {
     let plan = Plan { batch_sizes: vec![64], ..confirmed() };
     let cache = tempfile::tempdir().unwrap();
     let (whole_dir, mut gpu) = (tempfile::tempdir().unwrap(), LookAlikeGpu::new(&plan));
-    let mut run_dir = RunDir::start(whole_dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(whole_dir.path(), &plan).unwrap();
     let silent = &mut crate::events::Silent;
     let whole =
         measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
     let expected = outcome(whole_dir.path(), &whole);
     for cut in [0, 1, 2, gpu.answered / 3, gpu.answered / 2, gpu.answered - 1] {
         let (dir, token) = (tempfile::tempdir().unwrap(), CancellationToken::new());
-        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
         let mut gpu = LookAlikeGpu { cancel_after: Some((cut, token)), ..LookAlikeGpu::new(&plan) };
         let limits = Limits::default();
         let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Interrupted, "cut at {cut}: {error}");
         drop(run_dir);
-        let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
         let mut gpu = LookAlikeGpu::new(&plan);
         let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
         assert_eq!(outcome(dir.path(), &finished), expected, "cut at {cut}");
@@ -230,7 +230,7 @@ async fn a_run_cut_anywhere_ends_like_one_that_was_not() {
 #[tokio::test]
 async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
     let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let limits = Limits { budget_s: Some(1e-9), strict: false };
     let silent = &mut crate::events::Silent;
     let mut gpu = LookAlikeGpu::new(&plan);
@@ -240,7 +240,7 @@ async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
         assert_eq!(manifest.evidence(), Some(Evidence::Compiled), "nothing claims what was not decided");
     }
     drop(run_dir);
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     let limits = Limits::default();
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
     assert!(finished.raced.as_ref().unwrap().spent.complete);
@@ -251,7 +251,7 @@ async fn a_spent_budget_writes_what_there_is_and_can_be_gone_on_from() {
 async fn a_resumed_run_tells_of_what_is_new() {
     let (plan, dir, cache) = (confirmed(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (limits, mut all) = (Limits::default(), Vec::new());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let cut = (60, CancellationToken::new());
     let mut gpu = LookAlikeGpu { cancel_after: Some(cut), ..LookAlikeGpu::new(&plan) };
     measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut all).await.unwrap_err();
@@ -263,7 +263,7 @@ async fn a_resumed_run_tells_of_what_is_new() {
     assert!(before > 0);
 
     let mut again: Vec<Event> = Vec::new();
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     let mut gpu = LookAlikeGpu::new(&plan);
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), &mut again).await.unwrap();
     let told = measured(&again);
@@ -299,10 +299,10 @@ async fn a_spent_budget_gives_the_leader_where_no_default_runs() {
     let cut = 40;
     let mut gpu =
         LookAlikeGpu { cancel_after: Some((cut, CancellationToken::new())), ..LookAlikeGpu::new(&plan) };
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap_err();
     drop(run_dir);
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     let limits = Limits { budget_s: Some(1e-9), strict: false };
     let mut gpu = LookAlikeGpu::new(&plan);
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
@@ -325,13 +325,13 @@ async fn wrong_results_are_never_shipped() {
     let (first, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let silent = &mut crate::events::Silent;
     let limits = Limits::default();
-    let mut run_dir = RunDir::start(first.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(first.path(), &plan).unwrap();
     let finished = measure(&plan, &mut run_dir, &mut LookAlikeGpu::new(&plan), limits, cache.path(), silent)
         .await
         .unwrap();
     let winner = finished.selected[0].up.config.tile().to_string();
     let dir = tempfile::tempdir().unwrap();
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let mut gpu = LookAlikeGpu { wrong: vec![winner.clone()], ..LookAlikeGpu::new(&plan) };
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
     for role in Role::BOTH {
@@ -343,7 +343,7 @@ async fn wrong_results_are_never_shipped() {
 async fn capped_clocks_are_refused_and_a_moving_machine_is_told_of() {
     let (plan, cache) = (confirmed(), tempfile::tempdir().unwrap());
     let dir = tempfile::tempdir().unwrap();
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let capped =
         GpuState { clock_mhz: Some(850.0), throttle: vec!["power cap".into()], ..GpuState::default() };
     let mut gpu = LookAlikeGpu { state: capped, ..LookAlikeGpu::new(&plan) };
@@ -356,7 +356,7 @@ async fn capped_clocks_are_refused_and_a_moving_machine_is_told_of() {
 
     for strict in [false, true] {
         let dir = tempfile::tempdir().unwrap();
-        let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+        let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
         let mut gpu = LookAlikeGpu { slowing: 0.01, ..LookAlikeGpu::new(&plan) };
         let limits = Limits { budget_s: None, strict };
         let mut events: Vec<Event> = Vec::new();
@@ -376,7 +376,7 @@ async fn a_journal_of_another_strategy_is_refused() {
     let plan = Plan { batch_sizes: vec![64], ..confirmed() };
     let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let silent = &mut crate::events::Silent;
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let limits = Limits::default();
     measure(&plan, &mut run_dir, &mut LookAlikeGpu::new(&plan), limits, cache.path(), silent).await.unwrap();
     drop(run_dir);
@@ -384,7 +384,7 @@ async fn a_journal_of_another_strategy_is_refused() {
     let text = std::fs::read_to_string(&journal).unwrap();
     std::fs::write(&journal, text.replacen("\"skewed\":false,\"seed\":0", "\"skewed\":false,\"seed\":9", 1))
         .unwrap();
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     let mut gpu = LookAlikeGpu::new(&plan);
     let error = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Input);
@@ -398,7 +398,7 @@ async fn a_journal_is_resumed_by_batch_size_whatever_the_order_of_its_rounds() {
     let (whole_dir, dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let silent = &mut crate::events::Silent;
     let limits = Limits::default();
-    let mut run_dir = RunDir::start(whole_dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(whole_dir.path(), &plan).unwrap();
     let mut gpu = LookAlikeGpu::new(&plan);
     let whole = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
     let text = std::fs::read_to_string(whole_dir.path().join(journal::FILE_NAME)).unwrap();
@@ -416,7 +416,7 @@ async fn a_journal_is_resumed_by_batch_size_whatever_the_order_of_its_rounds() {
         lines.extend(large.get(at).into_iter().chain(small.get(at)));
     }
     std::fs::write(dir.path().join(journal::FILE_NAME), lines.join("\n") + "\n").unwrap();
-    let mut run_dir = RunDir::resume(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     let answered = gpu.answered;
     let mut gpu = LookAlikeGpu::new(&plan);
     let resumed = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();
@@ -428,7 +428,7 @@ async fn a_journal_is_resumed_by_batch_size_whatever_the_order_of_its_rounds() {
 pub(crate) async fn a_run(batch_sizes: &[u32]) -> (Plan, Finished) {
     let plan = Plan { batch_sizes: batch_sizes.to_vec(), ..confirmed() };
     let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut run_dir = RunDir::start(dir.path(), &plan).unwrap();
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
     let (mut gpu, limits) = (LookAlikeGpu::new(&plan), Limits::default());
     let silent = &mut crate::events::Silent;
     let finished = measure(&plan, &mut run_dir, &mut gpu, limits, cache.path(), silent).await.unwrap();

@@ -5,14 +5,15 @@ use std::path::Path;
 
 use super::report::{ReportError, write};
 use super::report_page::run_page;
-use crate::bench::campaign::{Conditions, FinishedRun, Series};
+use crate::bench::campaign::{Conditions, FinishedRun, RunSeries};
 use crate::bench::profile::Origin;
 use crate::bench::record::RequestRecord;
+use crate::bench::results::ResultsDir;
 use crate::bench::results::table::{Cells, columns};
-use crate::bench::results::{Place, ResultsDir};
 use crate::commands::{CommandResult, Verdict};
 use crate::failure::Failure;
-use crate::report::table_file::{Column, Table, Values};
+use crate::report::table_file::{ParquetColumn, ParquetTable, Values};
+use crate::run_dir::Place;
 
 /// The page beside a run's results.
 pub(super) const PAGE: &str = "report.html";
@@ -22,7 +23,7 @@ const PARQUET: &str = "requests.parquet";
 
 /// What the user said of a measurement, whatever is sent.
 #[derive(Debug, Clone)]
-pub struct MeasuringSettings {
+pub struct SharedSettings {
     /// The server, and how it is measured.
     pub conditions: Conditions,
     /// Where the server's address came from.
@@ -40,7 +41,7 @@ pub struct MeasuringSettings {
 }
 
 /// Write what was asked for beside a run's results.
-pub(super) fn write_beside(done: &FinishedRun, with: &MeasuringSettings) -> Result<(), Box<dyn Failure>> {
+pub(super) fn write_beside(done: &FinishedRun, with: &SharedSettings) -> Result<(), Box<dyn Failure>> {
     if with.parquet {
         parquet(&done.run.records, &done.dir.join(PARQUET))?;
     }
@@ -51,7 +52,7 @@ pub(super) fn write_beside(done: &FinishedRun, with: &MeasuringSettings) -> Resu
 }
 
 /// What a command says whose runs came to this.
-pub(super) fn verdict(series: Series, parent: Option<&ResultsDir>) -> CommandResult {
+pub(super) fn verdict(series: RunSeries, parent: Option<&ResultsDir>) -> CommandResult {
     Ok(match series.too_many_failed(parent)? {
         true => Verdict::CheckSaidNo,
         false => Verdict::Done,
@@ -68,8 +69,8 @@ fn parquet(records: &[RequestRecord], path: &Path) -> Result<(), Box<dyn Failure
                 Cells::Text(cells) => Values::Text(cells),
                 Cells::Bool(cells) => Values::Bool(cells),
             };
-            Column::new(column.name, values)
+            ParquetColumn::new(column.name, values)
         })
         .collect();
-    Ok(Table::new(columns)?.write(path)?)
+    Ok(ParquetTable::new(columns)?.write(path)?)
 }

@@ -1,4 +1,4 @@
-//! Where a run lives: its directory, its journal and what the journal held when it was opened.
+//! A run that is open for more: its directory, its journal and what the journal held when it was opened.
 
 use std::path::{Path, PathBuf};
 
@@ -7,48 +7,50 @@ use super::error::RunError;
 use super::plan::Plan;
 use super::record::Record;
 use crate::journal::{self, Journal, JournalError};
+use crate::run_dir::{CannotMake, Place, RunDirectory};
 use crate::worker::CompilerIdentity;
 
-/// The directory of one run.
+/// One run, open for more.
 #[derive(Debug)]
-pub struct RunDir {
+pub struct OpenRun {
     path: PathBuf,
     /// Open for what comes.
     pub(super) journal: Journal<Record>,
     /// What earlier sessions left.
     pub(super) records: Vec<Record>,
-    /// For a new run, whether its directory was made for it; none for a resumed one.
-    made: Option<bool>,
+    /// The directory of a new run; none for a resumed one.
+    made: Option<RunDirectory>,
 }
 
-impl RunDir {
+impl OpenRun {
     /// Start a run in `path`, made if it is not there.
     pub fn start(path: &Path, plan: &Plan) -> Result<Self, RunError> {
-        let made = !path.exists();
-        fs_err::create_dir_all(path)
-            .map_err(|source| RunError::Directory { path: path.to_owned(), source })?;
-        let journal = Journal::create(path, plan).map_err(|error| {
-            if made {
-                // Nothing of ours is in it: leave no empty folder behind.
-                let _ = std::fs::remove_dir(path);
-            }
+        Self::start_at(&Place::Exactly(path.to_owned()), "", plan)
+    }
+
+    /// Start a run at `place`, called `name` where it lies below another directory.
+    pub fn start_at(place: &Place, name: &str, plan: &Plan) -> Result<Self, RunError> {
+        let made = RunDirectory::make(place, name)
+            .map_err(|CannotMake { path, source }| RunError::Directory { path, source })?;
+        let path = made.path().to_owned();
+        let journal = Journal::create(&path, plan).map_err(|error| {
+            // Nothing of ours is in it: leave no empty folder behind.
+            made.abandon();
             match error {
                 // Where a run cannot even begin, the directory is the wrong one.
-                JournalError::Io { source, .. } => RunError::Directory { path: path.to_owned(), source },
+                JournalError::Io { source, .. } => RunError::Directory { path: path.clone(), source },
                 other => other.into(),
             }
         })?;
-        Ok(Self { path: path.to_owned(), journal, records: Vec::new(), made: Some(made) })
+        Ok(Self { path, journal, records: Vec::new(), made: Some(made) })
     }
 
     /// Undo [`start`](Self::start) for a run that could not begin; a resumed run stays as it is.
     pub fn abandon(self) {
-        let Some(made) = self.made else { return };
+        let Some(made) = &self.made else { return };
         // Whatever cannot be removed is at worst an empty run that can be resumed.
         let _ = std::fs::remove_file(self.path.join(journal::FILE_NAME));
-        if made {
-            let _ = std::fs::remove_dir(&self.path);
-        }
+        made.abandon();
     }
 
     /// The plan that the run in `path` was started with, where it is what is `asked`. Nothing is touched.
