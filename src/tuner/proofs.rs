@@ -25,6 +25,7 @@ impl Proofs {
                     proofs.learn(*role, *tile, result.clone());
                 }
                 Record::Proof { .. }
+                | Record::Binary { .. }
                 | Record::Joined { .. }
                 | Record::Left { .. }
                 | Record::Round { .. }

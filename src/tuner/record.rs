@@ -42,6 +42,13 @@ pub enum Record {
         /// What the compiler said.
         result: CompileOutcome,
     },
+    /// A kernel that is proven already was compiled on a node that launches it, too.
+    Binary {
+        /// The node that has it.
+        on: HostName,
+        /// The unit's name.
+        unit: String,
+    },
     /// What was measured: one question of the strategy with its answer.
     Round {
         /// The node that measured it: times of another are not comparable.

@@ -212,7 +212,7 @@ impl<'a> Work<'a> {
     /// Who is there, and what they have from earlier sessions.
     fn enlist(&mut self) -> Result<(), RunError> {
         let recorded = self.dir.compiler().cloned();
-        let binaries: Vec<(Unit, HostName)> = self.dir.records.iter().filter_map(binary).collect();
+        let binaries: Vec<(String, HostName)> = self.dir.records.iter().filter_map(binary).collect();
         let (fleet, mut ledger, _) = self.parts()?;
         let compiler = fleet.enlist(recorded.as_ref(), &mut ledger)?;
         for (unit, node) in binaries {
@@ -234,12 +234,13 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The binary that a record tells of, with the node that has it.
-fn binary(record: &Record) -> Option<(Unit, HostName)> {
+/// The unit whose binary a record tells of, by name, and the node that has it.
+fn binary(record: &Record) -> Option<(String, HostName)> {
     match record {
         Record::Proof { on, role, tile, result } if result.is_lasting() => {
-            Some((Unit::of(*role, tile), on.clone()))
+            Some((Unit::of(*role, tile).unit, on.clone()))
         }
+        Record::Binary { on, unit } => Some((unit.clone(), on.clone())),
         _ => None,
     }
 }

@@ -123,15 +123,15 @@ impl Fleet {
         ours.ok_or(RunError::NobodyLeft)
     }
 
-    /// `node` has the binary of `unit`, or knows that it has none.
-    pub fn has_binary(&mut self, unit: &Unit, node: &HostName) {
-        self.binaries.entry(unit.unit.clone()).or_default().insert(node.clone());
+    /// `node` has the binary of the unit of this name, or knows that it has none.
+    pub fn has_binary(&mut self, unit: &str, node: &HostName) {
+        self.binaries.entry(unit.to_owned()).or_default().insert(node.clone());
     }
 
     /// End every worker, and record that the nodes left.
-    pub async fn close(self, mut ledger: Ledger<'_>) {
+    pub async fn close(mut self, mut ledger: Ledger<'_>) {
         self.stop.cancel();
-        join_all(self.tasks).await;
+        join_all(std::mem::take(&mut self.tasks)).await;
         let left = |node: &HostName| Record::Left { node: node.clone(), how: Left::Drained };
         // The run's outcome does not hang on it: whoever reads the journal sees that nothing came after.
         let _ = ledger.record(&self.members.keys().map(left).collect::<Vec<_>>());
@@ -240,6 +240,13 @@ impl Fleet {
     }
 }
 
+impl Drop for Fleet {
+    /// Workers end with whoever they work for, also where nobody [closes](Fleet::close) the fleet.
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 impl Member {
     fn order(&self, order: Order) {
         // A node that ended has said so: it is in the mail.
@@ -276,3 +283,6 @@ fn same_compiler(was: &CompilerIdentity, now: &CompilerIdentity) -> Result<(), R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,9 +47,10 @@ impl Fleet {
         proofs.unjudged(kernels).map_or(Ok(()), Err)
     }
 
-    /// Have a binary of each of `units`.
+    /// Have a binary of each of `units` on one node at least.
     pub async fn prepare(&mut self, units: Vec<Unit>, ledger: &mut Ledger<'_>) -> Result<(), RunError> {
-        self.compile(units, Wanted::Binaries, ledger).await
+        let missing = units.into_iter().filter(|unit| !self.binaries.contains_key(&unit.unit)).collect();
+        self.compile(missing, Wanted::Binaries, ledger).await
     }
 
     /// What comes of each of `units`, by its name.
@@ -186,10 +187,16 @@ impl Fleet {
                     |Ended { unit, outcome, .. }: &Ended| (units[*unit].unit.clone(), outcome.clone());
                 outcomes.extend(ended.iter().map(named));
             }
-            Wanted::Binaries => {}
+            Wanted::Binaries => {
+                let record = |Ended { unit, on, .. }: &Ended| Record::Binary {
+                    on: on.clone(),
+                    unit: units[*unit].unit.clone(),
+                };
+                ledger.record(&ended.iter().map(record).collect::<Vec<_>>())?;
+            }
         }
         for Ended { unit, on, .. } in ended {
-            self.has_binary(&units[*unit], on);
+            self.has_binary(&units[*unit].unit, on);
         }
         Ok(())
     }

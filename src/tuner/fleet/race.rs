@@ -36,7 +36,10 @@ impl Fleet {
                 .iter()
                 .map(|(node, said)| match said {
                     Said::Timed { timed, seconds } => search.record(node, timed, *seconds),
-                    _ => None,
+                    Said::Compiled { unit, .. } => {
+                        Some(Record::Binary { on: node.clone(), unit: units[*unit].unit.clone() })
+                    }
+                    Said::BatchEnded | Said::Trouble(_) | Said::Back | Said::Gone => None,
                 })
                 .collect();
             ledger.record(&records.iter().flatten().cloned().collect::<Vec<_>>())?;
@@ -47,7 +50,10 @@ impl Fleet {
                         let max = self.members.get(&node).and_then(|it| it.gpu.as_ref()?.max_clock_mhz);
                         match search.apply(&record, &timed.state, max, ledger.observer) {
                             Ok(None) => {}
-                            Ok(Some(step)) => self.go_on(&node, step, &mut scheduler),
+                            Ok(Some(step)) => {
+                                scheduler.race_went_on(&node);
+                                self.go_on(&node, step, &mut scheduler);
+                            }
                             // Another node may be fit.
                             Err(unfit) => {
                                 scheduler.left(&node, Left::Lost);
@@ -59,7 +65,7 @@ impl Fleet {
                     }
                     Said::Compiled { unit, .. } => {
                         scheduler.compiled(&node, unit);
-                        self.has_binary(&units[unit], &node);
+                        self.has_binary(&units[unit].unit, &node);
                     }
                     Said::BatchEnded => scheduler.batch_ended(&node),
                     Said::Trouble(trouble) => {

@@ -27,11 +27,11 @@ pub(crate) mod measured;
 
 /// Allocates by the rule, except for the units it was told otherwise about.
 #[derive(Debug, Clone)]
-struct LookAlikeCompiler {
-    identity: CompilerIdentity,
+pub(crate) struct LookAlikeCompiler {
+    pub(crate) identity: CompilerIdentity,
     quantization: Quantization,
     /// Units that end otherwise, by name.
-    special: HashMap<String, CompileOutcome>,
+    pub(crate) special: HashMap<String, CompileOutcome>,
     /// Every unit compiled, in order.
     compiled: Vec<String>,
     /// Pulled after this many results.
@@ -40,7 +40,7 @@ struct LookAlikeCompiler {
 
 impl LookAlikeCompiler {
     /// None where the user stops it here.
-    fn compile(&mut self, unit: &Unit) -> Option<CompileOutcome> {
+    pub(crate) fn compile(&mut self, unit: &Unit) -> Option<CompileOutcome> {
         if let Some((after, token)) = &self.cancel_after
             && self.compiled.len() >= *after
         {
@@ -143,11 +143,11 @@ fn compiled(shared_bytes: u32, spill_bytes: u32) -> CompileOutcome {
     })
 }
 
-fn failed(reason: FailureReason) -> CompileOutcome {
+pub(crate) fn failed(reason: FailureReason) -> CompileOutcome {
     CompileOutcome::Failed(CompileFailure { reason, message: "PassManager::run failed".into(), seconds: 1.0 })
 }
 
-fn look_alike() -> LookAlikeCompiler {
+pub(crate) fn look_alike() -> LookAlikeCompiler {
     LookAlikeCompiler {
         identity: CompilerIdentity {
             kernel_digest: "k".into(),
@@ -162,11 +162,11 @@ fn look_alike() -> LookAlikeCompiler {
     }
 }
 
-fn gb10() -> Device {
+pub(crate) fn gb10() -> Device {
     Device::find("gb10").unwrap()
 }
 
-fn glm() -> Plan {
+pub(crate) fn glm() -> Plan {
     let device = gb10();
     Plan {
         model: PlannedModel { name: "org/GLM".into(), architecture: None, tp: 4, ep: 1 },
@@ -186,7 +186,7 @@ fn glm() -> Plan {
 }
 
 /// Run `plan` in `dir` with results kept in a folder of this run's own.
-async fn go(
+pub(crate) async fn go(
     plan: &Plan,
     dir: &mut OpenRun,
     compiler: &mut LookAlikeCompiler,

@@ -26,8 +26,8 @@ pub type UnitIndex = usize;
 /// A contest to race, in the order in which they were [offered](Scheduler::offer).
 pub type RaceIndex = usize;
 
-/// Workers that may die on a unit with no other unit beside it, or on a contest, before it is given up. One death
-/// can be anybody's.
+/// Workers that may die on a unit with no other unit beside it, or on one round of a contest, before it is given up.
+/// One death can be anybody's.
 pub const DEATHS: u32 = 2;
 
 /// One unit to compile.
@@ -127,6 +127,13 @@ impl Scheduler {
     pub fn batch_ended(&mut self, node: &HostName) {
         if let Some(Busy::Compiling(left)) = self.nodes.end(node) {
             self.units.put_back(&left);
+        }
+    }
+
+    /// A round of what `node` races was measured: whatever its workers died on before, it goes on.
+    pub fn race_went_on(&mut self, node: &HostName) {
+        if let Some(race) = self.nodes.racing(node) {
+            self.races.went_on(race);
         }
     }
 

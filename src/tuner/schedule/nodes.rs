@@ -57,6 +57,14 @@ impl Nodes {
         }
     }
 
+    /// The contest a node races, if it does.
+    pub(super) fn racing(&self, name: &HostName) -> Option<RaceIndex> {
+        match self.0.get(name)?.busy {
+            Some(Busy::Racing(race)) => Some(race),
+            Some(Busy::Compiling(_)) | None => None,
+        }
+    }
+
     /// The node has reported a unit.
     pub(super) fn settle(&mut self, name: &HostName, unit: UnitIndex) {
         if let Some(Node { busy: Some(Busy::Compiling(left)), .. }) = self.0.get_mut(name) {

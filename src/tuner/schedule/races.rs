@@ -10,7 +10,7 @@ enum State {
     /// A node races it, or compiles what it needs.
     Claimed(HostName),
     Ended,
-    /// Too many workers died on it.
+    /// Workers died on it again and again.
     Lost,
 }
 
@@ -18,6 +18,7 @@ enum State {
 struct Race {
     work: WorkRace,
     state: State,
+    /// Workers that died on it since it last went on.
     deaths: u32,
 }
 
@@ -68,6 +69,11 @@ impl Races {
                 race.state = State::Waiting;
             }
         }
+    }
+
+    /// A round of it was measured.
+    pub(super) fn went_on(&mut self, race: RaceIndex) {
+        self.0[race].deaths = 0;
     }
 
     /// A worker died while it was raced.

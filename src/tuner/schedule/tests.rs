@@ -130,6 +130,20 @@ fn half_a_contest_goes_on_where_it_was_begun_and_begins_anew_only_without_that_n
 }
 
 #[test]
+fn deaths_far_apart_give_no_contest_up() {
+    let mut scheduler = Scheduler::new(Vec::new());
+    scheduler.offer(WorkRace::default());
+    let a = node("a");
+    for _ in 0..10 {
+        scheduler.joined(a.clone(), TIMES);
+        assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
+        scheduler.race_went_on(&a);
+        scheduler.left(&a, Left::Died);
+    }
+    assert!(scheduler.lost_races().is_empty());
+}
+
+#[test]
 fn a_contest_that_two_workers_died_on_is_given_up() {
     let mut scheduler = Scheduler::new(Vec::new());
     scheduler.offer(WorkRace::default());

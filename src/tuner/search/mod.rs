@@ -225,9 +225,11 @@ impl<'a> Search<'a> {
                 self.searched.spent.seconds += seconds;
                 self.looked(on, times_us, state, max_clock_mhz, observer)
             }
-            Record::Joined { .. } | Record::Left { .. } | Record::Proof { .. } | Record::File { .. } => {
-                Ok(None)
-            }
+            Record::Joined { .. }
+            | Record::Left { .. }
+            | Record::Proof { .. }
+            | Record::Binary { .. }
+            | Record::File { .. } => Ok(None),
         }
     }
 

@@ -45,7 +45,11 @@ impl Past {
                     past.seconds += seconds;
                     past.sentinels.entry((on.clone(), *batch_size)).or_default().push(times_us.clone());
                 }
-                Record::Joined { .. } | Record::Left { .. } | Record::Proof { .. } | Record::File { .. } => {}
+                Record::Joined { .. }
+                | Record::Left { .. }
+                | Record::Proof { .. }
+                | Record::Binary { .. }
+                | Record::File { .. } => {}
             }
         }
         past

@@ -33,7 +33,7 @@ pub(crate) struct LookAlikeGpu {
 }
 
 impl LookAlikeGpu {
-    fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan) -> Self {
         Self {
             plan: plan.clone(),
             answered: 0,
@@ -63,7 +63,7 @@ impl LookAlikeGpu {
     }
 
     /// None where the user stops it here.
-    pub(super) fn time(&mut self, request: &TimingRequest) -> Option<Timed> {
+    pub(crate) fn time(&mut self, request: &TimingRequest) -> Option<Timed> {
         if let Some((after, token)) = &self.cancel_after
             && self.answered >= *after
         {
@@ -113,14 +113,14 @@ impl LookAlikeGpu {
     }
 }
 
-fn confirmed() -> Plan {
+pub(crate) fn confirmed() -> Plan {
     // 4096 has no default that fits, 64 has one.
     let strategy = Some(StrategySpec { method: Method::Race(Default::default()), seed: 0 });
     Plan { batch_sizes: vec![64, 4096], evidence: Evidence::Confirmed, strategy, ..glm() }
 }
 
 /// What the look-alike's node says of its GPU.
-pub(super) fn report() -> GpuReport {
+pub(crate) fn report() -> GpuReport {
     serde_json::from_value(serde_json::json!({
         "name": "NVIDIA GB10", "capability": 121, "shared_memory_per_block": 101_376, "max_clock_mhz": 2500.0,
         "other_processes": [],

@@ -1,0 +1,232 @@
+//! Whole runs on look-alike nodes: one alone, and sixty-four that die and get lost while the harness is killed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::executor::{Executor, OnResult, Trouble};
+use super::*;
+use crate::artifact::Manifest;
+use crate::events::Silent;
+use crate::host::Ending;
+use crate::kernel::space::STANDARD_BATCH_SIZES;
+use crate::runtime::{Runtime, Target};
+use crate::tuner::open_run::OpenRun;
+use crate::tuner::plan::{Plan, Policy};
+use crate::tuner::run::tests::measured::{LookAlikeGpu, confirmed, report};
+use crate::tuner::run::tests::{LookAlikeCompiler, failed, gb10, glm, go, look_alike};
+use crate::tuner::run::{Finished, RunJob, run};
+use crate::tuner::search::Limits;
+use crate::worker::WorkerError;
+use crate::worker::protocol::{FailureReason, TimingRequest};
+use crate::worker::timing::Timed;
+
+/// A fleet of one writes the bytes that the program wrote before there were fleets: `tests/fixtures/one-node` was
+/// written by the version before (dates aside), on the same look-alike of a compiler.
+#[tokio::test]
+async fn a_fleet_of_one_writes_what_one_worker_wrote() {
+    let fixtures = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/one-node"));
+    for (name, policy, runtime) in [
+        ("default", Policy::RuntimeDefault, Runtime::Sglang054),
+        ("best", Policy::BestPredicted, Runtime::Sglang0523),
+    ] {
+        let plan =
+            Plan { policy, target: Target::of(runtime), batch_sizes: STANDARD_BATCH_SIZES.to_vec(), ..glm() };
+        let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+        let mut compiler = look_alike();
+        let crash = failed(FailureReason::CompilerCrash);
+        compiler.special.insert("up 64x128x128 w4 s4".into(), crash);
+        let finished = go(&plan, &mut open, &mut compiler, cache.path()).await.unwrap();
+        assert_eq!(finished.files.len(), 2);
+        for file in &finished.files {
+            let path = fixtures.join(name).join(&file.path);
+            let (now, was) = (dir.path().join(&file.path), std::fs::read(&path).unwrap());
+            assert_eq!(std::fs::read(&now).unwrap(), was, "{}", path.display());
+            let manifest = |file: &Path| {
+                let path = crate::artifact::manifest::path_beside(file);
+                Manifest { created: String::new(), ..Manifest::read(&path).unwrap().unwrap() }
+            };
+            assert_eq!(manifest(&now), manifest(&path), "{}", path.display());
+        }
+    }
+}
+
+/// Sometimes dies, sometimes gets lost, always dies on the killers. What it says is what any other node says.
+struct Unreliable {
+    rng: ChaCha8Rng,
+    compiler: Arc<Mutex<LookAlikeCompiler>>,
+    gpu: LookAlikeGpu,
+    killers: Arc<BTreeSet<String>>,
+    trouble: f64,
+}
+
+impl Unreliable {
+    fn strikes(&mut self) -> Result<(), Trouble> {
+        let fate: f64 = self.rng.random();
+        if fate < self.trouble / 2.0 {
+            return Err(dead());
+        }
+        if fate < self.trouble {
+            let (on, why) = (HostName::local(), "the cable".to_owned());
+            return Err(Trouble::Lost(WorkerError::Lost { on, why }));
+        }
+        Ok(())
+    }
+}
+
+fn dead() -> Trouble {
+    Trouble::Died(WorkerError::Died { ending: Ending::Signal(9), log: Default::default() })
+}
+
+impl Executor for Unreliable {
+    fn compile<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_result: OnResult<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            for unit in batch {
+                tokio::time::sleep(Duration::from_millis(self.rng.random_range(5..50))).await;
+                if self.killers.contains(&unit.unit) {
+                    return Err(dead());
+                }
+                // Who dies alone twice is a killer, as far as one can tell.
+                if batch.len() > 1 {
+                    self.strikes()?;
+                }
+                let outcome = self.compiler.lock().unwrap().compile(unit);
+                on_result(&unit.unit, outcome.unwrap());
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
+        async move {
+            tokio::time::sleep(Duration::from_millis(self.rng.random_range(10..200))).await;
+            self.strikes()?;
+            Ok(self.gpu.time(request).unwrap())
+        }
+        .boxed()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+/// Sixty-four nodes, every fourth of which only compiles.
+fn sixty_four(plan: &Plan, seed: u64, trouble: f64, killers: &Arc<BTreeSet<String>>) -> Vec<Node> {
+    let node = |at: u64| Node {
+        name: format!("spark-{at}").parse().unwrap(),
+        able: Able { jobs: 4, times: at % 4 != 3 },
+        compiler: look_alike().identity,
+        gpu: (at % 4 != 3).then(report),
+        kept: None,
+        executor: Box::new(Unreliable {
+            rng: ChaCha8Rng::seed_from_u64(seed * 64 + at),
+            compiler: Arc::new(Mutex::new(look_alike())),
+            gpu: LookAlikeGpu::new(plan),
+            killers: killers.clone(),
+            trouble,
+        }),
+    };
+    (0..64).map(node).collect()
+}
+
+async fn carry_out(plan: &Plan, open: &mut OpenRun, nodes: Vec<Node>) -> Result<Finished, RunError> {
+    let (device, cancel) = (gb10(), CancellationToken::new());
+    let limits = Limits::default();
+    run(RunJob { plan, device: &device, dir: open, nodes, limits, cancel, observer: &mut Silent }).await
+}
+
+/// Files and manifests, dates aside.
+fn written(dir: &Path, finished: &Finished) -> Vec<(Vec<u8>, Manifest)> {
+    let read = |file: &crate::tuner::write::Written| {
+        let path = dir.join(&file.path);
+        let manifest = Manifest::read(&crate::artifact::manifest::path_beside(&path)).unwrap().unwrap();
+        (std::fs::read(&path).unwrap(), Manifest { created: String::new(), ..manifest })
+    };
+    finished.files.iter().map(read).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
+    let plan = Plan { batch_sizes: vec![16, 64, 96, 4096], ..confirmed() };
+    let killers: Arc<BTreeSet<String>> = Arc::default();
+    let peace = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(peace.path(), &plan).unwrap();
+    let one = sixty_four(&plan, 0, 0.0, &killers).into_iter().take(1).collect();
+    let expected = carry_out(&plan, &mut open, one).await.unwrap();
+    let expected = written(peace.path(), &expected);
+
+    for seed in 1..=3 {
+        let dir = tempfile::tempdir().unwrap();
+        drop(OpenRun::start(dir.path(), &plan).unwrap());
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut lives = 0;
+        let finished = loop {
+            lives += 1;
+            assert!(lives < 200, "no end");
+            let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
+            let nodes = sixty_four(&plan, seed * 1000 + lives, 0.01, &killers);
+            // Dropped in the middle of whatever it is at: nothing of it runs on.
+            let life = Duration::from_millis(rng.random_range(500..20_000));
+            match tokio::time::timeout(life, carry_out(&plan, &mut open, nodes)).await {
+                Ok(finished) => break finished.unwrap(),
+                Err(_) => continue,
+            }
+        };
+        assert!(lives > 2, "it was never killed");
+        assert_eq!(written(dir.path(), &finished), expected, "seed {seed}, {lives} lives");
+        let (records, _) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
+        let (mut proofs, mut binaries) = (BTreeSet::new(), BTreeSet::new());
+        for record in &records {
+            match record {
+                Record::Proof { role, tile, .. } => {
+                    assert!(proofs.insert((*role, *tile)), "{role} {tile} is recorded twice");
+                }
+                Record::Binary { on, unit } => {
+                    assert!(binaries.insert((on, unit)), "{unit} was compiled twice on {on}");
+                }
+                _ => {}
+            }
+        }
+        assert!(records.iter().any(|it| matches!(it, Record::Left { how: Left::Died { .. }, .. })));
+        assert!(records.iter().any(|it| matches!(it, Record::Left { how: Left::Lost { .. }, .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_takes_every_worker_along_is_given_up_and_all_others_are_judged() {
+    let plan = confirmed();
+    let killers: Arc<BTreeSet<String>> = Arc::new(["down 256x256x64 w8 s2".to_owned()].into());
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+    let error = carry_out(&plan, &mut open, sixty_four(&plan, 7, 0.0, &killers)).await.unwrap_err();
+    assert!(matches!(error, RunError::Unjudged { count: 1, .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("down 256x256x64 w8 s2") && text.contains("workers died on it"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_whose_last_node_is_gone_says_why() {
+    let plan = confirmed();
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+    // Every order ends in trouble.
+    let nodes = sixty_four(&plan, 0, 2.0, &Arc::default()).into_iter().take(2).collect();
+    let error = carry_out(&plan, &mut open, nodes).await.unwrap_err();
+    assert!(error.to_string().contains("worker"), "{error}");
+    drop(open);
+    // What was done is kept, and others can go on.
+    let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
+    carry_out(&plan, &mut open, sixty_four(&plan, 1, 0.0, &Arc::default())).await.unwrap();
+}
