@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::contests::Contests;
 use super::strategy::paired::median;
-use super::strategy::{Choice, ContestId, Entrant, Round, Timings};
+use super::strategy::{Choice, Entrant, Round, Timings};
 use crate::shape::{KernelConfig, Role};
 
 /// The course of one search.
@@ -40,10 +40,12 @@ impl Trace {
         }
     }
 
-    /// `contest` begins anew elsewhere: what was measured of it does not count.
-    pub fn forget(&mut self, contest: ContestId) {
-        self.times_us.retain(|(at, _, _), _| *at != contest.index);
-        self.leaders.retain(|(_, at, _)| *at != contest.index);
+    /// What another trace holds, too.
+    pub fn extend(&mut self, other: Trace) {
+        for (arm, times) in other.times_us {
+            self.times_us.entry(arm).or_default().extend(times);
+        }
+        self.leaders.extend(other.leaders);
     }
 
     /// How each contest's leader closed in on its last one, by contest; judged by all times there are now.

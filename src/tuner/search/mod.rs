@@ -70,7 +70,7 @@ pub enum Step {
     Over,
 }
 
-/// A contest with the question it has asked.
+/// A contest on one node, with the question it has asked.
 #[derive(Debug)]
 struct Asking {
     contest: ContestId,
@@ -78,6 +78,14 @@ struct Asking {
     round: Round,
     /// Whether the sentinel is timed first.
     looking: bool,
+    course: Course,
+}
+
+/// What a contest went through on one node: it counts where the contest ends on that node.
+#[derive(Debug, Default)]
+struct Course {
+    trace: Trace,
+    rounds: Vec<(HostName, Round, Timings)>,
 }
 
 /// A search under way.
@@ -86,8 +94,8 @@ pub struct Search<'a> {
     contests: &'a Contests,
     limits: Limits,
     past: Past,
-    /// Contests that wait for the node that began them.
-    waiting: BTreeMap<ContestId, (HostName, Asking)>,
+    /// Contests that were begun on a node and wait for it; another node begins them anew.
+    waiting: BTreeMap<(ContestId, HostName), Asking>,
     racing: BTreeMap<HostName, Asking>,
     sentinels: BTreeMap<(HostName, usize), Sentinel>,
     offered: BTreeSet<ContestId>,
@@ -132,19 +140,19 @@ impl<'a> Search<'a> {
         let mut seen = BTreeSet::new();
         while let Some(contest) = self.strategy.ready().into_iter().find(|it| seen.insert(*it)) {
             for Measured { on, rounds } in self.past.take(contest) {
-                let mut run = self.strategy.begin(contest);
-                self.forget(contest);
+                let (mut run, mut course) = (self.strategy.begin(contest), Course::default());
+                let spent = &mut self.searched.spent;
                 let told = catch_up(&mut *run, &rounds, |run, round, timings| {
-                    count(&mut self.searched, self.contests, &on, run, round, timings);
+                    course.count(spent, self.contests, &on, run, round, timings);
                 });
                 told.map_err(|divergence| self.other_strategy(contest, divergence.matched))?;
                 match run.next() {
                     Some(round) => {
-                        self.waiting.insert(contest, (on, Asking { contest, run, round, looking: false }));
+                        let asking = Asking { contest, run, round, looking: false, course };
+                        self.waiting.insert((contest, on), asking);
                     }
                     None => {
-                        self.waiting.remove(&contest);
-                        self.strategy.end(run.finish());
+                        self.end(run, course);
                         break;
                     }
                 }
@@ -155,25 +163,25 @@ impl<'a> Search<'a> {
 
     /// Contests that may begin now and were not offered yet, each with the node that can go on with it.
     pub fn offers(&mut self) -> Vec<(ContestId, Option<HostName>)> {
-        let ready = self.strategy.ready();
-        let begun_on = |contest: &ContestId| self.waiting.get(contest).map(|(on, _)| on.clone());
-        ready
-            .into_iter()
-            .filter(|contest| self.offered.insert(*contest))
-            .map(|contest| (contest, begun_on(&contest)))
-            .collect()
+        let new = self.strategy.ready().into_iter().filter(|contest| self.offered.insert(*contest));
+        new.collect::<Vec<_>>().into_iter().map(|contest| (contest, self.furthest(contest))).collect()
     }
 
-    /// `node` races `contest`: it goes on with it if it began it, and begins it anew if another did.
+    /// The node that has measured most of a contest that waits.
+    fn furthest(&self, contest: ContestId) -> Option<HostName> {
+        let begun = self.waiting.iter().filter(|((of, _), _)| *of == contest);
+        begun.max_by_key(|(_, asking)| asking.course.rounds.len()).map(|((_, node), _)| node.clone())
+    }
+
+    /// `node` races `contest`: it goes on where it stopped, or begins.
     pub fn begin(&mut self, node: &HostName, contest: ContestId, observer: &mut dyn Observer) -> Step {
-        let asking = match self.waiting.remove(&contest) {
-            Some((on, asking)) if on == *node => asking,
-            _ => {
-                self.forget(contest);
+        let asking = match self.waiting.remove(&(contest, node.clone())) {
+            Some(asking) => asking,
+            None => {
                 let mut run = self.strategy.begin(contest);
                 match run.next() {
-                    Some(round) => Asking { contest, run, round, looking: false },
-                    None => return self.over(run, observer),
+                    Some(round) => Asking { contest, run, round, looking: false, course: Course::default() },
+                    None => return self.over(run, Course::default(), observer),
                 }
             }
         };
@@ -212,13 +220,14 @@ impl<'a> Search<'a> {
                 let Some(mut asking) = self.racing.remove(on) else { return Ok(None) };
                 self.searched.spent.seconds += timings.seconds;
                 asking.run.observe(&asking.round, timings);
-                count(&mut self.searched, self.contests, on, &*asking.run, &asking.round, timings);
+                let (spent, run) = (&mut self.searched.spent, &*asking.run);
+                asking.course.count(spent, self.contests, on, run, &asking.round, timings);
                 let sentinel = self.sentinels.get_mut(&(on.clone(), asking.contest.index));
                 sentinel.into_iter().for_each(Sentinel::round_passed);
                 self.telling.measured(observer, on, asking.contest.index, &self.searched.spent);
                 match asking.run.next() {
                     Some(round) => Ok(Some(self.ask(on, Asking { round, ..asking }))),
-                    None => Ok(Some(self.over(asking.run, observer))),
+                    None => Ok(Some(self.over(asking.run, asking.course, observer))),
                 }
             }
             Record::Sentinel { on, times_us, seconds, .. } => {
@@ -236,7 +245,7 @@ impl<'a> Search<'a> {
     /// `node` is gone. What it raced waits for it, or begins anew on another.
     pub fn interrupted(&mut self, node: &HostName) {
         if let Some(asking) = self.racing.remove(node) {
-            self.waiting.insert(asking.contest, (node.clone(), asking));
+            self.waiting.insert((asking.contest, node.clone()), asking);
         }
     }
 
@@ -252,8 +261,11 @@ impl<'a> Search<'a> {
 
     /// What it came to.
     pub fn finish(mut self, observer: &mut dyn Observer) -> Result<Searched, RunError> {
-        for (_, asking) in std::mem::take(&mut self.waiting).into_values() {
-            self.undecided(&asking);
+        // Of a contest that several nodes began, what one of them knows is enough.
+        let waiting: BTreeSet<ContestId> = self.waiting.keys().map(|(contest, _)| *contest).collect();
+        for contest in waiting {
+            let asking = self.furthest(contest).and_then(|node| self.waiting.remove(&(contest, node)));
+            asking.into_iter().for_each(|asking| self.undecided(asking));
         }
         self.searched.spent.complete = self.strategy.ready().is_empty();
         // What nobody asked for cannot have been asked by this strategy.
@@ -267,7 +279,7 @@ impl<'a> Search<'a> {
     /// The next step towards the answer to what `asking` has asked.
     fn ask(&mut self, node: &HostName, asking: Asking) -> Step {
         if self.is_out_of_budget() {
-            self.undecided(&asking);
+            self.undecided(asking);
             return Step::Over;
         }
         let Asking { contest, round, .. } = &asking;
@@ -317,22 +329,27 @@ impl<'a> Search<'a> {
     }
 
     /// A contest has come to its end.
-    fn over(&mut self, run: Box<dyn ContestRun>, observer: &mut dyn Observer) -> Step {
-        self.strategy.end(run.finish());
+    fn over(&mut self, run: Box<dyn ContestRun>, course: Course, observer: &mut dyn Observer) -> Step {
+        self.end(run, course);
         self.telling.stands_at(observer, &self.strategy.decisions());
         Step::Over
     }
 
-    fn undecided(&mut self, asking: &Asking) {
-        self.searched.leaders.extend(asking.run.leader().map(|leader| (asking.contest.index, leader)));
+    fn end(&mut self, run: Box<dyn ContestRun>, course: Course) {
+        let conclusion = run.finish();
+        self.waiting.retain(|(contest, _), _| *contest != conclusion.contest);
+        self.keep(course);
+        self.strategy.end(conclusion);
     }
 
-    /// What was measured of `contest` on another node does not count any more; its cost does.
-    fn forget(&mut self, contest: ContestId) {
-        if self.searched.rounds.iter().any(|(_, round, _)| round.contest == contest) {
-            self.searched.rounds.retain(|(_, round, _)| round.contest != contest);
-            self.searched.trace.forget(contest);
-        }
+    fn undecided(&mut self, asking: Asking) {
+        self.searched.leaders.extend(asking.run.leader().map(|leader| (asking.contest.index, leader)));
+        self.keep(asking.course);
+    }
+
+    fn keep(&mut self, course: Course) {
+        self.searched.trace.extend(course.trace);
+        self.searched.rounds.extend(course.rounds);
     }
 
     /// Tokens in a forward pass of `contest`.
@@ -345,19 +362,21 @@ impl<'a> Search<'a> {
     }
 }
 
-/// One more round is answered.
-fn count(
-    searched: &mut Searched,
-    contests: &Contests,
-    on: &HostName,
-    run: &dyn ContestRun,
-    round: &Round,
-    timings: &Timings,
-) {
-    let slots = contests.problem.contests[round.contest.index].slots.len();
-    let Searched { spent, trace, rounds, .. } = searched;
-    spent.launches += round.launches(slots);
-    spent.rounds += 1;
-    trace.observe(round, timings, spent.launches, run.leader());
-    rounds.push((on.clone(), round.clone(), timings.clone()));
+impl Course {
+    /// One more round is answered.
+    fn count(
+        &mut self,
+        spent: &mut Spent,
+        contests: &Contests,
+        on: &HostName,
+        run: &dyn ContestRun,
+        round: &Round,
+        timings: &Timings,
+    ) {
+        let slots = contests.problem.contests[round.contest.index].slots.len();
+        spent.launches += round.launches(slots);
+        spent.rounds += 1;
+        self.trace.observe(round, timings, spent.launches, run.leader());
+        self.rounds.push((on.clone(), round.clone(), timings.clone()));
+    }
 }
