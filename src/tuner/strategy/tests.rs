@@ -202,6 +202,28 @@ fn the_order_in_which_contests_run_changes_nothing() {
     }
 }
 
+/// Where nothing can be told apart, no rival falls out early: as many runs as three rivals to the end.
+#[test]
+fn a_confirmation_of_equals_costs_what_three_rivals_cost() {
+    let table = glm_look_alike(&[64]).with_identical_arms();
+    let options = race::Options::default();
+    for seed in 0..4 {
+        let mut strategy = strategy(race(), &table, seed);
+        let mut device = Replay::new(&table, Disturbance::default(), seed);
+        let rounds = crate::tuner::replay::run(&mut *strategy, &mut device);
+        let whole: Vec<&Round> = rounds
+            .iter()
+            .map(|(round, _)| round)
+            .filter(|round| matches!(round.entrants[0], Entrant::Whole(_)))
+            .collect();
+        let runs: usize = whole.iter().map(|round| round.order.len()).sum();
+        assert!(runs <= (1 + 3) * options.pairs, "{runs} runs");
+        let entrants = |round: Option<&&Round>| round.map_or(0, |round| round.entrants.len());
+        assert!(entrants(whole.first()) > 4, "more than three rivals begin");
+        assert!(entrants(whole.last()) <= 3, "two run to the end");
+    }
+}
+
 #[test]
 fn a_contest_is_ready_once_its_predecessors_are_over() {
     let table = glm_look_alike(&[1, 4, 16, 32, 64, 512, 4096]);

@@ -1,11 +1,14 @@
 //! The last word: the best few whole choices against the default, run after run, on fresh routings.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::super::paired::{Level, median};
-use super::super::{Against, Choice, ContestId, Decision, Entrant, Grounds, Round, RoutingSeed, Timings};
+use super::super::{
+    Against, Choice, ContestId, Decision, Entrant, Grounds, Interval, Round, RoutingSeed, Timings,
+};
 
-/// The confirmation of one contest.
+/// The confirmation of one contest. More rivals begin than run to the end: the race has not told equals apart, and
+/// what is beaten beyond doubt need not be timed again.
 #[derive(Debug)]
 pub(super) struct Confirm {
     /// The default first, where there is one.
@@ -36,6 +39,31 @@ impl Confirm {
     /// Whether there is anything to compare.
     pub(super) fn is_contested(&self) -> bool {
         self.entrants.len() - self.out.len() > 1
+    }
+
+    /// Drop the rivals that are slower than the best of them beyond doubt, and the slowest where more than `most`
+    /// are left. Before a skewed round has run, only a deficit above `deficit` (in logarithms) is beyond doubt.
+    pub(super) fn thin_out(&mut self, most: usize, level: &Level, deficit: f64) {
+        let mut rivals = self.rivals();
+        if self.blocks() == 0 || rivals.len() < 2 {
+            return;
+        }
+        self.sort(&mut rivals, level);
+        let enough = if self.skewed.contains(&true) { 0.0 } else { deficit };
+        let beaten = |it: &Interval| it.lower > 0.0 && it.estimate > enough;
+        let best = rivals[0];
+        let (slower, mut left): (Vec<usize>, Vec<usize>) = rivals.into_iter().partition(|&at| {
+            at != best && self.log_ratio(at, best, level, None).is_some_and(|it| beaten(&it))
+        });
+        self.out.extend(slower);
+        // The preferred choice ties, or it would be out already.
+        while left.len() > most.max(1) {
+            let last = left
+                .iter()
+                .rposition(|&at| at != best && Some(&self.entrants[at]) != self.preferred.as_ref());
+            let Some(last) = last else { break };
+            self.out.insert(left.remove(last));
+        }
     }
 
     pub(super) fn next(
@@ -71,7 +99,7 @@ impl Confirm {
     /// What follows from the runs: `margin` is the gain below which the default stays (in logarithms).
     pub(super) fn decide(&self, level: &Level, margin: f64) -> Option<Decision> {
         let default_runs = self.has_default && !self.out.contains(&0);
-        let rivals: Vec<usize> = self.running().filter(|&at| !(self.has_default && at == 0)).collect();
+        let rivals = self.rivals();
         if !default_runs {
             let best = self.pick(&rivals, level)?;
             return Some(self.decision(best, Grounds::NoDefault));
@@ -102,14 +130,22 @@ impl Confirm {
 
     /// The fastest of `among`; where the preferred choice is not slower beyond doubt, that one.
     fn pick(&self, among: &[usize], level: &Level) -> Option<usize> {
-        let first =
-            among.iter().copied().find(|&at| self.usual_us(at).is_some()).or(among.first().copied())?;
-        // Paired with one of them, so that drift falls out of the order too.
-        let ratio = |at: usize| self.log_ratio(at, first, level, None).map_or(0.0, |it| it.estimate);
-        let best = among.iter().copied().min_by(|&a, &b| ratio(a).total_cmp(&ratio(b)))?;
+        let mut sorted = among.to_vec();
+        self.sort(&mut sorted, level);
+        let best = *sorted.first()?;
         let preferred = among.iter().copied().find(|&at| Some(&self.entrants[at]) == self.preferred.as_ref());
         let ties = |at: &usize| self.log_ratio(*at, best, level, None).is_some_and(|it| it.lower <= 0.0);
         Some(preferred.filter(ties).unwrap_or(best))
+    }
+
+    /// Put entrants in the order of their times, the fastest first.
+    fn sort(&self, among: &mut [usize], level: &Level) {
+        let timed = among.iter().copied().find(|&at| self.usual_us(at).is_some());
+        let Some(first) = timed.or(among.first().copied()) else { return };
+        // Paired with one of them, so that drift falls out of the order too.
+        let ratio = |at: &usize| self.log_ratio(*at, first, level, None).map_or(0.0, |it| it.estimate);
+        let ratios: HashMap<usize, f64> = among.iter().map(|at| (*at, ratio(at))).collect();
+        among.sort_by(|a, b| ratios[a].total_cmp(&ratios[b]));
     }
 
     fn against_default(&self, at: usize, level: &Level) -> Option<Against> {
@@ -125,13 +161,7 @@ impl Confirm {
     }
 
     /// The logarithm of two entrants' ratio, over all blocks or those with a (not) skewed routing.
-    fn log_ratio(
-        &self,
-        ours: usize,
-        theirs: usize,
-        level: &Level,
-        skewed: Option<bool>,
-    ) -> Option<super::super::Interval> {
+    fn log_ratio(&self, ours: usize, theirs: usize, level: &Level, skewed: Option<bool>) -> Option<Interval> {
         let mut ratios: Vec<f64> = (0..self.blocks())
             .filter(|&block| skewed.is_none_or(|wanted| self.skewed[block] == wanted))
             .map(|block| (self.times[ours][block] / self.times[theirs][block]).ln())
@@ -145,7 +175,61 @@ impl Confirm {
         median(&mut self.times[at].iter().copied().filter(|time| time.is_finite()).collect::<Vec<_>>())
     }
 
+    fn rivals(&self) -> Vec<usize> {
+        self.running().filter(|&at| !(self.has_default && at == 0)).collect()
+    }
+
     fn running(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.entrants.len()).filter(|at| !self.out.contains(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::Timings;
+    use super::*;
+
+    /// A confirmation after a round of twenty blocks in which entrants took `factors`, give or take 1 %.
+    fn after_a_round(confirm: &mut Confirm, factors: &[f64], skewed: bool) {
+        let routing = RoutingSeed { skewed, seed: 0 };
+        let count = factors.len() as u16;
+        let round = confirm.next(ContestId::of(0), routing, |entrants| {
+            assert_eq!(entrants, factors.len(), "who still runs");
+            (0..20).flat_map(|_| 0..count).collect()
+        });
+        let noise = |at: usize| 1.0 + 0.01 * ((at * 7 % 11) as f64 / 5.0 - 1.0);
+        let timed = |(at, entrant): (usize, &u16)| Some(factors[usize::from(*entrant)] * noise(at));
+        let times_us = round.order.iter().enumerate().map(timed).collect();
+        confirm.observe(&round, &Timings { times_us, failures: Vec::new(), seconds: 0.0 });
+    }
+
+    fn of(rivals: usize, preferred: Option<usize>) -> Confirm {
+        let rivals = (1..=rivals).map(|at| vec![at]).collect();
+        Confirm::new(Some(vec![0]), rivals, preferred.map(|at| vec![at]))
+    }
+
+    #[test]
+    fn rivals_that_are_beaten_beyond_doubt_stop_running_and_the_default_never_does() {
+        let level = Level::missing(0.003);
+        let mut confirm = of(3, None);
+        after_a_round(&mut confirm, &[2.0, 1.0, 1.05, 1.008], false);
+        confirm.thin_out(7, &level, 0.01);
+        assert_eq!(confirm.running().collect::<Vec<_>>(), [0, 1, 3], "0.8 % may turn on a skewed routing");
+        for _ in 0..8 {
+            after_a_round(&mut confirm, &[2.0, 1.0, 1.008], true);
+        }
+        confirm.thin_out(7, &level, 0.01);
+        assert_eq!(confirm.running().collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn too_many_equals_are_thinned_out_but_for_the_preferred_one() {
+        let level = Level::missing(0.003);
+        let mut confirm = of(5, Some(5));
+        after_a_round(&mut confirm, &[1.0, 1.0, 0.999, 1.001, 1.002, 1.003], false);
+        confirm.thin_out(2, &level, 0.01);
+        assert_eq!(confirm.running().collect::<Vec<_>>(), [0, 2, 5]);
+        confirm.thin_out(1, &level, 0.01);
+        assert_eq!(confirm.running().collect::<Vec<_>>(), [0, 2, 5], "the best and the preferred stay");
     }
 }

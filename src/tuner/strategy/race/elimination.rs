@@ -96,6 +96,11 @@ impl Elimination {
 
     /// The `count` best choices by the sum of their arms' levels, best first.
     pub(super) fn ranked(&self, count: usize) -> Vec<Choice> {
+        self.ranked_with_log_ratio(count).into_iter().map(|it| it.0).collect()
+    }
+
+    /// The same, each with the logarithm of what it takes over the best.
+    pub(super) fn ranked_with_log_ratio(&self, count: usize) -> Vec<(Choice, f64)> {
         let levels = self.levels();
         let mut partial: Vec<(Vec<usize>, u32, f64)> = vec![];
         for slot in 0..self.slots {
@@ -118,7 +123,9 @@ impl Elimination {
         }
         partial.sort_by(|a, b| a.2.total_cmp(&b.2));
         let arms = |choice: Vec<usize>| choice.into_iter().map(|at| self.candidates[at].arm).collect();
-        partial.into_iter().take(count).map(|(choice, _, _)| arms(choice)).collect()
+        let fastest = partial.first().map_or(1.0, |it| it.2);
+        let with_ratio = |(choice, _, sum): (_, _, f64)| (arms(choice), (sum / fastest).ln());
+        partial.into_iter().take(count).map(with_ratio).collect()
     }
 
     /// Drop every arm whose best whole choice is slower than the best of all by more than `deficit` (in

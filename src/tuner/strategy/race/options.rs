@@ -28,8 +28,10 @@ pub struct Options {
     pub blocks: usize,
     /// Times the survivors' neighbours may join.
     pub expansions: usize,
-    /// Whole choices that are confirmed.
-    pub rivals: usize,
+    /// Whole choices that stay in each round of a confirmation; the last figure holds to the end.
+    pub rivals: [usize; 3],
+    /// Those of them that are confirmed even where they trail by more than the deficit.
+    pub sure_rivals: usize,
     /// Pairs of a confirmation.
     pub pairs: usize,
     /// Probability that a confirmation's interval misses, for each rival.
@@ -52,7 +54,9 @@ impl Default for Options {
             race_miss: 0.01,
             blocks: 16,
             expansions: 3,
-            rivals: 3,
+            // No more runs than three rivals to the end, even where none can be told from another.
+            rivals: [5, 3, 2],
+            sure_rivals: 3,
             pairs: 200,
             confirm_miss: 0.003,
             margin: 0.005,

@@ -239,14 +239,18 @@ impl RaceRun {
 
     /// The whole choices to confirm: the best, and what the predecessors chose if it still runs along.
     fn rivals(&self) -> Vec<Choice> {
-        let mut rivals = self.race.ranked(self.options.rivals);
+        let most = self.options.rivals[0];
+        let within = (1.0 + self.options.deficit).ln();
+        let ranked = self.race.ranked_with_log_ratio(most).into_iter().enumerate();
+        let near = ranked.filter(|(at, (_, ratio))| *at < self.options.sure_rivals || *ratio <= within);
+        let mut rivals: Vec<Choice> = near.map(|(_, (choice, _))| choice).collect();
         let survivors = self.race.survivors();
         let survives =
             |choice: &Choice| choice.iter().enumerate().all(|(slot, &arm)| survivors.contains(&(slot, arm)));
         if let Some(preferred) = self.preferred.clone().filter(survives)
             && !rivals.contains(&preferred)
         {
-            rivals.truncate(self.options.rivals.saturating_sub(1));
+            rivals.truncate(most.saturating_sub(1));
             rivals.push(preferred);
         }
         rivals
@@ -270,10 +274,16 @@ impl ContestRun for RaceRun {
                     self.start_confirmation();
                 }
                 Stage::Confirm(confirm) => {
-                    if confirm.blocks() >= self.options.pairs || !confirm.is_contested() {
+                    if confirm.blocks() >= self.options.pairs {
                         return None;
                     }
-                    let round = (confirm.blocks() / CONFIRM_BLOCKS) as u32;
+                    let round = confirm.blocks() / CONFIRM_BLOCKS;
+                    let most = self.options.rivals[round.min(self.options.rivals.len() - 1)];
+                    confirm.thin_out(most, &self.levels.confirm, (1.0 + self.options.deficit).ln());
+                    if !confirm.is_contested() {
+                        return None;
+                    }
+                    let round = round as u32;
                     let routing = RoutingSeed { skewed: round % 4 == 3, seed: CONFIRM_SEED + round };
                     let order = |entrants| Round::shuffled_blocks(entrants, CONFIRM_BLOCKS, &mut self.rng);
                     return Some(confirm.next(self.contest, routing, order));
