@@ -5,6 +5,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use spark::kernel::{shared_memory, space};
 use spark::runtime::{Runtime, Target, TritonVersion};
@@ -31,8 +32,7 @@ fn shape(quantization: Quantization) -> MoeShape {
 
 async fn compile(target: Target, shape: &MoeShape, units: Vec<Unit>) -> HashMap<String, CompileOutcome> {
     let environment = common::environment(target).await;
-    let root = environment.sglang_root.display().to_string();
-    let mut worker = Supervised::start(environment.launch, &root).await.unwrap();
+    let mut worker = Supervised::start(Arc::new(environment.starter), environment.sglang_root).await.unwrap();
     let job = CompileJob {
         target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
         shape: LaunchShape::new(shape, 1),

@@ -5,32 +5,28 @@
 
 mod common;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use spark::host::{Here, HostPath, Variable};
 use spark::runtime::{Runtime, Target};
 use spark::shape::{Dtype, MoeShape, Quantization, Tile};
 use spark::worker::protocol::LaunchShape;
 use spark::worker::protocol::{ArmOutcome, Preparation, TimedArm, TimedRouting, TimingRequest};
 use spark::worker::timing::{GpuTimer, Timed, Timer};
-use spark::worker::{Launch, WorkerError};
+use spark::worker::{OnHost, WorkerError};
 
 const TILE: Tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
 const WIDE: Tile = Tile { block_size_n: 64, ..TILE };
 
 async fn start(trick: &str) -> Result<GpuTimer, WorkerError> {
-    let python =
-        std::env::var_os("SPARK_TORCH_PYTHON").expect("SPARK_TORCH_PYTHON names a Python with torch");
+    let python = std::env::var("SPARK_TORCH_PYTHON").expect("SPARK_TORCH_PYTHON names a Python with torch");
     let environment = common::environment(Target::of(Runtime::Sglang054)).await;
-    let launch = Launch {
-        python: PathBuf::from(python),
-        package_dir: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/worker")),
-        module: "tests.lookalike".to_owned(),
-        variables: vec![
-            ("TRITON_INTERPRET".into(), "1".into()),
-            ("SPARK_LOOKALIKE_TRICK".into(), trick.into()),
-        ],
-    };
+    let package_dir = HostPath::new(concat!(env!("CARGO_MANIFEST_DIR"), "/worker"));
+    let starter =
+        OnHost::module(Arc::new(Here::new()), HostPath::new(python), package_dir, "tests.lookalike")
+            .with("TRITON_INTERPRET", Variable::Set("1".into()))
+            .with("SPARK_LOOKALIKE_TRICK", Variable::Set(trick.into()));
     let shape = MoeShape {
         experts: 4,
         intermediate: 64,
@@ -41,7 +37,7 @@ async fn start(trick: &str) -> Result<GpuTimer, WorkerError> {
         quantization: Quantization::none(Dtype::Bfloat16),
     };
     let preparation = Preparation {
-        sglang_root: environment.sglang_root.display().to_string(),
+        sglang_root: environment.sglang_root.to_string(),
         runtime: Runtime::Sglang054.name().to_owned(),
         shape: LaunchShape::new(&shape, 1),
         fused_shared_experts: 0,
@@ -49,7 +45,7 @@ async fn start(trick: &str) -> Result<GpuTimer, WorkerError> {
         seed: 0,
         cache_dir: None,
     };
-    GpuTimer::start(launch, preparation, Duration::from_secs(20)).await
+    GpuTimer::start(Arc::new(starter), preparation, Duration::from_secs(20)).await
 }
 
 fn request(order: &[u16]) -> TimingRequest {

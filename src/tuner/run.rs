@@ -14,6 +14,7 @@ use super::write::{self, WriteError, Written};
 use crate::device::Device;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
+use crate::host::HostPath;
 use crate::journal::{self, Journal, JournalError};
 use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileTarget, LaunchShape};
@@ -141,7 +142,7 @@ pub struct Compiling<'a, C> {
     /// Where results are kept between runs.
     pub cache: &'a Path,
     /// Where binaries are kept, in a run that launches them.
-    pub kernel_cache: Option<PathBuf>,
+    pub kernel_cache: Option<HostPath>,
 }
 
 /// What a finished run did.

@@ -2,10 +2,11 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::process::{OnUnit, WorkerError};
+use super::compile_worker::{CompileJob, CompilerIdentity};
+use super::error::WorkerError;
 use super::protocol::{CompileOutcome, FailureReason, Unit};
 use super::result_cache::ResultCache;
-use super::supervisor::{CompileJob, Compiler, CompilerIdentity};
+use super::supervisor::{Compiler, OnUnit};
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 

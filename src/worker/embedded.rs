@@ -1,34 +1,32 @@
 //! The worker's Python, carried in the binary and laid out where an interpreter can run it.
 
-use std::path::{Path, PathBuf};
-
 use include_dir::{Dir, include_dir};
 use sha2::{Digest, Sha256};
 
-use crate::fs::write_atomic;
+use crate::host::{HostPath, Tree};
 
 static PACKAGE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/worker/spark_worker");
 
 /// The Python package's name, as `python -m` takes it.
 pub const PACKAGE_NAME: &str = "spark_worker";
 
-/// Lay the package out below `cache` and return the folder to put on `PYTHONPATH`.
-///
-/// The folder is named after the contents: a newer binary never runs an older worker, and two
-/// versions can live side by side.
-pub fn lay_out(cache: &Path) -> std::io::Result<PathBuf> {
-    let folder = cache.join("worker").join(&digest()[..16]);
-    let package = folder.join(PACKAGE_NAME);
-    fs_err::create_dir_all(&package)?;
+/// The package, in a folder of its name.
+pub fn tree() -> Tree {
+    let mut tree = Tree::default();
     for file in sources() {
         // `path()` is relative to the package; the package is flat.
-        let path = package.join(file.path());
-        if std::fs::read(&path).is_ok_and(|found| found == file.contents()) {
-            continue;
-        }
-        write_atomic(&path, file.contents())?;
+        let name = file.path().to_str().expect("the package's names are ASCII");
+        tree.add(&format!("{PACKAGE_NAME}/{name}"), file.contents()).expect("the package's names are plain");
     }
-    Ok(folder)
+    tree
+}
+
+/// The folder below `cache` for the package, to put on `PYTHONPATH`.
+///
+/// It is named after the contents: a newer binary never runs an older worker, and two versions can
+/// live side by side.
+pub fn folder(cache: &HostPath) -> HostPath {
+    cache.join("worker").join(&digest()[..16])
 }
 
 /// SHA-256 over the package's names and contents.
@@ -54,15 +52,18 @@ fn sources() -> Vec<&'static include_dir::File<'static>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{Here, Host};
 
-    #[test]
-    fn the_package_is_laid_out_whole_and_mended() {
+    #[tokio::test]
+    async fn the_package_is_laid_out_whole_and_mended() {
         let cache = tempfile::tempdir().unwrap();
-        let folder = lay_out(cache.path()).unwrap();
-        let main = folder.join(PACKAGE_NAME).join("__main__.py");
+        let folder = folder(&HostPath::try_from(cache.path()).unwrap());
+        let (here, tree) = (Here::new(), tree());
+        here.put(&tree, &folder).await.unwrap();
+        let main = std::path::Path::new(folder.as_str()).join(PACKAGE_NAME).join("__main__.py");
         let text = std::fs::read(&main).unwrap();
         std::fs::write(&main, b"raise SystemExit('cut')").unwrap();
-        assert_eq!(lay_out(cache.path()).unwrap(), folder);
+        here.put(&tree, &folder).await.unwrap();
         assert_eq!(std::fs::read(&main).unwrap(), text);
     }
 }

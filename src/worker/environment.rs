@@ -4,21 +4,21 @@
 //! Nothing is installed into the user's own Python, and SGLang is only unpacked: the kernel is read
 //! from its source file. A part is made in a folder beside its place and moved there once it is whole.
 
-use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
-use super::embedded;
-use super::process::Launch;
+use super::start::OnHost;
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
+use crate::host::{Here, HostPath, NotUtf8, Variable};
 use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// Written last into a part that is whole.
@@ -70,13 +70,13 @@ pub struct Settings {
     pub offline: bool,
 }
 
-/// A whole environment.
+/// A whole environment on this machine.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// How to start workers in it.
-    pub launch: Launch,
+    /// What starts workers in it.
+    pub starter: OnHost,
     /// The folder that holds the `sglang` package.
-    pub sglang_root: PathBuf,
+    pub sglang_root: HostPath,
 }
 
 /// Why there is no environment.
@@ -114,6 +114,9 @@ pub enum EnvironmentError {
         /// Where it was looked for.
         path: PathBuf,
     },
+    /// A part lies where a worker cannot be told of.
+    #[error(transparent)]
+    NotUtf8(#[from] NotUtf8),
     /// A step failed.
     #[error("cannot {step}: {detail}")]
     Step {
@@ -134,6 +137,7 @@ impl Failure for EnvironmentError {
     fn kind(&self) -> Kind {
         match self {
             EnvironmentError::Interrupted => Kind::Interrupted,
+            EnvironmentError::NotUtf8(error) => error.kind(),
             _ => Kind::Environment,
         }
     }
@@ -195,14 +199,15 @@ async fn make(
         Some(root) => root.clone(),
         None => unpacked_sglang(settings, target.runtime, &python, observer).await?,
     };
-    let package_dir = embedded::lay_out(&settings.cache).map_err(io(&settings.cache))?;
-    let mut variables = Vec::new();
+    let there = |path: &Path| HostPath::try_from(path);
+    let mut starter = OnHost::embedded(Arc::new(Here::new()), there(&python)?, &there(&settings.cache)?);
     if let Some(ptxas) = venv.as_deref().and_then(own_ptxas) {
-        variables.push((OsString::from("TRITON_PTXAS_PATH"), ptxas.into_os_string()));
+        let ptxas = there(&ptxas)?.as_str().to_owned();
+        starter = starter.with("TRITON_PTXAS_PATH", Variable::Set(ptxas));
     }
+    let sglang_root = there(&sglang_root)?;
     observer.on(&Event::SetupDone);
-    let launch = Launch { python, package_dir, module: embedded::PACKAGE_NAME.to_owned(), variables };
-    Ok(Environment { launch, sglang_root })
+    Ok(Environment { starter, sglang_root })
 }
 
 /// Keep other runs from building over this one: two that both find nothing would.

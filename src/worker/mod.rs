@@ -1,15 +1,32 @@
-//! The Python that runs beside the compiler: its protocol, its process, its environment.
+//! The Python that runs beside the compiler: the protocol with it, the link to it, ways to start it, its environment.
+//!
+//! A [`Starter`] starts a worker and hands over its [`Link`]. A [`CompileWorker`] compiles one batch on one worker and
+//! says how the batch ended; [`Supervised`] goes on while workers die. [`timing`] does the same for measurements. No
+//! process is started here: that is [`host`](crate::host)'s, but for the installers of [`environment`], which make the
+//! environment of this machine.
 
 mod cached;
+mod compile_worker;
 mod embedded;
 pub mod environment;
-mod process;
+mod error;
+mod lines;
+mod link;
+mod log;
+#[cfg(test)]
+pub(crate) mod look_alike;
 pub mod protocol;
+mod requests;
 mod result_cache;
+mod start;
 mod supervisor;
 pub mod timing;
 
 pub use cached::{CachedCompiler, CompileError};
-pub use process::{Launch, OnUnit, Worker, WorkerError};
+pub use compile_worker::{BatchEnd, CompileJob, CompileWorker, CompilerIdentity};
+pub use error::WorkerError;
+pub use link::{Keepalive, Link};
+pub use log::{Log, LogSink};
 pub use result_cache::ResultCache;
-pub use supervisor::{CompileJob, Compiler, CompilerIdentity, Supervised};
+pub use start::{OnHost, Starter};
+pub use supervisor::{Compiler, OnUnit, Supervised};

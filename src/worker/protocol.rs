@@ -12,7 +12,14 @@ use crate::shape::{BlockShape, Dtype, KernelConfig, MoeShape, Role, Tile};
 pub use measuring::{ArmOutcome, GpuReport, GpuState, Preparation, TimedArm, TimedRouting, TimingRequest};
 
 /// The protocol version both sides must speak.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
+
+/// The status of a worker that heard nothing for the length of its leash: it is not to blame, and neither is what it
+/// was at. EX_TEMPFAIL of sysexits.h, which no signal and no interpreter ends with.
+pub const LEASH_STATUS: i32 = 75;
+
+/// The variable with a worker's leash until `begin`, seconds.
+pub const LEASH_VARIABLE: &str = "SPARK_WORKER_LEASH_S";
 
 /// What the harness asks.
 #[derive(Debug, Clone, Serialize)]
@@ -57,7 +64,19 @@ pub enum Op {
     Prepare(Preparation),
     /// Time arms of the prepared layer.
     Measure(TimingRequest),
-    /// Finish and exit.
+    /// From now on, end yourself and all you started when nothing is heard for so long.
+    Begin {
+        /// The time, seconds.
+        leash_s: f64,
+    },
+    /// Answer at once, whatever else is going on.
+    Ping {},
+    /// Leave a request, kill what runs for it and end it.
+    Cancel {
+        /// The request's id.
+        cancels: u64,
+    },
+    /// Leave everything and exit.
     Quit {},
 }
 
@@ -226,6 +245,24 @@ pub enum Message {
     News,
 }
 
+impl Message {
+    /// The id of the request it belongs to, where it belongs to one.
+    pub fn of(&self) -> Option<u64> {
+        match self {
+            Message::Probed { id, .. }
+            | Message::Compiled { id, .. }
+            | Message::Device { id, .. }
+            | Message::Starting { id, .. }
+            | Message::Ready { id }
+            | Message::Timed { id, .. }
+            | Message::ArmFailed { id, .. }
+            | Message::Done { id, .. } => Some(*id),
+            Message::Error { id, .. } => *id,
+            Message::Hello(_) | Message::News => None,
+        }
+    }
+}
+
 /// What the worker found when it started.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Hello {
@@ -388,6 +425,11 @@ mod tests {
         assert_eq!(
             serde_json::to_value(&probe).unwrap(),
             serde_json::json!({"id": 3, "op": "probe", "sglang_root": "/s"})
+        );
+        let begin = Request { id: 1, op: Op::Begin { leash_s: 30.0 } };
+        assert_eq!(
+            serde_json::to_value(&begin).unwrap(),
+            serde_json::json!({"id": 1, "op": "begin", "leash_s": 30.0})
         );
     }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::compile_worker::{CompileJob, CompilerIdentity};
 use super::protocol::{CompileOutcome, Unit};
-use super::supervisor::{CompileJob, CompilerIdentity};
 use crate::fs::{sha256_hex, write_atomic};
 
 /// Results below one folder, a file each.

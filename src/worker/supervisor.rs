@@ -1,44 +1,22 @@
 //! Keeps compiling while workers die: unfinished units are queued again, killers are quarantined.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::process::{Launch, OnUnit, Worker, WorkerError};
-use super::protocol::GpuReport;
-use super::protocol::{
-    CompileFailure, CompileOutcome, CompileTarget, FailureReason, LaunchShape, Op, Probe, Unit,
-};
+use super::compile_worker::{BatchEnd, CompileJob, CompileWorker, CompilerIdentity};
+use super::error::WorkerError;
+use super::protocol::{CompileFailure, CompileOutcome, FailureReason, GpuReport, Unit};
+use super::start::Starter;
+use crate::failure::Failure;
+use crate::host::HostPath;
 
 /// Workers a unit may take down before it is given up.
 const DEATHS_PER_UNIT: u32 = 2;
+/// Workers that may get lost one after another, without a result between them.
+pub(super) const LOSSES_IN_A_ROW: u32 = 3;
 
-/// What all units of a job have in common.
-#[derive(Debug, Clone)]
-pub struct CompileJob {
-    /// The GPU compiled for.
-    pub target: CompileTarget,
-    /// The layer.
-    pub shape: LaunchShape,
-    /// Processes at a time.
-    pub jobs: usize,
-    /// Time one unit may take, seconds.
-    pub timeout_s: u64,
-    /// Where binaries are kept for launching them later; where none are to be launched, nowhere.
-    pub kernel_cache: Option<PathBuf>,
-}
-
-/// Everything outside a unit that its binary depends on.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct CompilerIdentity {
-    /// SHA-256 of the kernel's source.
-    pub kernel_digest: String,
-    /// The SGLang the kernel belongs to, if that could be told.
-    pub sglang_version: Option<String>,
-    /// The Triton that compiles it.
-    pub triton: String,
-    /// The assembler's version, if one was found.
-    pub ptxas: Option<String>,
-}
+/// Hears how each unit ended, as it ends. What it cannot keep ends the compilation.
+pub type OnUnit<'a, U> = &'a mut dyn FnMut(&U, CompileOutcome) -> Result<(), Box<dyn Failure>>;
 
 /// Compiles units: the real worker, or a look-alike in tests.
 pub trait Compiler {
@@ -54,70 +32,42 @@ pub trait Compiler {
     ) -> impl Future<Output = Result<(), WorkerError>>;
 }
 
-/// The real thing: a worker process, started again when it dies.
+/// The real thing: a worker, started again when it dies or gets lost.
 #[derive(Debug)]
 pub struct Supervised {
-    launch: Launch,
-    sglang_root: String,
-    worker: Option<Worker>,
-    identity: CompilerIdentity,
-    cpus: usize,
+    worker: CompileWorker,
 }
 
 impl Supervised {
     /// Start a worker and probe the kernel below `sglang_root`.
-    pub async fn start(launch: Launch, sglang_root: &str) -> Result<Self, WorkerError> {
-        let mut worker = Worker::start(&launch).await?;
-        let Probe { kernel, ptxas, cpus } = worker.probe(sglang_root).await.map_err(|error| match error {
-            WorkerError::Refused { code, message } if code == "triton_missing" => {
-                let message = format!("`{}` has no Triton: {message}", launch.python.display());
-                WorkerError::Refused { code, message }
-            }
-            other => other,
-        })?;
-        let identity = CompilerIdentity {
-            kernel_digest: kernel.digest,
-            sglang_version: kernel.sglang_version,
-            // A probe without Triton is refused by the worker.
-            triton: worker.hello().triton.clone().unwrap_or_default(),
-            ptxas: ptxas.map(|found| found.version),
-        };
-        Ok(Self { launch, sglang_root: sglang_root.to_owned(), worker: Some(worker), identity, cpus })
+    pub async fn start(starter: Arc<dyn Starter>, sglang_root: HostPath) -> Result<Self, WorkerError> {
+        Ok(Self { worker: CompileWorker::start(starter, sglang_root).await? })
     }
 
     /// How another worker is started beside this one, and where its kernels come from.
-    pub fn launch(&self) -> (Launch, String) {
-        (self.launch.clone(), self.sglang_root.clone())
+    pub fn launch(&self) -> (Arc<dyn Starter>, HostPath) {
+        (self.worker.starter(), self.worker.sglang_root().clone())
     }
 
     /// The GPU the worker sees.
     pub async fn device(&mut self) -> Result<GpuReport, WorkerError> {
-        self.worker().await?.device().await
+        self.worker.device().await
     }
 
     /// Processors the worker may use.
     pub fn cpus(&self) -> usize {
-        self.cpus
+        self.worker.cpus()
     }
 
     /// End the worker and its children.
     pub async fn stop(self) {
-        if let Some(worker) = self.worker {
-            worker.stop().await;
-        }
-    }
-
-    async fn worker(&mut self) -> Result<&mut Worker, WorkerError> {
-        if self.worker.is_none() {
-            self.worker = Some(Worker::start(&self.launch).await?);
-        }
-        Ok(self.worker.as_mut().expect("just started"))
+        self.worker.stop().await;
     }
 }
 
 impl Compiler for Supervised {
     fn identity(&self) -> &CompilerIdentity {
-        &self.identity
+        self.worker.identity()
     }
 
     async fn compile(
@@ -128,68 +78,50 @@ impl Compiler for Supervised {
     ) -> Result<(), WorkerError> {
         let mut left: Vec<Unit> = units.to_vec();
         let mut deaths: HashMap<String, u32> = HashMap::new();
-        let mut batch_deaths = 0;
+        let (mut batch_deaths, mut losses) = (0, 0);
         while !left.is_empty() {
             // One death can be anybody's; after two, one unit a request: the next has one suspect.
             let together = batch_deaths < DEATHS_PER_UNIT;
             let batch = if together { left.clone() } else { vec![left[0].clone()] };
-            let request = Op::Compile {
-                sglang_root: self.sglang_root.clone(),
-                target: job.target.clone(),
-                shape: job.shape,
-                units: batch.clone(),
-                jobs: job.jobs,
-                timeout_s: job.timeout_s,
-                cache_dir: job.kernel_cache.as_ref().map(|dir| dir.display().to_string()),
-            };
-            let worker = self.worker().await?;
-            let result = worker
-                .compile(request, &mut |name, outcome| {
-                    // A unit the batch does not hold is a late answer to a request given up.
-                    if let Some(at) = left.iter().position(|unit| unit.unit == name) {
-                        on_unit(&left.remove(at), outcome)?;
-                    }
-                    Ok(())
-                })
-                .await;
-            match result {
-                Ok(()) => {
-                    if batch.iter().any(|unit| left.contains(unit)) {
-                        return Err(WorkerError::Garbled { line: "`done` before every unit ended".into() });
-                    }
-                }
-                Err(WorkerError::Died { status, log }) => {
-                    self.worker = None;
-                    let suspects: Vec<Unit> = batch.into_iter().filter(|unit| left.contains(unit)).collect();
-                    if suspects.is_empty() {
-                        // It ended after its last result and before `done`: nothing is lost.
-                        continue;
-                    }
+            let before = left.len();
+            let end = self.worker.compile_batch(job, &batch, |unit, outcome| {
+                left.retain(|other| other != unit);
+                on_unit(unit, outcome)
+            });
+            match end.await {
+                BatchEnd::Done => {}
+                BatchEnd::Died { suspects, ending, log } => {
                     let alone = suspects.len() == 1;
-                    batch_deaths += u32::from(together);
-                    for unit in suspects {
-                        let count = deaths.entry(unit.unit.clone()).or_default();
+                    batch_deaths += u32::from(together && !suspects.is_empty());
+                    for name in suspects {
+                        let count = deaths.entry(name.clone()).or_default();
                         *count += 1;
-                        if alone && *count >= DEATHS_PER_UNIT {
-                            left.retain(|other| *other != unit);
+                        if alone
+                            && *count >= DEATHS_PER_UNIT
+                            && let Some(at) = left.iter().position(|unit| unit.unit == name)
+                        {
                             let failure = CompileFailure {
                                 reason: FailureReason::WorkerLost,
-                                message: format!("{count} workers died on it, last {status}{log}"),
+                                message: format!("{count} workers died on it, last {ending}{log}"),
                                 seconds: 0.0,
                             };
-                            on_unit(&unit, CompileOutcome::Failed(failure)).map_err(WorkerError::Reader)?;
+                            let outcome = CompileOutcome::Failed(failure);
+                            on_unit(&left.remove(at), outcome).map_err(WorkerError::Reader)?;
                         }
                     }
                 }
-                Err(other) => {
-                    // Whatever it is still doing, it does for nobody.
-                    if let Some(worker) = self.worker.take() {
-                        worker.stop().await;
+                BatchEnd::Lost { why } => {
+                    losses = if left.len() < before { 1 } else { losses + 1 };
+                    if losses >= LOSSES_IN_A_ROW {
+                        return Err(why);
                     }
-                    return Err(other);
                 }
+                BatchEnd::Refused(error) => return Err(error),
             }
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

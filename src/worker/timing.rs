@@ -2,10 +2,14 @@
 //! dies or hangs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::process::{Launch, Worker, WorkerError};
+use super::error::WorkerError;
+use super::link::Link;
 use super::protocol::{ArmOutcome, GpuState, Message, Op, Preparation, TimedArm, TimingRequest};
+use super::start::Starter;
+use super::supervisor::LOSSES_IN_A_ROW;
 
 /// Workers an arm may take down before it is given up.
 const DEATHS_PER_ARM: u32 = 2;
@@ -27,12 +31,12 @@ pub trait Timer {
     fn time(&mut self, request: &TimingRequest) -> impl Future<Output = Result<Timed, WorkerError>>;
 }
 
-/// The real thing: a worker with weights on the GPU, started again when it dies or hangs.
+/// The real thing: a worker with weights on the GPU, started again when it dies, hangs or gets lost.
 #[derive(Debug)]
 pub struct GpuTimer {
-    launch: Launch,
+    starter: Arc<dyn Starter>,
     preparation: Preparation,
-    worker: Option<Worker>,
+    link: Option<Link>,
     run_timeout: Duration,
     deaths: HashMap<TimedArm, u32>,
 }
@@ -41,35 +45,40 @@ pub struct GpuTimer {
 enum Broken {
     Hung { arm: u16 },
     Died { arm: Option<u16>, error: WorkerError },
+    Lost(WorkerError),
     Refused(WorkerError),
 }
 
 impl GpuTimer {
     /// Start a worker and put the layer's weights on the GPU.
     pub async fn start(
-        launch: Launch,
+        starter: Arc<dyn Starter>,
         preparation: Preparation,
         run_timeout: Duration,
     ) -> Result<Self, WorkerError> {
-        let mut timer = Self { launch, preparation, worker: None, run_timeout, deaths: HashMap::new() };
-        timer.worker().await?;
+        let mut timer = Self { starter, preparation, link: None, run_timeout, deaths: HashMap::new() };
+        timer.link().await?;
         Ok(timer)
     }
 
     /// End the worker.
     pub async fn stop(self) {
-        if let Some(worker) = self.worker {
-            worker.stop().await;
+        if let Some(link) = self.link {
+            link.stop().await;
         }
     }
 
-    async fn worker(&mut self) -> Result<&mut Worker, WorkerError> {
-        if self.worker.is_none() {
-            let mut worker = Worker::start(&self.launch).await?;
-            worker.request(Op::Prepare(self.preparation.clone()), &mut |_| {}).await?;
-            self.worker = Some(worker);
+    async fn link(&mut self) -> Result<&mut Link, WorkerError> {
+        // Cancelling a request that was given up loses what was prepared.
+        if let Some(busy) = self.link.take_if(|link| link.is_busy()) {
+            busy.stop().await;
         }
-        Ok(self.worker.as_mut().expect("just started"))
+        if self.link.is_none() {
+            let mut link = self.starter.start().await?;
+            link.prepare(self.preparation.clone()).await?;
+            self.link = Some(link);
+        }
+        Ok(self.link.as_mut().expect("just started"))
     }
 
     /// Ask once, leaving out the arms that are `gone`.
@@ -79,11 +88,8 @@ impl GpuTimer {
         let order = left.iter().map(|&at| request.order[at]).collect();
         let asked = TimingRequest { order, ..request.clone() };
         let run_timeout = self.run_timeout;
-        let worker = self.worker().await.map_err(|error| Broken::Died { arm: None, error })?;
-        let id = match worker.ask(Op::Measure(asked)).await {
-            Ok(id) => id,
-            Err(error) => return Err(Broken::Died { arm: None, error }),
-        };
+        let link = self.link().await.map_err(|error| Broken::by(error, None))?;
+        let id = link.ask(Op::Measure(asked)).await.map_err(|error| Broken::by(error, None))?;
         let mut timed = Timed {
             times_us: vec![None; request.order.len()],
             failures: Vec::new(),
@@ -93,24 +99,12 @@ impl GpuTimer {
         let mut waiting = left.into_iter().peekable();
         let mut suspect = None;
         loop {
-            let message = match tokio::time::timeout(run_timeout, worker.answer_with_end(id)).await {
-                Err(_) => {
+            let message = match link.answer_with_end(id, run_timeout).await {
+                Ok(message) => message,
+                Err(error @ WorkerError::Refused { .. }) => return Err(Broken::Refused(error)),
+                Err(error) => {
                     let arm = suspect.or(waiting.peek().map(|&at| request.order[at]));
-                    return Err(arm.map_or_else(
-                        || Broken::Died {
-                            arm: None,
-                            error: WorkerError::Garbled { line: "silence after the last run".into() },
-                        },
-                        |arm| Broken::Hung { arm },
-                    ));
-                }
-                Ok(Ok(message)) => message,
-                Ok(Err(WorkerError::Refused { code, message })) => {
-                    return Err(Broken::Refused(WorkerError::Refused { code, message }));
-                }
-                Ok(Err(error)) => {
-                    let arm = suspect.or(waiting.peek().map(|&at| request.order[at]));
-                    return Err(Broken::Died { arm, error });
+                    return Err(Broken::by(error, arm));
                 }
             };
             match message {
@@ -138,10 +132,23 @@ impl GpuTimer {
     }
 }
 
+impl Broken {
+    /// How `error` broke an attempt that was at `arm`, or had not begun or had nothing left to do.
+    fn by(error: WorkerError, arm: Option<u16>) -> Self {
+        match (error, arm) {
+            // The worker answers and its GPU does not: the arm's doing.
+            (WorkerError::Stalled { .. }, Some(arm)) => Broken::Hung { arm },
+            (error @ WorkerError::Stalled { .. }, None) => Broken::Died { arm: None, error },
+            (error, _) if error.is_loss() => Broken::Lost(error),
+            (error, arm) => Broken::Died { arm, error },
+        }
+    }
+}
+
 impl Timer for GpuTimer {
     async fn time(&mut self, request: &TimingRequest) -> Result<Timed, WorkerError> {
         let mut lost: Vec<(u16, ArmOutcome, String)> = Vec::new();
-        let mut nameless_deaths = 0;
+        let (mut nameless_deaths, mut losses) = (0, 0);
         loop {
             let gone: Vec<u16> = lost.iter().map(|it| it.0).collect();
             match self.attempt(request, &gone).await {
@@ -151,12 +158,12 @@ impl Timer for GpuTimer {
                 }
                 Err(Broken::Hung { arm }) => {
                     // Dropping it kills it: a kernel that hangs cannot be asked to stop.
-                    self.worker = None;
+                    self.link = None;
                     let after = format!("no answer within {} s", self.run_timeout.as_secs());
                     lost.push((arm, ArmOutcome::TimedOut, after));
                 }
                 Err(Broken::Died { arm: Some(arm), error }) => {
-                    self.worker = None;
+                    self.link = None;
                     let deaths = self.deaths.entry(request.arms[usize::from(arm)]).or_default();
                     *deaths += 1;
                     if *deaths >= DEATHS_PER_ARM {
@@ -164,9 +171,16 @@ impl Timer for GpuTimer {
                     }
                 }
                 Err(Broken::Died { arm: None, error }) => {
-                    self.worker = None;
+                    self.link = None;
                     nameless_deaths += 1;
                     if nameless_deaths >= DEATHS_PER_ARM || matches!(error, WorkerError::Refused { .. }) {
+                        return Err(error);
+                    }
+                }
+                Err(Broken::Lost(error)) => {
+                    self.link = None;
+                    losses += 1;
+                    if losses >= LOSSES_IN_A_ROW {
                         return Err(error);
                     }
                 }
@@ -175,3 +189,6 @@ impl Timer for GpuTimer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

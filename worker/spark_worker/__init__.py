@@ -9,4 +9,4 @@ and from there the calls go downwards:
             -> cuda_stage -> gpu
 """
 
-PROTOCOL = 1
+PROTOCOL = 2

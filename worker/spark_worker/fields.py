@@ -1,5 +1,7 @@
 """Reading request fields: the right type, or an error that names the field."""
 
+import math
+
 from spark_worker.protocol import RequestError
 
 _KINDS = {int: "an integer", str: "a string", bool: "true or false", dict: "an object", list: "a list"}
@@ -25,6 +27,7 @@ def field(source, name, kind, *, default=_REQUIRED, choices=None, minimum=None):
 
 def seconds(source, name, default):
     value = source.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+    # Written so that NaN, which JSON readers take, is refused too.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise RequestError("bad_request", f"{name} must be a positive number of seconds, not {value!r}")
     return value

@@ -5,6 +5,7 @@ able to answer, and killing the group ends whatever the GPU was doing for it.
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -39,7 +40,8 @@ class GpuProcess:
         guardian.watch(self.pid)
         os.close(requests)
         os.close(events)
-        self._answers = LineReader(answers)
+        # Our own words: none of them may be lost.
+        self._answers = LineReader(answers, longest=math.inf)
         self.fd = answers
 
     @property

@@ -5,6 +5,10 @@ import os
 from dataclasses import dataclass
 
 
+# Bytes, either way. A request for a whole search space takes about a tenth of it.
+LONGEST_LINE = 4 << 20
+
+
 @dataclass
 class RequestError(Exception):
     """A request that cannot be carried out; `code` is for programs, `message` for people."""
@@ -21,20 +25,40 @@ class LineReader:
 
     _CHUNK = 65536
 
-    def __init__(self, fd):
+    def __init__(self, fd, longest=LONGEST_LINE):
         self.fd = fd
-        self._partial = b""
+        self._longest = longest
+        self._partial = bytearray()
+        # In a line that is too long, whose end is still to come.
+        self._skipping = False
 
     def read(self):
         """The lines completed by what is there now, or None once the other side has closed.
 
-        A last line without its newline was cut off by whoever died writing it: dropped.
+        A last line without its newline was cut off by whoever died writing it: dropped. In the
+        place of a line that is too long stands None; it is never held as a whole.
         """
         chunk = os.read(self.fd, self._CHUNK)
         if not chunk:
             return None
-        *lines, self._partial = (self._partial + chunk).split(b"\n")
-        return [line for line in lines if line.strip()]
+        lines = []
+        for piece in chunk.splitlines(keepends=True) if b"\n" in chunk else [chunk]:
+            self._take(piece, lines)
+        return lines
+
+    def _take(self, piece, lines):
+        ends = piece.endswith(b"\n")
+        if not self._skipping:
+            self._partial += piece
+            if len(self._partial) - ends > self._longest:
+                self._skipping = True
+                self._partial.clear()
+                lines.append(None)
+        if ends:
+            if self._partial.strip():
+                lines.append(bytes(self._partial[:-1]))
+            self._partial.clear()
+            self._skipping = False
 
 
 class EventWriter:
@@ -63,6 +87,8 @@ class EventWriter:
 
 
 def parse_request(line):
+    if line is None:
+        raise RequestError("bad_request", f"a request takes {LONGEST_LINE} bytes at most")
     try:
         request = json.loads(line)
     except ValueError as error:

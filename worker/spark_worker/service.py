@@ -12,13 +12,17 @@ from collections import deque
 from spark_worker import PROTOCOL, installed
 from spark_worker.batch import Batch
 from spark_worker.cuda_stage import CudaStage
-from spark_worker.fields import field
+from spark_worker.fields import field, seconds
 from spark_worker.gpu_process import GpuProcess
 from spark_worker.guardian import Guardian
 from spark_worker.probe import probe
 from spark_worker.protocol import EventWriter, LineReader, RequestError, parse_request
 
 _TERMINATED = 128 + signal.SIGTERM
+# EX_TEMPFAIL of sysexits.h: the owner is gone, and whatever ran for it is not to blame.
+_LEASH_STATUS = 75
+# The leash of a worker whose owner may be gone before it can say `begin`, seconds.
+_LEASH_VARIABLE = "SPARK_WORKER_LEASH_S"
 
 
 def main(open_stage=CudaStage):
@@ -58,7 +62,12 @@ class Service:
         # poll, because unlike epoll it also takes a stdin that is a plain file.
         self._selector = selectors.PollSelector()
         self._exit_status = None
+        # Seconds without a word from the owner after which it counts as gone; none until it says so.
+        self._leash = None
+        self._heard = time.monotonic()
         self._operations = {
+            "begin": self._begin,
+            "ping": self._ping,
             "probe": self._probe,
             "compile": self._compile,
             "device": self._for_gpu.append,
@@ -72,6 +81,9 @@ class Service:
         self._selector.register(self._requests.fd, selectors.EVENT_READ, self._read_requests)
         self._stop_on_signals()
         self._events.emit("hello", protocol=PROTOCOL, **installed.versions(), device=None)
+        # Not before: what the hello tells may take a while to find.
+        if _LEASH_VARIABLE in os.environ:
+            self._hold_leash(float(os.environ[_LEASH_VARIABLE]))
         while self._exit_status is None:
             self._advance()
             self._advance_gpu()
@@ -108,6 +120,8 @@ class Service:
         if lines is None:
             self._stop(0)
             return
+        self._heard = time.monotonic()
+        self._guardian.heard()
         for line in lines:
             self._serve(line)
 
@@ -134,6 +148,17 @@ class Service:
         # A line without an id asked for nothing that could be done.
         if request_id is not None:
             self._events.done(request_id, ok=False)
+
+    def _begin(self, request):
+        self._hold_leash(seconds(request, "leash_s", None))
+        self._events.done(request["id"], ok=True)
+
+    def _hold_leash(self, leash):
+        self._leash, self._heard = leash, time.monotonic()
+        self._guardian.leash(leash)
+
+    def _ping(self, request):
+        self._events.done(request["id"], ok=True)
 
     def _probe(self, request):
         self._events.answer(request["id"], "probed", **probe(request))
@@ -221,13 +246,17 @@ class Service:
 
     def _expire(self):
         now = time.monotonic()
+        if self._leash is not None and now - self._heard >= self._leash:
+            self._stop(_LEASH_STATUS)
         for child in [child for child in self._running() if child.deadline <= now]:
             self._unregister([child])
             self._batches[0].expire(child)
 
     def _patience(self):
-        """Seconds until the next child runs out of time; None, for ever, where nothing runs."""
+        """Seconds until the next child, or the leash, runs out of time; None, for ever, where nothing can."""
         deadlines = [child.deadline for child in self._running()]
+        if self._leash is not None:
+            deadlines.append(self._heard + self._leash)
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _running(self):

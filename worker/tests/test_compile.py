@@ -5,30 +5,12 @@ import shutil
 import tempfile
 import time
 import unittest
-from pathlib import Path
 
 from tests.real import needs_real_compiler, sglang_roots
-from tests.worker import GB10, GLM, QUICK, SLOW, Worker, unit
+from tests.worker import GB10, GLM, QUICK, SLOW, Worker, alive, eventually, unit
 
 BLOCK = {**GLM, "per_channel": False, "block_shape": [128, 128]}
 BFLOAT16 = {**GLM, "per_channel": False, "dtype": "bfloat16"}
-
-
-def alive(pid):
-    """Whether a process is still at work; one that only waits for its parent's notice is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def eventually(condition, seconds=10):
-    limit = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > limit:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @needs_real_compiler

@@ -1,5 +1,6 @@
 import tempfile
 import unittest
+from pathlib import Path
 
 from tests.worker import GB10, GLM, Worker
 
@@ -11,7 +12,7 @@ class Service(unittest.TestCase):
 
     def test_hello_says_what_is_here(self):
         hello = self.worker.hello
-        self.assertEqual((hello["event"], hello["protocol"]), ("hello", 1))
+        self.assertEqual((hello["event"], hello["protocol"]), ("hello", 2))
         self.assertLessEqual({"python", "triton", "torch", "sglang", "device"}, hello.keys())
 
     def test_an_unknown_operation_ends_with_done(self):
@@ -59,6 +60,25 @@ class Service(unittest.TestCase):
         with Worker() as other:
             other.process.stdin.close()
             self.assertEqual(other.process.wait(10), 0)
+
+    def test_a_ping_is_answered(self):
+        self.assertEqual(self.worker.call(id=0, op="ping"), [{"event": "done", "id": 0, "ok": True}])
+
+    def test_a_long_line_is_read_and_one_without_end_is_not_kept(self):
+        self.assertTrue(self.worker.call(id=1, op="ping", padding="x" * (2 << 20))[-1]["ok"])
+        before = self.resident_bytes()
+        self.worker.process.stdin.write(b"x" * (64 << 20))
+        self.worker.send_line("")
+        event = self.worker.next()
+        self.assertEqual((event["id"], event["code"]), (None, "bad_request"))
+        self.assertIn("4194304 bytes", event["message"])
+        self.assertLess(self.resident_bytes() - before, 16 << 20)
+        self.assertTrue(self.worker.call(id=2, op="ping")[-1]["ok"])
+
+    def resident_bytes(self):
+        status = Path(f"/proc/{self.worker.process.pid}/status").read_text()
+        (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) * 1024
 
     def test_sigterm_ends_it(self):
         self.worker.process.terminate()

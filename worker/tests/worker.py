@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -38,6 +39,23 @@ def config(block_m, block_n, block_k, warps, stages):
 
 def unit(name, tile, role="up", **more):
     return {"unit": name, "role": role, "config": {**config(*tile), **more}}
+
+
+def alive(pid):
+    """Whether a process is still at work; one that only waits for its parent's notice is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def eventually(condition, seconds=10):
+    limit = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 class Worker:

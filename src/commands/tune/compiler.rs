@@ -1,11 +1,12 @@
 //! The compiler a command asked for: its environment, and a worker started in it.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
+use crate::host::HostPath;
 use crate::runtime::{Target, TritonVersion};
 use crate::worker::environment;
 use crate::worker::{CompileError, Compiler, Supervised};
@@ -23,9 +24,9 @@ pub struct CompilerSettings {
 
 /// The Python the user named has another Triton than the target.
 #[derive(Debug, thiserror::Error)]
-#[error("`{python}` has Triton {found}, the target needs {wanted}", python = python.display())]
+#[error("`{python}` has Triton {found}, the target needs {wanted}")]
 pub struct OtherTriton {
-    python: PathBuf,
+    python: HostPath,
     found: String,
     wanted: TritonVersion,
 }
@@ -48,10 +49,9 @@ pub async fn start_compiler(
     observer: &mut dyn Observer,
 ) -> Result<Supervised, Box<dyn Failure>> {
     let environment = environment::ensure(&settings.environment, target, cancel, observer).await?;
-    let python = environment.launch.python.clone();
-    let root = environment.sglang_root.display().to_string();
+    let python = environment.starter.python.clone();
     let compiler = tokio::select! {
-        compiler = Supervised::start(environment.launch, &root) => compiler?,
+        compiler = Supervised::start(Arc::new(environment.starter), environment.sglang_root) => compiler?,
         () = cancel.cancelled() => return Err(CompileError::Interrupted.into()),
     };
     let found = &compiler.identity().triton;

@@ -1,10 +1,10 @@
 //! The GPU a command measures on: is it the right one, and is it free?
 
-use std::path::Path;
 use std::time::Duration;
 
 use crate::device::Device;
 use crate::failure::{Failure, Kind};
+use crate::host::HostPath;
 use crate::tuner::plan::Plan;
 use crate::tuner::search::Limits;
 use crate::worker::Supervised;
@@ -53,7 +53,7 @@ pub(super) async fn start_timer(
     plan: &Plan,
     device: &Device,
     compiler: &mut Supervised,
-    kernel_cache: Option<&Path>,
+    kernel_cache: Option<&HostPath>,
 ) -> Result<(GpuTimer, GpuReport), Box<dyn Failure>> {
     let report = compiler.device().await?;
     if report.name != device.name {
@@ -66,16 +66,16 @@ pub(super) async fn start_timer(
     if settings.limits.strict && !report.other_processes.is_empty() {
         return Err(NotThisGpu::Busy(report.other_processes).into());
     }
-    let (launch, sglang_root) = compiler.launch();
+    let (starter, sglang_root) = compiler.launch();
     let preparation = Preparation {
-        sglang_root,
+        sglang_root: sglang_root.as_str().to_owned(),
         runtime: plan.target.runtime.name().to_owned(),
         shape: LaunchShape::new(&plan.shape, plan.model.ep),
         fused_shared_experts: plan.shape.fused_shared_experts,
         max_tokens: plan.batch_sizes.iter().copied().max().unwrap_or(1),
         seed: 0,
-        cache_dir: kernel_cache.map(|dir| dir.display().to_string()),
+        cache_dir: kernel_cache.map(|dir| dir.as_str().to_owned()),
     };
-    let timer = GpuTimer::start(launch, preparation, settings.run_timeout).await?;
+    let timer = GpuTimer::start(starter, preparation, settings.run_timeout).await?;
     Ok((timer, report))
 }

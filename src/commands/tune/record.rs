@@ -14,6 +14,7 @@ use crate::artifact::Evidence;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
+use crate::host::HostPath;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::run::{self, Compiling, RecordJob, RunDir};
@@ -106,7 +107,7 @@ pub async fn run(
         }
     };
     let cache = settings.compiler.environment.cache.join("launched");
-    let kernels = cache.join("triton");
+    let kernels = HostPath::try_from(cache.join("triton").as_path())?;
     let started =
         start_timer(&settings.measuring, &plan, &subject.device, &mut compiler, Some(&kernels)).await;
     let (mut timer, gpu) = match started {

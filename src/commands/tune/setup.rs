@@ -1,9 +1,12 @@
 //! `sparktune setup`: make the managed environment ready before it is needed.
 
+use std::sync::Arc;
+
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
+use crate::host::Variable;
 use crate::runtime::Target;
 use crate::worker::environment::{self, Settings};
 use crate::worker::{Compiler, Supervised};
@@ -18,33 +21,34 @@ pub async fn run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let environment = environment::ensure(settings, target, cancel, observer).await?;
-    let root = environment.sglang_root.display().to_string();
-    let worker = Supervised::start(environment.launch.clone(), &root).await?;
+    let root = environment.sglang_root;
+    let starter = environment.starter;
+    let worker = Supervised::start(Arc::new(starter.clone()), root.clone()).await?;
     let identity = worker.identity().clone();
     worker.stop().await;
     if json {
-        let variables: serde_json::Map<String, serde_json::Value> = environment
-            .launch
-            .variables
-            .iter()
-            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into()))
-            .collect();
+        let shown = |(name, variable): (String, Variable)| match variable {
+            Variable::Set(value) => Some((name, value.into())),
+            Variable::Secret(_) | Variable::Unset => None,
+        };
+        let variables: serde_json::Map<String, serde_json::Value> =
+            starter.variables.into_iter().filter_map(shown).collect();
         out.json(&serde_json::json!({
-            "python": environment.launch.python,
+            "python": starter.python,
             "variables": variables,
-            "sglang_root": environment.sglang_root,
+            "sglang_root": root,
             "compiler": identity,
         }))
     } else {
         out.table(
             &["part", "what", "where"],
             &[
-                vec!["Triton".into(), identity.triton, environment.launch.python.display().to_string()],
+                vec!["Triton".into(), identity.triton, starter.python.to_string()],
                 vec!["ptxas".into(), identity.ptxas.unwrap_or_else(|| "none found".into()), String::new()],
                 vec![
                     "SGLang kernel".into(),
                     identity.sglang_version.unwrap_or_else(|| "unknown version".into()),
-                    root,
+                    root.to_string(),
                 ],
             ],
         )

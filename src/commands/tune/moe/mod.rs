@@ -23,6 +23,7 @@ use crate::commands::{CommandResult, Output, Verdict};
 use crate::events::{Event, Observer};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
+use crate::host::HostPath;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::shape::Role;
 use crate::tuner::plan::Policy;
@@ -92,11 +93,12 @@ pub async fn run(
         let cache = &settings.compiler.environment.cache;
         // A result kept by a run that launched nothing has no binary beside it.
         let cache = if measured { cache.join("launched") } else { cache.clone() };
-        let kernel_cache = measured.then(|| cache.join("triton"));
+        let kernel_cache =
+            measured.then(|| HostPath::try_from(cache.join("triton").as_path())).transpose()?;
         let mut gpu = None;
         if measured {
             let started =
-                start_timer(&settings.measuring, &plan, &device, &mut compiler, kernel_cache.as_deref());
+                start_timer(&settings.measuring, &plan, &device, &mut compiler, kernel_cache.as_ref());
             match started.await {
                 Ok(started) => gpu = Some(started),
                 Err(error) => {

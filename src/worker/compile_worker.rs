@@ -1,0 +1,215 @@
+//! One worker that compiles, one batch at a time, with a typed account of how each batch ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::WorkerError;
+use super::link::Link;
+use super::log::Log;
+use super::protocol::{CompileOutcome, CompileTarget, GpuReport, LaunchShape, Message, Op, Probe, Unit};
+use super::start::Starter;
+use crate::failure::Failure;
+use crate::host::{Ending, HostPath};
+
+/// How long the worker may be at a unit beyond the unit's own limit: it kills the compiler then, and says so.
+const UNIT_SLACK: Duration = Duration::from_secs(60);
+
+/// What all units of a job have in common.
+#[derive(Debug, Clone)]
+pub struct CompileJob {
+    /// The GPU compiled for.
+    pub target: CompileTarget,
+    /// The layer.
+    pub shape: LaunchShape,
+    /// Processes at a time.
+    pub jobs: usize,
+    /// Time one unit may take, seconds.
+    pub timeout_s: u64,
+    /// Where the worker keeps binaries for launching them later; where none are to be launched, nowhere.
+    pub kernel_cache: Option<HostPath>,
+}
+
+/// Everything outside a unit that its binary depends on.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct CompilerIdentity {
+    /// SHA-256 of the kernel's source.
+    pub kernel_digest: String,
+    /// The SGLang the kernel belongs to, if that could be told.
+    pub sglang_version: Option<String>,
+    /// The Triton that compiles it.
+    pub triton: String,
+    /// The assembler's version, if one was found.
+    pub ptxas: Option<String>,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub enum BatchEnd {
+    /// Every unit has its outcome.
+    Done,
+    /// The worker died.
+    Died {
+        /// The units without an outcome, by name: one of them may have killed it. Empty where it died after its last
+        /// result.
+        suspects: Vec<String>,
+        /// How it ended.
+        ending: Ending,
+        /// Its last words.
+        log: Log,
+    },
+    /// The worker or the way to it was lost ([`WorkerError::is_loss`]), or a worker that had started before did not
+    /// start again: nobody is to blame. Outcomes told until then count.
+    Lost {
+        /// What was noticed.
+        why: WorkerError,
+    },
+    /// The worker cannot do it, or whoever takes the outcomes cannot: another attempt would end the same.
+    Refused(WorkerError),
+}
+
+/// A worker that compiles. One that died, got lost or was given up is replaced when the next batch comes.
+#[derive(Debug)]
+pub struct CompileWorker {
+    starter: Arc<dyn Starter>,
+    sglang_root: HostPath,
+    link: Option<Link>,
+    identity: CompilerIdentity,
+    cpus: usize,
+}
+
+impl CompileWorker {
+    /// Start a worker and probe the kernel below `sglang_root`.
+    pub async fn start(starter: Arc<dyn Starter>, sglang_root: HostPath) -> Result<Self, WorkerError> {
+        let mut link = starter.start().await?;
+        let Probe { kernel, ptxas, cpus } = link.probe(&sglang_root).await.map_err(|error| match error {
+            WorkerError::Refused { code, message } if code == "triton_missing" => {
+                let message = format!("`{}` has no Triton: {message}", link.program());
+                WorkerError::Refused { code, message }
+            }
+            other => other,
+        })?;
+        let identity = CompilerIdentity {
+            kernel_digest: kernel.digest,
+            sglang_version: kernel.sglang_version,
+            // A probe without Triton is refused by the worker.
+            triton: link.hello().triton.clone().unwrap_or_default(),
+            ptxas: ptxas.map(|found| found.version),
+        };
+        Ok(Self { starter, sglang_root, link: Some(link), identity, cpus })
+    }
+
+    /// What compiles and what is compiled.
+    pub fn identity(&self) -> &CompilerIdentity {
+        &self.identity
+    }
+
+    /// How another worker is started beside this one.
+    pub fn starter(&self) -> Arc<dyn Starter> {
+        self.starter.clone()
+    }
+
+    /// Where its kernels come from.
+    pub fn sglang_root(&self) -> &HostPath {
+        &self.sglang_root
+    }
+
+    /// Processors the worker may use.
+    pub fn cpus(&self) -> usize {
+        self.cpus
+    }
+
+    /// The GPU the worker sees.
+    pub async fn device(&mut self) -> Result<GpuReport, WorkerError> {
+        self.link().await?.device().await
+    }
+
+    /// Compile `units`, handing each outcome to `on_unit` as it ends, none twice.
+    ///
+    /// Given up half-way, the batch is cancelled when the worker is next asked or stopped.
+    pub async fn compile_batch<F>(&mut self, job: &CompileJob, units: &[Unit], mut on_unit: F) -> BatchEnd
+    where
+        F: FnMut(&Unit, CompileOutcome) -> Result<(), Box<dyn Failure>>,
+    {
+        if let Err(why) = self.link().await {
+            return BatchEnd::Lost { why };
+        }
+        let mut left: Vec<&Unit> = units.iter().collect();
+        let error = match self.attempt(job, units, &mut left, &mut on_unit).await {
+            Ok(()) if left.is_empty() => return BatchEnd::Done,
+            Ok(()) => WorkerError::Garbled { line: "`done` before every unit ended".into() },
+            Err(error) => error,
+        };
+        let link = self.link.take();
+        match error {
+            WorkerError::Died { ending, log } => {
+                let suspects = left.into_iter().map(|unit| unit.unit.clone()).collect();
+                BatchEnd::Died { suspects, ending, log }
+            }
+            // Nobody hears a request to stop. Dropping the link ends the worker where that can be done.
+            why @ (WorkerError::Lost { .. } | WorkerError::Silent { .. }) => BatchEnd::Lost { why },
+            other => {
+                // Whatever it is still doing, it does for nobody.
+                if let Some(link) = link {
+                    link.stop().await;
+                }
+                if other.is_loss() { BatchEnd::Lost { why: other } } else { BatchEnd::Refused(other) }
+            }
+        }
+    }
+
+    async fn attempt<F>(
+        &mut self,
+        job: &CompileJob,
+        units: &[Unit],
+        left: &mut Vec<&Unit>,
+        on_unit: &mut F,
+    ) -> Result<(), WorkerError>
+    where
+        F: FnMut(&Unit, CompileOutcome) -> Result<(), Box<dyn Failure>>,
+    {
+        let request = Op::Compile {
+            sglang_root: self.sglang_root.as_str().to_owned(),
+            target: job.target.clone(),
+            shape: job.shape,
+            units: units.to_vec(),
+            jobs: job.jobs,
+            timeout_s: job.timeout_s,
+            cache_dir: job.kernel_cache.as_ref().map(|dir| dir.as_str().to_owned()),
+        };
+        // Something is always being compiled: no unit ends in so long only if the worker is stuck.
+        let idle = Duration::from_secs(job.timeout_s) + UNIT_SLACK;
+        let link = self.link().await?;
+        let id = link.ask(request).await?;
+        while let Some(message) = link.answer(id, idle).await? {
+            // A unit the batch does not hold would be a worker's mistake that harms nobody.
+            if let Message::Compiled { unit: name, outcome, .. } = message
+                && let Some(at) = left.iter().position(|unit| unit.unit == name)
+            {
+                on_unit(left.remove(at), outcome).map_err(WorkerError::Reader)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// End the worker and its children.
+    pub async fn stop(self) {
+        if let Some(link) = self.link {
+            link.stop().await;
+        }
+    }
+
+    /// End the worker; the next batch gets another.
+    #[cfg(test)]
+    pub(super) async fn stop_link(&mut self) {
+        if let Some(link) = self.link.take() {
+            link.stop().await;
+        }
+    }
+
+    async fn link(&mut self) -> Result<&mut Link, WorkerError> {
+        if self.link.is_none() {
+            self.link = Some(self.starter.start().await?);
+        }
+        Ok(self.link.as_mut().expect("just started"))
+    }
+}

@@ -1,0 +1,400 @@
+//! The link to a worker: requests out, messages in, its last log lines and its end. It knows streams and no process.
+//!
+//! Three tasks serve the streams. One writes requests, and a ping whenever there was nothing to write for a while,
+//! so that a worker whose harness is gone can tell (its leash). One reads lines, so that answers to pings pile up
+//! nowhere. One reads the log. What they hand over waits in short queues: a worker that says much waits for its reader.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::error::WorkerError;
+use super::lines::{LONGEST_LINE, Line, Lines};
+use super::log::{Log, LogSink};
+use super::protocol::{self, Hello, LEASH_STATUS, Message, Op, Request};
+use crate::host::{BoxRead, BoxWrite, End, Ending, Process};
+use crate::host_name::HostName;
+
+/// Importing Triton from a cold disk takes seconds; a minute means it never will.
+const HELLO_LIMIT: Duration = Duration::from_secs(60);
+/// Lines that are no message and still may come before the hello: what a login shell says of itself.
+const GREETING_LINES: usize = 100;
+/// How long a worker may take to end its children and itself once it was told to.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long the end of a worker may take to be told once its output has ended.
+const END_LIMIT: Duration = Duration::from_secs(2);
+/// The log's reader runs beside us: how long it may take with the last lines. What a worker leaves behind for a moment,
+/// its guardian, keeps the log open.
+const LOG_LIMIT: Duration = Duration::from_millis(50);
+/// How soon an answer to a ping is there from a worker that is: its loop waits for nothing longer than a fork.
+const PONG_LIMIT: Duration = Duration::from_secs(10);
+/// Lines that wait for their reader.
+const QUEUE: usize = 8;
+/// The id of pings. Requests count from 1.
+const PING_ID: u64 = 0;
+
+/// How both sides notice that the other is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// A worker that hears nothing for so long ends itself and what it started.
+    pub leash: Duration,
+    /// A ping is sent after so long without a request.
+    pub ping: Duration,
+    /// A worker that says nothing for so long while it owes an answer is given up.
+    pub silence: Duration,
+}
+
+impl Default for Keepalive {
+    /// Three pings a leash: one may be late, and a connection may take a while to heal. The silence is twice the leash,
+    /// so that a worker that cannot be reached has ended before another is given its work.
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { leash: seconds(30), ping: seconds(10), silence: seconds(60) }
+    }
+}
+
+/// A worker that has said hello.
+pub struct Link {
+    on: HostName,
+    program: String,
+    hello: Hello,
+    keepalive: Keepalive,
+    requests: mpsc::Sender<String>,
+    messages: mpsc::Receiver<Incoming>,
+    /// When the last line came.
+    heard: watch::Receiver<Instant>,
+    log: Log,
+    end: Box<dyn End>,
+    next_id: u64,
+    /// The request under way: whoever asked may have given it up.
+    open: Option<u64>,
+    /// The reader of the log, then those of both other streams.
+    tasks: [Task; 3],
+}
+
+/// What came over the link.
+#[derive(Debug)]
+enum Incoming {
+    Message(Message),
+    Garbled(String),
+    TooLong(String),
+}
+
+/// A task that ends with whoever started it.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { on, program, hello, .. } = self;
+        f.debug_struct("Link").field("on", on).field("program", program).field("hello", hello).finish()
+    }
+}
+
+impl Link {
+    /// Wait for the hello of a worker that was started as `program` on `on`, and put it on its leash.
+    ///
+    /// What is no message before the hello goes to the log, up to a hundred lines: a shell on the way may greet.
+    pub async fn open(
+        on: HostName,
+        program: String,
+        process: Process,
+        keepalive: Keepalive,
+        sink: Option<LogSink>,
+    ) -> Result<Self, WorkerError> {
+        let Process { input, output, log: log_stream, mut end } = process;
+        let log = Log::default();
+        let (requests, to_write) = mpsc::channel(QUEUE);
+        let (tell, mut messages) = mpsc::channel(QUEUE);
+        let (tell_heard, heard) = watch::channel(Instant::now());
+        let mut tasks = [
+            Task(tokio::spawn(log.clone().keep(log_stream, on.clone(), sink))),
+            Task(tokio::spawn(write(input, to_write, keepalive.ping))),
+            Task(tokio::spawn(read(output, tell, tell_heard))),
+        ];
+        let greeting = timeout(HELLO_LIMIT, hello(&mut messages, &log)).await;
+        let refuse = |detail| WorkerError::NoHello { program: program.clone(), detail, log: log.clone() };
+        let hello = match greeting {
+            Err(_) => return Err(refuse(format!("no hello within {} s", HELLO_LIMIT.as_secs()))),
+            Ok(Err(Some(detail))) => return Err(refuse(detail)),
+            Ok(Err(None)) => {
+                return Err(match ending(&mut *end, &mut tasks[0]).await {
+                    Ending::Lost { why } => WorkerError::Lost { on, why },
+                    ending => refuse(format!("it ended at once ({ending})")),
+                });
+            }
+            Ok(Ok(hello)) => hello,
+        };
+        if hello.protocol != protocol::VERSION {
+            return Err(WorkerError::OtherProtocol { found: hello.protocol });
+        }
+        let (next_id, open) = (PING_ID + 1, None);
+        let mut link =
+            Self { on, program, hello, keepalive, requests, messages, heard, log, end, next_id, open, tasks };
+        link.send(Op::Begin { leash_s: keepalive.leash.as_secs_f64() }).await?;
+        Ok(link)
+    }
+
+    /// What the worker said of itself.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// The interpreter it was started with, as messages name it.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Whether it is still at something that nobody waits for any more.
+    pub fn is_busy(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Tell the worker to end and wait until it has: what it was at is given up. One that does not end is killed.
+    pub async fn stop(mut self) {
+        self.give_up();
+        self.post(Op::Quit {});
+        let Self { requests, mut end, mut tasks, .. } = self;
+        // The last request is written, then the worker's input is closed.
+        drop(requests);
+        if timeout(STOP_LIMIT, end.ended()).await.is_err() {
+            end.kill();
+            let _ = timeout(END_LIMIT, end.ended()).await;
+        }
+        let _ = timeout(LOG_LIMIT, &mut tasks[0].0).await;
+    }
+
+    /// Ask the worker for something and return the request's id. What it was at and nobody waits for is cancelled.
+    pub(super) async fn ask(&mut self, op: Op) -> Result<u64, WorkerError> {
+        self.give_up();
+        let id = self.send(op).await?;
+        self.open = Some(id);
+        Ok(id)
+    }
+
+    /// The next message of request `id`, or `None` at its end; see [`Link::answer_with_end`].
+    pub(super) async fn answer(&mut self, id: u64, idle: Duration) -> Result<Option<Message>, WorkerError> {
+        let message = self.answer_with_end(id, idle).await?;
+        Ok((!matches!(message, Message::Done { .. })).then_some(message))
+    }
+
+    /// The next message of request `id`, its `done` included, waited for no longer than `idle`.
+    ///
+    /// After that time the worker is asked whether it is there: it is [`WorkerError::Stalled`] if it answers, and the
+    /// request is cancelled, else [`WorkerError::Silent`]. Silent it is, too, if it leaves pings without an answer.
+    pub(super) async fn answer_with_end(&mut self, id: u64, idle: Duration) -> Result<Message, WorkerError> {
+        let begun = Instant::now();
+        let mut asked = None;
+        loop {
+            let heard = (*self.heard.borrow_and_update()).max(begun);
+            let silent = heard + self.keepalive.silence;
+            let limit = asked.map_or((begun + idle).min(silent), |asked| asked + PONG_LIMIT);
+            tokio::select! {
+                biased;
+                incoming = self.messages.recv() => {
+                    if let Some(message) = self.sort(id, incoming).await? {
+                        return Ok(message);
+                    }
+                }
+                // An error means that the stream has ended, which the queue above tells too.
+                Ok(()) = self.heard.changed() => {
+                    if asked.is_some() {
+                        self.give_up();
+                        return Err(WorkerError::Stalled { on: self.on.clone(), after: idle });
+                    }
+                }
+                () = sleep_until(limit) => {
+                    let now = Instant::now();
+                    if asked.is_some() || silent <= now {
+                        return Err(WorkerError::Silent { on: self.on.clone(), after: now - heard });
+                    }
+                    asked = Some(now);
+                    // A queue that is full holds something else for the worker to hear.
+                    let _ = self.requests.try_send(ping());
+                }
+            }
+        }
+    }
+
+    /// What request `id` is to make of what came.
+    async fn sort(&mut self, id: u64, incoming: Option<Incoming>) -> Result<Option<Message>, WorkerError> {
+        let message = match incoming {
+            Some(Incoming::Message(message)) => message,
+            Some(Incoming::Garbled(line)) => return Err(WorkerError::Garbled { line }),
+            Some(Incoming::TooLong(line)) => return Err(WorkerError::LineTooLong { line }),
+            None => return Err(self.ended().await),
+        };
+        match message {
+            // An error without an id is about a line that could not be read: only ours was on its way.
+            Message::Error { id: of, code, message } if of.is_none_or(|of| of == id) => {
+                self.open = None;
+                Err(WorkerError::Refused { code, message })
+            }
+            message if message.of() == Some(id) => {
+                if matches!(message, Message::Done { .. }) {
+                    self.open = None;
+                }
+                Ok(Some(message))
+            }
+            // The end of a request that was given up, or news from a newer worker.
+            _ => Ok(None),
+        }
+    }
+
+    /// Cancel the request under way, if there is one.
+    fn give_up(&mut self) {
+        if let Some(cancels) = self.open.take() {
+            self.post(Op::Cancel { cancels });
+        }
+    }
+
+    /// Send something whose answer nobody waits for, if that can be done without waiting.
+    fn post(&mut self, op: Op) {
+        let id = self.take_id();
+        let _ = self.requests.try_send(line(id, op));
+    }
+
+    async fn send(&mut self, op: Op) -> Result<u64, WorkerError> {
+        let id = self.take_id();
+        let line = line(id, op);
+        if line.len() > LONGEST_LINE {
+            return Err(WorkerError::RequestTooLong { bytes: line.len() });
+        }
+        let silence = self.keepalive.silence;
+        match timeout(silence, self.requests.send(line)).await {
+            Ok(Ok(())) => Ok(id),
+            Ok(Err(_)) => Err(self.ended().await),
+            Err(_) => Err(WorkerError::Silent { on: self.on.clone(), after: silence }),
+        }
+    }
+
+    fn take_id(&mut self) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        id
+    }
+
+    /// Why nothing comes over the link any more.
+    async fn ended(&mut self) -> WorkerError {
+        let on = self.on.clone();
+        match ending(&mut *self.end, &mut self.tasks[0]).await {
+            Ending::Lost { why } => WorkerError::Lost { on, why },
+            Ending::Exit(LEASH_STATUS) => {
+                let why = format!("it did not hear of us for {} s", self.keepalive.leash.as_secs());
+                WorkerError::Lost { on, why }
+            }
+            ending => WorkerError::Died { ending, log: self.log.clone() },
+        }
+    }
+}
+
+/// How a worker whose output ended came to its end; it is ended if it has not. Its log is read to the end by then.
+async fn ending(end: &mut dyn End, log: &mut Task) -> Ending {
+    let ending = match timeout(END_LIMIT, end.ended()).await {
+        Ok(ending) => ending,
+        Err(_) => {
+            end.kill();
+            let unknown = |_| Ending::Lost { why: "its output ended, and its end was not told".into() };
+            timeout(END_LIMIT, end.ended()).await.unwrap_or_else(unknown)
+        }
+    };
+    let _ = timeout(LOG_LIMIT, &mut log.0).await;
+    ending
+}
+
+/// The hello, or what came in its place; `Err(None)` where the stream ended.
+async fn hello(messages: &mut mpsc::Receiver<Incoming>, log: &Log) -> Result<Hello, Option<String>> {
+    for _ in 0..=GREETING_LINES {
+        match messages.recv().await {
+            Some(Incoming::Message(Message::Hello(hello))) => return Ok(hello),
+            Some(Incoming::Message(message)) => {
+                return Err(Some(format!("its first message was no hello but {message:?}")));
+            }
+            Some(Incoming::Garbled(line)) => log.push(line),
+            Some(Incoming::TooLong(line)) => {
+                return Err(Some(format!(
+                    "its output begins with a line of more than {LONGEST_LINE} bytes: {line}"
+                )));
+            }
+            None => return Err(None),
+        }
+    }
+    Err(Some(format!("the first {GREETING_LINES} lines of its output held no hello")))
+}
+
+fn line(id: u64, op: Op) -> String {
+    let mut line = serde_json::to_string(&Request { id, op }).expect("requests are plain data");
+    line.push('\n');
+    line
+}
+
+fn ping() -> String {
+    line(PING_ID, Op::Ping {})
+}
+
+/// Write what is to be written, and pings once the first line is through. The stream is closed when nobody has
+/// anything to write any more.
+async fn write(mut stream: BoxWrite, mut lines: mpsc::Receiver<String>, after: Duration) {
+    let mut begun = false;
+    loop {
+        let line = tokio::select! {
+            biased;
+            line = lines.recv() => match line {
+                Some(line) => line,
+                None => break,
+            },
+            () = sleep(after), if begun => ping(),
+        };
+        begun = true;
+        if stream.write_all(line.as_bytes()).await.is_err() || stream.flush().await.is_err() {
+            return;
+        }
+    }
+    let _ = stream.shutdown().await;
+}
+
+/// Read lines until the stream ends. An answer to a ping has done its work when it is heard.
+async fn read(stream: BoxRead, tell: mpsc::Sender<Incoming>, heard: watch::Sender<Instant>) {
+    let mut lines = Lines::new(stream, LONGEST_LINE);
+    loop {
+        let incoming = match lines.next().await {
+            Ok(Some(Line::Whole(line))) => match serde_json::from_slice(&line) {
+                Ok(message) => Incoming::Message(message),
+                Err(_) => Incoming::Garbled(shorten(&line)),
+            },
+            Ok(Some(Line::Part(line))) if line.len() > LONGEST_LINE => Incoming::TooLong(shorten(&line)),
+            // A line without its end was cut off by whatever ended the stream.
+            Ok(Some(Line::Part(_)) | None) | Err(_) => return,
+        };
+        heard.send_replace(Instant::now());
+        if matches!(&incoming, Incoming::Message(message) if message.of() == Some(PING_ID)) {
+            continue;
+        }
+        let last = matches!(incoming, Incoming::TooLong(_));
+        if tell.send(incoming).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+fn shorten(line: &[u8]) -> String {
+    const SHOWN: usize = 200;
+    // A character is no longer than four bytes.
+    let begin = String::from_utf8_lossy(&line[..line.len().min(4 * SHOWN + 4)]);
+    match begin.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &begin[..end]),
+        None => begin.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

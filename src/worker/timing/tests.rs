@@ -1,0 +1,92 @@
+//! Timing against workers whose GPU hangs, dies, or gets lost with its node.
+
+use super::super::look_alike::{self, Behaviour, Fate};
+use super::super::protocol::{LaunchShape, TimedRouting};
+use super::*;
+use crate::host::Ending;
+use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::shape::{Dtype, MoeShape, Quantization, Tile};
+
+const RUN_TIMEOUT: Duration = Duration::from_secs(20);
+
+async fn timer(behaviour: Behaviour, troubles: Vec<Option<Trouble>>) -> (Arc<LookAlike>, GpuTimer) {
+    let (host, starter) = look_alike::host("spark-1", behaviour);
+    host.expect(troubles);
+    let preparation = Preparation {
+        sglang_root: "/sglang".into(),
+        runtime: "sglang-0.5.4.post2".into(),
+        shape: LaunchShape::new(&MoeShape::glm(Quantization::none(Dtype::Bfloat16), 0), 1),
+        fused_shared_experts: 0,
+        max_tokens: 64,
+        seed: 0,
+        cache_dir: None,
+    };
+    let timer = GpuTimer::start(Arc::new(starter), preparation, RUN_TIMEOUT).await.unwrap();
+    (host, timer)
+}
+
+fn request() -> TimingRequest {
+    let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+    let config = tile.with_group(1);
+    TimingRequest {
+        batch_size: 8,
+        routing: TimedRouting { kind: "skewed", seed: 3 },
+        arms: vec![TimedArm::Up { config }, TimedArm::Down { config }],
+        order: vec![0, 1, 1, 0],
+        warm_up: 1,
+        abort_above_us: None,
+    }
+}
+
+fn after(seconds: u64) -> Fate {
+    Fate::Ends(Duration::from_secs(seconds))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arm_that_hangs_falls_out_and_the_others_are_timed() {
+    let hangs = |name: &str| if name == "arm 1" { Fate::Hangs } else { after(1) };
+    let (_, mut timer) = timer(Arc::new(hangs), Vec::new()).await;
+    let timed = timer.time(&request()).await.unwrap();
+    assert_eq!(timed.times_us, [Some(10.0), None, None, Some(10.0)]);
+    assert_eq!(timed.failures, [(1, ArmOutcome::TimedOut, "no answer within 20 s".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arm_that_kills_two_workers_falls_out() {
+    let kills = |name: &str| if name == "arm 1" { Fate::Kills(Ending::Exit(3)) } else { after(1) };
+    let (_, mut timer) = timer(Arc::new(kills), Vec::new()).await;
+    let timed = timer.time(&request()).await.unwrap();
+    assert_eq!(timed.times_us, [Some(10.0), None, None, Some(10.0)]);
+    assert_eq!(timed.failures[0].1, ArmOutcome::WorkerLost);
+}
+
+/// Twice lost or silent in the middle of the same arm: as often as kills it where a worker dies.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_breaks_costs_no_arm_its_name() {
+    for what in [TroubleKind::Lost, TroubleKind::Silent] {
+        let breaks = Some(Trouble { after: 250, what });
+        let (host, mut timer) = timer(Arc::new(|_: &str| after(15)), vec![breaks.clone(), breaks]).await;
+        let timed = timer.time(&request()).await.unwrap();
+        assert_eq!(timed.times_us, [Some(10.0); 4]);
+        assert_eq!(timed.failures, []);
+        timer.stop().await;
+        tokio::time::sleep(Duration::from_secs(31)).await;
+        assert_eq!(host.running(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_always_breaks_is_an_error_and_no_loop() {
+    let breaks = Some(Trouble { after: 250, what: TroubleKind::Lost });
+    let (_, mut timer) = timer(Arc::new(|_: &str| after(1)), vec![breaks; 9]).await;
+    let error = timer.time(&request()).await.unwrap_err();
+    assert!(matches!(error, WorkerError::Lost { .. }), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_measurement_given_up_is_not_what_the_next_one_waits_for() {
+    let (host, mut timer) = timer(Arc::new(|_: &str| after(15)), Vec::new()).await;
+    tokio::time::timeout(Duration::from_secs(5), timer.time(&request())).await.unwrap_err();
+    assert_eq!(timer.time(&request()).await.unwrap().times_us, [Some(10.0); 4]);
+    assert_eq!(host.running(), 1);
+}
