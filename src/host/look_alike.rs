@@ -65,6 +65,7 @@ pub struct LookAlike {
     files: Mutex<Files>,
     troubles: Mutex<VecDeque<Option<Trouble>>>,
     running: Arc<AtomicUsize>,
+    ends: Mutex<Vec<(AbortHandle, Arc<Wire>)>>,
 }
 
 #[derive(Default)]
@@ -92,6 +93,7 @@ impl LookAlike {
             files: Mutex::new(files),
             troubles: Mutex::default(),
             running: Arc::default(),
+            ends: Mutex::default(),
         }
     }
 
@@ -103,6 +105,14 @@ impl LookAlike {
     /// Programs that run now, those included that nobody hears of any more.
     pub fn running(&self) -> usize {
         self.running.load(Ordering::SeqCst)
+    }
+
+    /// End every program that runs, as a machine that lacks memory does.
+    pub fn kill_all(&self) {
+        for (program, wire) in lock(&self.ends).drain(..) {
+            wire.ended(Ending::Signal(9));
+            program.abort();
+        }
     }
 
     fn fail<T>(&self, what: HostFailure) -> Result<T, HostError> {
@@ -136,6 +146,10 @@ impl LookAlike {
             }
         });
         let program = task.abort_handle();
+        let mut ends = lock(&self.ends);
+        ends.retain(|(program, _)| !program.is_finished());
+        ends.push((program.clone(), wire.clone()));
+        drop(ends);
         let left = trouble.as_ref().map_or(u64::MAX, |trouble| trouble.after);
         let mut output = Output { pipe: Some(output.take(left)), trouble, program: program.clone(), wire };
         output.strike();

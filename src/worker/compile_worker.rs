@@ -207,6 +207,8 @@ impl CompileWorker {
     }
 
     async fn link(&mut self) -> Result<&mut Link, WorkerError> {
+        // What ended it between batches was none of the next one's units.
+        self.link.take_if(|link| link.is_gone());
         if self.link.is_none() {
             self.link = Some(self.starter.start().await?);
         }

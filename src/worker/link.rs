@@ -159,6 +159,11 @@ impl Link {
         self.open.is_some()
     }
 
+    /// Whether the worker, or the way to it, was lost while nothing was asked.
+    pub fn is_gone(&self) -> bool {
+        self.messages.is_closed() && self.messages.is_empty()
+    }
+
     /// Tell the worker to end and wait until it has: what it was at is given up. One that does not end is killed.
     pub async fn stop(mut self) {
         self.give_up();

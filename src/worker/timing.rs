@@ -69,6 +69,8 @@ impl GpuTimer {
     }
 
     async fn link(&mut self) -> Result<&mut Link, WorkerError> {
+        // What ended it between requests was none of the next one's arms.
+        self.link.take_if(|link| link.is_gone());
         // Cancelling a request that was given up loses what was prepared.
         if let Some(busy) = self.link.take_if(|link| link.is_busy()) {
             busy.stop().await;

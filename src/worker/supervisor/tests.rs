@@ -136,7 +136,11 @@ async fn a_batch_ends_with_an_account() {
     let end = worker.compile_batch(&job(), &units(&["g"]), refuse).await;
     assert!(matches!(end, BatchEnd::Refused(WorkerError::Reader(_))), "{end:?}");
     assert!(matches!(worker.compile_batch(&job(), &[], tell).await, BatchEnd::Done));
-    assert_eq!(*told.lock().unwrap(), ["a", "b", "c", "e"]);
+    host.kill_all();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Nobody had asked the worker for anything when it died.
+    assert!(matches!(worker.compile_batch(&job(), &[unit("h")], tell).await, BatchEnd::Done));
+    assert_eq!(*told.lock().unwrap(), ["a", "b", "c", "e", "h"]);
 }
 
 /// A node's task owns its worker and is moved between threads.
