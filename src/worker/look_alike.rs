@@ -57,16 +57,16 @@ pub(crate) fn compiled() -> CompileOutcome {
 }
 
 /// A request under way.
-struct Task {
+struct Underway {
     id: u64,
     /// What is still to come, first things first.
-    steps: VecDeque<Step>,
+    steps: VecDeque<Reply>,
     /// When the first of them ends; for ever where not given.
     due: Option<Instant>,
 }
 
 /// A line to send once the thing of this name has ended.
-struct Step {
+struct Reply {
     name: String,
     line: Value,
 }
@@ -76,7 +76,7 @@ struct Worker {
     output: DuplexStream,
     behaviour: Behaviour,
     leash: Option<Duration>,
-    tasks: VecDeque<Task>,
+    tasks: VecDeque<Underway>,
     // Held open, as a worker's log is.
     _log: DuplexStream,
 }
@@ -148,18 +148,18 @@ impl Worker {
                     let mut line = json!({"event": "compiled", "id": id, "unit": unit["unit"]});
                     let fields = outcome.as_object().expect("an object").clone();
                     line.as_object_mut().expect("an object").extend(fields);
-                    Step { name: unit["unit"].as_str().expect("a name").to_owned(), line }
+                    Reply { name: unit["unit"].as_str().expect("a name").to_owned(), line }
                 });
-                self.tasks.push_back(Task { id, steps: steps.collect(), due: None });
+                self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
                 return Ok(true);
             }
             "measure" => {
                 let order = request["order"].as_array().expect("an order");
                 let steps = order.iter().map(|arm| {
                     let line = json!({"event": "timed", "id": id, "arm": arm, "time_us": 10.0});
-                    Step { name: format!("arm {arm}"), line }
+                    Reply { name: format!("arm {arm}"), line }
                 });
-                self.tasks.push_back(Task { id, steps: steps.collect(), due: None });
+                self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
                 return Ok(true);
             }
             "prepare" => {}
