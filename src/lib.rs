@@ -10,7 +10,7 @@
 //! | [`mock`] | a mock inference server that behaves exactly as told |
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
-//! | [`worker`] | the Python that runs beside the compiler: protocol, process, environment |
+//! | [`worker`] | the Python that runs beside the compiler: protocol, link, starters, environment |
 //! | [`host`] | a place where programs run and files lie; the only one that starts workers |
 //! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
 //! | [`kernel`] | the search space, schedules, the shared-memory rule, the cost model |
@@ -18,7 +18,7 @@
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
 //! | [`shape`] | the words all of these share: a layer on one rank, a launch configuration |
-//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`host_name`], [`run_dir`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
+//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`host_name`], [`run_dir`], [`secret`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -41,6 +41,7 @@ pub mod model;
 pub mod report;
 pub mod run_dir;
 pub mod runtime;
+pub mod secret;
 pub mod shape;
 pub mod span;
 pub mod spelling;

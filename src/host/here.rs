@@ -235,12 +235,12 @@ mod tests {
     use super::super::suite;
     use super::*;
 
-    struct Bed {
+    struct HereBed {
         host: Here,
         folder: tempfile::TempDir,
     }
 
-    impl suite::Bed for Bed {
+    impl suite::Bed for HereBed {
         fn new() -> Self {
             Self { host: Here::new(), folder: tempfile::tempdir().unwrap() }
         }
@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    suite::every_host_passes!(Bed);
+    suite::every_host_passes!(HereBed);
 
     #[tokio::test]
     async fn a_killed_program_takes_along_what_it_started() {

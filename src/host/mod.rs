@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use error::{HostError, HostFailure};
 pub use here::Here;
 pub use path::{HostPath, NotUtf8};
-pub use program::{BadProgram, Program, Secret, Variable};
+pub use program::{BadProgram, Program, Variable};
 pub use shell::ShellLine;
 pub use tree::{BadTreePath, Tree};
 

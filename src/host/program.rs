@@ -1,10 +1,10 @@
 //! What is started on a host.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use super::HostPath;
+use crate::secret::Secret;
 
 /// A program to start: what, with which variables, where, and for how long at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,28 +28,6 @@ pub enum Variable {
     Secret(Secret),
     /// It is not there.
     Unset,
-}
-
-/// A value that appears in no log, message or command line.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keep `value` from being shown.
-    pub fn new(value: impl Into<String>) -> Self {
-        Self(value.into())
-    }
-
-    /// The value itself, for the program and nobody else.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
 }
 
 /// A program that no host can start. Values are not shown: they may be secret.

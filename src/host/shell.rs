@@ -66,8 +66,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::{HostPath, Secret};
+    use super::super::HostPath;
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn plain_programs_are_plain_lines() {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
-use super::{BadProgram, Ending, Host, HostFailure, HostPath, Process, Program, Secret, Tree, Variable};
+use super::{BadProgram, Ending, Host, HostFailure, HostPath, Process, Program, Tree, Variable};
+use crate::secret::Secret;
 
 /// A host to test, and a folder on it that is empty and there.
 pub(super) trait Bed {

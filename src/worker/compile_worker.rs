@@ -57,8 +57,8 @@ pub enum BatchEnd {
         /// Its last words.
         log: Log,
     },
-    /// The worker or the way to it was lost, and nobody is to blame ([`WorkerError::is_loss`]). Outcomes told until
-    /// then count.
+    /// The worker or the way to it was lost ([`WorkerError::is_loss`]), or a worker that had started before did not
+    /// start again: nobody is to blame. Outcomes told until then count.
     Lost {
         /// What was noticed.
         why: WorkerError,
@@ -130,6 +130,9 @@ impl CompileWorker {
     where
         F: FnMut(&Unit, CompileOutcome) -> Result<(), Box<dyn Failure>>,
     {
+        if let Err(why) = self.link().await {
+            return BatchEnd::Lost { why };
+        }
         let mut left: Vec<&Unit> = units.iter().collect();
         let error = match self.attempt(job, units, &mut left, &mut on_unit).await {
             Ok(()) if left.is_empty() => return BatchEnd::Done,
@@ -196,6 +199,8 @@ impl CompileWorker {
     }
 
     async fn link(&mut self) -> Result<&mut Link, WorkerError> {
+        // What ended it between batches was none of the next one's units.
+        self.link.take_if(|link| link.is_gone());
         if self.link.is_none() {
             self.link = Some(self.starter.start().await?);
         }

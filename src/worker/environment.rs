@@ -59,7 +59,7 @@ const WHEEL_CHOICES: [&[&str]; 2] = [
 
 /// Where the parts lie and which interpreter makes them.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct EnvironmentSettings {
     /// The user's cache folder for this project.
     pub cache: PathBuf,
     /// An interpreter of the user's own that has Triton: nothing is made.
@@ -72,7 +72,7 @@ pub struct Settings {
 
 /// A whole environment on this machine.
 #[derive(Debug, Clone)]
-pub struct Environment {
+pub struct ManagedEnvironment {
     /// What starts workers in it.
     pub starter: OnHost,
     /// The folder that holds the `sglang` package.
@@ -158,11 +158,11 @@ impl Failure for EnvironmentError {
 
 /// Take what there is of an environment and make the rest. `cancel` stops downloads.
 pub async fn ensure(
-    settings: &Settings,
+    settings: &EnvironmentSettings,
     target: Target,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
-) -> Result<Environment, EnvironmentError> {
+) -> Result<ManagedEnvironment, EnvironmentError> {
     let made = tokio::select! {
         made = make(settings, target, observer) => made,
         () = cancel.cancelled() => return Err(EnvironmentError::Interrupted),
@@ -178,10 +178,10 @@ pub async fn ensure(
 }
 
 async fn make(
-    settings: &Settings,
+    settings: &EnvironmentSettings,
     target: Target,
     observer: &mut dyn Observer,
-) -> Result<Environment, EnvironmentError> {
+) -> Result<ManagedEnvironment, EnvironmentError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| EnvironmentError::Io { path, source }
@@ -207,7 +207,7 @@ async fn make(
     }
     observer.say(SetupEvent::Ready);
     let sglang_root = there(&sglang_root)?;
-    Ok(Environment { starter, sglang_root })
+    Ok(ManagedEnvironment { starter, sglang_root })
 }
 
 /// Keep other runs from building over this one: two that both find nothing would.
@@ -231,7 +231,7 @@ async fn lock(path: &Path, observer: &mut dyn Observer) -> Result<File, Environm
 
 /// The virtual environment with `triton`, made if it is not whole.
 async fn virtual_environment(
-    settings: &Settings,
+    settings: &EnvironmentSettings,
     triton: TritonVersion,
     observer: &mut dyn Observer,
 ) -> Result<PathBuf, EnvironmentError> {
@@ -263,7 +263,7 @@ async fn virtual_environment(
 
 /// The unpacked wheel of `runtime`, fetched if it is not there.
 async fn unpacked_sglang(
-    settings: &Settings,
+    settings: &EnvironmentSettings,
     runtime: Runtime,
     python: &Path,
     observer: &mut dyn Observer,

@@ -4,19 +4,22 @@
 //! so that a worker whose harness is gone can tell (its leash). One reads lines, so that answers to pings pile up
 //! nowhere. One reads the log. What they hand over waits in short queues: a worker that says much waits for its reader.
 
+mod streams;
+
 use std::fmt;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use self::streams::{Incoming, PING_ID, line, ping, read, write};
 
 use super::error::WorkerError;
-use super::lines::{LONGEST_LINE, Line, Lines};
+use super::lines::LONGEST_LINE;
 use super::log::{Log, LogSink};
-use super::protocol::{self, Hello, LEASH_STATUS, Message, Op, Request};
-use crate::host::{BoxRead, BoxWrite, End, Ending, Process};
+use super::protocol::{self, Hello, LEASH_STATUS, Message, Op};
+use crate::host::{End, Ending, Process};
 use crate::host_name::HostName;
 
 /// Importing Triton from a cold disk takes seconds; a minute means it never will.
@@ -34,9 +37,6 @@ const LOG_LIMIT: Duration = Duration::from_millis(50);
 const PONG_LIMIT: Duration = Duration::from_secs(10);
 /// Lines that wait for their reader.
 const QUEUE: usize = 8;
-/// The id of pings. Requests count from 1.
-const PING_ID: u64 = 0;
-
 /// How both sides notice that the other is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keepalive {
@@ -49,8 +49,8 @@ pub struct Keepalive {
 }
 
 impl Default for Keepalive {
-    /// Three pings a leash: one may be late and one may get lost with a connection that heals. A worker may be deaf
-    /// for seconds on a machine that swaps; a minute is not worth waiting longer.
+    /// Three pings a leash: one may be late, and a connection may take a while to heal. The silence is twice the leash,
+    /// so that a worker that cannot be reached has ended before another is given its work.
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self { leash: seconds(30), ping: seconds(10), silence: seconds(60) }
@@ -73,21 +73,13 @@ pub struct Link {
     /// The request under way: whoever asked may have given it up.
     open: Option<u64>,
     /// The reader of the log, then those of both other streams.
-    tasks: [Task; 3],
-}
-
-/// What came over the link.
-#[derive(Debug)]
-enum Incoming {
-    Message(Message),
-    Garbled(String),
-    TooLong(String),
+    tasks: [AbortOnDrop; 3],
 }
 
 /// A task that ends with whoever started it.
-struct Task(JoinHandle<()>);
+struct AbortOnDrop(JoinHandle<()>);
 
-impl Drop for Task {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -117,9 +109,9 @@ impl Link {
         let (tell, mut messages) = mpsc::channel(QUEUE);
         let (tell_heard, heard) = watch::channel(Instant::now());
         let mut tasks = [
-            Task(tokio::spawn(log.clone().keep(log_stream, on.clone(), sink))),
-            Task(tokio::spawn(write(input, to_write, keepalive.ping))),
-            Task(tokio::spawn(read(output, tell, tell_heard))),
+            AbortOnDrop(tokio::spawn(log.clone().keep(log_stream, on.clone(), sink))),
+            AbortOnDrop(tokio::spawn(write(input, to_write, keepalive.ping))),
+            AbortOnDrop(tokio::spawn(read(output, tell, tell_heard))),
         ];
         let greeting = timeout(HELLO_LIMIT, hello(&mut messages, &log)).await;
         let refuse = |detail| WorkerError::NoHello { program: program.clone(), detail, log: log.clone() };
@@ -157,6 +149,11 @@ impl Link {
     /// Whether it is still at something that nobody waits for any more.
     pub fn is_busy(&self) -> bool {
         self.open.is_some()
+    }
+
+    /// Whether the worker, or the way to it, was lost while nothing was asked.
+    pub fn is_gone(&self) -> bool {
+        self.messages.is_closed() && self.messages.is_empty()
     }
 
     /// Tell the worker to end and wait until it has: what it was at is given up. One that does not end is killed.
@@ -298,7 +295,7 @@ impl Link {
 }
 
 /// How a worker whose output ended came to its end; it is ended if it has not. Its log is read to the end by then.
-async fn ending(end: &mut dyn End, log: &mut Task) -> Ending {
+async fn ending(end: &mut dyn End, log: &mut AbortOnDrop) -> Ending {
     let ending = match timeout(END_LIMIT, end.ended()).await {
         Ok(ending) => ending,
         Err(_) => {
@@ -329,71 +326,6 @@ async fn hello(messages: &mut mpsc::Receiver<Incoming>, log: &Log) -> Result<Hel
         }
     }
     Err(Some(format!("the first {GREETING_LINES} lines of its output held no hello")))
-}
-
-fn line(id: u64, op: Op) -> String {
-    let mut line = serde_json::to_string(&Request { id, op }).expect("requests are plain data");
-    line.push('\n');
-    line
-}
-
-fn ping() -> String {
-    line(PING_ID, Op::Ping {})
-}
-
-/// Write what is to be written, and pings once the first line is through. The stream is closed when nobody has
-/// anything to write any more.
-async fn write(mut stream: BoxWrite, mut lines: mpsc::Receiver<String>, after: Duration) {
-    let mut begun = false;
-    loop {
-        let line = tokio::select! {
-            biased;
-            line = lines.recv() => match line {
-                Some(line) => line,
-                None => break,
-            },
-            () = sleep(after), if begun => ping(),
-        };
-        begun = true;
-        if stream.write_all(line.as_bytes()).await.is_err() || stream.flush().await.is_err() {
-            return;
-        }
-    }
-    let _ = stream.shutdown().await;
-}
-
-/// Read lines until the stream ends. An answer to a ping has done its work when it is heard.
-async fn read(stream: BoxRead, tell: mpsc::Sender<Incoming>, heard: watch::Sender<Instant>) {
-    let mut lines = Lines::new(stream, LONGEST_LINE);
-    loop {
-        let incoming = match lines.next().await {
-            Ok(Some(Line::Whole(line))) => match serde_json::from_slice(&line) {
-                Ok(message) => Incoming::Message(message),
-                Err(_) => Incoming::Garbled(shorten(&line)),
-            },
-            Ok(Some(Line::Part(line))) if line.len() > LONGEST_LINE => Incoming::TooLong(shorten(&line)),
-            // A line without its end was cut off by whatever ended the stream.
-            Ok(Some(Line::Part(_)) | None) | Err(_) => return,
-        };
-        heard.send_replace(Instant::now());
-        if matches!(&incoming, Incoming::Message(message) if message.of() == Some(PING_ID)) {
-            continue;
-        }
-        let last = matches!(incoming, Incoming::TooLong(_));
-        if tell.send(incoming).await.is_err() || last {
-            return;
-        }
-    }
-}
-
-fn shorten(line: &[u8]) -> String {
-    const SHOWN: usize = 200;
-    // A character is no longer than four bytes.
-    let begin = String::from_utf8_lossy(&line[..line.len().min(4 * SHOWN + 4)]);
-    match begin.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}...", &begin[..end]),
-        None => begin.into_owned(),
-    }
 }
 
 #[cfg(test)]

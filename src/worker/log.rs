@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::lines::{Line, Lines};
+use super::lines::{BoundedLines, Piece};
 use crate::host::BoxRead;
 use crate::host_name::HostName;
 
@@ -33,8 +33,8 @@ impl Log {
     pub(super) async fn keep(self, stream: BoxRead, on: HostName, sink: Option<LogSink>) {
         // Bytes, not text: a compiler may say anything, and a reader that gives up would close the
         // worker's log under it.
-        let mut lines = Lines::new(stream, LOG_LINE_BYTES);
-        while let Ok(Some(Line::Whole(line) | Line::Part(line))) = lines.next().await {
+        let mut lines = BoundedLines::new(stream, LOG_LINE_BYTES);
+        while let Ok(Some(Piece::Whole(line) | Piece::Part(line))) = lines.next().await {
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
             if let Some(sink) = &sink {
                 sink(&on, &line);

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::time::{Instant, sleep_until};
 
-use super::protocol::{self, CompileOutcome, Compiled, LEASH_STATUS};
+use super::protocol::{self, CompileOutcome, Compiled, LEASH_STATUS, LEASH_VARIABLE};
 use super::start::OnHost;
 use crate::host::look_alike::{LookAlike, Streams};
-use crate::host::{Ending, HostPath};
+use crate::host::{Ending, HostPath, Variable};
 use crate::host_name::HostName;
 
 /// What becomes of a unit, or of a run of an arm.
@@ -35,7 +35,11 @@ pub(crate) fn host(name: &str, behaviour: Behaviour) -> (Arc<LookAlike>, OnHost)
     let name: HostName = name.parse().expect("tests name hosts well");
     let host = Arc::new(LookAlike::new(name, move |program, streams| {
         let behaviour = behaviour.clone();
-        program.name().ends_with("python").then(|| Worker::new(streams, behaviour).serve().boxed())
+        let leash = match program.environment.get(LEASH_VARIABLE) {
+            Some(Variable::Set(seconds)) => seconds.parse().ok().map(Duration::from_secs_f64),
+            _ => None,
+        };
+        program.name().ends_with("python").then(|| Worker::new(streams, behaviour, leash).serve().boxed())
     }));
     let starter = OnHost::embedded(host.clone(), HostPath::new("/opt/python"), &HostPath::new("/cache"));
     (host, starter)
@@ -53,16 +57,16 @@ pub(crate) fn compiled() -> CompileOutcome {
 }
 
 /// A request under way.
-struct Task {
+struct Underway {
     id: u64,
     /// What is still to come, first things first.
-    steps: VecDeque<Step>,
+    steps: VecDeque<Reply>,
     /// When the first of them ends; for ever where not given.
     due: Option<Instant>,
 }
 
 /// A line to send once the thing of this name has ended.
-struct Step {
+struct Reply {
     name: String,
     line: Value,
 }
@@ -72,16 +76,16 @@ struct Worker {
     output: DuplexStream,
     behaviour: Behaviour,
     leash: Option<Duration>,
-    tasks: VecDeque<Task>,
+    tasks: VecDeque<Underway>,
     // Held open, as a worker's log is.
     _log: DuplexStream,
 }
 
 impl Worker {
-    fn new(streams: Streams, behaviour: Behaviour) -> Self {
+    fn new(streams: Streams, behaviour: Behaviour, leash: Option<Duration>) -> Self {
         let Streams { input, output, log } = streams;
         let input = BufReader::new(input);
-        Self { input, output, behaviour, leash: None, tasks: VecDeque::new(), _log: log }
+        Self { input, output, behaviour, leash, tasks: VecDeque::new(), _log: log }
     }
 
     async fn serve(mut self) -> Ending {
@@ -144,18 +148,18 @@ impl Worker {
                     let mut line = json!({"event": "compiled", "id": id, "unit": unit["unit"]});
                     let fields = outcome.as_object().expect("an object").clone();
                     line.as_object_mut().expect("an object").extend(fields);
-                    Step { name: unit["unit"].as_str().expect("a name").to_owned(), line }
+                    Reply { name: unit["unit"].as_str().expect("a name").to_owned(), line }
                 });
-                self.tasks.push_back(Task { id, steps: steps.collect(), due: None });
+                self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
                 return Ok(true);
             }
             "measure" => {
                 let order = request["order"].as_array().expect("an order");
                 let steps = order.iter().map(|arm| {
                     let line = json!({"event": "timed", "id": id, "arm": arm, "time_us": 10.0});
-                    Step { name: format!("arm {arm}"), line }
+                    Reply { name: format!("arm {arm}"), line }
                 });
-                self.tasks.push_back(Task { id, steps: steps.collect(), due: None });
+                self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
                 return Ok(true);
             }
             "prepare" => {}

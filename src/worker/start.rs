@@ -10,6 +10,7 @@ use super::embedded;
 use super::error::WorkerError;
 use super::link::{Keepalive, Link};
 use super::log::LogSink;
+use super::protocol::LEASH_VARIABLE;
 use crate::host::{Host, HostPath, Program, Tree, Variable};
 
 /// Starts workers, each like the one before.
@@ -86,7 +87,9 @@ impl OnHost {
         // -B: the package may lie on a read-only disk; -u: lines must not wait in a buffer.
         let mut program = Program::new(self.python.as_str(), ["-B", "-u", "-m", &self.module])
             .with("PYTHONPATH", Variable::Set(self.package_dir.as_str().to_owned()))
-            .with("PYTHONHOME", Variable::Unset);
+            .with("PYTHONHOME", Variable::Unset)
+            // The link may be lost before `begin` comes over.
+            .with(LEASH_VARIABLE, Variable::Set(self.keepalive.leash.as_secs_f64().to_string()));
         program.environment.extend(self.variables.clone());
         program
     }

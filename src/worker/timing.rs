@@ -44,7 +44,7 @@ pub struct GpuTimer {
 }
 
 /// How one attempt at a request ended early.
-enum Broken {
+enum AttemptError {
     Hung { arm: u16 },
     Died { arm: Option<u16>, error: WorkerError },
     Lost(WorkerError),
@@ -71,6 +71,8 @@ impl GpuTimer {
     }
 
     async fn link(&mut self) -> Result<&mut Link, WorkerError> {
+        // What ended it between requests was none of the next one's arms.
+        self.link.take_if(|link| link.is_gone());
         // Cancelling a request that was given up loses what was prepared.
         if let Some(busy) = self.link.take_if(|link| link.is_busy()) {
             busy.stop().await;
@@ -84,14 +86,14 @@ impl GpuTimer {
     }
 
     /// Ask once, leaving out the arms that are `gone`.
-    async fn attempt(&mut self, request: &TimingRequest, gone: &[u16]) -> Result<Timed, Broken> {
+    async fn attempt(&mut self, request: &TimingRequest, gone: &[u16]) -> Result<Timed, AttemptError> {
         let left: Vec<usize> =
             (0..request.order.len()).filter(|&at| !gone.contains(&request.order[at])).collect();
         let order = left.iter().map(|&at| request.order[at]).collect();
         let asked = TimingRequest { order, ..request.clone() };
         let run_timeout = self.run_timeout;
-        let link = self.link().await.map_err(|error| Broken::by(error, None))?;
-        let id = link.ask(Op::Measure(asked)).await.map_err(|error| Broken::by(error, None))?;
+        let link = self.link().await.map_err(|error| AttemptError::by(error, None))?;
+        let id = link.ask(Op::Measure(asked)).await.map_err(|error| AttemptError::by(error, None))?;
         let mut timed = Timed {
             times_us: vec![None; request.order.len()],
             failures: Vec::new(),
@@ -103,10 +105,10 @@ impl GpuTimer {
         loop {
             let message = match link.answer_with_end(id, run_timeout).await {
                 Ok(message) => message,
-                Err(error @ WorkerError::Refused { .. }) => return Err(Broken::Refused(error)),
+                Err(error @ WorkerError::Refused { .. }) => return Err(AttemptError::Refused(error)),
                 Err(error) => {
                     let arm = suspect.or(waiting.peek().map(|&at| request.order[at]));
-                    return Err(Broken::by(error, arm));
+                    return Err(AttemptError::by(error, arm));
                 }
             };
             match message {
@@ -134,15 +136,15 @@ impl GpuTimer {
     }
 }
 
-impl Broken {
+impl AttemptError {
     /// How `error` broke an attempt that was at `arm`, or had not begun or had nothing left to do.
     fn by(error: WorkerError, arm: Option<u16>) -> Self {
         match (error, arm) {
             // The worker answers and its GPU does not: the arm's doing.
-            (WorkerError::Stalled { .. }, Some(arm)) => Broken::Hung { arm },
-            (error @ WorkerError::Stalled { .. }, None) => Broken::Died { arm: None, error },
-            (error, _) if error.is_loss() => Broken::Lost(error),
-            (error, arm) => Broken::Died { arm, error },
+            (WorkerError::Stalled { .. }, Some(arm)) => AttemptError::Hung { arm },
+            (error @ WorkerError::Stalled { .. }, None) => AttemptError::Died { arm: None, error },
+            (error, _) if error.is_loss() => AttemptError::Lost(error),
+            (error, arm) => AttemptError::Died { arm, error },
         }
     }
 }
@@ -158,13 +160,13 @@ impl Timer for GpuTimer {
                     timed.failures.extend(lost);
                     return Ok(timed);
                 }
-                Err(Broken::Hung { arm }) => {
+                Err(AttemptError::Hung { arm }) => {
                     // Dropping it kills it: a kernel that hangs cannot be asked to stop.
                     self.link = None;
                     let after = format!("no answer within {} s", self.run_timeout.as_secs());
                     lost.push((arm, ArmOutcome::TimedOut, after));
                 }
-                Err(Broken::Died { arm: Some(arm), error }) => {
+                Err(AttemptError::Died { arm: Some(arm), error }) => {
                     self.link = None;
                     let deaths = self.deaths.entry(request.arms[usize::from(arm)]).or_default();
                     *deaths += 1;
@@ -172,21 +174,21 @@ impl Timer for GpuTimer {
                         lost.push((arm, ArmOutcome::WorkerLost, error.to_string()));
                     }
                 }
-                Err(Broken::Died { arm: None, error }) => {
+                Err(AttemptError::Died { arm: None, error }) => {
                     self.link = None;
                     nameless_deaths += 1;
                     if nameless_deaths >= DEATHS_PER_ARM || matches!(error, WorkerError::Refused { .. }) {
                         return Err(error);
                     }
                 }
-                Err(Broken::Lost(error)) => {
+                Err(AttemptError::Lost(error)) => {
                     self.link = None;
                     losses += 1;
                     if losses >= LOSSES_IN_A_ROW {
                         return Err(error);
                     }
                 }
-                Err(Broken::Refused(error)) => return Err(error),
+                Err(AttemptError::Refused(error)) => return Err(error),
             }
         }
     }

@@ -21,6 +21,8 @@ from spark_worker.protocol import EventWriter, LineReader, RequestError, parse_r
 _TERMINATED = 128 + signal.SIGTERM
 # EX_TEMPFAIL of sysexits.h: the owner is gone, and whatever ran for it is not to blame.
 _LEASH_STATUS = 75
+# The leash of a worker whose owner may be gone before it can say `begin`, seconds.
+_LEASH_VARIABLE = "SPARK_WORKER_LEASH_S"
 
 
 def main(open_stage=CudaStage):
@@ -79,6 +81,9 @@ class Service:
         self._selector.register(self._requests.fd, selectors.EVENT_READ, self._read_requests)
         self._stop_on_signals()
         self._events.emit("hello", protocol=PROTOCOL, **installed.versions(), device=None)
+        # Not before: what the hello tells may take a while to find.
+        if _LEASH_VARIABLE in os.environ:
+            self._hold_leash(float(os.environ[_LEASH_VARIABLE]))
         while self._exit_status is None:
             self._advance()
             self._advance_gpu()
@@ -145,10 +150,12 @@ class Service:
             self._events.done(request_id, ok=False)
 
     def _begin(self, request):
-        leash = seconds(request, "leash_s", None)
+        self._hold_leash(seconds(request, "leash_s", None))
+        self._events.done(request["id"], ok=True)
+
+    def _hold_leash(self, leash):
         self._leash, self._heard = leash, time.monotonic()
         self._guardian.leash(leash)
-        self._events.done(request["id"], ok=True)
 
     def _ping(self, request):
         self._events.done(request["id"], ok=True)

@@ -41,6 +41,12 @@ class Leash(unittest.TestCase):
         self.begin()
         self.assert_ends(75, LEASH_S + 5, self.worker.descendants())
 
+    def test_an_owner_that_is_gone_before_it_speaks(self):
+        with tempfile.TemporaryDirectory() as self.scratch:
+            environment = {"TMPDIR": self.scratch, "SPARK_WORKER_LEASH_S": str(LEASH_S)}
+            with Worker("tests.sleeping_compiler", **environment) as self.worker:
+                self.assert_ends(75, LEASH_S + 5, self.worker.descendants())
+
     def test_a_batch_does_not_hold_it_up(self):
         self.begin(2)
         self.start_compiling()
@@ -78,10 +84,10 @@ class Leash(unittest.TestCase):
         self.assert_ends(-signal.SIGKILL, LEASH_S + GRACE_S + 5, running)
 
     def test_every_byte_counts_as_heard(self):
-        self.begin(1)
+        self.begin(2)
         self.start_compiling()
         for byte in b'{"id":3,"op":"ping"}':
-            time.sleep(0.1)
+            time.sleep(0.15)
             self.worker.process.stdin.write(bytes([byte]))
             self.worker.process.stdin.flush()
         self.worker.send_line("")

@@ -232,7 +232,7 @@ pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
     })
 }
 
-pub fn setup(args: SetupArgs) -> Settled<(environment::Settings, Target, bool)> {
+pub fn setup(args: SetupArgs) -> Settled<(environment::EnvironmentSettings, Target, bool)> {
     let SetupArgs { sglang, triton, compiler, offline, json } = args;
     let runtime = Runtime::from_sglang_version(&sglang)?;
     let triton = known_triton(triton)?.unwrap_or(runtime.default_triton());
@@ -292,7 +292,7 @@ fn compiler(args: CompilerArgs, offline: bool) -> Settled<CompilerSettings> {
         return Err(BadArgument::NoTime);
     }
     let cache = cache.or_else(default_cache).ok_or(BadArgument::NoCache)?;
-    let environment = environment::Settings { cache, python, sglang_root, offline };
+    let environment = environment::EnvironmentSettings { cache, python, sglang_root, offline };
     Ok(CompilerSettings { environment, jobs, timeout_s: compile_timeout })
 }
 

@@ -9,11 +9,11 @@ use crate::events::Observer;
 use crate::host::Variable;
 use crate::runtime::Target;
 use crate::worker::CompileWorker;
-use crate::worker::environment::{self, Settings};
+use crate::worker::environment::{self, EnvironmentSettings};
 
 /// Prepare the environment for `target`, start a worker in it and say what is there.
 pub async fn run(
-    settings: &Settings,
+    settings: &EnvironmentSettings,
     target: Target,
     json: bool,
     cancel: &CancellationToken,

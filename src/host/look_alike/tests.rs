@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::super::{Variable, suite};
 use super::*;
 
-struct Bed(Arc<LookAlike>);
+struct LookAlikeBed(Arc<LookAlike>);
 
-impl suite::Bed for Bed {
+impl suite::Bed for LookAlikeBed {
     fn new() -> Self {
         Self(Arc::new_cyclic(|host: &std::sync::Weak<LookAlike>| {
             let host = host.clone();
@@ -30,7 +30,7 @@ impl suite::Bed for Bed {
     }
 }
 
-suite::every_host_passes!(Bed);
+suite::every_host_passes!(LookAlikeBed);
 
 /// The suite's scripts as a shell would run them.
 struct Script {

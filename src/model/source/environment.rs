@@ -1,24 +1,8 @@
 //! Hugging Face's settings, as its own libraries read them from the environment.
 
-use std::fmt;
 use std::path::PathBuf;
 
-/// A text that never shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself, for the one place that sends it.
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("(hidden)")
-    }
-}
+use crate::secret::Secret;
 
 /// Where the local cache is, which hub to ask, and as whom.
 ///
@@ -54,7 +38,7 @@ impl HfEnvironment {
             hub_cache,
             home: hf_home,
             endpoint: set("HF_ENDPOINT"),
-            token: set("HF_TOKEN").map(Secret),
+            token: set("HF_TOKEN").map(Secret::new),
             offline: set("HF_HUB_OFFLINE").is_some_and(yes),
         }
     }

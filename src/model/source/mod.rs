@@ -15,7 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use environment::{HfEnvironment, Secret};
+pub use environment::HfEnvironment;
 pub use error::ResolveError;
 pub use hub::HubError;
 

@@ -16,7 +16,7 @@ use crate::worker::environment;
 #[derive(Debug, Clone)]
 pub struct CompilerSettings {
     /// The environment.
-    pub environment: environment::Settings,
+    pub environment: environment::EnvironmentSettings,
     /// Compilations at a time; every processor where not given.
     pub jobs: Option<usize>,
     /// Time one compilation may take, seconds.

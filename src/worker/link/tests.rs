@@ -186,11 +186,9 @@ async fn a_silent_link_ends_within_its_limit() {
         assert!(matches!(error, WorkerError::Silent { .. }) && error.is_loss(), "{error}");
         assert!(error.to_string().starts_with("the worker on spark-1 was not heard for 60 s"), "{error}");
         assert!(last.elapsed() <= seconds(60), "{after}: {:?}", last.elapsed());
-        drop(link);
-        // The worker does not hear of us either, and ends by its leash.
-        assert_eq!(host.running(), 1);
-        tokio::time::sleep(seconds(30)).await;
+        // The worker did not hear of us either, and is gone before its work is given to another.
         assert_eq!(host.running(), 0);
+        drop(link);
     }
 }
 
