@@ -17,7 +17,7 @@
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
 //! | [`shape`] | the words all of these share: a layer on one rank, a launch configuration |
-//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`host_name`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
+//! | [`events`], [`journal`], [`log_file`], [`difference`], [`failure`], [`fs`], [`host_name`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -34,6 +34,7 @@ pub mod fs;
 pub mod host_name;
 pub mod journal;
 pub mod kernel;
+pub mod log_file;
 pub mod mock;
 pub mod model;
 pub mod report;

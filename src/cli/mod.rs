@@ -5,6 +5,7 @@ mod bench;
 mod event_lines;
 mod printer;
 mod progress;
+mod run_log;
 mod signals;
 mod stderr;
 mod tune;

@@ -13,6 +13,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use super::protocol::GpuReport;
 use super::protocol::{self, CompileOutcome, Hello, Message, Op, Probe, Request};
 use crate::failure::{Failure, Kind};
+use crate::host_name::HostName;
 
 /// Importing Triton from a cold disk takes seconds; a minute means it never will.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
@@ -180,6 +181,7 @@ impl Worker {
         let stdout = child.stdout.take().ok_or_else(piped).map_err(start_error)?;
         let stderr = child.stderr.take().ok_or_else(piped).map_err(start_error)?;
         let log = Log::default();
+        let (host, pid) = (HostName::local(), child.id());
         tokio::spawn({
             let log = log.clone();
             async move {
@@ -193,7 +195,9 @@ impl Worker {
                     .await
                     .is_ok_and(|n| n > 0)
                 {
-                    log.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+                    let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                    tracing::info!(target: "worker", %host, pid, "{text}");
+                    log.push(text);
                     line.clear();
                 }
             }
