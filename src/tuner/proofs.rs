@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::select::Known;
 use super::strategy::{Heard, Round};
 use crate::events::Observer;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::journal::{Journal, JournalError};
 use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileOutcome, Compiled, Unit};
@@ -76,25 +76,11 @@ pub enum ProofError {
     },
 }
 
-impl Failure for ProofError {
-    fn kind(&self) -> Kind {
-        match self {
-            ProofError::Compile(error) => error.kind(),
-            ProofError::Journal(error) => error.kind(),
-            ProofError::OtherCompiler { .. } => Kind::Input,
-            ProofError::Unjudged { .. } => Kind::Incomplete,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            ProofError::Compile(error) => error.hint(),
-            ProofError::Journal(error) => error.hint(),
-            ProofError::OtherCompiler { .. } => Some("start a new run".into()),
-            ProofError::Unjudged { .. } => {
-                Some("resume with a larger --compile-timeout or fewer --jobs: they are tried again".into())
-            }
-        }
+forwards! {
+    impl Failure for ProofError forwarding Compile, Journal {
+        Self::OtherCompiler { .. } => Kind::Input, "start a new run";
+        Self::Unjudged { .. } => Kind::Incomplete,
+            "resume with a larger --compile-timeout or fewer --jobs: they are tried again";
     }
 }
 

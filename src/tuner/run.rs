@@ -13,7 +13,7 @@ use super::select::{NothingLeft, Selected, Selector};
 use super::write::{self, WriteError, Written};
 use crate::device::Device;
 use crate::events::{FileEvent, Observer};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::journal::{self, Journal, JournalError};
 use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileTarget, LaunchShape};
@@ -61,26 +61,11 @@ pub enum RunError {
     Write(#[from] WriteError),
 }
 
-impl Failure for RunError {
-    fn kind(&self) -> Kind {
-        match self {
-            // `--out` names it: a file, or a place that cannot be written.
-            RunError::Directory { .. } => Kind::Input,
-            RunError::Journal(error) => error.kind(),
-            RunError::Proof(error) => error.kind(),
-            RunError::Search(error) => error.kind(),
-            RunError::NothingLeft(_) => Kind::CheckFailed,
-            RunError::Write(error) => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            RunError::Journal(error) => error.hint(),
-            RunError::Proof(error) => error.hint(),
-            RunError::Search(error) => error.hint(),
-            _ => None,
-        }
+forwards! {
+    impl Failure for RunError forwarding Journal, Proof, Search, Write {
+        // `--out` names it: a file, or a place that cannot be written.
+        Self::Directory { .. } => Kind::Input;
+        Self::NothingLeft(_) => Kind::CheckFailed;
     }
 }
 

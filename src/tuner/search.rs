@@ -12,7 +12,7 @@ use super::strategy::{ArmFailure, Entrant, Heard, Round, Strategy};
 use super::telling::Telling;
 use super::trace::Trace;
 use crate::events::Observer;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::host_name::HostName;
 use crate::journal::{Journal, JournalError};
 use crate::worker::WorkerError;
@@ -89,34 +89,16 @@ pub enum SearchError {
     Interrupted,
 }
 
-impl Failure for SearchError {
-    fn kind(&self) -> Kind {
-        match self {
-            SearchError::Timer(error) => error.kind(),
-            SearchError::Journal(error) => error.kind(),
-            SearchError::OtherStrategy { .. } => Kind::Input,
-            SearchError::CappedClock { .. } | SearchError::Unsteady { .. } => Kind::Environment,
-            SearchError::Interrupted => Kind::Interrupted,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            SearchError::Timer(error) => error.hint(),
-            SearchError::Journal(error) => error.hint(),
-            SearchError::OtherStrategy { .. } => {
-                Some("resume with the --incumbent files it was started with, or start a new run".into())
-            }
-            SearchError::CappedClock { .. } => Some(
-                "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power \
-                 supply off for a minute; times measured at a capped clock choose for a capped clock"
-                    .into(),
-            ),
-            SearchError::Unsteady { .. } => {
-                Some("end what else uses the GPU, or drop --strict to go on with a warning".into())
-            }
-            SearchError::Interrupted => None,
-        }
+forwards! {
+    impl Failure for SearchError forwarding Timer, Journal {
+        Self::OtherStrategy { .. } => Kind::Input,
+            "resume with the --incumbent files it was started with, or start a new run";
+        Self::CappedClock { .. } => Kind::Environment,
+            "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power supply off for \
+             a minute; times measured at a capped clock choose for a capped clock";
+        Self::Unsteady { .. } => Kind::Environment,
+            "end what else uses the GPU, or drop --strict to go on with a warning";
+        Self::Interrupted => Kind::Interrupted;
     }
 }
 

@@ -7,7 +7,7 @@ use super::protocol::{CompileOutcome, FailureReason, Unit};
 use super::result_cache::ResultCache;
 use super::supervisor::{CompileJob, Compiler, CompilerIdentity};
 use crate::events::{CompileEvent, NoBinary, Observer, Work};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::host_name::HostName;
 
 /// Why compiling stopped before every unit was known.
@@ -29,23 +29,11 @@ pub enum CompileError {
     Interrupted,
 }
 
-impl Failure for CompileError {
-    fn kind(&self) -> Kind {
-        match self {
-            CompileError::Worker(error) => error.kind(),
-            CompileError::UnsupportedTarget { .. } => Kind::Environment,
-            CompileError::Interrupted => Kind::Interrupted,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            CompileError::Worker(error) => error.hint(),
-            CompileError::UnsupportedTarget { .. } => {
-                Some("point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python".into())
-            }
-            CompileError::Interrupted => None,
-        }
+forwards! {
+    impl Failure for CompileError forwarding Worker {
+        Self::UnsupportedTarget { .. } => Kind::Environment,
+            "point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python";
+        Self::Interrupted => Kind::Interrupted;
     }
 }
 
