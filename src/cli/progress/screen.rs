@@ -27,7 +27,7 @@ impl Default for Screen {
 
 impl Screen {
     /// Stderr, which is a terminal or not.
-    fn on(terminal: bool) -> Self {
+    pub(super) fn on(terminal: bool) -> Self {
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         Self { terminal, bars, current: None, last_line: Instant::now() }
