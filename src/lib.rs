@@ -18,7 +18,7 @@
 //! | [`device`] | what a GPU holds and moves |
 //! | [`model`] | a model's config.json -> the shape of its MoE layers |
 //! | [`shape`] | the words all of these share: a layer on one rank, a launch configuration |
-//! | [`events`], [`journal`], [`difference`], [`failure`], [`fs`], [`host_name`], [`run_dir`], [`secret`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
+//! | [`events`], [`journal`], [`log_file`], [`difference`], [`failure`], [`fs`], [`host_name`], [`run_dir`], [`secret`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
@@ -36,6 +36,7 @@ pub mod host;
 pub mod host_name;
 pub mod journal;
 pub mod kernel;
+pub mod log_file;
 pub mod mock;
 pub mod model;
 pub mod report;

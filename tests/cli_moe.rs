@@ -35,7 +35,9 @@ fn a_predicted_run_writes_the_pair_and_nothing_else() {
     assert!(text.contains("1,920 configs -> 480 tiles -> 364 fit"), "{text}");
     assert!(text.contains("evidence: predicted"), "{text}");
     let mut expected: Vec<_> = files_of("run").iter().map(|file| sandbox.path(file)).collect();
-    expected.extend(["run", "run/journal.jsonl", "run/triton_3_5_0"].map(|file| sandbox.path(file)));
+    expected.extend(
+        ["run", "run/journal.jsonl", "run/log.jsonl", "run/triton_3_5_0"].map(|file| sandbox.path(file)),
+    );
     expected.sort();
     let found = sandbox.snapshot().into_keys().filter(|path| path.starts_with(sandbox.path("run")));
     assert_eq!(found.collect::<Vec<_>>(), expected);

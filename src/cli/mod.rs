@@ -5,6 +5,7 @@ mod bench;
 mod event_lines;
 mod printer;
 mod progress;
+mod run_log;
 mod signals;
 mod stderr;
 mod tune;
@@ -69,4 +70,37 @@ fn complain(failure: &dyn Failure, observer: &mut dyn Observer) {
         causes: causes(failure),
         hint: failure.hint(),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{Event, What};
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot fetch the wheel")]
+    struct NoWheel(#[source] std::io::Error);
+
+    impl Failure for NoWheel {
+        fn kind(&self) -> Kind {
+            Kind::Environment
+        }
+
+        fn hint(&self) -> Option<String> {
+            Some("try again".into())
+        }
+    }
+
+    #[test]
+    fn a_complaint_has_message_causes_and_hint_apart() {
+        let mut told: Vec<Event> = Vec::new();
+        complain(&NoWheel(std::io::Error::other("connection refused")), &mut told);
+        let failed = CommandEvent::Failed {
+            exit_code: 3,
+            message: "cannot fetch the wheel".into(),
+            causes: vec!["connection refused".into()],
+            hint: Some("try again".into()),
+        };
+        assert_eq!(told.into_iter().map(|event| event.what).collect::<Vec<_>>(), [What::Command(failed)]);
+    }
 }

@@ -4,7 +4,7 @@ use super::config_json::ConfigError;
 use super::limits::{MAX_COUNT, MAX_PARALLELISM};
 use super::quantization_config::QuantizationError;
 use super::warning::list;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::shape::{BlockShape, Dtype};
 
 /// Why there is no MoE shape.
@@ -146,22 +146,15 @@ pub enum GeometryError {
     },
 }
 
-impl Failure for GeometryError {
-    fn kind(&self) -> Kind {
-        Kind::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Config(error) => error.hint(),
-            Self::Quantization(error) => error.hint(),
-            Self::UnknownArchitecture { .. } => Some(
-                "say the shape by hand: --experts --intermediate --hidden --top-k (and --dtype, --block-shape)".to_owned(),
-            ),
-            Self::MissingField { .. } => {
-                Some("say it by hand: --experts, --intermediate, --hidden or --top-k".to_owned())
-            }
-            _ => None,
-        }
+forwards! {
+    impl Failure for GeometryError forwarding Config, Quantization {
+        Self::UnknownArchitecture { .. } => Kind::Input,
+            "say the shape by hand: --experts --intermediate --hidden --top-k (and --dtype, --block-shape)";
+        Self::MissingField { .. } => Kind::Input,
+            "say it by hand: --experts, --intermediate, --hidden or --top-k";
+        Self::Dense { .. } | Self::TopKTooLarge { .. } | Self::BadParallelism { .. } | Self::TpNotDivisible { .. }
+        | Self::ExpertsNotDivisible { .. } | Self::IntermediateNotDivisible { .. } => Kind::Input;
+        Self::ByHandIncomplete { .. } | Self::ByHandOutOfRange { .. } | Self::BadBlockShape { .. }
+        | Self::BadPerChannel { .. } | Self::NothingToFuse { .. } => Kind::Input;
     }
 }

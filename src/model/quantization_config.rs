@@ -10,7 +10,7 @@ use super::compressed_tensors;
 use super::config_json::{ConfigError, ModelConfig, count_of, shorten};
 use super::excluded::{Excluded, excluded, names};
 use super::warning::GeometryWarning;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::runtime::Runtime;
 use crate::shape::{BlockShape, Dtype, Quantization};
 
@@ -80,20 +80,11 @@ pub enum QuantizationError {
 const KNOWN_METHODS: &str = "fp8, compressed-tensors, w8a8_fp8, w8a8_int8, blockwise_int8, gptq, awq, auto-round, \
                              moe_wna16, modelopt (FP8)";
 
-impl Failure for QuantizationError {
-    fn kind(&self) -> Kind {
-        Kind::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Config(error) => error.hint(),
-            Self::NoConfigFiles { .. } | Self::Unknown { .. } => Some(
-                "if you know that your server runs this model through the Triton fused-MoE kernel, say how with \
-                 --dtype (and --block-shape)"
-                    .to_owned(),
-            ),
-        }
+forwards! {
+    impl Failure for QuantizationError forwarding Config {
+        Self::NoConfigFiles { .. } | Self::Unknown { .. } => Kind::Input,
+            "if you know that your server runs this model through the Triton fused-MoE kernel, say how with --dtype \
+             (and --block-shape)";
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::select::NothingLeft;
 use super::write::WriteError;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::journal::JournalError;
 use crate::shape::{Role, Tile};
 use crate::worker::WorkerError;
@@ -111,54 +111,23 @@ pub enum RunError {
     Interrupted,
 }
 
-impl Failure for RunError {
-    fn kind(&self) -> Kind {
-        match self {
-            // `--out` names it: a file, or a place that cannot be written.
-            RunError::Directory { .. } | RunError::OtherCompiler { .. } | RunError::OtherStrategy { .. } => {
-                Kind::Input
-            }
-            RunError::Journal(error) => error.kind(),
-            RunError::Worker(error) => error.kind(),
-            RunError::Write(error) => error.kind(),
-            RunError::Unmeasurable { source, .. } => source.kind(),
-            RunError::NobodyLeft
-            | RunError::NothingToMeasure
-            | RunError::UnsupportedTarget { .. }
-            | RunError::CappedClock { .. }
-            | RunError::Unsteady { .. } => Kind::Environment,
-            RunError::Unjudged { .. } => Kind::Incomplete,
-            RunError::NothingLeft(_) => Kind::CheckFailed,
-            RunError::Interrupted => Kind::Interrupted,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some(match self {
-            RunError::Journal(error) => return error.hint(),
-            RunError::Worker(error) => return error.hint(),
-            RunError::Unmeasurable { source, .. } => return source.hint(),
-            RunError::OtherCompiler { .. } | RunError::OtherStrategy { .. } => "start a new run".into(),
-            RunError::UnsupportedTarget { .. } => {
-                "point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python".into()
-            }
-            RunError::Unjudged { .. } => {
-                "resume with a larger --compile-timeout or fewer --jobs: they are tried again".into()
-            }
-            RunError::CappedClock { .. } => {
-                "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power \
-                 supply off for a minute; times measured at a capped clock choose for a capped clock"
-                    .into()
-            }
-            RunError::Unsteady { .. } => {
-                "end what else uses the GPU, or drop --strict to go on with a warning".into()
-            }
-            RunError::Directory { .. }
-            | RunError::NobodyLeft
-            | RunError::NothingToMeasure
-            | RunError::NothingLeft(_)
-            | RunError::Write(_)
-            | RunError::Interrupted => return None,
-        })
+forwards! {
+    impl Failure for RunError forwarding Journal, Worker, Write {
+        // `--out` names it: a file, or a place that cannot be written.
+        Self::Directory { .. } => Kind::Input;
+        Self::OtherCompiler { .. } | Self::OtherStrategy { .. } => Kind::Input, "start a new run";
+        Self::NobodyLeft | Self::NothingToMeasure => Kind::Environment;
+        Self::UnsupportedTarget { .. } => Kind::Environment,
+            "point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python";
+        Self::Unjudged { .. } => Kind::Incomplete,
+            "resume with a larger --compile-timeout or fewer --jobs: they are tried again";
+        Self::CappedClock { .. } => Kind::Environment,
+            "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power supply off \
+             for a minute; times measured at a capped clock choose for a capped clock";
+        Self::Unsteady { .. } => Kind::Environment,
+            "end what else uses the GPU, or drop --strict to go on with a warning";
+        Self::Unmeasurable { source, .. } => source.kind(), source.hint();
+        Self::NothingLeft(_) => Kind::CheckFailed;
+        Self::Interrupted => Kind::Interrupted;
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::start::OnHost;
 use crate::events::{Observer, SetupEvent};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::fs::write_atomic;
 use crate::host::{Here, HostPath, NotUtf8, Variable};
 use crate::runtime::{Runtime, Target, TritonVersion};
@@ -133,26 +133,15 @@ pub enum EnvironmentError {
     NoKernels(Runtime),
 }
 
-impl Failure for EnvironmentError {
-    fn kind(&self) -> Kind {
-        match self {
-            EnvironmentError::Interrupted => Kind::Interrupted,
-            EnvironmentError::NotUtf8(error) => error.kind(),
-            _ => Kind::Environment,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            EnvironmentError::Offline { .. } => Some("run `sparktune setup` once with a network".into()),
-            EnvironmentError::NoPython { .. } | EnvironmentError::OldPython { .. } => {
-                Some("install Python 3.10 or newer, or name one with --python".into())
-            }
-            EnvironmentError::Step { step, .. } if step.contains("virtual environment") => {
-                Some("on Debian and Ubuntu: apt-get install python3-venv".into())
-            }
-            _ => None,
-        }
+forwards! {
+    impl Failure for EnvironmentError forwarding NotUtf8 {
+        Self::Offline { .. } => Kind::Environment, "run `sparktune setup` once with a network";
+        Self::NoPython { .. } | Self::OldPython { .. } => Kind::Environment,
+            "install Python 3.10 or newer, or name one with --python";
+        Self::Step { step, .. } if step.contains("virtual environment") => Kind::Environment,
+            "on Debian and Ubuntu: apt-get install python3-venv";
+        Self::Io { .. } | Self::Step { .. } | Self::NoKernels(_) => Kind::Environment;
+        Self::Interrupted => Kind::Interrupted;
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lines::LONGEST_LINE;
 use super::log::Log;
 use super::protocol;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::host::{Ending, HostError, HostFailure};
 use crate::host_name::HostName;
 
@@ -94,7 +94,7 @@ pub enum WorkerError {
         message: String,
     },
     /// The harness's reader of the results failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Reader(Box<dyn Failure>),
 }
 
@@ -110,31 +110,18 @@ impl WorkerError {
     }
 }
 
-impl Failure for WorkerError {
-    fn kind(&self) -> Kind {
-        match self {
-            // What the machine lacks, or a fault of the worker's own, is no input.
-            WorkerError::Refused { code, .. } if NOT_INPUT.contains(&code.as_str()) => Kind::Environment,
-            // The user named the kernel or the interpreter: what is wrong with them is input.
-            WorkerError::Refused { .. } => Kind::Input,
-            WorkerError::Reader(error) => error.kind(),
-            WorkerError::Host(error) => error.kind(),
-            _ => Kind::Environment,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            WorkerError::Reader(error) => error.hint(),
-            WorkerError::Host(error) => error.hint(),
-            WorkerError::Refused { code, .. } if code == "no_gpu" => {
-                Some("measure on a machine with the device, or prove without one: --evidence compiled".into())
-            }
-            WorkerError::Refused { code, .. } if code == "torch_missing" => Some(
-                "name the Python that SGLang runs in with --python, or drop measuring: --evidence compiled"
-                    .into(),
-            ),
-            _ => None,
-        }
+forwards! {
+    impl Failure for WorkerError forwarding Reader, Host {
+        Self::Refused { code, .. } if code == "no_gpu" => Kind::Environment,
+            "measure on a machine with the device, or prove without one: --evidence compiled";
+        Self::Refused { code, .. } if code == "torch_missing" => Kind::Environment,
+            "name the Python that SGLang runs in with --python, or drop measuring: --evidence compiled";
+        // What the machine lacks, or a fault of the worker's own, is no input.
+        Self::Refused { code, .. } if NOT_INPUT.contains(&code.as_str()) => Kind::Environment;
+        // The user named the kernel or the interpreter: what is wrong with them is input.
+        Self::Refused { .. } => Kind::Input;
+        Self::NoHello { .. } | Self::OtherProtocol { .. } | Self::Garbled { .. } | Self::LineTooLong { .. }
+        | Self::RequestTooLong { .. } | Self::Died { .. } | Self::Lost { .. } | Self::Silent { .. }
+        | Self::Stalled { .. } => Kind::Environment;
     }
 }

@@ -17,7 +17,7 @@ use self::streams::{Incoming, PING_ID, line, ping, read, write};
 
 use super::error::WorkerError;
 use super::lines::LONGEST_LINE;
-use super::log::{Log, LogSink};
+use super::log::Log;
 use super::protocol::{self, Hello, LEASH_STATUS, Message, Op};
 use crate::host::{End, Ending, Process};
 use crate::host_name::HostName;
@@ -101,7 +101,6 @@ impl Link {
         program: String,
         process: Process,
         keepalive: Keepalive,
-        sink: Option<LogSink>,
     ) -> Result<Self, WorkerError> {
         let Process { input, output, log: log_stream, mut end } = process;
         let log = Log::default();

@@ -13,9 +13,6 @@ const LOG_LINES: usize = 30;
 /// The longest part of a log line that is kept in one piece, bytes.
 const LOG_LINE_BYTES: usize = 4096;
 
-/// Takes every line a worker logs, with the host it runs on. Called where messages are read too: it must not wait.
-pub type LogSink = Arc<dyn Fn(&HostName, &str) + Send + Sync>;
-
 /// The last lines a worker logged, shown below an error's message.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<VecDeque<String>>>);
@@ -29,16 +26,14 @@ impl Log {
         lines.push_back(line);
     }
 
-    /// Keep what comes over `stream`, and hand it on, until it ends.
-    pub(super) async fn keep(self, stream: BoxRead, on: HostName, sink: Option<LogSink>) {
+    /// Keep what comes over `stream`, and log it whole, until it ends.
+    pub(super) async fn keep(self, stream: BoxRead, on: HostName) {
         // Bytes, not text: a compiler may say anything, and a reader that gives up would close the
         // worker's log under it.
         let mut lines = BoundedLines::new(stream, LOG_LINE_BYTES);
         while let Ok(Some(Piece::Whole(line) | Piece::Part(line))) = lines.next().await {
             let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if let Some(sink) = &sink {
-                sink(&on, &line);
-            }
+            tracing::info!(target: "worker", host = %on, "{line}");
             self.push(line);
         }
     }

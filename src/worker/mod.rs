@@ -23,6 +23,6 @@ pub mod timing;
 pub use compile_worker::{BatchEnd, CompileJob, CompileWorker, CompilerIdentity};
 pub use error::WorkerError;
 pub use link::{Keepalive, Link};
-pub use log::{Log, LogSink};
+pub use log::Log;
 pub use result_cache::ResultCache;
 pub use start::{OnHost, Starter};

@@ -9,7 +9,6 @@ use futures_util::future::{BoxFuture, FutureExt};
 use super::embedded;
 use super::error::WorkerError;
 use super::link::{Keepalive, Link};
-use super::log::LogSink;
 use super::protocol::LEASH_VARIABLE;
 use crate::host::{Host, HostPath, Program, Tree, Variable};
 
@@ -30,8 +29,6 @@ pub struct OnHost {
     pub variables: BTreeMap<String, Variable>,
     /// How both sides notice that the other is gone.
     pub keepalive: Keepalive,
-    /// Where the worker's log goes, line by line.
-    pub log: Option<LogSink>,
     /// The folder that holds the package.
     package_dir: HostPath,
     /// The module that is run.
@@ -42,7 +39,7 @@ pub struct OnHost {
 
 impl fmt::Debug for OnHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, python, variables, keepalive, log: _, package_dir, module, package: _ } = self;
+        let Self { host, python, variables, keepalive, package_dir, module, package: _ } = self;
         f.debug_struct("OnHost")
             .field("host", host)
             .field("python", python)
@@ -68,7 +65,6 @@ impl OnHost {
             python,
             variables: BTreeMap::new(),
             keepalive: Keepalive::default(),
-            log: None,
             package_dir,
             module: module.to_owned(),
             package: Tree::default(),
@@ -102,7 +98,7 @@ impl Starter for OnHost {
             let process = self.host.start(&self.program()).await?;
             let on = self.host.name().clone();
             let python = self.python.as_str().to_owned();
-            Link::open(on, python, process, self.keepalive, self.log.clone()).await
+            Link::open(on, python, process, self.keepalive).await
         }
         .boxed()
     }

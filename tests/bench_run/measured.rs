@@ -61,7 +61,7 @@ fn scaled_down(profile: &str, protocol: &str) {
     let results = Results::of(&sandbox, "out");
     assert_eq!(
         results.files(),
-        ["report.html", "requests.jsonl", "run.json", "summary.csv", "summary.json"],
+        ["log.jsonl", "report.html", "requests.jsonl", "run.json", "summary.csv", "summary.json"],
         "{profile} over {protocol}"
     );
     let (file, summary, requests) = (results.run(), results.summary(), results.requests());
@@ -145,13 +145,20 @@ fn files_are_written_as_asked() {
     let (sandbox, mock) = (Sandbox::new(), mock(quick()));
     let bare = [&FEW[..], &["--no-html"]].concat();
     run(&sandbox, &mock.url(), "bare", &bare).with(0);
-    let plain = ["requests.jsonl", "run.json", "summary.csv", "summary.json"];
+    let plain = ["log.jsonl", "requests.jsonl", "run.json", "summary.csv", "summary.json"];
     assert_eq!(Results::of(&sandbox, "bare").files(), plain);
     let all = [&FEW[..], &["--parquet", "--keep-text"]].concat();
     run(&sandbox, &mock.url(), "all", &all).with(0);
     let results = Results::of(&sandbox, "all");
-    let every =
-        ["report.html", "requests.jsonl", "requests.parquet", "run.json", "summary.csv", "summary.json"];
+    let every = [
+        "log.jsonl",
+        "report.html",
+        "requests.jsonl",
+        "requests.parquet",
+        "run.json",
+        "summary.csv",
+        "summary.json",
+    ];
     assert_eq!(results.files(), every);
     let parquet = std::fs::read(sandbox.path("all/requests.parquet")).unwrap();
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));

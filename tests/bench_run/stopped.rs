@@ -57,7 +57,7 @@ fn ctrl_c_keeps_what_is_done() {
         assert_eq!(counts["unsent"], 1000 - requests.len());
         assert_eq!(
             results.files(),
-            ["report.html", "requests.jsonl", "run.json", "summary.csv", "summary.json"],
+            ["log.jsonl", "report.html", "requests.jsonl", "run.json", "summary.csv", "summary.json"],
             "{name}"
         );
         let json = ended(&sandbox, &["report", "out", "--json"]).with(0).json();
@@ -175,7 +175,7 @@ fn a_killed_run_can_be_read() {
     child.kill().unwrap();
     child.wait().unwrap();
     let results = Results::of(&sandbox, "out");
-    assert_eq!(results.files(), ["requests.jsonl", "run.json"], "nothing half-written");
+    assert_eq!(results.files(), ["log.jsonl", "requests.jsonl", "run.json"], "nothing half-written");
     assert!(results.run()["ended"].is_null());
     let requests = results.requests();
     assert!(requests.len() >= 5 && requests.iter().all(|it| it["outcome"]["result"] == "done"));

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{REQUESTS, RUN, ResultsError, RunFile, SUMMARY, SUMMARY_CSV, SummaryFile, csv};
 use crate::fs::write_atomic;
+use crate::log_file;
 use crate::run_dir::{self, CannotMake, Place, RunDirectory};
 
 /// A results directory, open for writing.
@@ -54,7 +55,7 @@ impl ResultsDir {
     /// Removes what is there of a run that was stopped before its first request: it says nothing, and would be
     /// in the way of the next one. What is not the run's stays, and the directory with it.
     pub fn discard(self) {
-        for name in [RUN, REQUESTS] {
+        for name in [RUN, REQUESTS, log_file::FILE_NAME] {
             // What cannot be removed lies there as that of a run without a request.
             let _ = std::fs::remove_file(self.path.join(name));
         }

@@ -31,7 +31,7 @@ use self::oracle::CalibratedOracle;
 use super::conversation::Conversation;
 use super::plan::{Lengths, LoadPlan, Workload};
 use super::summary::LengthError;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 
 /// What a workload is made from.
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +113,7 @@ pub enum WorkloadError {
     #[error(transparent)]
     File(#[from] file::BadFile),
     /// Counting.
-    #[error("{0}")]
+    #[error(transparent)]
     Counting(Box<dyn Failure>),
 }
 
@@ -123,20 +123,9 @@ impl From<Box<dyn Failure>> for WorkloadError {
     }
 }
 
-impl Failure for WorkloadError {
-    fn kind(&self) -> Kind {
-        match self {
-            WorkloadError::Counting(error) => error.kind(),
-            _ => Kind::Input,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            WorkloadError::Counting(error) => error.hint(),
-            WorkloadError::File(error) => error.hint(),
-            _ => None,
-        }
+forwards! {
+    impl Failure for WorkloadError forwarding File, Counting {
+        Self::Figure { .. } | Self::TooLong { .. } | Self::NoFile { .. } => Kind::Input;
     }
 }
 

@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 a check said no (too many requests failed, a regression), 
 Environment: SPARKBENCH_BASE_URL and SPARKBENCH_PROFILE stand for --base-url and --profile, which win over them;
 SPARKBENCH_API_KEY, else OPENAI_API_KEY, is sent as a bearer token and shown nowhere."
 )]
-pub struct Cli {
+pub struct BenchArguments {
     /// How progress and errors are told on stderr (docs/events.md)
     #[arg(
         long,
@@ -46,12 +46,12 @@ pub struct Cli {
     pub(in crate::cli) events: EventForm,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: BenchCommand,
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum BenchCommand {
     /// Measure a server under one load
     Run(Box<RunArgs>),
     /// Measure a server under one load after another: more at a time, or more often
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn a_negative_number_reaches_the_flag_it_was_given_to() {
-        for command in Cli::command().get_subcommands() {
+        for command in BenchArguments::command().get_subcommands() {
             for arg in command.get_arguments().filter(|arg| arg.get_action().takes_values()) {
                 let name =
                     arg.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());

@@ -10,8 +10,8 @@ use super::args::{
     ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
     PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,
 };
-use super::environment::Environment;
 use super::values::{self, Dataset, Interval, Limit, Objective, RateArg, SloArg};
+use super::variables::Variables;
 use crate::bench::campaign::Conditions;
 use crate::bench::plan::Protocol;
 use crate::bench::profile::{
@@ -47,7 +47,7 @@ impl Failure for BadList {
 
 type Settings<T> = Result<T, Box<dyn Failure>>;
 
-pub fn run(args: RunArgs, environment: &Environment) -> Settings<RunSettings> {
+pub fn run(args: RunArgs, variables: &Variables) -> Settings<RunSettings> {
     let RunArgs {
         server,
         load,
@@ -79,13 +79,13 @@ pub fn run(args: RunArgs, environment: &Environment) -> Settings<RunSettings> {
         Limit::At(limit) => Bound::At(limit),
         Limit::Without => Bound::Without,
     });
-    let said = said(server, load, workload, limits, output, environment)?;
+    let said = said(server, load, workload, limits, output, variables)?;
     let layer = Layer { arrival, concurrency, ..said.layer };
     let settled = settled(said.profile.as_ref(), &layer)?;
     Ok(RunSettings { settled, with: said.with, repeat })
 }
 
-pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettings> {
+pub fn sweep(args: SweepArgs, variables: &Variables) -> Settings<SweepSettings> {
     let SweepArgs { server, load, workload, concurrency, rate, pace, limits, output } = args;
     let PaceArgs { arrival, burstiness } = pace;
     let (axis, places) = match (concurrency, rate) {
@@ -110,7 +110,7 @@ pub fn sweep(args: SweepArgs, environment: &Environment) -> Settings<SweepSettin
             (SweepAxis::Rate, places)
         }
     };
-    let said = said(server, load, workload, limits, output, environment)?;
+    let said = said(server, load, workload, limits, output, variables)?;
     let mut steps = Vec::new();
     for at in places {
         let mut layer = said.layer.clone();
@@ -159,14 +159,14 @@ fn said(
     workload: WorkloadArgs,
     limits: LimitArgs,
     output: OutputArgs,
-    environment: &Environment,
+    variables: &Variables,
 ) -> Settings<Said> {
     let ServerArgs { base_url, model, protocol, backend, ca_cert, server_metrics_interval } = server;
     let LoadArgs { profile, profiles, requests, warmup, seed, slo } = load;
     let OutputArgs { out, results, parquet, no_html, keep_text, json, dry_run } = output;
-    let (base_url, target_origin) = environment.base_url(base_url);
-    let target = ServerTarget::new(&base_url, environment.api_key())?;
-    let profile = match environment.profile(profile) {
+    let (base_url, target_origin) = variables.base_url(base_url);
+    let target = ServerTarget::new(&base_url, variables.api_key())?;
+    let profile = match variables.profile(profile) {
         Some((query, origin)) => Some((find(profiles, &query)?, origin)),
         None => None,
     };

@@ -72,3 +72,6 @@ fn setup_words(step: &SetupEvent) -> String {
         SetupEvent::Ready => "the environment is whole".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

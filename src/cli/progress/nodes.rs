@@ -60,7 +60,9 @@ impl Nodes {
     fn show(&mut self, screen: &Screen, host: Option<&HostName>, alone: &str, among_others: &str) {
         let Some(current) = screen.current() else { return };
         let several = self.0.len() > 1;
-        match host.filter(|_| several) {
+        // Who had a line keeps it when the others have left.
+        let has_line = |host: &&HostName| several || self.0.get(*host).is_some_and(|line| line.bar.is_some());
+        match host.filter(has_line) {
             None => current.set_message(alone.to_owned()),
             Some(host) => {
                 current.set_message("");
@@ -74,5 +76,12 @@ impl Nodes {
                 }
             }
         }
+    }
+
+    /// The lines that are shown: host and words.
+    #[cfg(test)]
+    pub(super) fn lines(&self) -> Vec<(String, String)> {
+        let bars = self.0.values().filter_map(|line| line.bar.as_ref());
+        bars.map(|bar| (bar.prefix(), bar.message())).collect()
     }
 }

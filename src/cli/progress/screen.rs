@@ -27,7 +27,7 @@ impl Default for Screen {
 
 impl Screen {
     /// Stderr, which is a terminal or not.
-    fn on(terminal: bool) -> Self {
+    pub(super) fn on(terminal: bool) -> Self {
         let target = if terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         Self { terminal, bars, current: None, last_line: Instant::now() }
@@ -67,12 +67,13 @@ impl Screen {
         self.current = Some(bar);
     }
 
-    /// Work begins: a bar in the place of the last one.
-    pub(super) fn start(&mut self, work: Work, template: &str) {
+    /// Work begins: a bar in the place of the last one. `name` is the template's prefix.
+    pub(super) fn start(&mut self, work: Work, template: &str, name: &str) {
         self.clear();
         self.last_line = Instant::now();
         if self.terminal {
-            let bar = self.bars.insert(0, styled(ProgressBar::new(work.of), template));
+            let bar =
+                self.bars.insert(0, styled(ProgressBar::new(work.of), template).with_prefix(name.to_owned()));
             bar.set_position(work.done);
             bar.enable_steady_tick(Duration::from_millis(200));
             self.current = Some(bar);

@@ -10,12 +10,12 @@ use crate::host_name::HostName;
 /// Off a terminal, at most one line of progress in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-const COMPILING: &str = "  compiling {wide_bar} {pos}/{len} {elapsed} {msg}";
-const MEASURING: &str = "  measuring {wide_bar} {pos}/{len} batch sizes {elapsed} {msg}";
+const COMPILING: &str = "  {prefix} {wide_bar} {pos}/{len} {elapsed} {msg}";
+const MEASURING: &str = "  {prefix} {wide_bar} {pos}/{len} batch sizes {elapsed} {msg}";
 
 pub(super) fn compile(screen: &mut Screen, nodes: &mut Nodes, host: Option<&HostName>, event: &CompileEvent) {
     match event {
-        CompileEvent::Queued { work } => screen.start(*work, COMPILING),
+        CompileEvent::Queued { work } => screen.start(*work, COMPILING, "compiling"),
         CompileEvent::Ended { role, tile, batch_size: _, failed, work } => {
             if let Some(why) = failed {
                 screen.line(&format!("  {role} {tile}: {}: {}", why.reason, why.message));
@@ -34,7 +34,7 @@ pub(super) fn compile(screen: &mut Screen, nodes: &mut Nodes, host: Option<&Host
 
 pub(super) fn measure(screen: &mut Screen, nodes: &mut Nodes, host: Option<&HostName>, event: &MeasureEvent) {
     match event {
-        MeasureEvent::Queued { work } => screen.start(*work, MEASURING),
+        MeasureEvent::Queued { work } => screen.start(*work, MEASURING, "measuring"),
         MeasureEvent::Resumed { rounds, work, .. } => {
             at(screen, *work);
             screen.plain(&format!(

@@ -21,7 +21,7 @@ use crate::cli::audience::EventForm;
 Exit codes: 0 done, 1 a check said no, 2 bad arguments or input, 3 the environment cannot do it,
 4 incomplete (can be resumed), 130 interrupted (can be resumed)."
 )]
-pub struct Cli {
+pub struct TuneArguments {
     /// How progress and errors are told on stderr (docs/events.md)
     #[arg(
         long,
@@ -34,12 +34,12 @@ pub struct Cli {
     pub(in crate::cli) events: EventForm,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: TuneCommand,
 }
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum TuneCommand {
     /// Work out a model's MoE kernel configs, prove each entry and write the files
     Moe(Box<MoeArgs>),
     /// Show shape, file names, search space and estimated durations; write nothing

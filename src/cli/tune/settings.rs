@@ -82,9 +82,9 @@ impl Failure for BadArgument {
     }
 }
 
-type Settled<T> = Result<T, BadArgument>;
+type Checked<T> = Result<T, BadArgument>;
 
-pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
+pub fn moe(args: MoeArgs) -> Checked<MoeSettings> {
     let MoeArgs {
         model,
         target,
@@ -125,13 +125,13 @@ pub fn moe(args: MoeArgs) -> Settled<MoeSettings> {
     })
 }
 
-pub fn plan(args: PlanArgs) -> Settled<PlanSettings> {
+pub fn plan(args: PlanArgs) -> Checked<PlanSettings> {
     let PlanArgs { model, target, batch_sizes, nodes, json } = args;
     let batch_sizes = batch_sizes.as_deref().map(parse_batch_sizes).transpose()?;
     Ok(PlanSettings { subject: subject(model, target)?, batch_sizes, nodes, json })
 }
 
-pub fn space(args: SpaceArgs) -> Settled<SpaceSettings> {
+pub fn space(args: SpaceArgs) -> Checked<SpaceSettings> {
     let SpaceArgs { model, target, distinct, format, json } = args;
     let format = match format {
         _ if json => space::Format::Json,
@@ -142,7 +142,7 @@ pub fn space(args: SpaceArgs) -> Settled<SpaceSettings> {
     Ok(SpaceSettings { subject: subject(model, target)?, distinct, format })
 }
 
-pub fn check(args: CheckArgs) -> Settled<CheckSettings> {
+pub fn check(args: CheckArgs) -> Checked<CheckSettings> {
     let CheckArgs { paths, device, runtime, triton, compile, compiler, profiles, offline, verbose, json } =
         args;
     let compiler = self::compiler(compiler, offline)?;
@@ -168,7 +168,7 @@ pub fn merge(args: MergeArgs) -> MergeSettings {
     MergeSettings { parts, into, prefer, json }
 }
 
-pub fn record(args: RecordArgs) -> Settled<RecordSettings> {
+pub fn record(args: RecordArgs) -> Checked<RecordSettings> {
     let RecordArgs {
         model,
         target,
@@ -197,7 +197,7 @@ pub fn record(args: RecordArgs) -> Settled<RecordSettings> {
     })
 }
 
-pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
+pub fn replay(args: ReplayArgs) -> Checked<ReplaySettings> {
     let ReplayArgs { table, look_alike, mask, strategy, seeds, truth, drift, spikes, noise, identical, json } =
         args;
     let within = |flag, value: f64, below: f64, accepted| {
@@ -232,14 +232,14 @@ pub fn replay(args: ReplayArgs) -> Settled<ReplaySettings> {
     })
 }
 
-pub fn setup(args: SetupArgs) -> Settled<(environment::EnvironmentSettings, Target, bool)> {
+pub fn setup(args: SetupArgs) -> Checked<(environment::EnvironmentSettings, Target, bool)> {
     let SetupArgs { sglang, triton, compiler, offline, json } = args;
     let runtime = Runtime::from_sglang_version(&sglang)?;
     let triton = known_triton(triton)?.unwrap_or(runtime.default_triton());
     Ok((self::compiler(compiler, offline)?.environment, Target { runtime, triton }, json))
 }
 
-fn subject(model: ModelArgs, target: TargetArgs) -> Settled<SubjectSettings> {
+fn subject(model: ModelArgs, target: TargetArgs) -> Checked<SubjectSettings> {
     let ModelArgs {
         model,
         tp,
@@ -283,7 +283,7 @@ fn subject(model: ModelArgs, target: TargetArgs) -> Settled<SubjectSettings> {
     })
 }
 
-fn compiler(args: CompilerArgs, offline: bool) -> Settled<CompilerSettings> {
+fn compiler(args: CompilerArgs, offline: bool) -> Checked<CompilerSettings> {
     let CompilerArgs { python, sglang_root, jobs, compile_timeout, cache } = args;
     if jobs == Some(0) {
         return Err(BadArgument::NoJobs);
@@ -296,7 +296,7 @@ fn compiler(args: CompilerArgs, offline: bool) -> Settled<CompilerSettings> {
     Ok(CompilerSettings { environment, jobs, timeout_s: compile_timeout })
 }
 
-fn measuring(args: MeasuringArgs) -> Settled<MeasuringSettings> {
+fn measuring(args: MeasuringArgs) -> Checked<MeasuringSettings> {
     let MeasuringArgs { budget, strict, run_timeout } = args;
     let budget_s = budget.as_deref().map(seconds).transpose()?;
     Ok(MeasuringSettings {
@@ -309,12 +309,12 @@ fn default_cache() -> Option<PathBuf> {
     directories::ProjectDirs::from("", "", "sparktune").map(|dirs| dirs.cache_dir().to_owned())
 }
 
-fn triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
+fn triton(text: Option<String>) -> Checked<Option<TritonVersion>> {
     Ok(text.as_deref().map(str::parse).transpose()?)
 }
 
 /// A Triton whose allocations are known. Files for others can be checked, not made.
-fn known_triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
+fn known_triton(text: Option<String>) -> Checked<Option<TritonVersion>> {
     match triton(text)? {
         Some(version) if !TritonVersion::KNOWN.contains(&version) => Err(BadArgument::UnknownTriton(version)),
         version => Ok(version),
@@ -322,7 +322,7 @@ fn known_triton(text: Option<String>) -> Settled<Option<TritonVersion>> {
 }
 
 /// `90s`, `10m`, `1h 30m`: as seconds.
-fn seconds(text: &str) -> Settled<f64> {
+fn seconds(text: &str) -> Checked<f64> {
     let bad = || BadArgument::Budget(text.to_owned());
     crate::span::parse(text).filter(|span| !span.is_zero()).map(|span| span.as_secs_f64()).ok_or_else(bad)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::hub::HubError;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, forwards};
 use crate::model::catalogue::CatalogueError;
 use crate::model::config_json::ConfigError;
 use crate::model::model_id::ModelId;
@@ -55,6 +55,7 @@ pub enum ResolveError {
     #[error("{error}")]
     Hub {
         /// Why.
+        #[source]
         error: HubError,
         /// Names of the catalogue that look like it.
         closest: Vec<String>,
@@ -67,36 +68,17 @@ impl From<HubError> for ResolveError {
     }
 }
 
-impl Failure for ResolveError {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Catalogue(error) => error.kind(),
-            Self::Config(error) => error.kind(),
-            Self::Unreadable { .. } | Self::NoConfigInFolder { .. } | Self::Unknown { .. } => Kind::Input,
-            Self::Offline { .. } => Kind::Environment,
-            Self::Hub { error, .. } => error.kind(),
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        match self {
-            Self::Catalogue(error) => error.hint(),
-            Self::Config(error) => error.hint(),
-            Self::Unknown { closest, .. } if closest.is_empty() => Some(
-                "`sparktune models` lists the catalogue; a model of the hub is written organisation/name"
-                    .to_owned(),
-            ),
-            Self::Unknown { closest, .. } => Some(did_you_mean(closest)),
-            Self::Offline { .. } => Some(
-                "drop --offline (and unset HF_HUB_OFFLINE), or give the path of a config.json".to_owned(),
-            ),
-            Self::Hub { error, closest } if error.is_unknown_model() && !closest.is_empty() => {
-                let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-                Some(did_you_mean(closest) + &hint)
-            }
-            Self::Hub { error, .. } => error.hint(),
-            Self::Unreadable { .. } | Self::NoConfigInFolder { .. } => None,
-        }
+forwards! {
+    impl Failure for ResolveError forwarding Catalogue, Config {
+        Self::Unreadable { .. } | Self::NoConfigInFolder { .. } => Kind::Input;
+        Self::Unknown { closest, .. } if closest.is_empty() => Kind::Input,
+            "`sparktune models` lists the catalogue; a model of the hub is written organisation/name";
+        Self::Unknown { closest, .. } => Kind::Input, did_you_mean(closest);
+        Self::Offline { .. } => Kind::Environment,
+            "drop --offline (and unset HF_HUB_OFFLINE), or give the path of a config.json";
+        Self::Hub { error, closest } if error.is_unknown_model() && !closest.is_empty() => error.kind(),
+            did_you_mean(closest) + &error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        Self::Hub { error, .. } => error.kind(), error.hint();
     }
 }
 

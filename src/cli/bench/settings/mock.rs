@@ -124,12 +124,14 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::cli::bench::args::{Cli, Command};
+    use crate::cli::bench::args::{BenchArguments, BenchCommand};
     use crate::mock::Fault;
 
     fn scenario(arguments: &[&str]) -> Scenario {
         let all = [&["sparkbench", "mock"], arguments].concat();
-        let Command::Mock(args) = Cli::try_parse_from(all).unwrap().command else { panic!("no mock") };
+        let BenchCommand::Mock(args) = BenchArguments::try_parse_from(all).unwrap().command else {
+            panic!("no mock")
+        };
         // A key of the environment is none of this test's business.
         mock(MockArgs { api_key: None, ..*args }).map_err(|error| error.to_string()).unwrap().scenario
     }

@@ -11,7 +11,7 @@ const BASE_URL: &str = "http://localhost:30000";
 
 /// The variables this program reads, where they are set and not empty.
 #[derive(Debug, Clone, Default)]
-pub struct Environment {
+pub struct Variables {
     base_url: Option<String>,
     profile: Option<String>,
     api_key: Option<ApiKey>,
@@ -31,7 +31,7 @@ impl Failure for BadVariable {
     }
 }
 
-impl Environment {
+impl Variables {
     /// What `variable` answers for the names this program knows.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadVariable> {
         let text = |name: &'static str| {
@@ -77,8 +77,8 @@ impl Environment {
 mod tests {
     use super::*;
 
-    fn of(pairs: &[(&str, &str)]) -> Result<Environment, BadVariable> {
-        Environment::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+    fn of(pairs: &[(&str, &str)]) -> Result<Variables, BadVariable> {
+        Variables::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
     }
 
     #[test]
