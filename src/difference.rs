@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// The first place where two values differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// Dotted path to it.
     pub path: String,
     /// What stands there in the first, as JSON.
@@ -14,7 +14,7 @@ pub struct Difference {
 }
 
 /// The first difference, in the first value's order of fields. A field that is absent is as good as null.
-pub fn first_difference(first: &Value, second: &Value) -> Option<Difference> {
+pub(crate) fn first_difference(first: &Value, second: &Value) -> Option<Difference> {
     below(String::new(), first, second)
 }
 

@@ -36,7 +36,7 @@ impl From<ReadError> for io::Error {
 ///
 /// What is read decides, not the size it states: a pipe has none to trust, a file may grow, and some file systems
 /// say 0 of files that hold something.
-pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
     let file = File::open(path)?;
     let stated = file.metadata()?.len();
     read_rest_at_most(file, limit).map_err(|error| match error {
@@ -46,7 +46,7 @@ pub fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
 }
 
 /// The same of a text.
-pub fn read_text_at_most(path: &Path, limit: u64) -> Result<String, ReadError> {
+pub(crate) fn read_text_at_most(path: &Path, limit: u64) -> Result<String, ReadError> {
     let bytes = read_at_most(path, limit)?;
     String::from_utf8(bytes).map_err(|error| {
         ReadError::Io(io::Error::new(io::ErrorKind::InvalidData, error.utf8_error().to_string()))
@@ -54,7 +54,7 @@ pub fn read_text_at_most(path: &Path, limit: u64) -> Result<String, ReadError> {
 }
 
 /// What is left of `reader`, which may be at most `limit` bytes.
-pub fn read_rest_at_most(reader: impl Read, limit: u64) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn read_rest_at_most(reader: impl Read, limit: u64) -> Result<Vec<u8>, ReadError> {
     let mut bytes = Vec::new();
     reader.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     match bytes.len() as u64 {
@@ -65,7 +65,11 @@ pub fn read_rest_at_most(reader: impl Read, limit: u64) -> Result<Vec<u8>, ReadE
 
 /// The next line of `reader` with its newline, which may have at most `limit` bytes, in the place of what `line`
 /// held; it is empty at the end.
-pub fn read_line_at_most(reader: impl BufRead, limit: u64, line: &mut Vec<u8>) -> Result<(), ReadError> {
+pub(crate) fn read_line_at_most(
+    reader: impl BufRead,
+    limit: u64,
+    line: &mut Vec<u8>,
+) -> Result<(), ReadError> {
     line.clear();
     reader.take(limit.saturating_add(1)).read_until(b'\n', line)?;
     match line.len() as u64 {
@@ -76,7 +80,7 @@ pub fn read_line_at_most(reader: impl BufRead, limit: u64, line: &mut Vec<u8>) -
 
 /// A folder that cannot be listed.
 #[derive(Debug)]
-pub struct FolderError {
+pub(crate) struct FolderError {
     /// The folder.
     pub path: PathBuf,
     /// Why not.
@@ -85,7 +89,7 @@ pub struct FolderError {
 
 /// The TOML files in the folder `of` below `profiles`, sorted, so that which of two bad ones is reported does not
 /// depend on the file system. `profiles` must exist; one without that folder has profiles of other things.
-pub fn toml_files(profiles: &Path, of: &str) -> Result<Vec<PathBuf>, FolderError> {
+pub(crate) fn toml_files(profiles: &Path, of: &str) -> Result<Vec<PathBuf>, FolderError> {
     let unreadable = |path: &Path, source| FolderError { path: path.to_owned(), source };
     // Not `exists()`: a mistyped folder must not pass for one without files.
     std::fs::read_dir(profiles).map_err(|error| unreadable(profiles, error))?;
@@ -107,7 +111,7 @@ pub fn toml_files(profiles: &Path, of: &str) -> Result<Vec<PathBuf>, FolderError
 }
 
 /// Whether a file is TOML by its name.
-pub fn is_toml(path: &Path) -> bool {
+pub(crate) fn is_toml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "toml")
 }
 
@@ -116,12 +120,12 @@ pub fn is_toml(path: &Path) -> bool {
 /// The data goes to a temporary file in the same folder, is flushed to disk and renamed over the
 /// target; the folder is flushed too, so that a crash after this call cannot undo the rename. On an
 /// error nothing is left behind.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_through(path, bytes, |file| file.persist(path))
 }
 
 /// The same for a file that must not be there yet; `AlreadyExists` where it is.
-pub fn write_atomic_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_atomic_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_through(path, bytes, |file| file.persist_noclobber(path))
 }
 
@@ -153,12 +157,12 @@ fn permissions() -> std::fs::Permissions {
 }
 
 /// Bytes as lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The SHA-256 of `bytes` as lower-case hex.
-pub fn sha256_hex(bytes: &[u8]) -> String {
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 

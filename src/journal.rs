@@ -19,7 +19,7 @@ use crate::failure::{Failure, Kind};
 use crate::fs::{ReadError, read_rest_at_most, sha256_hex, write_atomic_new};
 
 /// The journal's name inside a run directory.
-pub const FILE_NAME: &str = "journal.jsonl";
+pub(crate) const FILE_NAME: &str = "journal.jsonl";
 
 /// Nothing a run writes comes near this; a file above it is not a journal.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;

@@ -21,6 +21,8 @@
 //! | [`events`], [`journal`], [`log_file`], [`difference`], [`failure`], [`fs`], [`host_name`], [`run_dir`], [`secret`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
 
 #![warn(clippy::unwrap_used)]
+// Most of the map is the crate's own: `cargo doc --document-private-items` shows it whole.
+#![allow(rustdoc::private_intra_doc_links)]
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 
 pub mod artifact;
@@ -28,26 +30,26 @@ pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod device;
-pub mod difference;
+pub(crate) mod difference;
 pub mod events;
-pub mod failure;
-pub mod fs;
+pub(crate) mod failure;
+pub(crate) mod fs;
 pub mod host;
 pub mod host_name;
-pub mod journal;
+pub(crate) mod journal;
 pub mod kernel;
 pub mod log_file;
 pub mod mock;
-pub mod model;
+pub(crate) mod model;
 pub mod report;
-pub mod run_dir;
+pub(crate) mod run_dir;
 pub mod runtime;
 pub mod secret;
 pub mod shape;
-pub mod span;
-pub mod spelling;
+pub(crate) mod span;
+pub(crate) mod spelling;
 pub mod tls;
-pub mod toml_text;
+pub(crate) mod toml_text;
 pub mod tuner;
 pub mod worker;
 

@@ -26,7 +26,7 @@ pub enum Place {
 
 /// A directory a run may write into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunDirectory {
+pub(crate) struct RunDirectory {
     path: PathBuf,
     made: bool,
 }
@@ -34,7 +34,7 @@ pub struct RunDirectory {
 /// A directory that cannot be made.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot create `{}`: {source}", path.display())]
-pub struct CannotMake {
+pub(crate) struct CannotMake {
     /// The directory.
     pub path: PathBuf,
     /// Why not; [`ErrorKind::AlreadyExists`] where there are too many of its name.
@@ -44,7 +44,7 @@ pub struct CannotMake {
 impl RunDirectory {
     /// Makes the directory `place` names, with all above it; below a root it is called `name`. That one is new is
     /// decided by making it, so that of two programs that begin at once each has its own.
-    pub fn make(place: &Place, name: &str) -> Result<Self, CannotMake> {
+    pub(crate) fn make(place: &Place, name: &str) -> Result<Self, CannotMake> {
         match place {
             Place::Exactly(path) => {
                 let made = make_one(path)?;
@@ -69,12 +69,12 @@ impl RunDirectory {
     }
 
     /// The directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Undo [`make`](Self::make) for a run that could not begin: what was there before, or holds something, stays.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         if self.made {
             // What cannot be removed is at worst an empty directory.
             let _ = std::fs::remove_dir(&self.path);
@@ -96,7 +96,7 @@ fn make_one(path: &Path) -> Result<bool, CannotMake> {
 }
 
 /// The name of a run of `model` that began then. `what` sets it apart from others of that model: `tp4`, `quick`.
-pub fn name(began: Timestamp, model: &str, what: &str) -> String {
+pub(crate) fn name(began: Timestamp, model: &str, what: &str) -> String {
     let model = model.trim_end_matches('/');
     let model = model.rsplit('/').next().unwrap_or(model);
     format!("{}-{}-{}", began.strftime("%Y%m%d-%H%M%S"), plain(model, "model"), plain(what, "run"))

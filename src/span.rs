@@ -3,30 +3,30 @@
 use std::time::Duration;
 
 /// Read a span of time. None for what is none, for negative ones and for bare numbers.
-pub fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let span: jiff::SignedDuration = text.trim().parse().ok()?;
     Duration::try_from(span).ok()
 }
 
 /// Write a span so that [`parse`] reads the same.
-pub fn write(span: Duration) -> String {
+pub(crate) fn write(span: Duration) -> String {
     let span = jiff::SignedDuration::try_from(span).unwrap_or(jiff::SignedDuration::MAX);
     format!("{span:#}")
 }
 
 /// Spans as text in files: `#[serde(with = "crate::span::text")]`.
-pub mod text {
+pub(crate) mod text {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     /// Write a span.
-    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&super::write(*span))
     }
 
     /// Read a span.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let given = String::deserialize(deserializer)?;
         super::parse(&given).ok_or_else(|| {
             D::Error::custom(format!("`{given}` is no span of time; give one such as 50ms or 2s"))
@@ -35,7 +35,7 @@ pub mod text {
 }
 
 /// Spans that may be missing: `#[serde(default, with = "crate::span::optional")]`.
-pub mod optional {
+pub(crate) mod optional {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -44,12 +44,17 @@ pub mod optional {
     struct Text(#[serde(with = "super::text")] Duration);
 
     /// Write a span, or that there is none.
-    pub fn serialize<S: Serializer>(span: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(
+        span: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         span.map(Text).serialize(serializer)
     }
 
     /// Read a span, or that there is none.
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
         Ok(Option::<Text>::deserialize(deserializer)?.map(|Text(span)| span))
     }
 }

@@ -1,7 +1,7 @@
 //! What somebody meant who wrote something else, and a deserialiser's messages in plain words.
 
 /// The candidate spelled most like `text`, if any is near.
-pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Below this two words have little more in common than letters.
     const ALIKE: f64 = 0.5;
     closest(text, candidates.into_iter().map(|candidate| (candidate, candidate)), ALIKE).into_iter().next()
@@ -9,7 +9,11 @@ pub fn nearest<'a>(text: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 
 /// What the candidates that are at least so much `alike` stand for, the most alike first. As they come where
 /// they are equally so.
-pub fn closest<'a, T>(text: &str, candidates: impl IntoIterator<Item = (&'a str, T)>, alike: f64) -> Vec<T> {
+pub(crate) fn closest<'a, T>(
+    text: &str,
+    candidates: impl IntoIterator<Item = (&'a str, T)>,
+    alike: f64,
+) -> Vec<T> {
     let mut scored: Vec<(f64, T)> = candidates
         .into_iter()
         .map(|(candidate, of)| (likeness(text, candidate), of))
@@ -31,7 +35,7 @@ fn likeness(text: &str, candidate: &str) -> f64 {
 
 /// A deserialiser's message without the names of Rust types, on one line; for a word nobody knows, the
 /// known one most like it goes first.
-pub fn plainly(message: &str) -> String {
+pub(crate) fn plainly(message: &str) -> String {
     let message = message
         .trim()
         .replace('\n', "; ")

@@ -6,7 +6,7 @@ use crate::spelling::plainly;
 
 /// Text that is no TOML, an unknown field, or a value of the wrong form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadToml {
+pub(crate) struct BadToml {
     /// The field and the line, as far as they are known.
     pub place: String,
     /// What is wrong, and what was expected.
@@ -17,7 +17,7 @@ pub struct BadToml {
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, BadToml> {
+pub(crate) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, BadToml> {
     let bad = |place: String, error: &toml::de::Error| BadToml { place, message: plainly(error.message()) };
     let document = toml::Deserializer::parse(text).map_err(|error| bad(place(text, &error), &error))?;
     serde_path_to_error::deserialize(document).map_err(|error| {

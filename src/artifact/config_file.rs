@@ -12,7 +12,7 @@ use crate::runtime::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
 use crate::shape::KernelConfig;
 
 /// Eighteen entries take 3 KB; nothing near this size is a config file.
-pub const MAX_BYTES: u64 = 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Launch options that only AMD's compiler takes; NVIDIA's raises KeyError on them.
 pub(super) const AMD_ONLY: [&str; 3] = ["waves_per_eu", "matrix_instr_nonkdim", "kpack"];
@@ -61,16 +61,10 @@ pub struct ConfigFile {
 pub enum ConfigFileError {
     /// It cannot be read.
     #[error("cannot read `{path}`: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// It reads and is wrong.
     #[error("`{path}` is no sound config file: {}", list(problems), path = path.display())]
     Problems {
-        /// The file.
         path: PathBuf,
         /// Everything found.
         problems: Vec<Problem>,

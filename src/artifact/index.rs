@@ -15,7 +15,7 @@ struct Row<'a> {
 /// to the page.
 ///
 /// The same manifests always give the same page, in whatever order they come.
-pub fn render(manifests: &[(String, Manifest)]) -> String {
+pub(crate) fn render(manifests: &[(String, Manifest)]) -> String {
     let mut manifests: Vec<&(String, Manifest)> = manifests.iter().collect();
     manifests.sort_by_key(|(folder, manifest)| (folder, &manifest.file));
     let mut rows: Vec<Row<'_>> = Vec::new();
@@ -68,7 +68,7 @@ pub fn render(manifests: &[(String, Manifest)]) -> String {
 }
 
 /// Whether a page is one of ours: it begins as they all do.
-pub fn is_ours(page: &str) -> bool {
+pub(crate) fn is_ours(page: &str) -> bool {
     page.starts_with(HEADER.lines().next().unwrap_or_default())
 }
 

@@ -21,7 +21,7 @@ use crate::runtime::Target;
 use crate::shape::{KernelConfig, MoeShape, Role};
 
 /// The format this version writes and the only one it reads.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// As much of a manifest as every format has.
 #[derive(Deserialize)]
@@ -218,7 +218,6 @@ pub enum ManifestError {
     Read {
         /// The manifest.
         path: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
     /// It does not say what a manifest says.
@@ -226,7 +225,6 @@ pub enum ManifestError {
     Bad {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with it.
         message: String,
     },
 }
@@ -255,12 +253,12 @@ fn each_key_once<'de, D: Deserializer<'de>>(
 }
 
 /// The manifest's path beside the config file at `path`.
-pub fn path_beside(path: &Path) -> PathBuf {
+pub(crate) fn path_beside(path: &Path) -> PathBuf {
     path.with_extension("manifest.json")
 }
 
 /// Whether `path` is a manifest's by its name.
-pub fn is_manifest(path: &Path) -> bool {
+pub(crate) fn is_manifest(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".manifest.json"))
 }
 

@@ -6,7 +6,7 @@ use super::{ConfigFile, Entry};
 
 /// A partial file and where it is from.
 #[derive(Debug, Clone)]
-pub struct Part {
+pub(crate) struct Part {
     /// Says which file this is in messages.
     pub origin: String,
     /// Its entries.
@@ -15,7 +15,7 @@ pub struct Part {
 
 /// The merged file and what it lacks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Merged {
+pub(crate) struct Merged {
     /// All entries.
     pub file: ConfigFile,
     /// Expected keys that no part has.
@@ -42,7 +42,11 @@ pub struct Disagreement {
 
 /// Merge `parts`. Entries that agree are one; where two differ, the part whose origin is `preferred`
 /// wins, and if neither is, that is an error. Keys of `expected` that nobody has are reported.
-pub fn merge(parts: &[Part], expected: &[u32], preferred: Option<&str>) -> Result<Merged, Disagreement> {
+pub(crate) fn merge(
+    parts: &[Part],
+    expected: &[u32],
+    preferred: Option<&str>,
+) -> Result<Merged, Disagreement> {
     let mut entries: BTreeMap<u32, (&Part, &Entry)> = BTreeMap::new();
     let mut overruled = Vec::new();
     // The preferred part first: then whatever differs from it is overruled, however many differ.

@@ -1,13 +1,13 @@
 //! Config files: their names, their contents, the manifests beside them, and what is wrong with them.
 
-pub mod check;
-pub mod config_file;
-pub mod index;
+pub(crate) mod check;
+pub(crate) mod config_file;
+pub(crate) mod index;
 mod json;
-pub mod manifest;
-pub mod merge;
-pub mod name;
-pub mod pair;
+pub(crate) mod manifest;
+pub(crate) mod merge;
+pub(crate) mod name;
+pub(crate) mod pair;
 mod problem;
 
 pub use config_file::{ConfigFile, Entry};

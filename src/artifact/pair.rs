@@ -9,7 +9,7 @@ use crate::shape::KernelConfig;
 
 /// A config with what it costs, in any one unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The config.
     pub config: KernelConfig,
     /// Its cost; less is better.
@@ -18,7 +18,7 @@ pub struct Candidate {
 
 /// The chosen pair.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pair {
+pub(crate) struct Pair {
     /// For `gate_up_proj`.
     pub up: Candidate,
     /// For `down_proj`.
@@ -29,7 +29,7 @@ pub struct Pair {
 ///
 /// Of equally good pairs the one with the smaller BLOCK_SIZE_M wins, and of equally good configs the
 /// one that comes first: the same input always gives the same pair.
-pub fn choose(up: &[Candidate], down: &[Candidate]) -> Option<Pair> {
+pub(crate) fn choose(up: &[Candidate], down: &[Candidate]) -> Option<Pair> {
     let (up, down) = (cheapest_by_block(up), cheapest_by_block(down));
     up.into_iter()
         .filter_map(|(block, up)| Some(Pair { up, down: *down.get(&block)? }))

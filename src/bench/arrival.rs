@@ -1,6 +1,6 @@
 //! When conversations are due: drawn whole before a run, from its plan and seed.
 
-pub mod trace;
+pub(crate) mod trace;
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const LONGEST_S: f64 = 3.2e8;
 
 /// When conversations are due.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Schedule {
+pub(crate) enum Schedule {
     /// As soon as there is a slot.
     Closed,
     /// At these times after the run's start, one a conversation, in order.
@@ -28,7 +28,7 @@ pub enum Schedule {
 
 /// An arrival that gives no schedule.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum BadSchedule {
+pub(crate) enum BadSchedule {
     /// A figure that is none.
     #[error("arrival: {field} is {value}, and must be a positive number")]
     NotPositive {
@@ -73,7 +73,7 @@ impl Failure for BadSchedule {
 }
 
 /// Draw the schedule of so many conversations. `trace` holds the times of [`Arrival::Trace`], seconds, in order.
-pub fn schedule(
+pub(crate) fn schedule(
     arrival: &Arrival,
     conversations: u32,
     seed: u64,

@@ -22,20 +22,20 @@ use crate::mock::truth::StreamTruth;
 use crate::mock::{Scenario, spawn};
 
 /// From a request's arrival to its first token.
-pub const TTFT: Duration = Duration::from_millis(200);
+pub(crate) const TTFT: Duration = Duration::from_millis(200);
 
 /// From token to token: 50 tokens a second and stream.
-pub const ITL: Duration = Duration::from_millis(20);
+pub(crate) const ITL: Duration = Duration::from_millis(20);
 
 /// A load is measured right where p50 and p99 of TTFT and ITL are this near the truth: both the share of the
 /// true value and the milliseconds must hold.
-pub const WITHIN_MS: f64 = 1.0;
+pub(crate) const WITHIN_MS: f64 = 1.0;
 /// See [`WITHIN_MS`].
-pub const WITHIN_SHARE: f64 = 0.01;
+pub(crate) const WITHIN_SHARE: f64 = 0.01;
 
 /// One load.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct CalibrationStep {
+pub(crate) struct CalibrationStep {
     /// Streams at once, 50 tokens a second each.
     pub streams: u32,
     /// Output tokens, all streams together.
@@ -54,7 +54,7 @@ pub struct CalibrationStep {
 
 /// How far one latency's quantiles are off the truth, milliseconds; positive where the client says more.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Errors {
+pub(crate) struct Errors {
     /// The true median.
     pub true_p50: f64,
     /// The true 99th percentile.
@@ -80,7 +80,7 @@ impl Errors {
 ///
 /// # Errors
 /// No port, no thread, too many files, or a request that failed.
-pub async fn step(
+pub(crate) async fn step(
     streams: u32,
     tokens: u32,
     stop: &CancellationToken,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Turns that follow one another: each is sent when the one before has ended.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Conversation {
+pub(crate) struct Conversation {
     /// Its place in the run, from 0.
     pub index: u32,
     /// At least one.

@@ -24,24 +24,24 @@
 //! | [`repeats`] | one plan measured several times |
 //! | [`sweep`] | one workload under rising load, and where its knee is |
 
-pub mod arrival;
-pub mod calibrate;
-pub mod campaign;
-pub mod client;
+pub(crate) mod arrival;
+pub(crate) mod calibrate;
+pub(crate) mod campaign;
+pub(crate) mod client;
 pub mod compare;
-pub mod conversation;
-pub mod metrics;
+pub(crate) mod conversation;
+pub(crate) mod metrics;
 pub mod plan;
-pub mod profile;
+pub(crate) mod profile;
 pub mod record;
-pub mod repeats;
-pub mod results;
-pub mod runner;
-pub mod secrets;
-pub mod server;
-pub mod session;
+pub(crate) mod repeats;
+pub(crate) mod results;
+pub(crate) mod runner;
+pub(crate) mod secrets;
+pub(crate) mod server;
+pub(crate) mod session;
 pub mod stream;
 pub mod summary;
-pub mod sweep;
-pub mod target;
-pub mod workload;
+pub(crate) mod sweep;
+pub(crate) mod target;
+pub(crate) mod workload;

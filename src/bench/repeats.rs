@@ -8,7 +8,7 @@ use super::summary::{Distribution, Summary};
 
 /// One metric of several runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Repeated {
+pub(crate) struct Repeated {
     /// Its name, as comparisons have it: `TTFT p99`.
     pub metric: String,
     /// The unit of its figures.
@@ -21,7 +21,7 @@ pub struct Repeated {
 
 /// What several runs come to.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OverRuns {
+pub(crate) struct OverRuns {
     /// Their mean.
     pub mean: f64,
     /// Half the width of its 95 % t-interval, from three runs on.
@@ -31,13 +31,13 @@ pub struct OverRuns {
 }
 
 /// Whether runs are repeats: several, all under one plan. A sweep's differ in their load.
-pub fn are_repeats(runs: &[MeasuredRun]) -> bool {
+pub(crate) fn are_repeats(runs: &[MeasuredRun]) -> bool {
     let plans: Vec<String> = runs.iter().map(|run| plan_sha256(&run.plan)).collect();
     plans.len() > 1 && plans.iter().all(|plan| *plan == plans[0])
 }
 
 /// Every metric that some run has.
-pub fn repeated(runs: &[MeasuredRun]) -> Vec<Repeated> {
+pub(crate) fn repeated(runs: &[MeasuredRun]) -> Vec<Repeated> {
     let mut metrics = Vec::new();
     let mut add = |metric: String, unit, of: &dyn Fn(&Summary) -> Option<f64>| {
         let each: Vec<Option<f64>> =

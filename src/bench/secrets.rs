@@ -32,7 +32,7 @@ const SECRET_WORDS: [&str; 9] =
 
 /// What a server says of itself: what is secret by its name is hidden, and `key` wherever it stands. Empty texts
 /// and nulls stay, which say that there is none.
-pub fn without_secrets(value: Value, key: Option<&ApiKey>) -> Value {
+pub(crate) fn without_secrets(value: Value, key: Option<&ApiKey>) -> Value {
     match value {
         Value::Object(map) => Value::Object(
             map.into_iter()
@@ -79,7 +79,10 @@ fn is_secret_flag(word: &str) -> bool {
 }
 
 /// A command line with the values of secret flags, the key itself and passwords in URLs hidden.
-pub fn hide_in_arguments(arguments: impl IntoIterator<Item = String>, key: Option<&ApiKey>) -> Vec<String> {
+pub(crate) fn hide_in_arguments(
+    arguments: impl IntoIterator<Item = String>,
+    key: Option<&ApiKey>,
+) -> Vec<String> {
     let mut after_secret_flag = false;
     let hide = |argument: String| {
         let hidden = std::mem::take(&mut after_secret_flag);

@@ -15,7 +15,7 @@ use super::summary::{Distribution, Summary};
 /// How much was asked of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum SweepLoad {
+pub(crate) enum SweepLoad {
     /// This many conversations at a time.
     Concurrency {
         /// Conversations.
@@ -32,7 +32,7 @@ pub enum SweepLoad {
 
 /// A latency at one point, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
-pub struct AtPoint {
+pub(crate) struct AtPoint {
     /// 50th percentile.
     pub median: f64,
     /// 99th percentile.
@@ -41,7 +41,7 @@ pub struct AtPoint {
 
 /// One load of a sweep.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct SweepPoint {
+pub(crate) struct SweepPoint {
     /// How much was asked.
     pub load: SweepLoad,
     /// Output tokens per second: over the steady window where there is one, else over the run.
@@ -61,7 +61,7 @@ pub struct SweepPoint {
 /// Where a sweep's knee is. Places are in the order of the points given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Knee {
+pub(crate) enum Knee {
     /// At this point.
     At {
         /// Its place.
@@ -80,7 +80,7 @@ const POINTS: usize = 3;
 
 impl SweepLoad {
     /// What a plan asks for.
-    pub fn of(plan: &LoadPlan) -> Self {
+    pub(crate) fn of(plan: &LoadPlan) -> Self {
         match &plan.arrival {
             Arrival::ClosedLoop => {
                 plan.concurrency.map_or(SweepLoad::Other, |limit| SweepLoad::Concurrency { limit })
@@ -96,7 +96,7 @@ impl SweepLoad {
     }
 
     /// The figure alone; none where there is none.
-    pub fn figure(self) -> Option<f64> {
+    pub(crate) fn figure(self) -> Option<f64> {
         match self {
             SweepLoad::Concurrency { limit } => Some(f64::from(limit)),
             SweepLoad::Rate { per_s } => Some(per_s),
@@ -117,7 +117,7 @@ impl std::fmt::Display for SweepLoad {
 
 impl SweepPoint {
     /// The point a run makes.
-    pub fn of(plan: &LoadPlan, summary: &Summary) -> Self {
+    pub(crate) fn of(plan: &LoadPlan, summary: &Summary) -> Self {
         let rates = summary.steady.unwrap_or(summary.throughput);
         let latencies = &summary.latency_ms;
         let at = |sent: &Option<Distribution>, due: &Option<Distribution>| {
@@ -145,7 +145,7 @@ impl SweepPoint {
 }
 
 /// Where the knee of a sweep is, its points given from the lightest load to the heaviest.
-pub fn knee(points: &[SweepPoint]) -> Knee {
+pub(crate) fn knee(points: &[SweepPoint]) -> Knee {
     let usable: Vec<(usize, f64)> =
         points.iter().enumerate().filter_map(|(place, point)| Some((place, point.power()?))).collect();
     if usable.len() < POINTS {

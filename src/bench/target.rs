@@ -8,7 +8,7 @@ use crate::failure::{Failure, Kind};
 
 /// Where the server is.
 #[derive(Debug, Clone)]
-pub struct ServerTarget {
+pub(crate) struct ServerTarget {
     base: Url,
     /// Sent as `Authorization: Bearer`.
     pub api_key: Option<ApiKey>,
@@ -16,12 +16,12 @@ pub struct ServerTarget {
 
 /// A key that shows in no log, record or message.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ApiKey(String);
+pub(crate) struct ApiKey(String);
 
 /// A base URL that cannot be one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("--base-url: `{given}` is no server: {why}; give one such as http://localhost:30000")]
-pub struct BadTarget {
+pub(crate) struct BadTarget {
     given: String,
     why: String,
 }
@@ -34,12 +34,12 @@ impl Failure for BadTarget {
 
 impl ApiKey {
     /// A key as it is sent. Blank space around it, as files and shells leave it, does not belong to it.
-    pub fn new(key: &str) -> Self {
+    pub(crate) fn new(key: &str) -> Self {
         Self(key.trim().to_owned())
     }
 
     /// The key itself, for the header and nothing else.
-    pub fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -53,7 +53,7 @@ impl fmt::Debug for ApiKey {
 impl ServerTarget {
     /// A server by its base URL: scheme, host, port and, behind a proxy, a path. `http://` may be left out,
     /// and a trailing `/v1` (as OpenAI clients want it) is taken off.
-    pub fn new(base_url: &str, api_key: Option<ApiKey>) -> Result<Self, BadTarget> {
+    pub(crate) fn new(base_url: &str, api_key: Option<ApiKey>) -> Result<Self, BadTarget> {
         let bad = |why: String| BadTarget { given: hide_credentials(base_url), why };
         let with_scheme = match base_url.contains("://") {
             true => base_url.to_owned(),
@@ -79,26 +79,26 @@ impl ServerTarget {
     }
 
     /// The URL of an endpoint, such as `/v1/models`.
-    pub fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         let mut url = self.base.clone();
         url.set_path(&format!("{}{path}", self.base.path().trim_end_matches('/')));
         url
     }
 
     /// Whether it speaks TLS.
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.base.scheme() == "https"
     }
 
     /// Its name or address (an IPv6 address without brackets) and port.
-    pub fn host_and_port(&self) -> (String, u16) {
+    pub(crate) fn host_and_port(&self) -> (String, u16) {
         let host = self.base.host_str().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         (host, self.base.port_or_known_default().unwrap_or(80))
     }
 
     /// Host and port as a `Host` header has them.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         self.base.authority().to_owned()
     }
 }

@@ -35,7 +35,7 @@ use crate::shape::{Dtype, KernelConfig, MoeShape, Role, Tile};
 
 /// The figures the formulas need and no data sheet gives.
 #[derive(Debug, Clone, Copy)]
-pub struct Assumptions {
+pub(crate) struct Assumptions {
     /// L2 bandwidth as a multiple of memory bandwidth.
     pub l2_over_memory: f64,
     /// Time from a global load to its data, microseconds.
@@ -60,7 +60,7 @@ pub struct Assumptions {
 /// `threads_per_sm` is the smaller of the two values the CUDA programming guide lists for the
 /// devices in the catalogue (1,536 for 8.9 and 12.x; 2,048 for 9.0 and 10.0). The others are round
 /// numbers of the right order for GPUs of these generations; *unverified* on GB10.
-pub const ASSUMPTIONS: Assumptions = Assumptions {
+pub(crate) const ASSUMPTIONS: Assumptions = Assumptions {
     l2_over_memory: 6.0,
     load_latency_us: 0.8,
     threads_per_sm: 1536,
@@ -78,7 +78,7 @@ const REGISTERS_PER_SM: f64 = 65_536.0;
 
 /// An estimated time of one kernel launch and what it is made of. Times in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// The estimate.
     pub time_us: f64,
     /// Experts that get at least one token.
@@ -103,7 +103,7 @@ pub struct Cost {
 
 /// A model of one shape at one batch size on one device.
 #[derive(Debug)]
-pub struct CostModel<'a> {
+pub(crate) struct CostModel<'a> {
     shape: &'a MoeShape,
     device: &'a Device,
     tokens: u32,
@@ -112,13 +112,13 @@ pub struct CostModel<'a> {
 
 impl<'a> CostModel<'a> {
     /// The model for `tokens` tokens in a forward pass.
-    pub fn new(shape: &'a MoeShape, device: &'a Device, tokens: u32) -> Self {
+    pub(crate) fn new(shape: &'a MoeShape, device: &'a Device, tokens: u32) -> Self {
         Self { shape, device, tokens, routing: Routing::uniform(shape, tokens) }
     }
 
     /// The least time the device's memory and matrix units allow one role, microseconds: every woken
     /// expert's weights read once, every row read and written once, no padding.
-    pub fn roofline_us(&self, role: Role) -> f64 {
+    pub(crate) fn roofline_us(&self, role: Role) -> f64 {
         let gemm = self.shape.gemm(role);
         let memory = self.weight_bytes(role) + self.row_bytes(role);
         let math = 2.0 * self.routed_rows() * f64::from(gemm.n) * f64::from(gemm.k);
@@ -126,7 +126,7 @@ impl<'a> CostModel<'a> {
     }
 
     /// The estimate for `config`, or `None` where it does not fit the device.
-    pub fn cost(&self, role: Role, config: &KernelConfig) -> Option<Cost> {
+    pub(crate) fn cost(&self, role: Role, config: &KernelConfig) -> Option<Cost> {
         let tile = config.tile();
         let shared = shared_memory::required_bytes(&tile, &self.shape.quantization);
         if shared > self.device.shared_memory_per_block {

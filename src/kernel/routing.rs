@@ -9,7 +9,7 @@ use crate::shape::MoeShape;
 /// with `tokens` trials and p = top_k / routed experts. Real routers are skewed; this is the
 /// balanced case that load-balancing losses aim at.
 #[derive(Debug, Clone)]
-pub struct Routing {
+pub(crate) struct Routing {
     tokens: u32,
     routed_experts: u32,
     fused_experts: u32,
@@ -20,7 +20,7 @@ pub struct Routing {
 
 impl Routing {
     /// Routing of `tokens` tokens over `shape`.
-    pub fn uniform(shape: &MoeShape, tokens: u32) -> Self {
+    pub(crate) fn uniform(shape: &MoeShape, tokens: u32) -> Self {
         let routed_experts = shape.experts.saturating_sub(shape.fused_shared_experts).max(1);
         let p = (f64::from(shape.top_k) / f64::from(routed_experts)).min(1.0);
         let (first_count, probability) = binomial(tokens, p);
@@ -28,13 +28,13 @@ impl Routing {
     }
 
     /// Experts at least one token goes to: E (1 - (1 - top_k/E)^tokens), plus the fused ones.
-    pub fn distinct_experts(&self) -> f64 {
+    pub(crate) fn distinct_experts(&self) -> f64 {
         let idle = if self.first_count == 0 { self.probability[0] } else { 0.0 };
         f64::from(self.routed_experts) * (1.0 - idle) + f64::from(self.fused_experts)
     }
 
     /// Blocks of `block_size_m` rows that hold at least one token, summed over the experts.
-    pub fn row_blocks(&self, block_size_m: u32) -> f64 {
+    pub(crate) fn row_blocks(&self, block_size_m: u32) -> f64 {
         let per_expert: f64 = (self.first_count..)
             .zip(&self.probability)
             .map(|(count, p)| f64::from(count.div_ceil(block_size_m)) * p)

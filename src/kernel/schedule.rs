@@ -4,7 +4,7 @@ use crate::shape::{Gemm, KernelConfig};
 
 /// Thread blocks along each side of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
+pub(crate) struct Grid {
     /// Blocks of BLOCK_SIZE_M rows, over the rows the runtime allocates (EM).
     pub m_blocks: u64,
     /// Blocks of BLOCK_SIZE_N columns.
@@ -13,7 +13,7 @@ pub struct Grid {
 
 impl Grid {
     /// The launch grid for `allocated_rows` (EM) rows of `gemm`'s output.
-    pub fn new(allocated_rows: u64, gemm: Gemm, config: &KernelConfig) -> Self {
+    pub(crate) fn new(allocated_rows: u64, gemm: Gemm, config: &KernelConfig) -> Self {
         Self {
             m_blocks: allocated_rows.div_ceil(u64::from(config.block_size_m)),
             n_blocks: u64::from(gemm.n.div_ceil(config.block_size_n)),
@@ -21,7 +21,8 @@ impl Grid {
     }
 
     /// The block of the output that program `pid` computes, as the kernel maps it.
-    pub fn block_of(&self, pid: u64, group_size_m: u32) -> (u64, u64) {
+    #[cfg(test)]
+    pub(crate) fn block_of(&self, pid: u64, group_size_m: u32) -> (u64, u64) {
         let group = u64::from(group_size_m);
         let in_group = group * self.n_blocks;
         let first_m = pid / in_group * group;
@@ -33,7 +34,7 @@ impl Grid {
     ///
     /// A group as tall as the grid is one group, however much taller it is asked to be. With a
     /// single column of blocks every grouping is row by row.
-    pub fn representative_group(&self, group_size_m: u32, groups: &[u32]) -> u32 {
+    pub(crate) fn representative_group(&self, group_size_m: u32, groups: &[u32]) -> u32 {
         let same = |other: u32| {
             other == group_size_m
                 || self.n_blocks == 1

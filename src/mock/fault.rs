@@ -61,7 +61,7 @@ pub struct BadFault {
 }
 
 /// The faults as they are given on the command line.
-pub const FAULTS: &str = "error-after=TOKENS, cut-after=TOKENS, reset-after=TOKENS, \
+pub(crate) const FAULTS: &str = "error-after=TOKENS, cut-after=TOKENS, reset-after=TOKENS, \
                           stall=TOKENS:DURATION, stall=TOKENS:forever, status=CODE, no-done, \
                           no-finish, no-end, zero-tokens, html, huge-event=BYTES, endless, garbage";
 

@@ -14,25 +14,16 @@ const MAX_BYTES: u64 = 65_536;
 
 /// A file that is no scenario.
 #[derive(Debug, thiserror::Error)]
-pub enum BadScenario {
+pub(crate) enum BadScenario {
     /// It cannot be read.
     #[error("cannot read the scenario `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// Far larger than any scenario.
     #[error("the scenario `{}` has more than {MAX_BYTES} bytes, more than any scenario needs", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
+    TooLarge { path: PathBuf },
     /// Not TOML, an unknown field, or a value of the wrong form.
     #[error("scenario `{}`, {place}: {message}", path.display())]
     Shape {
-        /// The file.
         path: PathBuf,
         /// The field and the line, as far as they are known.
         place: String,
@@ -42,9 +33,7 @@ pub enum BadScenario {
     /// A value that cannot be.
     #[error("scenario `{}`, field `{field}`: {value} is not accepted; expected {accepted}", path.display())]
     Value {
-        /// The file.
         path: PathBuf,
-        /// The field.
         field: &'static str,
         /// What it says.
         value: String,
@@ -64,7 +53,7 @@ impl Failure for BadScenario {
 ///
 /// # Errors
 /// A file that cannot be read, or is no scenario; the message names file, line and field.
-pub fn read(path: &Path) -> Result<Scenario, BadScenario> {
+pub(crate) fn read(path: &Path) -> Result<Scenario, BadScenario> {
     let text = read_text_at_most(path, MAX_BYTES).map_err(|error| match error {
         ReadError::Io(source) => BadScenario::Read { path: path.to_owned(), source },
         ReadError::TooLarge { .. } => BadScenario::TooLarge { path: path.to_owned() },

@@ -10,7 +10,7 @@ use crate::runtime::Runtime;
 
 /// Where a config keeps the numbers. Each entry lists the names to try, the first one present wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fields {
+pub(crate) struct Fields {
     /// Routed experts of the whole model.
     pub experts: &'static [&'static str],
     /// Experts the router picks for a token.
@@ -23,7 +23,7 @@ pub struct Fields {
 
 /// What is known about one architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Architecture {
+pub(crate) struct Architecture {
     /// The name in `architectures`.
     pub name: &'static str,
     /// Where its numbers are.
@@ -43,7 +43,7 @@ pub struct Architecture {
 
 /// What SGLang's own tuner (0.5.23 era) does with an architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tuner {
+pub(crate) enum Tuner {
     /// It names this architecture and takes the routed experts.
     Routed,
     /// It names this architecture and adds one expert unless told not to.
@@ -61,18 +61,18 @@ enum Served {
 
 impl Architecture {
     /// The row for an architecture name.
-    pub fn find(name: &str) -> Option<&'static Architecture> {
+    pub(crate) fn find(name: &str) -> Option<&'static Architecture> {
         TABLE.iter().find(|row| row.name == name)
     }
 
     /// Every row.
-    pub fn all() -> &'static [Architecture] {
+    pub(crate) fn all() -> &'static [Architecture] {
         TABLE
     }
 
     /// Whether `runtime` has a model class of this name. Nobody has read vLLM's registry for this
     /// table, so for vLLM the answer is yes.
-    pub fn is_served_by(&self, runtime: Runtime) -> bool {
+    pub(crate) fn is_served_by(&self, runtime: Runtime) -> bool {
         match (self.served, runtime) {
             (_, Runtime::Vllm) | (Served::Both, _) | (Served::Since0523, Runtime::Sglang0523) => true,
             (Served::Since0523, Runtime::Sglang054) | (Served::Neither, _) => false,

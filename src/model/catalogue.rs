@@ -16,26 +16,20 @@ static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/models");
 
 /// Every known recipe, sorted by id, and the names they answer to.
 #[derive(Debug, Clone)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     recipes: Vec<Recipe>,
     by_name: HashMap<String, usize>,
 }
 
 /// Why the catalogue cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum CatalogueError {
+pub(crate) enum CatalogueError {
     /// The folder or a file in it cannot be read.
     #[error("cannot read `{}`: {reason}", path.display())]
-    Unreadable {
-        /// The folder or file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
+    Unreadable { path: PathBuf, reason: String },
     /// A recipe is wrong.
     #[error("recipe `{}`: {message}", path.display())]
     BadRecipe {
-        /// The file.
         path: PathBuf,
         /// Line, field and what was expected.
         message: String,
@@ -61,7 +55,7 @@ impl Failure for CatalogueError {
 impl Catalogue {
     /// The embedded recipes; with `profiles`, those in its `models` folder added, replacing embedded
     /// ones of the same id.
-    pub fn load(profiles: Option<&Path>) -> Result<Self, CatalogueError> {
+    pub(crate) fn load(profiles: Option<&Path>) -> Result<Self, CatalogueError> {
         let mut recipes = Vec::new();
         for file in EMBEDDED.files().filter(|file| is_toml(file.path())) {
             let path = Path::new("profiles/models").join(file.path());
@@ -79,17 +73,17 @@ impl Catalogue {
 
     /// The recipe that answers to `name`: its id, the id without the organisation, or an alias, in
     /// any case.
-    pub fn find(&self, name: &str) -> Option<&Recipe> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Recipe> {
         self.by_name.get(&name.to_lowercase()).map(|index| &self.recipes[*index])
     }
 
     /// Every recipe, sorted by id.
-    pub fn recipes(&self) -> &[Recipe] {
+    pub(crate) fn recipes(&self) -> &[Recipe] {
         &self.recipes
     }
 
     /// Ids that look like `name`, best first, at most three.
-    pub fn closest(&self, name: &str) -> Vec<String> {
+    pub(crate) fn closest(&self, name: &str) -> Vec<String> {
         // Below this two names have little more in common than letters.
         const ALIKE: f64 = 0.7;
         let short = name.rsplit('/').next().unwrap_or_default();

@@ -25,20 +25,13 @@ pub struct ModelConfig {
 pub enum ConfigError {
     /// More bytes than [`MAX_CONFIG_BYTES`].
     #[error("{origin}: more than {MAX_CONFIG_BYTES} bytes; a config.json is a few kilobytes")]
-    TooLarge {
-        /// The file or address.
-        origin: String,
-    },
+    TooLarge { origin: String },
     /// No bytes, or only white space.
     #[error("{origin}: the file is empty; expected a JSON object")]
-    Empty {
-        /// The file or address.
-        origin: String,
-    },
+    Empty { origin: String },
     /// Not JSON, or cut off.
     #[error("{origin}: not valid JSON: {message}")]
     Syntax {
-        /// The file or address.
         origin: String,
         /// What the parser says, with line and column.
         message: String,
@@ -46,7 +39,6 @@ pub enum ConfigError {
     /// JSON, but no object.
     #[error("{origin}: expected a JSON object at the top, found {found}")]
     NotAnObject {
-        /// The file or address.
         origin: String,
         /// What stands there.
         found: String,
@@ -54,7 +46,6 @@ pub enum ConfigError {
     /// A field of the wrong type or with a value outside what is accepted.
     #[error("{origin}: field `{field}`: expected {expected}, found {found}")]
     BadField {
-        /// The file or address.
         origin: String,
         /// The field, dotted where nested.
         field: String,
@@ -66,7 +57,6 @@ pub enum ConfigError {
     /// A field that must be there is not.
     #[error("{origin}: field `{field}` is missing; expected {expected}")]
     Missing {
-        /// The file or address.
         origin: String,
         /// The field, dotted where nested.
         field: String,

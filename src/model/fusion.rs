@@ -64,7 +64,7 @@ pub struct UnknownFusionChoice(String);
 
 /// When the server fuses the shared experts of an architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SharedExperts {
+pub(crate) enum SharedExperts {
     /// Never, or there are none.
     Separate,
     /// DeepSeek V3's rule, both versions: 256 routed experts and exactly one shared, no expert

@@ -105,7 +105,7 @@ pub struct Geometry {
 }
 
 /// The shape of `config`'s MoE layers as `runtime` sees them on one rank.
-pub fn moe_shape(
+pub(crate) fn moe_shape(
     config: &ModelConfig,
     parallelism: Parallelism,
     runtime: Runtime,

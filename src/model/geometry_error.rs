@@ -23,7 +23,6 @@ pub enum GeometryError {
             .collect::<Vec<_>>().join(", ")
     )]
     UnknownArchitecture {
-        /// The file or address.
         origin: String,
         /// The name in `architectures`.
         architecture: String,
@@ -33,7 +32,6 @@ pub enum GeometryError {
     /// No experts anywhere.
     #[error("{origin}: `{architecture}` has no experts: a dense model has no fused-MoE kernel to tune")]
     Dense {
-        /// The file or address.
         origin: String,
         /// The name in `architectures`.
         architecture: String,
@@ -41,7 +39,6 @@ pub enum GeometryError {
     /// A known architecture without one of its fields.
     #[error("{origin}: `{architecture}` needs the field {}, which says {what}; it is missing", names.join(" or "))]
     MissingField {
-        /// The file or address.
         origin: String,
         /// The name in `architectures`.
         architecture: String,
@@ -140,10 +137,7 @@ pub enum GeometryError {
     },
     /// Told to fuse shared experts that cannot be fused.
     #[error("shared experts cannot be fused: {reason}")]
-    NothingToFuse {
-        /// Why.
-        reason: String,
-    },
+    NothingToFuse { reason: String },
 }
 
 forwards! {

@@ -18,20 +18,13 @@ mod model_id;
 mod modelopt;
 mod quantization_config;
 mod recipe;
-pub mod source;
+pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 mod warning;
 
-pub use architecture::{Architecture, Fields, Tuner};
-pub use by_hand::ByHand;
-pub use catalogue::{Catalogue, CatalogueError};
-pub use config_json::{ConfigError, ModelConfig};
-pub use fusion::{FusionChoice, SharedExperts, UnknownFusionChoice};
-pub use geometry::{Geometry, Parallelism, moe_shape};
-pub use geometry_error::GeometryError;
-pub use limits::{MAX_CONFIG_BYTES, MAX_COUNT, MAX_PARALLELISM};
-pub use model_id::{BadModelId, ModelId};
-pub use quantization_config::QuantizationError;
-pub use recipe::{Recipe, RecipeParallel, RecipeTarget};
-pub use warning::GeometryWarning;
+pub(crate) use by_hand::ByHand;
+pub(crate) use catalogue::Catalogue;
+pub(crate) use fusion::FusionChoice;
+pub(crate) use geometry::{Geometry, Parallelism, moe_shape};
+pub(crate) use recipe::Recipe;

@@ -16,7 +16,7 @@ use crate::shape::{BlockShape, Dtype, Quantization};
 
 /// The family of a `quant_method`, as far as later rules ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub(super) enum Method {
     /// No quantisation of the experts.
     None,
     /// `fp8`.
@@ -29,7 +29,7 @@ pub enum Method {
 
 /// How a checkpoint's experts are stored, and what to know about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scheme {
+pub(super) struct Scheme {
     /// Element types and scales.
     pub quantization: Quantization,
     /// The family of the method.
@@ -58,7 +58,6 @@ pub enum QuantizationError {
     /// Understood, and no fused-MoE config file is ever read for it.
     #[error("{origin}: quantisation `{method}`: {reason}")]
     NoConfigFiles {
-        /// The file or address.
         origin: String,
         /// What the checkpoint says.
         method: String,
@@ -68,7 +67,6 @@ pub enum QuantizationError {
     /// Not known at all.
     #[error("{origin}: unknown quantisation `{method}` (field `{field}`); known: {KNOWN_METHODS}")]
     Unknown {
-        /// The file or address.
         origin: String,
         /// The field it stands in.
         field: String,

@@ -18,7 +18,7 @@ use crate::toml_text::{BadToml, from_toml};
 /// One model of the catalogue.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recipe {
+pub(crate) struct Recipe {
     /// The Hugging Face id: `zai-org/GLM-4.7-FP8`.
     pub id: ModelId,
     /// Other names for `--model`.
@@ -46,7 +46,7 @@ pub struct Recipe {
 /// The runtime a recipe names.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RecipeTarget {
+pub(crate) struct RecipeTarget {
     /// The SGLang version.
     #[serde(rename = "sglang", deserialize_with = "sglang_version")]
     pub runtime: Runtime,
@@ -59,7 +59,7 @@ pub struct RecipeTarget {
 /// The split a recipe names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RecipeParallel {
+pub(crate) struct RecipeParallel {
     /// Tensor parallelism.
     pub tp: u32,
     /// Expert parallelism.
@@ -90,17 +90,17 @@ impl Recipe {
     }
 
     /// The runtime and Triton the recipe names.
-    pub fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target { runtime: self.target.runtime, triton: self.target.triton }
     }
 
     /// The split the recipe names.
-    pub fn parallelism(&self) -> Parallelism {
+    pub(crate) fn parallelism(&self) -> Parallelism {
         self.checked_parallelism().expect("checked when the recipe was parsed")
     }
 
     /// The config the shape is read from.
-    pub fn config(&self) -> ModelConfig {
+    pub(crate) fn config(&self) -> ModelConfig {
         self.checked_config().expect("checked when the recipe was parsed")
     }
 

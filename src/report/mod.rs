@@ -5,4 +5,4 @@
 
 pub mod html;
 pub mod plot;
-pub mod table_file;
+pub(crate) mod table_file;

@@ -28,7 +28,7 @@ const MAGIC: &[u8] = b"PAR1";
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ColumnKind {
+pub(crate) enum ColumnKind {
     /// Counts and identifiers.
     U32,
     /// Measurements; kept bit for bit.
@@ -41,7 +41,7 @@ pub enum ColumnKind {
 
 impl ColumnKind {
     /// The word in messages, which is Parquet readers' own.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             ColumnKind::U32 => "u32",
             ColumnKind::F64 => "f64",
@@ -63,7 +63,7 @@ impl ColumnKind {
 
 /// The cells of a column, from the first row.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Values {
+pub(crate) enum Values {
     /// Counts and identifiers.
     U32(Vec<u32>),
     /// Measurements.
@@ -75,18 +75,8 @@ pub enum Values {
 }
 
 impl Values {
-    /// What they are.
-    pub fn kind(&self) -> ColumnKind {
-        match self {
-            Values::U32(_) => ColumnKind::U32,
-            Values::F64(_) => ColumnKind::F64,
-            Values::Text(_) => ColumnKind::Text,
-            Values::Bool(_) => ColumnKind::Bool,
-        }
-    }
-
     /// How many rows.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Values::U32(v) => v.len(),
             Values::F64(v) => v.len(),
@@ -94,16 +84,11 @@ impl Values {
             Values::Bool(v) => v.len(),
         }
     }
-
-    /// Whether there is no row.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// A column with its name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ParquetColumn {
+pub(crate) struct ParquetColumn {
     /// Its name; no two of a table share one.
     pub name: String,
     /// Its cells.
@@ -112,14 +97,14 @@ pub struct ParquetColumn {
 
 impl ParquetColumn {
     /// A column called `name`.
-    pub fn new(name: impl Into<String>, values: Values) -> Self {
+    pub(crate) fn new(name: impl Into<String>, values: Values) -> Self {
         Self { name: name.into(), values }
     }
 }
 
 /// Why a table cannot be made, written or read.
 #[derive(Debug, thiserror::Error)]
-pub enum ParquetError {
+pub(crate) enum ParquetError {
     /// The columns do not make a table: the caller's mistake.
     #[error("column `{column}` {problem}")]
     Shape {
@@ -133,26 +118,16 @@ pub enum ParquetError {
     Io(std::io::Error),
     /// The file is not Parquet.
     #[error("`{}` is not a Parquet file: it does not begin with PAR1", path.display())]
-    NotParquet {
-        /// The file.
-        path: PathBuf,
-    },
+    NotParquet { path: PathBuf },
     /// The file's end is missing.
     #[error("`{}` is cut off: a Parquet file ends with PAR1", path.display())]
-    Truncated {
-        /// The file.
-        path: PathBuf,
-    },
+    Truncated { path: PathBuf },
     /// The file begins and ends like Parquet and its bytes are not those this program wrote.
     #[error("`{}` is damaged or was not written by this program: its checksum does not match", path.display())]
-    Unsealed {
-        /// The file.
-        path: PathBuf,
-    },
+    Unsealed { path: PathBuf },
     /// The file is as it was written and does not read.
     #[error("`{}` does not read as Parquet: {message}", path.display())]
     Damaged {
-        /// The file.
         path: PathBuf,
         /// What the reader said.
         message: String,
@@ -160,7 +135,6 @@ pub enum ParquetError {
     /// A column that should be there is not.
     #[error("`{}` has no column `{column}`; it has {}", path.display(), listed(there))]
     MissingColumn {
-        /// The file.
         path: PathBuf,
         /// The column.
         column: String,
@@ -170,7 +144,6 @@ pub enum ParquetError {
     /// A column holds something else.
     #[error("column `{column}` of `{}` holds {found}, not {}", path.display(), expected.name())]
     WrongType {
-        /// The file.
         path: PathBuf,
         /// The column.
         column: String,
@@ -182,7 +155,6 @@ pub enum ParquetError {
     /// A column has cells without a value.
     #[error("column `{column}` of `{}` lacks a value in {count} rows", path.display())]
     Gaps {
-        /// The file.
         path: PathBuf,
         /// The column.
         column: String,
@@ -212,13 +184,13 @@ impl Failure for ParquetError {
 
 /// Columns of one length under different names.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct ParquetTable {
+pub(crate) struct ParquetTable {
     columns: Vec<ParquetColumn>,
 }
 
 impl ParquetTable {
     /// A table of `columns`. [`ParquetError::Shape`] where lengths differ or a name comes twice.
-    pub fn new(columns: Vec<ParquetColumn>) -> Result<Self, ParquetError> {
+    pub(crate) fn new(columns: Vec<ParquetColumn>) -> Result<Self, ParquetError> {
         let rows = columns.first().map_or(0, |c| c.values.len());
         for (index, column) in columns.iter().enumerate() {
             let shape = |problem: String| ParquetError::Shape { column: column.name.clone(), problem };
@@ -234,22 +206,23 @@ impl ParquetTable {
     }
 
     /// The columns, in order.
-    pub fn columns(&self) -> &[ParquetColumn] {
+    #[cfg(test)]
+    pub(crate) fn columns(&self) -> &[ParquetColumn] {
         &self.columns
     }
 
     /// The columns, in order, without a copy.
-    pub fn into_columns(self) -> Vec<ParquetColumn> {
+    pub(crate) fn into_columns(self) -> Vec<ParquetColumn> {
         self.columns
     }
 
     /// How many rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.columns.first().map_or(0, |c| c.values.len())
     }
 
     /// The table as the bytes of a Parquet file. [`ParquetError::Encode`] where the writer refuses.
-    pub fn to_parquet(&self) -> Result<Vec<u8>, ParquetError> {
+    pub(crate) fn to_parquet(&self) -> Result<Vec<u8>, ParquetError> {
         let encode = |error: PolarsError| ParquetError::Encode { message: error.to_string() };
         let columns = self.columns.iter().map(to_polars).collect();
         let mut frame = DataFrame::new(self.rows(), columns).map_err(encode)?;
@@ -262,20 +235,20 @@ impl ParquetTable {
     }
 
     /// Write the table to `path` as Parquet, whole or not at all.
-    pub fn write(&self, path: &Path) -> Result<(), ParquetError> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), ParquetError> {
         write_atomic(path, &self.to_parquet()?).map_err(ParquetError::Io)
     }
 
     /// Read from the Parquet file at `path` the columns `expected`, in that order; others are ignored.
     ///
     /// Every error names the file, and the column where one is at fault.
-    pub fn read(path: &Path, expected: &[(&str, ColumnKind)]) -> Result<Self, ParquetError> {
+    pub(crate) fn read(path: &Path, expected: &[(&str, ColumnKind)]) -> Result<Self, ParquetError> {
         let bytes = fs_err::read(path).map_err(ParquetError::Io)?;
         Self::from_parquet(path, bytes, expected)
     }
 
     /// The same from bytes already read; `path` is for messages.
-    pub fn from_parquet(
+    pub(crate) fn from_parquet(
         path: &Path,
         bytes: Vec<u8>,
         expected: &[(&str, ColumnKind)],

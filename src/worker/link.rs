@@ -108,7 +108,7 @@ impl Link {
         let (tell, mut messages) = mpsc::channel(QUEUE);
         let (tell_heard, heard) = watch::channel(Instant::now());
         let mut tasks = [
-            AbortOnDrop(tokio::spawn(log.clone().keep(log_stream, on.clone(), sink))),
+            AbortOnDrop(tokio::spawn(log.clone().keep(log_stream, on.clone()))),
             AbortOnDrop(tokio::spawn(write(input, to_write, keepalive.ping))),
             AbortOnDrop(tokio::spawn(read(output, tell, tell_heard))),
         ];

@@ -72,7 +72,6 @@ pub struct Finding {
 /// One file's findings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReport {
-    /// The file.
     pub path: PathBuf,
     /// Sound entries in it.
     pub entries: usize,
@@ -143,7 +142,7 @@ pub struct Rules<'a> {
 
 /// A file to judge, as read.
 #[derive(Debug)]
-pub struct CheckSubject<'a> {
+pub(crate) struct CheckSubject<'a> {
     /// Its path.
     pub path: &'a Path,
     /// The name of the folder it lies in.
@@ -189,7 +188,7 @@ impl Context<'_> {
 }
 
 /// Judge one file.
-pub fn check(subject: &CheckSubject<'_>, rules: &Rules<'_>) -> FileReport {
+pub(crate) fn check(subject: &CheckSubject<'_>, rules: &Rules<'_>) -> FileReport {
     let mut findings = Vec::new();
     let file_name = subject.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let manifest = match &subject.manifest {
@@ -253,7 +252,7 @@ fn text(problems: Vec<Problem>, runtime: Option<Runtime>, findings: &mut Vec<Fin
 }
 
 /// Report a file that could not even be read as far as its bytes.
-pub fn unreadable(path: &Path, code: &'static str, message: String) -> FileReport {
+pub(crate) fn unreadable(path: &Path, code: &'static str, message: String) -> FileReport {
     let findings = vec![file_finding(Severity::Crash, code, message)];
     FileReport { path: path.to_owned(), entries: 0, keys: Vec::new(), findings }
 }

@@ -12,19 +12,13 @@ use crate::failure::{Failure, Kind};
 
 /// A trace that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum BadTrace {
+pub(crate) enum BadTrace {
     /// It cannot be read.
     #[error("cannot read the trace `{}`: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
     /// A line is no time.
     #[error("{}:{line}: {problem}; a line is a number of seconds, or a JSON object with `timestamp` in seconds", path.display())]
     Line {
-        /// The file.
         path: PathBuf,
         /// Its line, from 1.
         line: usize,
@@ -33,10 +27,7 @@ pub enum BadTrace {
     },
     /// It holds no time at all.
     #[error("the trace `{}` holds no times", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    Empty { path: PathBuf },
 }
 
 impl Failure for BadTrace {
@@ -54,7 +45,7 @@ struct Entry {
 ///
 /// # Errors
 /// A file that cannot be read or holds no times; the first line that is no time, or earlier than the one before.
-pub fn read(path: &Path) -> Result<Vec<f64>, BadTrace> {
+pub(crate) fn read(path: &Path) -> Result<Vec<f64>, BadTrace> {
     let unreadable = |source| BadTrace::Unreadable { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut times: Vec<f64> = Vec::new();

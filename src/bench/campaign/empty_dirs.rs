@@ -6,18 +6,18 @@ use crate::run_dir::Place;
 
 /// Folders that are not there before a command begins: those that are empty at its end are removed.
 #[derive(Debug)]
-pub struct EmptyDirs(Vec<PathBuf>);
+pub(crate) struct EmptyDirs(Vec<PathBuf>);
 
 impl EmptyDirs {
     /// What will be made to hold `place`, the deepest first.
-    pub fn before(place: &Place) -> Self {
+    pub(crate) fn before(place: &Place) -> Self {
         let (Place::Below(path) | Place::Exactly(path)) = place;
         let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         Self(path.ancestors().take_while(missing).map(Path::to_owned).collect())
     }
 
     /// This one, too, which lies in those.
-    pub fn also(&mut self, dir: &Path) {
+    pub(crate) fn also(&mut self, dir: &Path) {
         self.0.insert(0, dir.to_owned());
     }
 }

@@ -17,8 +17,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-pub use self::empty_dirs::EmptyDirs;
-pub use self::one_run::{CampaignRun, FinishedRun};
+pub(crate) use self::empty_dirs::EmptyDirs;
+pub(crate) use self::one_run::{CampaignRun, FinishedRun};
 
 use super::compare::MeasuredRun;
 use super::plan::LoadPlan;
@@ -33,7 +33,7 @@ use crate::run_dir::Place;
 
 /// The server, and how every run of a campaign is measured.
 #[derive(Debug, Clone)]
-pub struct Conditions {
+pub(crate) struct Conditions {
     /// The server.
     pub target: ServerTarget,
     /// Trust the certificate authority in this file too.
@@ -48,7 +48,7 @@ pub struct Conditions {
 
 /// The user stopped a campaign. What was measured is written.
 #[derive(Debug, thiserror::Error)]
-pub enum CampaignStopped {
+pub(crate) enum CampaignStopped {
     /// Some of it, or all, was measured.
     #[error("stopped; what was measured is in `{dir}`", dir = dir.display())]
     Measured {
@@ -76,14 +76,14 @@ type Result<T> = std::result::Result<T, Box<dyn Failure>>;
 
 /// A server that answers, and how it is measured.
 #[derive(Debug)]
-pub struct Campaign<'a> {
+pub(crate) struct Campaign<'a> {
     session: Session,
     conditions: &'a Conditions,
 }
 
 /// What several runs in a row came to.
 #[derive(Debug)]
-pub struct RunSeries {
+pub(crate) struct RunSeries {
     /// Those that were measured, in order.
     finished: Vec<FinishedRun>,
     /// What broke off the one after them.
@@ -96,7 +96,7 @@ impl<'a> Campaign<'a> {
     /// # Errors
     /// A certificate that does not read, a server that does not answer or does not have the model, and
     /// [`CampaignStopped`].
-    pub async fn open(
+    pub(crate) async fn open(
         conditions: &'a Conditions,
         asked: Option<&str>,
         stop: &CancellationToken,
@@ -112,13 +112,13 @@ impl<'a> Campaign<'a> {
     }
 
     /// The plan, under the name the server has for the model.
-    pub fn plan(&self, settled: &Settled) -> LoadPlan {
+    pub(crate) fn plan(&self, settled: &Settled) -> LoadPlan {
         settled.plan.clone().with_model(self.session.model().to_owned())
     }
 
     /// The directory of several runs of `settled`, or of plans that begin with it: that of each lies in it.
     /// `what` they are (`repeats`, `sweep`) stands in its name.
-    pub fn parent_dir(&self, place: &Place, settled: &Settled, what: &str) -> Result<ResultsDir> {
+    pub(crate) fn parent_dir(&self, place: &Place, settled: &Settled, what: &str) -> Result<ResultsDir> {
         let plan = self.plan(settled);
         let name = format!("{}-{what}", plan.profile);
         Ok(ResultsDir::create(place, Timestamp::now(), &plan.model, &name)?)
@@ -126,7 +126,7 @@ impl<'a> Campaign<'a> {
 
     /// Measure one run after the other, until one breaks off or `stop` is pulled. `each` hears of every run
     /// that was measured, before the next begins; its failure ends the series too.
-    pub async fn measure_all(
+    pub(crate) async fn measure_all(
         &self,
         runs: impl IntoIterator<Item = CampaignRun<'_>>,
         stop: &CancellationToken,
@@ -150,7 +150,7 @@ impl<'a> Campaign<'a> {
 
 impl RunSeries {
     /// What was measured, in order.
-    pub fn runs(&self) -> Vec<MeasuredRun> {
+    pub(crate) fn runs(&self) -> Vec<MeasuredRun> {
         self.finished.iter().map(|finished| finished.run.clone()).collect()
     }
 
@@ -160,7 +160,7 @@ impl RunSeries {
     /// # Errors
     /// What broke the series off, or [`CampaignStopped`]. Stopped beats failed: what failed may have done so
     /// because of it.
-    pub fn too_many_failed(self, parent: Option<&ResultsDir>) -> Result<bool> {
+    pub(crate) fn too_many_failed(self, parent: Option<&ResultsDir>) -> Result<bool> {
         let Self { finished, broken } = self;
         match (broken, parent) {
             // Stopped between two runs: what the others measured is there.

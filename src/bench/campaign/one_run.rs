@@ -19,7 +19,7 @@ use crate::run_dir::Place;
 
 /// One run among those of a campaign.
 #[derive(Debug)]
-pub struct CampaignRun<'a> {
+pub(crate) struct CampaignRun<'a> {
     /// What is sent and how it is judged.
     pub settled: &'a Settled,
     /// Where it goes.
@@ -34,7 +34,7 @@ pub struct CampaignRun<'a> {
 
 /// A run, measured and written.
 #[derive(Debug)]
-pub struct FinishedRun {
+pub(crate) struct FinishedRun {
     /// Its directory.
     pub dir: PathBuf,
     /// What was measured.
@@ -52,7 +52,7 @@ impl Campaign<'_> {
     /// # Errors
     /// [`CampaignStopped`] where nothing was measured before `stop` was pulled, and whatever keeps a run from
     /// being prepared, sent or written. What was written until then stays.
-    pub async fn measure(
+    pub(crate) async fn measure(
         &self,
         run: CampaignRun<'_>,
         stop: &CancellationToken,

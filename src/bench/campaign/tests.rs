@@ -1,6 +1,5 @@
 use super::*;
-use crate::bench::plan::DataFile;
-use crate::bench::profile::{BadDataFile, Bound, Layer, Layers, WorkloadLayer, resolve};
+use crate::bench::profile::{Bound, Layer, Layers, WorkloadLayer, resolve};
 use crate::bench::results::RUN;
 use crate::events::{LoadPart, Silent};
 use crate::mock::{RunningMock, Scenario, spawn};
@@ -24,8 +23,7 @@ fn settled() -> Settled {
         workload: WorkloadLayer { input_tokens: Some(16), output_tokens: Some(2), ..Default::default() },
         ..Layer::default()
     };
-    let no_file = |_: &Path| -> std::result::Result<DataFile, BadDataFile> { panic!("no file is named") };
-    resolve(Layers { profile: None, flags: &flags }, &no_file).unwrap()
+    resolve(Layers { profile: None, flags: &flags }, &|_| panic!("no file is named")).unwrap()
 }
 
 /// Three runs below a new directory, of which number `breaks`, from 1, is stopped or fails.

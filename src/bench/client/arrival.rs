@@ -13,14 +13,14 @@ const MAX_AGE: Duration = Duration::from_secs(10);
 
 /// How many reads had the kernel's stamp, and how many had not. One thread counts.
 #[derive(Debug, Default)]
-pub struct Stamps {
+pub(crate) struct Stamps {
     kernel: AtomicU64,
     read: AtomicU64,
 }
 
 impl Stamps {
     /// Share of reads whose time is the kernel's; None before the first read.
-    pub fn kernel_share(&self) -> Option<f64> {
+    pub(crate) fn kernel_share(&self) -> Option<f64> {
         let (kernel, read) = (self.kernel.load(Ordering::Relaxed), self.read.load(Ordering::Relaxed));
         let all = kernel + read;
         (all > 0).then(|| kernel as f64 / all as f64)

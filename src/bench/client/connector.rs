@@ -18,7 +18,7 @@ use crate::failure::{Failure, Kind};
 
 /// Opens connections to one server. Its name is looked up once, so no request pays for it.
 #[derive(Debug)]
-pub struct Connector {
+pub(crate) struct Connector {
     addresses: Vec<SocketAddr>,
     tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
     stamps: Arc<Stamps>,
@@ -26,7 +26,7 @@ pub struct Connector {
 
 /// Why no connection can be opened to a server at all.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectorError {
+pub(crate) enum ConnectorError {
     /// Its name has no address.
     #[error("cannot find `{host}`: {source}")]
     Lookup {
@@ -61,7 +61,7 @@ pub(super) struct NotConnected {
 impl Connector {
     /// Look the server's name up and read the machine's trusted certificates where they are needed.
     /// `ca` is one more certificate to trust, DER.
-    pub async fn new(target: &ServerTarget, ca: Option<Vec<u8>>) -> Result<Self, ConnectorError> {
+    pub(crate) async fn new(target: &ServerTarget, ca: Option<Vec<u8>>) -> Result<Self, ConnectorError> {
         let (host, port) = target.host_and_port();
         let addresses: Vec<_> = tokio::net::lookup_host((host.as_str(), port))
             .await
@@ -96,7 +96,7 @@ impl Connector {
     }
 
     /// Whose clock the times of what its connections read are by.
-    pub fn stamps(&self) -> &Arc<Stamps> {
+    pub(crate) fn stamps(&self) -> &Arc<Stamps> {
         &self.stamps
     }
 }

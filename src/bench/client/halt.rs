@@ -13,14 +13,14 @@ use tokio_util::sync::CancellationToken;
 /// Says whether the run is to stop. A [`CancellationToken`] would say the same, but takes a lock whenever it
 /// is asked, and a request would ask at each of its tokens.
 #[derive(Debug)]
-pub struct Halt {
+pub(crate) struct Halt {
     stopped: Cell<bool>,
     woken: Notify,
 }
 
 impl Halt {
     /// One that stops when `token` is cancelled. Needs a thread of local tasks.
-    pub fn new(token: CancellationToken) -> Rc<Self> {
+    pub(crate) fn new(token: CancellationToken) -> Rc<Self> {
         let halt = Rc::new(Self { stopped: Cell::new(token.is_cancelled()), woken: Notify::new() });
         let told = halt.clone();
         tokio::task::spawn_local(async move {
@@ -32,12 +32,12 @@ impl Halt {
     }
 
     /// Whether it stopped.
-    pub fn is_stopped(&self) -> bool {
+    pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.get()
     }
 
     /// Wait for `future`; None if the run stops first.
-    pub async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
+    pub(crate) async fn unless_stopped<F: Future>(&self, future: F) -> Option<F::Output> {
         let (mut future, mut woken) = (pin!(future), pin!(self.woken.notified()));
         // A task's waker stays the same, so the notification has to hear of it only once.
         let mut armed: Option<Waker> = None;

@@ -27,10 +27,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-pub use self::arrival::Stamps;
+pub(crate) use self::arrival::Stamps;
 use self::connection::{BodyRead, Connection};
-pub use self::connector::{Connector, ConnectorError};
-pub use self::halt::Halt;
+pub(crate) use self::connector::Connector;
+pub(crate) use self::halt::Halt;
 use self::head::{Head, RequestHead};
 use self::patience::Patience;
 use super::plan::{Protocol, RequestLimits};
@@ -65,7 +65,7 @@ const EXCERPT_WAIT: Duration = Duration::from_secs(2);
 
 /// Sends requests to one server.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     connector: Connector,
     head: RequestHead,
     protocol: Protocol,
@@ -78,7 +78,7 @@ pub struct Client {
 /// A server's address or key that no HTTP request can carry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be sent in an HTTP request: it holds characters that no header may have")]
-pub struct BadHeader {
+pub(crate) struct BadHeader {
     what: &'static str,
 }
 
@@ -90,7 +90,7 @@ impl crate::failure::Failure for BadHeader {
 
 /// What became of one request.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// When sending began, connecting included.
     pub sent: Instant,
     /// When it was over.
@@ -102,7 +102,7 @@ pub struct Asked {
 }
 
 /// Somebody who wants to know what comes while it comes.
-pub trait Watcher {
+pub(crate) trait Watcher {
     /// Output of `tokens` tokens arrived, `at_us` microseconds after sending; the first of a request or a
     /// later one.
     fn output(&self, first: bool, at_us: u64, tokens: u32);
@@ -121,7 +121,7 @@ struct Start<'a> {
 
 impl Client {
     /// A client for `target`. Answers' texts are thrown away unless `keep_text`.
-    pub fn new(
+    pub(crate) fn new(
         target: &ServerTarget,
         connector: Connector,
         protocol: Protocol,
@@ -145,13 +145,13 @@ impl Client {
     }
 
     /// By which clock the times of what was read are.
-    pub fn stamps(&self) -> &Arc<Stamps> {
+    pub(crate) fn stamps(&self) -> &Arc<Stamps> {
         self.connector.stamps()
     }
 
     /// Open so many connections ahead of the requests that will need them at once. Those that cannot be opened
     /// are missing: the requests that then open their own will say why.
-    pub async fn open_ahead(&self, count: usize) {
+    pub(crate) async fn open_ahead(&self, count: usize) {
         let opened = (0..count).map(|_| async {
             let _turn = self.opening.acquire().await;
             let opened = tokio::time::timeout(self.connect_limit(), self.connector.open()).await;
@@ -165,7 +165,13 @@ impl Client {
     /// Send `body` under the name `id`, and read the answer to its end.
     ///
     /// When the run halts it is given up: what came so far is kept.
-    pub async fn ask(self: &Rc<Self>, id: &str, body: &[u8], watcher: &impl Watcher, halt: &Halt) -> Asked {
+    pub(crate) async fn ask(
+        self: &Rc<Self>,
+        id: &str,
+        body: &[u8],
+        watcher: &impl Watcher,
+        halt: &Halt,
+    ) -> Asked {
         let (mut idle, mut turn) = (self.idle_connection(), None);
         // Whoever needs a new connection waits for a turn to open it. That is this client's affair: the
         // request begins after it, and is late.

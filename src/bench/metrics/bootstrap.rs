@@ -12,14 +12,14 @@ use super::pool::{Figures, Pool};
 use crate::bench::summary::{Distribution, Estimate};
 
 /// Resamples of one latency. 2.5 % of them are 10: enough for an interval's end.
-pub const RESAMPLES: usize = 400;
+pub(crate) const RESAMPLES: usize = 400;
 
 /// Share of resamples beyond each end of an interval.
 const TAIL: f64 = 0.025;
 
 /// Draws the requests of one pool, again and again.
 #[derive(Debug)]
-pub struct Draws<'a> {
+pub(crate) struct Draws<'a> {
     pool: &'a Pool,
     block: usize,
     times: Vec<u32>,
@@ -28,12 +28,12 @@ pub struct Draws<'a> {
 
 impl<'a> Draws<'a> {
     /// Requests are drawn `block` neighbours at a time, in the order in which the pool was given them.
-    pub fn new(pool: &'a Pool, block: usize) -> Self {
+    pub(crate) fn new(pool: &'a Pool, block: usize) -> Self {
         Self { pool, block: block.max(1), times: vec![0; pool.requests()], weights: Vec::new() }
     }
 
     /// As many requests as there are, drawn with replacement: their figures.
-    pub fn draw(&mut self, random: &mut ChaCha8Rng) -> Figures {
+    pub(crate) fn draw(&mut self, random: &mut ChaCha8Rng) -> Figures {
         let count = self.times.len();
         self.times.fill(0);
         let mut drawn = 0;
@@ -50,7 +50,7 @@ impl<'a> Draws<'a> {
 }
 
 /// A pool's figures with their 95 % intervals.
-pub fn distribution(pool: &Pool, seed: u64) -> Distribution {
+pub(crate) fn distribution(pool: &Pool, seed: u64) -> Distribution {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut draws = Draws::new(pool, 1);
     let resamples: Vec<Figures> = (0..RESAMPLES).map(|_| draws.draw(&mut random)).collect();
@@ -73,7 +73,7 @@ pub fn distribution(pool: &Pool, seed: u64) -> Distribution {
 }
 
 /// Between which values the middle 95 % lie; None where none is finite.
-pub fn middle(mut resampled: Vec<f64>) -> Option<(f64, f64)> {
+pub(crate) fn middle(mut resampled: Vec<f64>) -> Option<(f64, f64)> {
     resampled.retain(|value| value.is_finite());
     resampled.sort_by(f64::total_cmp);
     let last = resampled.len().checked_sub(1)?;

@@ -14,7 +14,7 @@ const MIN_TURNS: f64 = 2.0;
 
 /// Why a run has no steady state.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Unsteady {
+pub(crate) enum Unsteady {
     /// The plan's load changes all the time.
     Ramp,
     /// Too few requests ended whole while the server was loaded.
@@ -46,14 +46,14 @@ impl std::fmt::Display for Unsteady {
 
 /// The number of requests in flight over time, failed ones included: they load the server, too.
 #[derive(Debug, Clone, PartialEq)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     /// From each of these times on (microseconds) so many were in flight.
     pub steps: Vec<(u64, u32)>,
 }
 
 /// A span of time, microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
+pub(crate) struct Window {
     /// Its beginning.
     pub from_us: u64,
     /// Its end.
@@ -62,13 +62,13 @@ pub struct Window {
 
 impl Window {
     /// Seconds.
-    pub fn seconds(self) -> f64 {
+    pub(crate) fn seconds(self) -> f64 {
         self.to_us.saturating_sub(self.from_us) as f64 / 1e6
     }
 
     /// Whether what came at a time belongs to it. The end does, as the last request ends there; the beginning
     /// does not: what comes at the very moment of the first send is of the time before.
-    pub fn holds(self, at_us: u64) -> bool {
+    pub(crate) fn holds(self, at_us: u64) -> bool {
         self.from_us < at_us && at_us <= self.to_us
     }
 }
@@ -76,7 +76,7 @@ impl Window {
 /// The run, for its rates: from the first send to the last end of the requests that ended whole. One that
 /// waits for its time-out long after all others, or that the user cut short, brings no tokens and no time.
 /// None where none ended whole.
-pub fn run(records: &[RequestRecord]) -> Option<Window> {
+pub(crate) fn run(records: &[RequestRecord]) -> Option<Window> {
     let done = || records.iter().filter(|record| record.is_done());
     let from_us = done().map(|record| record.sent_us).min()?;
     let to_us = done().map(|record| record.ended_us).max()?;
@@ -85,7 +85,7 @@ pub fn run(records: &[RequestRecord]) -> Option<Window> {
 
 impl InFlight {
     /// From records in any order.
-    pub fn of(records: &[RequestRecord]) -> Self {
+    pub(crate) fn of(records: &[RequestRecord]) -> Self {
         let mut changes: Vec<(u64, i32)> = records
             .iter()
             .flat_map(|record| [(record.sent_us, 1), (record.ended_us.max(record.sent_us), -1)])
@@ -107,7 +107,7 @@ impl InFlight {
 
     /// Time-weighted mean from the first send to the last end. Where no request failed it is the sum of all E2E
     /// latencies over the run's duration, which is what SGLang reports as `concurrency`.
-    pub fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         let held: f64 =
             self.steps.windows(2).map(|pair| (pair[1].0 - pair[0].0) as f64 * f64::from(pair[0].1)).sum();
         match (self.steps.first(), self.steps.last()) {
@@ -117,12 +117,12 @@ impl InFlight {
     }
 
     /// Most at once.
-    pub fn peak(&self) -> u32 {
+    pub(crate) fn peak(&self) -> u32 {
         self.steps.iter().map(|(_, count)| *count).max().unwrap_or(0)
     }
 
     /// Time-weighted median: half of the time at least so many were in flight.
-    pub fn median(&self) -> u32 {
+    pub(crate) fn median(&self) -> u32 {
         let mut spans: Vec<(u32, u64)> =
             self.steps.windows(2).map(|pair| (pair[0].1, pair[1].0 - pair[0].0)).collect();
         spans.sort_unstable_by(|a, b| b.cmp(a));
@@ -142,7 +142,7 @@ impl InFlight {
     /// the end it should leave out. From first to last, not the longest span without a dip (SGLang 0.5.23,
     /// `benchmark/steady_state.py`): Poisson arrivals dip below any bar all the time, and the spans between dips
     /// are the busy ones only.
-    pub fn steady(&self, records: &[RequestRecord], arrival: &Arrival) -> Result<Window, Unsteady> {
+    pub(crate) fn steady(&self, records: &[RequestRecord], arrival: &Arrival) -> Result<Window, Unsteady> {
         if matches!(arrival, Arrival::Ramp { .. }) {
             return Err(Unsteady::Ramp);
         }

@@ -8,7 +8,7 @@ use crate::bench::summary::Goodput;
 
 /// Requests that met every objective given, over the run. Latencies count from schedule where there is one:
 /// a user waits from the moment of asking. None without an objective; zero where no request ended whole.
-pub fn goodput(records: &[RequestRecord], slo: &Slo, run: Option<Window>) -> Option<Goodput> {
+pub(crate) fn goodput(records: &[RequestRecord], slo: &Slo, run: Option<Window>) -> Option<Goodput> {
     if *slo == Slo::default() {
         return None;
     }
@@ -22,7 +22,7 @@ pub fn goodput(records: &[RequestRecord], slo: &Slo, run: Option<Window>) -> Opt
 }
 
 /// Whether one request ended whole and met every objective.
-pub fn is_good(record: &RequestRecord, slo: &Slo) -> bool {
+pub(crate) fn is_good(record: &RequestRecord, slo: &Slo) -> bool {
     let within = |limit: Option<f64>, value: Option<f64>| {
         limit.is_none_or(|limit| value.is_some_and(|value| value <= limit))
     };

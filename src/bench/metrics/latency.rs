@@ -4,37 +4,37 @@ use super::pool::Sample;
 use crate::bench::record::RequestRecord;
 
 /// Time to first token, from sending.
-pub fn ttft(records: &[RequestRecord]) -> Vec<Sample> {
+pub(crate) fn ttft(records: &[RequestRecord]) -> Vec<Sample> {
     one_each(records, ttft_ms)
 }
 
 /// From sending to the end.
-pub fn e2e(records: &[RequestRecord]) -> Vec<Sample> {
+pub(crate) fn e2e(records: &[RequestRecord]) -> Vec<Sample> {
     one_each(records, |record| Some(e2e_ms(record)))
 }
 
 /// Time per output token after the first.
-pub fn tpot(records: &[RequestRecord]) -> Vec<Sample> {
+pub(crate) fn tpot(records: &[RequestRecord]) -> Vec<Sample> {
     one_each(records, tpot_ms)
 }
 
 /// Time to first token, from schedule.
-pub fn ttft_from_schedule(records: &[RequestRecord]) -> Vec<Sample> {
+pub(crate) fn ttft_from_schedule(records: &[RequestRecord]) -> Vec<Sample> {
     one_each(records, ttft_from_schedule_ms)
 }
 
 /// From schedule to the end.
-pub fn e2e_from_schedule(records: &[RequestRecord]) -> Vec<Sample> {
+pub(crate) fn e2e_from_schedule(records: &[RequestRecord]) -> Vec<Sample> {
     one_each(records, e2e_from_schedule_ms)
 }
 
 /// From schedule to sending.
-pub fn queued(records: &[RequestRecord]) -> Vec<Sample> {
+pub(crate) fn queued(records: &[RequestRecord]) -> Vec<Sample> {
     one_each(records, |record| record.scheduled_us.map(|_| ms(record.queued_us())))
 }
 
 /// Inter-token latency, weighted by tokens.
-pub fn itl(records: &[RequestRecord]) -> Vec<Sample> {
+pub(crate) fn itl(records: &[RequestRecord]) -> Vec<Sample> {
     let done = (0..).zip(records).filter(|(_, record)| record.is_done());
     done.flat_map(|(request, record)| {
         itl_ms(record).map(move |(value, weight)| Sample { request, value, weight })
@@ -43,37 +43,37 @@ pub fn itl(records: &[RequestRecord]) -> Vec<Sample> {
 }
 
 /// Time to first token of one request, from sending.
-pub fn ttft_ms(record: &RequestRecord) -> Option<f64> {
+pub(crate) fn ttft_ms(record: &RequestRecord) -> Option<f64> {
     record.ttft_us().map(ms)
 }
 
 /// Time to first token of one request, from schedule.
-pub fn ttft_from_schedule_ms(record: &RequestRecord) -> Option<f64> {
+pub(crate) fn ttft_from_schedule_ms(record: &RequestRecord) -> Option<f64> {
     record.scheduled_us?;
     Some(ms(record.ttft_us()? + record.queued_us()))
 }
 
 /// The mean time per token of one request after its first: `(E2E - TTFT) / (output tokens - 1)`, of requests
 /// with two tokens or more, as SGLang and vLLM define it.
-pub fn tpot_ms(record: &RequestRecord) -> Option<f64> {
+pub(crate) fn tpot_ms(record: &RequestRecord) -> Option<f64> {
     let later = record.answer.output_tokens.checked_sub(1).filter(|later| *later > 0)?;
     Some(ms(e2e_us(record).saturating_sub(record.ttft_us()?)) / f64::from(later))
 }
 
 /// From sending one request to its end.
-pub fn e2e_ms(record: &RequestRecord) -> f64 {
+pub(crate) fn e2e_ms(record: &RequestRecord) -> f64 {
     ms(e2e_us(record))
 }
 
 /// From one request's schedule to its end.
-pub fn e2e_from_schedule_ms(record: &RequestRecord) -> Option<f64> {
+pub(crate) fn e2e_from_schedule_ms(record: &RequestRecord) -> Option<f64> {
     record.scheduled_us.map(|due| ms(record.ended_us.saturating_sub(due)))
 }
 
 /// One request's inter-token latencies, each with the tokens it stands for: an event with n tokens that came
 /// `dt` after the event before it is n samples of `dt / n`. The first event has none: its tokens' time is the
 /// TTFT. An event without a token of its own gives its time to the next.
-pub fn itl_ms(record: &RequestRecord) -> impl Iterator<Item = (f64, f64)> + '_ {
+pub(crate) fn itl_ms(record: &RequestRecord) -> impl Iterator<Item = (f64, f64)> + '_ {
     let answer = &record.answer;
     let mut before = answer.chunk_us.first().copied().unwrap_or(0);
     let later = answer.chunk_us.iter().zip(&answer.chunk_tokens).skip(1);
@@ -85,7 +85,7 @@ pub fn itl_ms(record: &RequestRecord) -> impl Iterator<Item = (f64, f64)> + '_ {
 }
 
 /// From sending to the end, microseconds.
-pub fn e2e_us(record: &RequestRecord) -> u64 {
+pub(crate) fn e2e_us(record: &RequestRecord) -> u64 {
     record.ended_us.saturating_sub(record.sent_us)
 }
 

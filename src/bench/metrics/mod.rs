@@ -1,14 +1,14 @@
 //! What the records of a run come to. Pure; `docs/benchmarking.md` has the formulas.
 
-pub mod bootstrap;
-pub mod concurrency;
+pub(crate) mod bootstrap;
+pub(crate) mod concurrency;
 #[cfg(test)]
 pub(in crate::bench) mod fixture;
-pub mod goodput;
-pub mod latency;
-pub mod pool;
-pub mod server_side;
-pub mod throughput;
+pub(crate) mod goodput;
+pub(crate) mod latency;
+pub(crate) mod pool;
+pub(crate) mod server_side;
+pub(crate) mod throughput;
 mod warnings;
 
 use self::concurrency::InFlight;
@@ -20,7 +20,7 @@ use super::summary::{
 };
 
 /// Sums everything up. `plan.seed` fixes the bootstrap.
-pub fn summarise(
+pub(crate) fn summarise(
     plan: &LoadPlan,
     records: &[RequestRecord],
     client: ClientHealth,

@@ -9,7 +9,7 @@ pub(super) const BUCKET: f64 = 0.0025;
 
 /// One sample. A weight above 1 stands for as many equal samples; it can be a fraction.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Which request it is of: samples of one request are neighbours.
     pub request: u32,
     /// Milliseconds.
@@ -20,7 +20,7 @@ pub struct Sample {
 
 /// The samples of one latency.
 #[derive(Debug, Clone)]
-pub struct Pool {
+pub(crate) struct Pool {
     /// By value, ascending.
     values: Vec<(f64, f64)>,
     clusters: Vec<Cluster>,
@@ -40,7 +40,7 @@ struct Cluster {
 
 /// One resample's figures, or the samples' own.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Arithmetic mean.
     pub mean: f64,
     /// 50th percentile.
@@ -59,7 +59,7 @@ pub struct Figures {
 
 impl Pool {
     /// None without a sample.
-    pub fn new(samples: &[Sample]) -> Option<Self> {
+    pub(crate) fn new(samples: &[Sample]) -> Option<Self> {
         if samples.is_empty() {
             return None;
         }
@@ -104,28 +104,23 @@ impl Pool {
     }
 
     /// Samples, weights counted.
-    pub fn count(&self) -> f64 {
+    pub(crate) fn count(&self) -> f64 {
         self.values.iter().map(|(_, weight)| weight).sum()
     }
 
     /// Requests they come from.
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.clusters.len()
     }
 
     /// The samples' own figures, exact.
-    pub fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         let all = self.clusters.iter().map(|cluster| (cluster, 1.0));
         let own = figures(all, self.values.iter().copied());
         // Around the mean: the difference of squares that resamples use loses digits where samples are alike.
         let squares: f64 =
             self.values.iter().map(|(value, weight)| weight * (value - own.mean) * (value - own.mean)).sum();
         Figures { std: (squares / self.count()).sqrt(), ..own }
-    }
-
-    /// Share of samples at or below each of `values` (ascending): for plots.
-    pub fn sorted(&self) -> &[(f64, f64)] {
-        &self.values
     }
 
     /// The figures where the nth request counts `times[n]` times. `weights` is room for the cells' weights.

@@ -23,7 +23,7 @@ const CACHE_QUERIES: &str = "vllm:prefix_cache_queries_total";
 /// Mean accepted tokens per verification step, as far as the server says: from its last metrics, else from
 /// its description of itself (SGLang's `internal_states[].avg_spec_accept_length`). 1 or less means that it
 /// does not decode speculatively.
-pub fn accept_length(server: &ServerView) -> Option<f64> {
+pub(crate) fn accept_length(server: &ServerView) -> Option<f64> {
     let sampled = server.samples.last().and_then(|sample| sample.values.get(ACCEPT_LENGTH)).copied();
     // A step gives what it accepts and one token more: vLLM's own `mean_acceptance_length`.
     let counted = || Some(1.0 + share(server, ACCEPTED, DRAFTS)?);
@@ -32,7 +32,7 @@ pub fn accept_length(server: &ServerView) -> Option<f64> {
 }
 
 /// Tokens the server says it generated between the first sample and the last.
-pub fn generated_tokens(server: &ServerView) -> Option<f64> {
+pub(crate) fn generated_tokens(server: &ServerView) -> Option<f64> {
     counted(server, &GENERATED)
 }
 
@@ -53,7 +53,7 @@ fn share(server: &ServerView, part: &str, whole: &str) -> Option<f64> {
 
 /// What the server's gauges said while requests ran: means over the samples.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ServerLoad {
+pub(crate) struct ServerLoad {
     /// Requests being served.
     pub running_requests: Option<f64>,
     /// Requests waiting.
@@ -71,7 +71,7 @@ pub struct ServerLoad {
 /// samples hold the sum of what is a count and the mean of what is a share.
 ///
 /// `end_s` is when the last request ended, seconds from the run's start: the sample after it finds the server idle.
-pub fn load(server: &ServerView, end_s: f64) -> ServerLoad {
+pub(crate) fn load(server: &ServerView, end_s: f64) -> ServerLoad {
     let mean = |names: &[&str]| mean_gauge(server, end_s, names);
     ServerLoad {
         running_requests: mean(&[

@@ -5,12 +5,12 @@ use crate::bench::record::RequestRecord;
 use crate::bench::summary::Throughput;
 
 /// Prompt tokens of a request: the server's count, else the plan's.
-pub fn input_tokens(record: &RequestRecord) -> u32 {
+pub(crate) fn input_tokens(record: &RequestRecord) -> u32 {
     record.answer.input_tokens.or(record.planned_input_tokens).unwrap_or(0)
 }
 
 /// Everything that successful requests brought, over the whole run's duration.
-pub fn of_run(records: &[RequestRecord], run: Window) -> Throughput {
+pub(crate) fn of_run(records: &[RequestRecord], run: Window) -> Throughput {
     let done = || records.iter().filter(|record| record.is_done());
     let input: u64 = done().map(|record| u64::from(input_tokens(record))).sum();
     let output: u64 = done().map(|record| u64::from(record.answer.output_tokens)).sum();
@@ -19,7 +19,7 @@ pub fn of_run(records: &[RequestRecord], run: Window) -> Throughput {
 
 /// What came within a window: output tokens by their arrival, requests by their end, prompt tokens by the
 /// first token that they led to.
-pub fn within(records: &[RequestRecord], window: Window) -> Throughput {
+pub(crate) fn within(records: &[RequestRecord], window: Window) -> Throughput {
     let (mut requests, mut input, mut output) = (0.0, 0.0, 0.0);
     for record in records.iter().filter(|record| record.is_done()) {
         let answer = &record.answer;
@@ -51,7 +51,7 @@ fn rates(window: Window, requests: f64, input: f64, output: f64) -> Throughput {
 
 /// Most output tokens within any one second, wherever it begins. SGLang looks at whole seconds from the first
 /// send, and counts events: it finds at most as many.
-pub fn peak_output(records: &[RequestRecord]) -> f64 {
+pub(crate) fn peak_output(records: &[RequestRecord]) -> f64 {
     const SECOND_US: u64 = 1_000_000;
     let done = records.iter().filter(|record| record.is_done());
     let mut arrivals: Vec<(u64, f32)> = done

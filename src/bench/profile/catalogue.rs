@@ -18,7 +18,7 @@ const MAX_BYTES: u64 = 65_536;
 
 /// Every known profile.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Profiles {
+pub(crate) struct Profiles {
     profiles: BTreeMap<String, Profile>,
 }
 
@@ -27,7 +27,7 @@ impl Profiles {
     /// name replaces that profile, any other adds one.
     ///
     /// `folder` must exist; it need not have profiles.
-    pub fn load(folder: Option<&Path>) -> Result<Self, ProfileError> {
+    pub(crate) fn load(folder: Option<&Path>) -> Result<Self, ProfileError> {
         let mut profiles = BTreeMap::new();
         for file in EMBEDDED.files().filter(|file| is_toml(file.path())) {
             let path = file.path().display().to_string();
@@ -41,7 +41,7 @@ impl Profiles {
     }
 
     /// The profile that `query` means: a name, or a file where it has a folder or ends in `.toml`.
-    pub fn find(&self, query: &str) -> Result<Profile, ProfileError> {
+    pub(crate) fn find(&self, query: &str) -> Result<Profile, ProfileError> {
         let path = Path::new(query);
         if is_toml(path) || path.components().count() > 1 {
             return read(path);
@@ -54,7 +54,7 @@ impl Profiles {
     }
 
     /// Every profile, the smallest first.
-    pub fn all(&self) -> Vec<&Profile> {
+    pub(crate) fn all(&self) -> Vec<&Profile> {
         let mut all: Vec<&Profile> = self.profiles.values().collect();
         let tokens = |profile: &Profile| {
             let Layer { requests, workload, .. } = &profile.layer;

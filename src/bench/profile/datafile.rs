@@ -11,15 +11,10 @@ use crate::failure::{Failure, Kind};
 
 /// A data set or trace that cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum BadDataFile {
+pub(crate) enum BadDataFile {
     /// Not there, or not ours to read.
     #[error("cannot read `{}`: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// A folder.
     #[error("`{}` is a folder; give a file", .0.display())]
     Folder(PathBuf),
@@ -32,7 +27,6 @@ pub enum BadDataFile {
     /// It was another when the plan was made.
     #[error("`{}` has changed since the plan was made: its SHA-256 was {planned} and is {found}", path.display())]
     Changed {
-        /// The file.
         path: PathBuf,
         /// As the plan has it.
         planned: String,
@@ -49,7 +43,7 @@ impl Failure for BadDataFile {
 
 /// A file's name and the SHA-256 of its content, read piece by piece: data sets are larger than memory
 /// should be.
-pub fn fingerprint(path: &Path) -> Result<DataFile, BadDataFile> {
+pub(crate) fn fingerprint(path: &Path) -> Result<DataFile, BadDataFile> {
     let unreadable = |source| BadDataFile::Read { path: path.to_owned(), source };
     // Asked before opening: opening a pipe would wait for its writer.
     let kind = std::fs::metadata(path).map_err(unreadable)?.file_type();
@@ -81,7 +75,7 @@ pub fn fingerprint(path: &Path) -> Result<DataFile, BadDataFile> {
 }
 
 /// Whether a file still is what the plan says. A run under another file would be recorded as one under this.
-pub fn unchanged(path: &Path, planned: &DataFile) -> Result<(), BadDataFile> {
+pub(crate) fn unchanged(path: &Path, planned: &DataFile) -> Result<(), BadDataFile> {
     let found = fingerprint(path)?.sha256;
     if found == planned.sha256 {
         return Ok(());

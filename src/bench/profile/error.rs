@@ -7,19 +7,17 @@ use crate::failure::{Failure, Kind};
 
 /// A profile, or a folder of them, that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ProfileError {
+pub(crate) enum ProfileError {
     /// The file or folder cannot be read.
     #[error("cannot read the profile `{}`: {source}", path.display())]
     Read {
         /// What was to be read.
         path: PathBuf,
-        /// Why it could not be.
         source: std::io::Error,
     },
     /// Far larger than any profile.
     #[error("the profile `{}` has more than {limit} bytes, more than any profile needs", path.display())]
     TooLarge {
-        /// The file.
         path: PathBuf,
         /// The most that is read.
         limit: u64,
@@ -27,7 +25,6 @@ pub enum ProfileError {
     /// Not TOML, an unknown field, or a value of the wrong type.
     #[error("profile `{file}`, {place}: {message}")]
     Shape {
-        /// The file.
         file: String,
         /// The field and the line, as far as they are known.
         place: String,
@@ -37,9 +34,7 @@ pub enum ProfileError {
     /// A value that cannot be right.
     #[error("profile `{file}`, field `{field}`: {value} is not accepted; expected {accepted}")]
     Value {
-        /// The file.
         file: String,
-        /// The field.
         field: String,
         /// What it says.
         value: String,
@@ -77,7 +72,7 @@ impl Failure for ProfileError {
 
 /// Flags that cannot be right, alone or together with a profile.
 #[derive(Debug, thiserror::Error)]
-pub enum PlanError {
+pub(crate) enum PlanError {
     /// A value that cannot be right.
     #[error("{flag}: {value} is not accepted; expected {accepted}")]
     Value {

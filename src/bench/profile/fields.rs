@@ -19,7 +19,7 @@ pub(super) struct Settling<'a> {
 
 impl Settling<'_> {
     /// What the highest layer that says something says, and which one it is.
-    pub fn find<T>(&self, field: &str, of: impl Fn(&Layer) -> Option<T>) -> Option<(T, Origin)> {
+    pub(super) fn find<T>(&self, field: &str, of: impl Fn(&Layer) -> Option<T>) -> Option<(T, Origin)> {
         of(self.flags).map(|value| (value, Origin::Flag(flag(field)))).or_else(|| {
             let profile = self.profile?;
             of(&profile.layer).map(|value| (value, Origin::Profile(profile.name.clone())))
@@ -27,14 +27,19 @@ impl Settling<'_> {
     }
 
     /// The same with a default; where it came from is remembered under the field's name.
-    pub fn value<T>(&mut self, field: &'static str, of: impl Fn(&Layer) -> Option<T>, default: T) -> T {
+    pub(super) fn value<T>(
+        &mut self,
+        field: &'static str,
+        of: impl Fn(&Layer) -> Option<T>,
+        default: T,
+    ) -> T {
         let (value, origin) = self.find(field, of).unwrap_or((default, Origin::Default));
         self.origins.set(field, origin);
         value
     }
 
     /// The same where there is no default.
-    pub fn required<T>(
+    pub(super) fn required<T>(
         &mut self,
         field: &'static str,
         of: impl Fn(&Layer) -> Option<T>,
@@ -50,7 +55,7 @@ impl Settling<'_> {
     }
 
     /// The file at `path`, named by `origin`.
-    pub fn file(&self, path: &Path, field: &str, origin: &Origin) -> Result<DataFile, PlanError> {
+    pub(super) fn file(&self, path: &Path, field: &str, origin: &Origin) -> Result<DataFile, PlanError> {
         (self.fingerprint)(path).map_err(|source| {
             let flag = match origin {
                 Origin::Flag(flag) => (*flag).to_owned(),

@@ -8,7 +8,7 @@ use crate::bench::plan::Protocol;
 
 /// A profile: a name for what is measured.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// Its file's name without `.toml`.
     pub name: String,
     /// What it is for.
@@ -20,7 +20,7 @@ pub struct Profile {
 /// What one layer says.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Layer {
+pub(crate) struct Layer {
     /// What a profile is for. Decides nothing; flags do not say it.
     pub about: Option<String>,
     /// The model's name.
@@ -54,7 +54,7 @@ pub struct Layer {
 
 /// A limit, or the word that there is none: what a flag needs to take a profile's limit away.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Bound<T> {
+pub(crate) enum Bound<T> {
     /// This much.
     At(T),
     /// No limit.
@@ -63,7 +63,7 @@ pub enum Bound<T> {
 
 impl<T> Bound<T> {
     /// The limit, where there is one.
-    pub fn limit(self) -> Option<T> {
+    pub(crate) fn limit(self) -> Option<T> {
         match self {
             Bound::At(limit) => Some(limit),
             Bound::Without => None,
@@ -79,7 +79,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Bound<T> {
 
 /// How many conversations begin in a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Rate {
+pub(crate) enum Rate {
     /// This many.
     PerSecond(f64),
     /// `--rate inf`: all at once.
@@ -95,8 +95,7 @@ impl<'de> Deserialize<'de> for Rate {
 /// The kinds of [`Workload`](crate::bench::plan::Workload).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the plan's own variants say it")]
-pub enum WorkloadKind {
+pub(crate) enum WorkloadKind {
     Random,
     SharedPrefix,
     MultiTurn,
@@ -106,11 +105,11 @@ pub enum WorkloadKind {
 
 impl WorkloadKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Random, Self::SharedPrefix, Self::MultiTurn, Self::Sharegpt, Self::Jsonl];
 
     /// As profiles spell it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Random => "random",
             Self::SharedPrefix => "shared-prefix",
@@ -121,7 +120,7 @@ impl WorkloadKind {
     }
 
     /// Whether the prompts come from a file.
-    pub fn is_file(self) -> bool {
+    pub(crate) fn is_file(self) -> bool {
         matches!(self, Self::Sharegpt | Self::Jsonl)
     }
 }
@@ -129,8 +128,7 @@ impl WorkloadKind {
 /// The kinds of [`Arrival`](crate::bench::plan::Arrival).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the plan's own variants say it")]
-pub enum ArrivalKind {
+pub(crate) enum ArrivalKind {
     AllAtOnce,
     ClosedLoop,
     Constant,
@@ -142,7 +140,7 @@ pub enum ArrivalKind {
 
 impl ArrivalKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::AllAtOnce,
         Self::ClosedLoop,
         Self::Constant,
@@ -153,7 +151,7 @@ impl ArrivalKind {
     ];
 
     /// As profiles and `--arrival` spell it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::AllAtOnce => "all-at-once",
             Self::ClosedLoop => "closed-loop",
@@ -169,8 +167,7 @@ impl ArrivalKind {
 /// The kinds of [`Lengths`](crate::bench::plan::Lengths).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the plan's own variants say it")]
-pub enum LengthKind {
+pub(crate) enum LengthKind {
     Exact,
     Uniform,
 }
@@ -178,8 +175,7 @@ pub enum LengthKind {
 /// What a layer says of the workload.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the plan's own fields say it")]
-pub struct WorkloadLayer {
+pub(crate) struct WorkloadLayer {
     pub kind: Option<WorkloadKind>,
     pub input_tokens: Option<u32>,
     pub output_tokens: Option<u32>,
@@ -196,8 +192,7 @@ pub struct WorkloadLayer {
 /// What a layer says of arrivals.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the plan's own fields say it")]
-pub struct ArrivalLayer {
+pub(crate) struct ArrivalLayer {
     pub kind: Option<ArrivalKind>,
     pub rate: Option<Rate>,
     pub burstiness: Option<f64>,
@@ -211,8 +206,7 @@ pub struct ArrivalLayer {
 /// What a layer says of sampling.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the plan's own fields say it")]
-pub struct SamplingLayer {
+pub(crate) struct SamplingLayer {
     pub temperature: Option<f64>,
     pub ignore_eos: Option<bool>,
     /// A key of a higher layer replaces the same key of a lower one; the others stay.
@@ -223,8 +217,7 @@ pub struct SamplingLayer {
 /// What a layer says of limits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the plan's own fields say it")]
-pub struct LimitsLayer {
+pub(crate) struct LimitsLayer {
     pub connect_s: Option<f64>,
     pub first_token_s: Option<f64>,
     pub stall_s: Option<f64>,
@@ -237,8 +230,7 @@ pub struct LimitsLayer {
 /// What a layer says of SLOs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the plan's own fields say it")]
-pub struct SloLayer {
+pub(crate) struct SloLayer {
     pub ttft_ms: Option<Bound<f64>>,
     pub tpot_ms: Option<Bound<f64>>,
     pub e2e_ms: Option<Bound<f64>>,

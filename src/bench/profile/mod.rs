@@ -29,15 +29,14 @@ mod parse;
 mod resolve;
 mod workload;
 
-pub use catalogue::Profiles;
-pub use datafile::{BadDataFile, fingerprint, unchanged};
-pub use error::{PlanError, ProfileError};
-pub use layer::{
+pub(crate) use catalogue::Profiles;
+pub(crate) use datafile::{fingerprint, unchanged};
+pub(crate) use layer::{
     ArrivalKind, ArrivalLayer, Bound, Layer, LengthKind, LimitsLayer, Profile, Rate, SamplingLayer, SloLayer,
     WorkloadKind, WorkloadLayer,
 };
-pub use origin::{Origin, Origins};
-pub use resolve::{Files, Layers, Settled, resolve};
+pub(crate) use origin::Origin;
+pub(crate) use resolve::{Files, Layers, Settled, resolve};
 
 #[cfg(test)]
 mod tests;

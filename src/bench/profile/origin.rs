@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// Nobody said anything.
     Default,
     /// The profile of this name.
@@ -38,16 +38,17 @@ impl Serialize for Origin {
 /// Where each value of a plan came from, by its dotted path in the plan's JSON: `workload.input_tokens`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Origins(BTreeMap<String, Origin>);
+pub(crate) struct Origins(BTreeMap<String, Origin>);
 
 impl Origins {
     /// Where the value at `path` came from.
-    pub fn of(&self, path: &str) -> Option<&Origin> {
+    pub(crate) fn of(&self, path: &str) -> Option<&Origin> {
         self.0.get(path)
     }
 
     /// Every path that has an origin.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
+    #[cfg(test)]
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 

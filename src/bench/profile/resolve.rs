@@ -13,7 +13,7 @@ use crate::bench::plan::{DataFile, PlanDraft, Protocol, RequestLimits, Sampling,
 
 /// What was said, lowest first.
 #[derive(Debug, Clone, Copy)]
-pub struct Layers<'a> {
+pub(crate) struct Layers<'a> {
     /// The profile, and what named it.
     pub profile: Option<(&'a Profile, &'a Origin)>,
     /// The flags.
@@ -22,7 +22,7 @@ pub struct Layers<'a> {
 
 /// Where the files of a plan lie. The plan itself knows them by content alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Files {
+pub(crate) struct Files {
     /// The data set of a ShareGPT or JSONL workload.
     pub workload: Option<PathBuf>,
     /// The trace of an arrival by trace.
@@ -31,7 +31,7 @@ pub struct Files {
 
 /// What the layers come to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Settled {
+pub(crate) struct Settled {
     /// What will be done.
     pub plan: PlanDraft,
     /// Where each of its values came from.
@@ -42,7 +42,7 @@ pub struct Settled {
 
 /// What the layers come to. `fingerprint` is asked about the files the plan is made of, and about no other:
 /// [`fingerprint`](super::fingerprint()).
-pub fn resolve(
+pub(crate) fn resolve(
     layers: Layers<'_>,
     fingerprint: &dyn Fn(&Path) -> Result<DataFile, BadDataFile>,
 ) -> Result<Settled, PlanError> {

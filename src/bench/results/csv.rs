@@ -7,7 +7,7 @@ use super::{RunFile, SummaryFile};
 /// Each column, and where its value stands: below `run` is `run.json`, below `summary` is `summary.json`;
 /// `warnings` is how many there are. A value that is absent is an empty cell. Later versions add columns at the
 /// end only.
-pub const COLUMNS: &[(&str, &str)] = &[
+pub(crate) const COLUMNS: &[(&str, &str)] = &[
     ("started", "/run/started"),
     ("profile", "/run/plan/profile"),
     ("model", "/run/plan/model"),
@@ -103,7 +103,7 @@ pub const COLUMNS: &[(&str, &str)] = &[
 ];
 
 /// Header and one row a run.
-pub fn table<'a>(runs: impl IntoIterator<Item = (&'a RunFile, &'a SummaryFile)>) -> String {
+pub(crate) fn table<'a>(runs: impl IntoIterator<Item = (&'a RunFile, &'a SummaryFile)>) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut record = |cells: Vec<String>| {
         writer.write_record(&cells).expect("all rows are as long, and memory takes them");

@@ -12,7 +12,7 @@ use crate::run_dir::{self, CannotMake, Place, RunDirectory};
 
 /// A results directory, open for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResultsDir {
+pub(crate) struct ResultsDir {
     path: PathBuf,
 }
 
@@ -21,7 +21,12 @@ impl ResultsDir {
     ///
     /// # Errors
     /// [`ResultsError::Exists`] where `--out` holds a run, [`ResultsError::Io`] where it cannot be made.
-    pub fn create(place: &Place, began: Timestamp, model: &str, profile: &str) -> Result<Self, ResultsError> {
+    pub(crate) fn create(
+        place: &Place,
+        began: Timestamp,
+        model: &str,
+        profile: &str,
+    ) -> Result<Self, ResultsError> {
         let made = RunDirectory::make(place, &run_dir::name(began, model, profile)).map_err(|error| {
             let CannotMake { path, source } = error;
             match source.kind() {
@@ -37,24 +42,24 @@ impl ResultsDir {
     }
 
     /// The directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Writes `run.json`, in the place of an earlier one.
-    pub fn write_run(&self, run: &RunFile) -> Result<(), ResultsError> {
+    pub(crate) fn write_run(&self, run: &RunFile) -> Result<(), ResultsError> {
         self.write(RUN, &pretty(run))
     }
 
     /// Writes `summary.json` and `summary.csv`.
-    pub fn write_summary(&self, run: &RunFile, summary: &SummaryFile) -> Result<(), ResultsError> {
+    pub(crate) fn write_summary(&self, run: &RunFile, summary: &SummaryFile) -> Result<(), ResultsError> {
         self.write(SUMMARY, &pretty(summary))?;
         self.write(SUMMARY_CSV, csv::table([(run, summary)]).as_bytes())
     }
 
     /// Removes what is there of a run that was stopped before its first request: it says nothing, and would be
     /// in the way of the next one. What is not the run's stays, and the directory with it.
-    pub fn discard(self) {
+    pub(crate) fn discard(self) {
         for name in [RUN, REQUESTS, log_file::FILE_NAME] {
             // What cannot be removed lies there as that of a run without a request.
             let _ = std::fs::remove_file(self.path.join(name));

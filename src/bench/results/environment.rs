@@ -9,7 +9,7 @@ use crate::bench::target::ApiKey;
 /// The machine the load comes from, and the program.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "Environment")]
-pub struct RunEnvironment {
+pub(crate) struct RunEnvironment {
     /// Its name, where it is known.
     pub host: Option<String>,
     /// Its processor, where it is known.
@@ -27,7 +27,7 @@ pub struct RunEnvironment {
 impl RunEnvironment {
     /// Of this machine. Linux tells through `/proc`; elsewhere less is known. `key` is hidden wherever it stands
     /// in the command line.
-    pub fn here(command: impl IntoIterator<Item = String>, key: Option<&ApiKey>) -> Self {
+    pub(crate) fn here(command: impl IntoIterator<Item = String>, key: Option<&ApiKey>) -> Self {
         let said = |path: &str| {
             let text = std::fs::read_to_string(path).ok()?;
             Some(text.trim().to_owned()).filter(|text| !text.is_empty())

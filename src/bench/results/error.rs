@@ -7,15 +7,13 @@ use crate::failure::{Failure, Kind};
 
 /// Why results cannot be written or read.
 #[derive(Debug, thiserror::Error)]
-pub enum ResultsError {
+pub(crate) enum ResultsError {
     /// The file system refused.
     #[error("cannot {action} `{}`: {source}", path.display())]
     Io {
         /// What was tried.
         action: &'static str,
-        /// The file or directory.
         path: PathBuf,
-        /// Why not.
         source: std::io::Error,
     },
     /// A whole file could not be written. The message comes from where the path was known and names it.
@@ -23,20 +21,13 @@ pub enum ResultsError {
     Write(std::io::Error),
     /// The directory holds a run already.
     #[error("`{}` already holds results", path.display())]
-    Exists {
-        /// The directory.
-        path: PathBuf,
-    },
+    Exists { path: PathBuf },
     /// The directory holds no run.
     #[error("`{}` holds no results: it has no {RUN}", path.display())]
-    Missing {
-        /// The directory.
-        path: PathBuf,
-    },
+    Missing { path: PathBuf },
     /// Written by a version with another format.
     #[error("`{}`: format is {found}, this version reads {FORMAT}", path.display())]
     Format {
-        /// The file.
         path: PathBuf,
         /// As it stands there.
         found: String,
@@ -44,23 +35,19 @@ pub enum ResultsError {
     /// A file does not read.
     #[error("`{}`: {field}: {message}", path.display())]
     Field {
-        /// The file.
         path: PathBuf,
         /// Dotted path of the field, `.` for the whole file.
         field: String,
-        /// What is wrong with it.
         message: String,
     },
     /// A line of `requests.jsonl` does not read.
     #[error("`{}` line {line}: {field}: {message}", path.display())]
     Line {
-        /// The file.
         path: PathBuf,
         /// 1-based.
         line: usize,
         /// Dotted path of the field, `.` for the whole line.
         field: String,
-        /// What is wrong with it.
         message: String,
     },
 }

@@ -10,38 +10,39 @@
 //! `requests.jsonl` has no header line, so that `jq` and data frames read it as it is. Its format is that of the
 //! `run.json` beside it, which is there first; without one the directory is refused.
 
-pub mod csv;
+pub(crate) mod csv;
 mod directory;
-pub mod environment;
+pub(crate) mod environment;
 mod error;
 mod read;
 mod request_log;
 mod run_file;
-pub mod schema;
+#[cfg(test)]
+mod schema;
 mod summary_file;
-pub mod table;
+pub(crate) mod table;
 
-pub use self::directory::ResultsDir;
-pub use self::error::ResultsError;
-pub use self::read::{ResultsRead, read, read_all};
-pub use self::request_log::RequestLog;
-pub use self::run_file::{Ended, HowEnded, RunFile, plan_sha256};
-pub use self::summary_file::{RequestRate, SummaryFile};
+pub(crate) use self::directory::ResultsDir;
+pub(crate) use self::error::ResultsError;
+pub(crate) use self::read::{ResultsRead, read_all};
+pub(crate) use self::request_log::RequestLog;
+pub(crate) use self::run_file::{HowEnded, RunFile, plan_sha256};
+pub(crate) use self::summary_file::SummaryFile;
 
 #[cfg(doc)]
 use super::{record::RequestRecord, summary::Summary};
 
 /// The format this version writes and the only one it reads.
-pub const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 
 /// The plan and how the run went.
-pub const RUN: &str = "run.json";
+pub(crate) const RUN: &str = "run.json";
 /// One request a line.
-pub const REQUESTS: &str = "requests.jsonl";
+pub(crate) const REQUESTS: &str = "requests.jsonl";
 /// What they come to.
-pub const SUMMARY: &str = "summary.json";
+pub(crate) const SUMMARY: &str = "summary.json";
 /// The same as one row.
-pub const SUMMARY_CSV: &str = "summary.csv";
+pub(crate) const SUMMARY_CSV: &str = "summary.csv";
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ const MAX_BYTES: u64 = 1 << 30;
 
 /// What lies in a results directory.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ResultsRead {
+pub(crate) struct ResultsRead {
     /// What was run.
     pub run: RunFile,
     /// Its requests, in the order they ended.
@@ -25,7 +25,7 @@ pub struct ResultsRead {
 
 impl ResultsRead {
     /// The summary as it was written, else made from the requests that are there.
-    pub fn summarised(&self) -> Summary {
+    pub(crate) fn summarised(&self) -> Summary {
         if let Some(summary) = &self.summary {
             return summary.clone();
         }
@@ -49,7 +49,7 @@ impl ResultsRead {
 ///
 /// # Errors
 /// What is missing, of another format, or wrong; the message names file, line and field.
-pub fn read(dir: &Path) -> Result<ResultsRead, ResultsError> {
+pub(crate) fn read(dir: &Path) -> Result<ResultsRead, ResultsError> {
     let path = dir.join(RUN);
     let bytes = bytes(&path)?.ok_or_else(|| ResultsError::Missing { path: dir.to_owned() })?;
     let run = run_file::parse(&path, &bytes)?;
@@ -60,7 +60,7 @@ pub fn read(dir: &Path) -> Result<ResultsRead, ResultsError> {
 ///
 /// # Errors
 /// As [`read`], and [`ResultsError::Missing`] where there is none.
-pub fn read_all(dir: &Path) -> Result<Vec<(PathBuf, ResultsRead)>, ResultsError> {
+pub(crate) fn read_all(dir: &Path) -> Result<Vec<(PathBuf, ResultsRead)>, ResultsError> {
     let one = |path: PathBuf| read(&path).map(|run| (path, run));
     let mut found = Vec::new();
     // A directory that is itself a run, or is none at all, is for `read` to judge.

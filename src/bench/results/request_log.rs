@@ -14,14 +14,14 @@ const MAX_LINE: u64 = 256 * 1024 * 1024;
 
 /// The requests of a run, open for appending.
 #[derive(Debug)]
-pub struct RequestLog {
+pub(crate) struct RequestLog {
     path: PathBuf,
     file: File,
 }
 
 impl RequestLog {
     /// Starts it. There must be none yet.
-    pub fn create(dir: &Path) -> Result<Self, ResultsError> {
+    pub(crate) fn create(dir: &Path) -> Result<Self, ResultsError> {
         let path = dir.join(REQUESTS);
         let file =
             OpenOptions::new().append(true).create_new(true).open(&path).map_err(|source| {
@@ -38,7 +38,7 @@ impl RequestLog {
     ///
     /// # Errors
     /// Where the file system refuses. The file then holds whole lines only.
-    pub fn append(&mut self, records: &[RequestRecord]) -> Result<(), ResultsError> {
+    pub(crate) fn append(&mut self, records: &[RequestRecord]) -> Result<(), ResultsError> {
         let mut lines = Vec::new();
         for record in records {
             serde_json::to_writer(&mut lines, record).expect("plain data always serialises");
@@ -54,7 +54,7 @@ impl RequestLog {
     }
 
     /// Flushes all to disk.
-    pub fn finish(self) -> Result<(), ResultsError> {
+    pub(crate) fn finish(self) -> Result<(), ResultsError> {
         self.file.sync_all().map_err(ResultsError::io("write", &self.path))
     }
 }

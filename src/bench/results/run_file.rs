@@ -16,7 +16,7 @@ use crate::fs::sha256_hex;
 
 /// What was run, where, and how it ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct RunFile {
+pub(crate) struct RunFile {
     /// The format of all files in the directory.
     pub format: u32,
     /// SHA-256 of `plan` as compact JSON: runs with the same one can be compared.
@@ -44,7 +44,7 @@ pub struct RunFile {
 
 /// How a run ended, and when.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Ended {
+pub(crate) struct Ended {
     /// RFC 3339, UTC.
     #[schemars(with = "String")]
     pub at: jiff::Timestamp,
@@ -56,21 +56,18 @@ pub struct Ended {
 /// The ways a run ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "result", rename_all = "kebab-case")]
-pub enum HowEnded {
+pub(crate) enum HowEnded {
     /// Every request ended.
     Finished,
     /// The user stopped it.
     Interrupted,
     /// It could not go on, or too many requests failed.
-    Failed {
-        /// Why.
-        reason: String,
-    },
+    Failed { reason: String },
 }
 
 impl RunFile {
     /// A run that is about to begin.
-    pub fn new(
+    pub(crate) fn new(
         plan: LoadPlan,
         target: &ServerTarget,
         server: ServerView,
@@ -95,7 +92,7 @@ impl RunFile {
     }
 
     /// The same at its end, with all that became known.
-    pub fn ended(
+    pub(crate) fn ended(
         self,
         how: HowEnded,
         at: jiff::Timestamp,
@@ -108,7 +105,7 @@ impl RunFile {
 }
 
 /// The hash that tells plans apart.
-pub fn plan_sha256(plan: &LoadPlan) -> String {
+pub(crate) fn plan_sha256(plan: &LoadPlan) -> String {
     hash(&serde_json::to_value(plan).expect("plain data always serialises"))
 }
 

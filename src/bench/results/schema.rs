@@ -7,7 +7,7 @@ use super::{RunFile, SummaryFile};
 use crate::bench::record::RequestRecord;
 
 /// Each schema with its file's name.
-pub fn schemas() -> [(&'static str, Value); 3] {
+pub(crate) fn schemas() -> [(&'static str, Value); 3] {
     fn of<T: JsonSchema>() -> Value {
         schema_for!(T).to_value()
     }

@@ -16,7 +16,7 @@ use crate::bench::summary::{ServerView, Summary};
 
 /// The content of `summary.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SummaryFile {
+pub(crate) struct SummaryFile {
     /// The format of all files in the directory.
     pub format: u32,
     /// The profile's name.
@@ -130,7 +130,7 @@ pub struct SummaryFile {
 /// Conversations per second, or a word where that is no number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum RequestRate {
+pub(crate) enum RequestRate {
     /// Per second.
     PerSecond(f64),
     /// `inf` (all at once, and closed loops), `ramp` or `trace`.
@@ -139,7 +139,7 @@ pub enum RequestRate {
 
 impl SummaryFile {
     /// Of what was asked and what it came to.
-    pub fn new(plan: &LoadPlan, summary: Summary) -> Self {
+    pub(crate) fn new(plan: &LoadPlan, summary: Summary) -> Self {
         let asked = Asked::of(&plan.workload);
         let latency = &summary.latency_ms;
         let rates = summary.throughput;
@@ -205,7 +205,7 @@ impl SummaryFile {
     }
 
     /// The summary it was made of.
-    pub fn into_summary(self) -> Summary {
+    pub(crate) fn into_summary(self) -> Summary {
         let server = ServerView { info: self.server_info, ..self.spark.server };
         Summary { server, ..self.spark }
     }

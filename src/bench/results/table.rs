@@ -7,7 +7,7 @@ use crate::bench::record::{Outcome, RequestRecord, TokenSource};
 
 /// A column.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RequestColumn {
+pub(crate) struct RequestColumn {
     /// Its name.
     pub name: &'static str,
     /// One cell a request.
@@ -16,7 +16,7 @@ pub struct RequestColumn {
 
 /// The cells of a column.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Cells {
+pub(crate) enum Cells {
     /// Counts.
     U32(Vec<u32>),
     /// Times and measurements.
@@ -27,9 +27,9 @@ pub enum Cells {
     Bool(Vec<bool>),
 }
 
+#[cfg(test)]
 impl Cells {
-    /// How many.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Cells::U32(cells) => cells.len(),
             Cells::F64(cells) => cells.len(),
@@ -37,16 +37,11 @@ impl Cells {
             Cells::Bool(cells) => cells.len(),
         }
     }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// One row a request, in the order given. Times are milliseconds; `sent_ms` and the like count from the run's
 /// start.
-pub fn columns(records: &[RequestRecord]) -> Vec<RequestColumn> {
+pub(crate) fn columns(records: &[RequestRecord]) -> Vec<RequestColumn> {
     let mut table = Vec::new();
     let mut add = |name, cells| table.push(RequestColumn { name, cells });
     let u32s = |of: fn(&RequestRecord) -> u32| Cells::U32(records.iter().map(of).collect());

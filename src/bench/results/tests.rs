@@ -6,6 +6,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::environment::RunEnvironment;
+use super::read::read;
+use super::run_file::Ended;
 use super::*;
 use crate::bench::metrics::fixture::{answered, failed};
 use crate::bench::metrics::{summarise, tests::plan};

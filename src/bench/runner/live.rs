@@ -6,7 +6,7 @@ use crate::events::LiveView;
 
 /// Counters of a run at work. Each is right by itself; together they may be a moment apart.
 #[derive(Debug, Default)]
-pub struct Live {
+pub(crate) struct Live {
     sent: AtomicU32,
     done: AtomicU32,
     failed: AtomicU32,
@@ -19,7 +19,7 @@ pub struct Live {
 
 impl Live {
     /// The counters now.
-    pub fn view(&self) -> LiveView {
+    pub(crate) fn view(&self) -> LiveView {
         let mean = |sum: &AtomicU64, count: &AtomicU64| {
             let count = count.load(Ordering::Relaxed);
             (count > 0).then(|| sum.load(Ordering::Relaxed) as f64 / count as f64 / 1e3)

@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::health::HealthProbe;
-pub use self::live::Live;
+pub(crate) use self::live::Live;
 use self::nap::Nap;
 use super::arrival::Schedule;
 use super::client::{Asked, Client, Halt, Watcher};
@@ -41,7 +41,7 @@ const POLL_EVERY: u32 = 8;
 
 /// What a run needs.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     /// What is sent and how.
     pub plan: LoadPlan,
     /// What is said.
@@ -56,7 +56,7 @@ pub struct Run {
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct RunEnd {
+pub(crate) struct RunEnd {
     /// When it began: the zero of its records' times.
     pub began: Instant,
     /// Whether the client kept up.
@@ -65,7 +65,7 @@ pub struct RunEnd {
 
 /// Why a run could not begin.
 #[derive(Debug, thiserror::Error)]
-pub enum RunnerError {
+pub(crate) enum RunnerError {
     /// More connections than this process may have.
     #[error("{in_flight} requests in flight need {needed} open files, and the limit is {limit} (ulimit -Hn)")]
     OpenFiles {
@@ -103,7 +103,7 @@ impl Failure for RunnerError {
 /// soon after `stop`: what is in flight then ends as interrupted, what is not sent yet never is.
 ///
 /// `client` is made on the measuring thread, which it must not leave.
-pub async fn run<Make>(
+pub(crate) async fn run<Make>(
     run: Run,
     client: Make,
     live: Arc<Live>,

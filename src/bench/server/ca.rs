@@ -15,7 +15,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// A file that holds no certificate.
 #[derive(Debug, thiserror::Error)]
 #[error("--ca-cert: `{}`: {problem}; give one certificate, PEM or DER", path.display())]
-pub struct BadCa {
+pub(crate) struct BadCa {
     path: PathBuf,
     problem: String,
 }
@@ -30,7 +30,7 @@ impl Failure for BadCa {
 ///
 /// # Errors
 /// A file that cannot be read, is no certificate, or holds several: which of them is meant nobody can tell.
-pub fn read(path: &Path) -> Result<Vec<u8>, BadCa> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, BadCa> {
     let bad = |problem: String| BadCa { path: path.to_owned(), problem };
     let bytes = read_at_most(path, MAX_BYTES).map_err(|error| match error {
         ReadError::Io(error) => bad(error.to_string()),

@@ -19,7 +19,7 @@ const MAX_REDIRECTS: usize = 3;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// For a connection.
     pub connect: Duration,
     /// For a whole answer.
@@ -40,7 +40,7 @@ impl Default for Timeouts {
 
 /// A server's endpoints.
 #[derive(Debug, Clone)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     client: Client,
     target: ServerTarget,
     patience: Timeouts,
@@ -52,7 +52,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// [`ServerError::Setup`] for a certificate or a key that is none, [`ServerError::NoAuthorities`].
-    pub fn new(target: ServerTarget, ca: Option<&[u8]>) -> Result<Self, ServerError> {
+    pub(crate) fn new(target: ServerTarget, ca: Option<&[u8]>) -> Result<Self, ServerError> {
         Self::with_patience(target, ca, Timeouts::default())
     }
 
@@ -60,7 +60,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// As [`Endpoints::new`].
-    pub fn with_patience(
+    pub(crate) fn with_patience(
         target: ServerTarget,
         ca: Option<&[u8]>,
         patience: Timeouts,
@@ -103,7 +103,7 @@ impl Endpoints {
     }
 
     /// Where they are.
-    pub fn target(&self) -> &ServerTarget {
+    pub(crate) fn target(&self) -> &ServerTarget {
         &self.target
     }
 
@@ -111,7 +111,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// Every way it fails.
-    pub async fn get_text(&self, path: &str) -> Result<String, ServerError> {
+    pub(crate) async fn get_text(&self, path: &str) -> Result<String, ServerError> {
         let bytes = self.bytes(self.client.get(self.target.url(path)), path, self.patience.answer).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -120,7 +120,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// Every way it fails.
-    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
         let bytes = self.bytes(self.client.get(self.target.url(path)), path, self.patience.answer).await?;
         self.parse(path, &bytes)
     }
@@ -129,7 +129,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// Every way it fails.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ServerError> {
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ServerError> {
         self.post_within(path, body, self.patience.answer).await
     }
 
@@ -137,7 +137,11 @@ impl Endpoints {
     ///
     /// # Errors
     /// Every way it fails.
-    pub async fn generate<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ServerError> {
+    pub(crate) async fn generate<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ServerError> {
         self.post_within(path, body, self.patience.generate).await
     }
 

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Kind};
 
 /// Why a server's endpoint said nothing usable.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
+pub(crate) enum ServerError {
     /// HTTP could not be set up: a certificate or a key that is none.
     #[error("cannot talk to {url}: {why}")]
     Setup {
@@ -77,7 +77,6 @@ pub enum ServerError {
     Status {
         /// The address asked.
         url: String,
-        /// The status.
         status: u16,
         /// What the server said to it.
         said: String,
@@ -154,16 +153,8 @@ impl Failure for ServerError {
 }
 
 impl ServerError {
-    /// The HTTP status, where that is what was wrong.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            ServerError::Key { status, .. } | ServerError::Status { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-
     /// Whether the server answered, and only this endpoint or this form of request is not for it.
-    pub fn is_unsupported(&self) -> bool {
+    pub(crate) fn is_unsupported(&self) -> bool {
         match self {
             // llama.cpp answers 501 for what it was started without.
             ServerError::Status { status, .. } => matches!(status, 400 | 404 | 405 | 415 | 422 | 500 | 501),

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Kind};
 
 /// A model as `/v1/models` lists it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Model {
+pub(crate) struct Model {
     /// The name requests use.
     pub id: String,
     /// What the server loaded under that name. vLLM gives the path or hub id.
@@ -26,7 +26,7 @@ pub struct Model {
 
 /// The model that is measured.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Chosen {
+pub(crate) struct Chosen {
     /// It.
     pub model: Model,
     /// What to tell the user, where the name is not the one asked for.
@@ -35,7 +35,7 @@ pub struct Chosen {
 
 /// No model, or not the one asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WrongModel {
+pub(crate) enum WrongModel {
     /// Not served.
     #[error("--model: the server does not serve `{asked}`; it serves {}", listed(.served))]
     NotServed {
@@ -93,7 +93,7 @@ fn listed(names: &[String]) -> String {
 ///
 /// # Errors
 /// A server that cannot be asked.
-pub async fn models(endpoints: &Endpoints) -> Result<Vec<Model>, ServerError> {
+pub(crate) async fn models(endpoints: &Endpoints) -> Result<Vec<Model>, ServerError> {
     #[derive(Deserialize)]
     struct List {
         data: Vec<Model>,
@@ -106,7 +106,7 @@ pub async fn models(endpoints: &Endpoints) -> Result<Vec<Model>, ServerError> {
 ///
 /// # Errors
 /// No such model, or no telling which.
-pub fn choose(models: &[Model], asked: Option<&str>) -> Result<Chosen, WrongModel> {
+pub(crate) fn choose(models: &[Model], asked: Option<&str>) -> Result<Chosen, WrongModel> {
     let names = |models: &[&Model]| models.iter().map(|model| model.id.clone()).collect();
     let all: Vec<&Model> = models.iter().collect();
     if all.is_empty() {
@@ -148,7 +148,7 @@ fn bare(name: &str) -> String {
 ///
 /// SGLang has `/server_info` (0.5.23; 0.5.4.post2 only `/get_server_info`, since deprecated), llama.cpp has
 /// `/props`, vLLM `/version`.
-pub async fn view(endpoints: &Endpoints, models: &[Model]) -> ServerView {
+pub(crate) async fn view(endpoints: &Endpoints, models: &[Model]) -> ServerView {
     let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
     let seen = |runtime: &str, version, info: Option<Value>| ServerView {
         runtime: runtime.to_owned(),

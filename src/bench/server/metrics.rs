@@ -9,7 +9,7 @@ use crate::bench::summary::MetricsSample;
 
 /// What a text of metrics holds.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     /// Counters and gauges, and the sums and counts of histograms and summaries, over all labels: counts are
     /// summed, shares averaged.
     pub values: BTreeMap<String, f64>,
@@ -19,7 +19,7 @@ pub struct Metrics {
 
 /// Metrics, and when they were asked for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Scraped {
+pub(crate) struct Scraped {
     /// When.
     pub at: Instant,
     /// What.
@@ -30,7 +30,7 @@ pub struct Scraped {
 ///
 /// # Errors
 /// A server that does not answer.
-pub async fn scrape(endpoints: &Endpoints) -> Result<Option<Scraped>, ServerError> {
+pub(crate) async fn scrape(endpoints: &Endpoints) -> Result<Option<Scraped>, ServerError> {
     let at = Instant::now();
     match endpoints.get_text("/metrics").await {
         Ok(text) => Ok(Some(Scraped { at, metrics: parse(&text) })),
@@ -41,7 +41,7 @@ pub async fn scrape(endpoints: &Endpoints) -> Result<Option<Scraped>, ServerErro
 
 impl Scraped {
     /// As a sample of a run that began (or will begin) at `began`.
-    pub fn sample(self, began: Instant) -> MetricsSample {
+    pub(crate) fn sample(self, began: Instant) -> MetricsSample {
         let at_s = match self.at.checked_duration_since(began) {
             Some(after) => after.as_secs_f64(),
             None => -began.duration_since(self.at).as_secs_f64(),
@@ -71,7 +71,7 @@ const SHARES: [&str; 13] = [
 
 /// Read a text of metrics. What is no number (NaN, infinities) is left out: it adds up to nothing, and JSON
 /// cannot hold it. So are buckets, quantiles and `_created` times, whose sums mean nothing.
-pub fn parse(text: &str) -> Metrics {
+pub(crate) fn parse(text: &str) -> Metrics {
     let mut metrics = Metrics::default();
     let mut kinds: HashMap<&str, &str> = HashMap::new();
     let mut label_sets: HashMap<&str, u32> = HashMap::new();

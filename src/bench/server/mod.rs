@@ -13,17 +13,16 @@
 //! | [`metrics`] | `/metrics` |
 //! | [`tokenize`] | token counts by the server itself |
 
-pub mod ca;
-pub mod endpoints;
-pub mod error;
-pub mod identity;
+pub(crate) mod ca;
+pub(crate) mod endpoints;
+pub(crate) mod error;
+pub(crate) mod identity;
 mod limits;
-pub mod metrics;
-pub mod tokenize;
+pub(crate) mod metrics;
+pub(crate) mod tokenize;
 
 #[cfg(test)]
 mod tests;
 
-pub use self::endpoints::{Endpoints, Timeouts};
-pub use self::error::ServerError;
-pub use self::identity::{Chosen, Model, WrongModel};
+pub(crate) use self::endpoints::Endpoints;
+pub(crate) use self::identity::Chosen;

@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::endpoints::Timeouts;
+use super::error::ServerError;
 use super::identity::{models, view};
 use super::metrics::scrape;
 use super::tokenize::{Shape, Tokenize, UsageCounter};

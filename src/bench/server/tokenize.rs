@@ -19,7 +19,7 @@ const PROBES: [&str; 2] = ["the cat", "the cat sat on the mat and looked at the 
 
 /// What `/tokenize` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// `messages`, template applied: vLLM, SGLang 0.5.23.
     Messages,
     /// `prompt`, special tokens added: vLLM, SGLang.
@@ -30,7 +30,7 @@ pub enum Shape {
 
 /// Counts by `/tokenize`. Cheap, and nothing is put into a prefix cache.
 #[derive(Debug, Clone)]
-pub struct Tokenize {
+pub(crate) struct Tokenize {
     endpoints: Endpoints,
     model: String,
     shape: Shape,
@@ -40,7 +40,7 @@ pub struct Tokenize {
 /// Counts by the usage of requests for one token. They are what the measured requests will be counted by, and
 /// they pass through the model.
 #[derive(Debug, Clone)]
-pub struct UsageCounter {
+pub(crate) struct UsageCounter {
     endpoints: Endpoints,
     model: String,
     protocol: Protocol,
@@ -53,7 +53,7 @@ impl Tokenize {
     ///
     /// # Errors
     /// A server that cannot be reached, or wants another key.
-    pub async fn probe(
+    pub(crate) async fn probe(
         endpoints: &Endpoints,
         model: &str,
         protocol: Protocol,
@@ -86,7 +86,8 @@ impl Tokenize {
     }
 
     /// Which shape it takes.
-    pub fn shape(&self) -> Shape {
+    #[cfg(test)]
+    pub(crate) fn shape(&self) -> Shape {
         self.shape
     }
 
@@ -113,7 +114,7 @@ impl Tokenize {
 impl UsageCounter {
     /// Counts for requests of `protocol`, with the fields of `extra_body` that measured requests have: they
     /// may change the template.
-    pub fn new(endpoints: &Endpoints, model: &str, protocol: Protocol, sampling: &Sampling) -> Self {
+    pub(crate) fn new(endpoints: &Endpoints, model: &str, protocol: Protocol, sampling: &Sampling) -> Self {
         let mut extra_body = sampling.extra_body.clone();
         // Only for streams; vLLM refuses it elsewhere. The next two would generate more than one token.
         for field in ["stream", "stream_options", "min_tokens", "max_completion_tokens"] {

@@ -38,7 +38,7 @@ const WARM_UP_AT_ONCE: u32 = 16;
 
 /// A server that has been found to serve the model.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     target: ServerTarget,
     endpoints: Endpoints,
     ca: Option<Vec<u8>>,
@@ -49,7 +49,7 @@ pub struct Session {
 
 /// Everything that is sent in one run.
 #[derive(Debug, Clone)]
-pub struct Load {
+pub(crate) struct Load {
     /// Measured.
     pub conversations: Vec<Conversation>,
     /// Sent before.
@@ -62,7 +62,7 @@ pub struct Load {
 
 /// How one run is measured.
 #[derive(Debug, Clone)]
-pub struct Manner {
+pub(crate) struct Manner {
     /// How often the server's metrics are read; never where absent.
     pub scrape_every: Option<Duration>,
     /// Keep the answers' texts.
@@ -73,9 +73,7 @@ pub struct Manner {
 
 /// What one run gave beside its records.
 #[derive(Debug)]
-pub struct Measured {
-    /// When it began.
-    pub began: SystemTime,
+pub(crate) struct Measured {
     /// Whether the client kept up.
     pub client: ClientHealth,
     /// What the server said of itself.
@@ -88,7 +86,11 @@ type Outcome<T> = Result<T, Box<dyn Failure>>;
 
 impl Session {
     /// Ask the server who it is and choose the model: the one `asked` for, or the only one.
-    pub async fn open(target: ServerTarget, ca: Option<Vec<u8>>, asked: Option<&str>) -> Outcome<Self> {
+    pub(crate) async fn open(
+        target: ServerTarget,
+        ca: Option<Vec<u8>>,
+        asked: Option<&str>,
+    ) -> Outcome<Self> {
         let endpoints = Endpoints::new(target.clone(), ca.as_deref())?;
         let models = identity::models(&endpoints).await?;
         let chosen = identity::choose(&models, asked)?;
@@ -97,17 +99,17 @@ impl Session {
     }
 
     /// The model's name as the server has it.
-    pub fn model(&self) -> &str {
+    pub(crate) fn model(&self) -> &str {
         &self.chosen.model.id
     }
 
     /// What the user should know of the choice.
-    pub fn note(&self) -> Option<&str> {
+    pub(crate) fn note(&self) -> Option<&str> {
         self.chosen.note.as_deref()
     }
 
     /// What the server said of itself.
-    pub fn view(&self) -> &ServerView {
+    pub(crate) fn view(&self) -> &ServerView {
         &self.view
     }
 
@@ -116,7 +118,7 @@ impl Session {
     ///
     /// # Errors
     /// A data file that is not the plan's any more, and whatever keeps a workload from being made.
-    pub async fn prepare(
+    pub(crate) async fn prepare(
         &self,
         plan: &LoadPlan,
         files: &Files,
@@ -171,7 +173,7 @@ impl Session {
 
     /// Send a load and hand over every record as its request ends. When `keep` fails (a full disk), nothing
     /// more is sent, what is in flight is given up, and the failure is returned.
-    pub async fn measure(
+    pub(crate) async fn measure(
         &self,
         plan: &LoadPlan,
         load: Load,
@@ -191,7 +193,6 @@ impl Session {
             id: run_id(),
             keep_text: manner.keep_text,
         };
-        let began = SystemTime::now();
         let halt = stop.child_token();
         let telling = Telling { part: manner.part.clone(), requests: plan.requests };
         watch.start();
@@ -202,7 +203,7 @@ impl Session {
         watch.look().await;
         let mut server = identity::view(&self.endpoints, &self.models).await;
         server.samples = watch.samples(began_at);
-        Ok(Measured { began, client: end, server, stopped })
+        Ok(Measured { client: end, server, stopped })
     }
 
     async fn warm_up(

@@ -16,8 +16,8 @@
 //! came, and what nobody asks for is stepped over. What does allocate is an event that arrives in pieces (into a
 //! buffer that is used again), a list that grows, kept text with escapes, and whatever ends a stream.
 
-pub mod answer;
-pub mod body;
+pub(crate) mod answer;
+pub(crate) mod body;
 mod chat;
 mod completions;
 mod generate;

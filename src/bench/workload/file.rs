@@ -6,19 +6,13 @@ use crate::failure::{Failure, Kind};
 
 /// A file of prompts that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum BadFile {
+pub(crate) enum BadFile {
     /// It cannot be read.
     #[error("cannot read `{}`: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Unreadable { path: PathBuf, source: std::io::Error },
     /// A line is no request.
     #[error("{}:{line}: {problem}", path.display())]
     Line {
-        /// The file.
         path: PathBuf,
         /// Its line, from 1.
         line: usize,
@@ -28,7 +22,6 @@ pub enum BadFile {
     /// It is not in ShareGPT's format.
     #[error("`{}`: conversation {entry}: {problem}; the format is [{{\"conversations\": [{{\"from\": \"human\", \"value\": \"...\"}}, {{\"from\": \"gpt\", \"value\": \"...\"}}]}}]", path.display())]
     Sharegpt {
-        /// The file.
         path: PathBuf,
         /// Which conversation, from 1.
         entry: usize,
@@ -38,7 +31,6 @@ pub enum BadFile {
     /// It holds too little.
     #[error("`{}` holds {usable} usable requests, and the plan wants {wanted}", path.display())]
     TooFew {
-        /// The file.
         path: PathBuf,
         /// In the file.
         usable: usize,

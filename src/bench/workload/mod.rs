@@ -9,10 +9,10 @@
 //! | [`mod@file`] | prompts from files |
 //! | `sharegpt`, `jsonl` | the formats |
 
-pub mod file;
+pub(crate) mod file;
 mod fit;
 mod jsonl;
-pub mod oracle;
+pub(crate) mod oracle;
 mod recorded;
 mod sharegpt;
 mod synthetic;
@@ -35,7 +35,7 @@ use crate::failure::{Failure, Kind, forwards};
 
 /// What a workload is made from.
 #[derive(Debug, Clone, Copy)]
-pub struct WorkloadSpec<'a> {
+pub(crate) struct WorkloadSpec<'a> {
     /// The plan.
     pub plan: &'a LoadPlan,
     /// Where the plan's data file lies, for workloads that have one.
@@ -46,7 +46,7 @@ pub struct WorkloadSpec<'a> {
 
 /// A workload, ready to be sent.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// Measured.
     pub conversations: Vec<Conversation>,
     /// Sent before, thrown away. One turn each, other prompts than the measured ones.
@@ -57,7 +57,7 @@ pub struct Prepared {
 
 /// How a workload was made, and how near it came to what was wanted.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct WorkloadReport {
+pub(crate) struct WorkloadReport {
     /// Who counted tokens. None where nobody did.
     pub counted_by: Option<String>,
     /// Whether those counts were compared with the usage the server itself states.
@@ -84,7 +84,7 @@ pub struct WorkloadReport {
 
 /// A workload that cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum WorkloadError {
+pub(crate) enum WorkloadError {
     /// A figure that gives none.
     #[error("workload: {field} is {value}; {accepted}")]
     Figure {
@@ -133,7 +133,7 @@ forwards! {
 ///
 /// # Errors
 /// A plan, a file or a server that gives none.
-pub async fn prepare(
+pub(crate) async fn prepare(
     wanted: &WorkloadSpec<'_>,
     oracle: Option<&CalibratedOracle>,
 ) -> Result<Prepared, WorkloadError> {

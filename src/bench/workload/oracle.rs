@@ -14,11 +14,11 @@ use crate::fs::read_at_most;
 const MAX_TOKENIZER: u64 = 1 << 30;
 
 /// Counts, one a text, in order.
-pub type Counting<'a> = Pin<Box<dyn Future<Output = Result<Vec<u32>, Box<dyn Failure>>> + Send + 'a>>;
+pub(crate) type Counting<'a> = Pin<Box<dyn Future<Output = Result<Vec<u32>, Box<dyn Failure>>> + Send + 'a>>;
 
 /// What a count costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CountingCost {
+pub(crate) enum CountingCost {
     /// Little: many prompts may be counted.
     Cheap,
     /// A pass through the model, which leaves the prompt in its prefix cache: measured prompts must not be
@@ -27,7 +27,7 @@ pub enum CountingCost {
 }
 
 /// Counts a prompt's tokens: those of one request whose prompt, or whose only user message, is the text.
-pub trait Oracle: Send + Sync {
+pub(crate) trait Oracle: Send + Sync {
     /// What it is, for the report.
     fn name(&self) -> &'static str;
     /// What a count costs.
@@ -38,14 +38,14 @@ pub trait Oracle: Send + Sync {
 
 /// A tokenizer.json on this machine. It knows no chat template: [`settle`] learns its overhead from the server.
 #[derive(Debug)]
-pub struct Local {
+pub(crate) struct Local {
     tokenizer: Tokenizer,
 }
 
 /// A tokenizer file that is none.
 #[derive(Debug, thiserror::Error)]
 #[error("--tokenizer: `{}`: {problem}; give a model's tokenizer.json", path.display())]
-pub struct BadTokenizer {
+pub(crate) struct BadTokenizer {
     path: PathBuf,
     problem: String,
 }
@@ -61,7 +61,7 @@ impl Local {
     ///
     /// # Errors
     /// A file that cannot be read or is none.
-    pub fn read(path: &Path) -> Result<Self, BadTokenizer> {
+    pub(crate) fn read(path: &Path) -> Result<Self, BadTokenizer> {
         let bad = |problem: String| BadTokenizer { path: path.to_owned(), problem };
         let bytes = read_at_most(path, MAX_TOKENIZER).map_err(|error| bad(error.to_string()))?;
         let mut tokenizer = Tokenizer::from_bytes(&bytes).map_err(|error| bad(error.to_string()))?;
@@ -95,7 +95,7 @@ impl Oracle for Local {
 /// An oracle whose counts mean nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("tokens cannot be counted: {0}")]
-pub struct Unusable(pub(super) String);
+pub(crate) struct Unusable(pub(super) String);
 
 impl Failure for Unusable {
     fn kind(&self) -> Kind {
@@ -104,7 +104,7 @@ impl Failure for Unusable {
 }
 
 /// The oracle a workload is made with.
-pub struct CalibratedOracle {
+pub(crate) struct CalibratedOracle {
     oracle: Box<dyn Oracle>,
     offset: i64,
     /// Whether its counts were compared with a server's own usage.
@@ -131,7 +131,7 @@ impl std::fmt::Debug for CalibratedOracle {
 ///
 /// # Errors
 /// The usage request's, where there is no other oracle. With one, its counts stand as they are, with a note.
-pub async fn settle(
+pub(crate) async fn settle(
     cheap: Option<Box<dyn Oracle>>,
     usage: Option<Box<dyn Oracle>>,
 ) -> Result<Option<CalibratedOracle>, Box<dyn Failure>> {
@@ -181,17 +181,17 @@ pub async fn settle(
 
 impl CalibratedOracle {
     /// What it is.
-    pub fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.oracle.name()
     }
 
     /// What a count costs.
-    pub fn cost(&self) -> CountingCost {
+    pub(crate) fn cost(&self) -> CountingCost {
         self.oracle.cost()
     }
 
     /// Texts counted so far.
-    pub fn calls(&self) -> u32 {
+    pub(crate) fn calls(&self) -> u32 {
         self.calls.load(Ordering::Relaxed)
     }
 
@@ -199,7 +199,7 @@ impl CalibratedOracle {
     ///
     /// # Errors
     /// The oracle's.
-    pub async fn count(&self, texts: &[String]) -> Result<Vec<u32>, Box<dyn Failure>> {
+    pub(crate) async fn count(&self, texts: &[String]) -> Result<Vec<u32>, Box<dyn Failure>> {
         self.calls.fetch_add(texts.len() as u32, Ordering::Relaxed);
         let counts = self.oracle.count(texts).await?;
         if counts.len() != texts.len() {

@@ -43,7 +43,7 @@ will win wind window wine wing winter wish with woman wonder wood word work worl
 yellow yes yet you young your zero";
 
 /// The words, in one fixed order.
-pub fn all() -> Vec<&'static str> {
+pub(super) fn all() -> Vec<&'static str> {
     TEXT.split_whitespace().collect()
 }
 

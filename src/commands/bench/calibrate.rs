@@ -19,7 +19,7 @@ const QUICK: (u32, u32) = (256, 50);
 
 /// What the user said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CalibrateSettings {
+pub(crate) struct CalibrateSettings {
     /// Fewer steps.
     pub quick: bool,
     /// Print one JSON object.
@@ -29,7 +29,7 @@ pub struct CalibrateSettings {
 /// Stopped before the last step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("stopped before the last step")]
-pub struct CalibrationStopped;
+pub(crate) struct CalibrationStopped;
 
 impl Failure for CalibrationStopped {
     fn kind(&self) -> Kind {
@@ -39,7 +39,7 @@ impl Failure for CalibrationStopped {
 
 /// Measure one load after the other against a mock server in this process, and print how far the figures are
 /// off what it really sent.
-pub async fn run(
+pub(crate) async fn run(
     settings: CalibrateSettings,
     stop: CancellationToken,
     observer: &mut dyn Observer,

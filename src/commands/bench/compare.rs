@@ -12,7 +12,7 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 
 /// What the user said.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CompareSettings {
+pub(crate) struct CompareSettings {
     /// What to compare with: a run's directory, or one that holds repeats or a sweep.
     pub a: PathBuf,
     /// What is judged.
@@ -28,7 +28,7 @@ pub struct CompareSettings {
 }
 
 /// Compare, print, and say no where anything is worse. `read` reads the runs of one directory.
-pub fn run(
+pub(crate) fn run(
     settings: &CompareSettings,
     read: &ReadRuns<'_, Vec<MeasuredRun>>,
     out: &mut dyn Output,

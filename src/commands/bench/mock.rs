@@ -10,7 +10,7 @@ use crate::mock::{MockServer, Scenario};
 
 /// What the user said.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MockSettings {
+pub(crate) struct MockSettings {
     /// How it behaves.
     pub scenario: Scenario,
     /// Where it listens.
@@ -20,7 +20,7 @@ pub struct MockSettings {
 }
 
 /// Serve until `stop`.
-pub async fn run(
+pub(crate) async fn run(
     settings: MockSettings,
     stop: CancellationToken,
     observer: &mut dyn Observer,

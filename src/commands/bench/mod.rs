@@ -1,15 +1,15 @@
 //! The subcommands of `sparkbench`.
 
-pub mod calibrate;
-pub mod compare;
-pub mod mock;
-pub mod plan_table;
-pub mod profiles;
-pub mod report;
+pub(crate) mod calibrate;
+pub(crate) mod compare;
+pub(crate) mod mock;
+pub(crate) mod plan_table;
+pub(crate) mod profiles;
+pub(crate) mod report;
 pub mod report_page;
-pub mod run;
-pub mod shared;
-pub mod stored;
-pub mod summary_table;
-pub mod sweep;
+pub(crate) mod run;
+pub(crate) mod shared;
+pub(crate) mod stored;
+pub(crate) mod summary_table;
+pub(crate) mod sweep;
 mod words;

@@ -17,7 +17,7 @@ use crate::run_dir::Place;
 
 /// One run of what is planned.
 #[derive(Debug, Clone, Copy)]
-pub struct PlannedRun<'a> {
+pub(crate) struct PlannedRun<'a> {
     /// Where on a sweep's axis, by its name.
     pub at: Option<(&'static str, f64)>,
     /// Its plan.
@@ -26,7 +26,7 @@ pub struct PlannedRun<'a> {
 
 /// What a plan comes to. Sums are expectations where lengths vary.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Expected {
+pub(crate) struct Expected {
     /// Warm-up requests.
     pub warmup: u32,
     /// Measured requests.
@@ -43,7 +43,7 @@ pub struct Expected {
 }
 
 /// Print the dry run.
-pub fn print(
+pub(crate) fn print(
     with: &SharedSettings,
     repeat: u32,
     steps: &[PlannedRun<'_>],
@@ -149,7 +149,7 @@ pub(super) fn leaves(path: &str, value: &Value, found: &mut dyn FnMut(&str, &Val
 }
 
 /// What a plan comes to.
-pub fn expected(plan: &PlanDraft) -> Expected {
+pub(crate) fn expected(plan: &PlanDraft) -> Expected {
     let requests = f64::from(plan.requests);
     let mean = |tokens: u32, lengths: &Lengths| match lengths {
         Lengths::Exact => f64::from(tokens),

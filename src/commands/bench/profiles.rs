@@ -10,7 +10,7 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 
 /// What the user said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProfilesSettings {
+pub(crate) struct ProfilesSettings {
     /// A folder of the user's own.
     pub profiles: Option<PathBuf>,
     /// Print one JSON list.
@@ -18,7 +18,7 @@ pub struct ProfilesSettings {
 }
 
 /// List the profiles as the plans they are without a flag.
-pub fn run(settings: &ProfilesSettings, out: &mut dyn Output) -> CommandResult {
+pub(crate) fn run(settings: &ProfilesSettings, out: &mut dyn Output) -> CommandResult {
     let profiles = Profiles::load(settings.profiles.as_deref())?;
     let mut rows = Vec::new();
     let mut list = Vec::new();

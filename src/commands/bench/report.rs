@@ -15,7 +15,7 @@ use crate::fs::write_atomic;
 
 /// What the user said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportSettings {
+pub(crate) struct ReportSettings {
     /// The directory of a run, of repeats or of a sweep.
     pub dir: PathBuf,
     /// Write the page to this file.
@@ -27,12 +27,12 @@ pub struct ReportSettings {
 }
 
 /// Reads what lies in a directory.
-pub type ReadRuns<'a, T> = dyn Fn(&Path) -> Result<T, Box<dyn Failure>> + 'a;
+pub(crate) type ReadRuns<'a, T> = dyn Fn(&Path) -> Result<T, Box<dyn Failure>> + 'a;
 
 /// A report that could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ReportError(pub io::Error);
+pub(crate) struct ReportError(pub io::Error);
 
 impl Failure for ReportError {
     fn kind(&self) -> Kind {
@@ -41,7 +41,7 @@ impl Failure for ReportError {
 }
 
 /// Show what `read` finds in the directory: one run, repeats, or a sweep.
-pub fn run(
+pub(crate) fn run(
     settings: &ReportSettings,
     read: &ReadRuns<'_, Vec<MeasuredRun>>,
     out: &mut dyn Output,
@@ -120,7 +120,7 @@ fn sweep(runs: &[MeasuredRun], json: bool, out: &mut dyn Output) -> io::Result<(
 }
 
 /// Write a report's page and plots, each where it is asked for.
-pub fn write(report: &Report, html: Option<&Path>, plots: Option<&Path>) -> io::Result<()> {
+pub(crate) fn write(report: &Report, html: Option<&Path>, plots: Option<&Path>) -> io::Result<()> {
     if let Some(folder) = plots {
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot make `{}`: {error}", folder.display()))

@@ -13,7 +13,7 @@ use crate::run_dir::Place;
 
 /// What the user said.
 #[derive(Debug, Clone)]
-pub struct RunSettings {
+pub(crate) struct RunSettings {
     /// What is sent and how it is judged, and where each value came from.
     pub settled: Settled,
     /// The server, and how it is measured.
@@ -23,7 +23,7 @@ pub struct RunSettings {
 }
 
 /// Measure, or say what would be measured.
-pub async fn run(
+pub(crate) async fn run(
     settings: &RunSettings,
     stop: CancellationToken,
     observer: &mut dyn Observer,

@@ -23,7 +23,7 @@ const PARQUET: &str = "requests.parquet";
 
 /// What the user said of a measurement, whatever is sent.
 #[derive(Debug, Clone)]
-pub struct SharedSettings {
+pub(crate) struct SharedSettings {
     /// The server, and how it is measured.
     pub conditions: Conditions,
     /// Where the server's address came from.

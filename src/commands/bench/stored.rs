@@ -7,7 +7,7 @@ use crate::bench::results::{ResultsRead, read_all};
 use crate::failure::Failure;
 
 /// Every run in a directory: itself, or the runs of a sweep or of repeats that lie in it, in order.
-pub fn stored(dir: &Path) -> Result<Vec<MeasuredRun>, Box<dyn Failure>> {
+pub(crate) fn stored(dir: &Path) -> Result<Vec<MeasuredRun>, Box<dyn Failure>> {
     let run = |(path, read): (std::path::PathBuf, ResultsRead)| {
         let summary = read.summarised();
         MeasuredRun { name: path.display().to_string(), plan: read.run.plan, summary, records: read.records }

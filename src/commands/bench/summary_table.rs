@@ -6,7 +6,7 @@ use crate::commands::Output;
 use crate::commands::tune::subject::grouped;
 
 /// Print all of it: warnings first, since without them the figures mislead.
-pub fn print(summary: &Summary, out: &mut dyn Output) -> std::io::Result<()> {
+pub(crate) fn print(summary: &Summary, out: &mut dyn Output) -> std::io::Result<()> {
     for warning in &summary.warnings {
         out.line(&format!("warning: {warning}"))?;
     }
@@ -26,7 +26,7 @@ pub fn print(summary: &Summary, out: &mut dyn Output) -> std::io::Result<()> {
 }
 
 /// How the requests ended, in a line.
-pub fn requests(summary: &Summary) -> String {
+pub(crate) fn requests(summary: &Summary) -> String {
     let counts = &summary.counts;
     let mut parts = vec![format!("{} of {} requests done", counts.completed, counts.planned)];
     let others =
@@ -36,7 +36,7 @@ pub fn requests(summary: &Summary) -> String {
 }
 
 /// Rates, over the whole run and the steady window.
-pub fn throughput(summary: &Summary) -> TextTable {
+pub(crate) fn throughput(summary: &Summary) -> TextTable {
     let row = |name: &str, it: &Throughput| {
         let rates = [it.output_tokens, it.input_tokens, it.total_tokens, it.requests].map(short);
         let span = format!("{:.1} s to {:.1} s", it.from_s, it.from_s + it.duration_s);
@@ -48,7 +48,7 @@ pub fn throughput(summary: &Summary) -> TextTable {
 }
 
 /// Latencies in milliseconds, those that the run has.
-pub fn latency(summary: &Summary) -> TextTable {
+pub(crate) fn latency(summary: &Summary) -> TextTable {
     let it = &summary.latency_ms;
     let row = |name: &str, of: &Option<Distribution>| {
         let of = of.as_ref()?;
@@ -79,7 +79,7 @@ fn with_interval(it: Estimate) -> String {
 }
 
 /// Everything else, a line each, where the run has it.
-pub fn facts(summary: &Summary) -> Vec<String> {
+pub(crate) fn facts(summary: &Summary) -> Vec<String> {
     let mut facts = vec![format!(
         "concurrency: {} on average, {} at most; {} output tokens in the busiest second",
         short(summary.mean_concurrency),

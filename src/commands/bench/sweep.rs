@@ -13,7 +13,7 @@ use crate::run_dir::Place;
 
 /// What the user said.
 #[derive(Debug, Clone)]
-pub struct SweepSettings {
+pub(crate) struct SweepSettings {
     /// What changes from step to step.
     pub axis: SweepAxis,
     /// The steps, in the order given. At least one.
@@ -24,7 +24,7 @@ pub struct SweepSettings {
 
 /// What changes from step to step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SweepAxis {
+pub(crate) enum SweepAxis {
     /// Conversations in flight.
     Concurrency,
     /// Conversations that begin in a second.
@@ -33,7 +33,7 @@ pub enum SweepAxis {
 
 impl SweepAxis {
     /// As the flag and the plan's JSON call it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             SweepAxis::Concurrency => "concurrency",
             SweepAxis::Rate => "rate",
@@ -43,7 +43,7 @@ impl SweepAxis {
 
 /// One step.
 #[derive(Debug, Clone)]
-pub struct SweepStep {
+pub(crate) struct SweepStep {
     /// Where on the axis.
     pub at: f64,
     /// Its plan.
@@ -51,7 +51,7 @@ pub struct SweepStep {
 }
 
 /// Measure, or say what would be measured.
-pub async fn run(
+pub(crate) async fn run(
     settings: &SweepSettings,
     stop: CancellationToken,
     observer: &mut dyn Observer,

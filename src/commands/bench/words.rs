@@ -5,7 +5,7 @@ use crate::commands::tune::subject::grouped;
 
 /// A table as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextTable {
+pub(crate) struct TextTable {
     /// Columns; the first is of words.
     pub header: Vec<String>,
     /// Rows as wide as the header.

@@ -8,7 +8,7 @@ use crate::secret::Secret;
 ///
 /// Source: `huggingface_hub/constants.py`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HfEnvironment {
+pub(crate) struct HfEnvironment {
     home: Option<PathBuf>,
     hub_cache: Option<PathBuf>,
     endpoint: Option<String>,
@@ -18,7 +18,7 @@ pub struct HfEnvironment {
 
 impl HfEnvironment {
     /// Read the settings through `get`, which answers like `std::env::var(name).ok()`.
-    pub fn from_getter(get: impl Fn(&str) -> Option<String>) -> Self {
+    pub(crate) fn from_getter(get: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         let home = set("HOME").map(PathBuf::from);
         let path = |name: &str| {
@@ -44,32 +44,28 @@ impl HfEnvironment {
     }
 
     /// Read the settings from the process environment.
-    pub fn from_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         Self::from_getter(|name| std::env::var(name).ok())
     }
 
     /// The local cache of repositories; none where no home is known.
-    pub fn hub_cache(&self) -> Option<PathBuf> {
+    pub(crate) fn hub_cache(&self) -> Option<PathBuf> {
         self.hub_cache.clone()
     }
 
-    /// Hugging Face's own folder, which holds the cache unless that is set apart.
-    pub fn home(&self) -> Option<PathBuf> {
-        self.home.clone()
-    }
-
     /// The hub's address.
-    pub fn endpoint(&self) -> &str {
+    pub(crate) fn endpoint(&self) -> &str {
         self.endpoint.as_deref().unwrap_or("https://huggingface.co")
     }
 
     /// Whether `HF_HUB_OFFLINE` forbids the network.
-    pub fn is_offline(&self) -> bool {
+    pub(crate) fn is_offline(&self) -> bool {
         self.offline
     }
 
     /// Whether there is a token to send.
-    pub fn has_token(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn has_token(&self) -> bool {
         self.token.is_some()
     }
 

@@ -10,7 +10,7 @@ use crate::model::model_id::ModelId;
 
 /// Why `--model` led nowhere.
 #[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
+pub(crate) enum ResolveError {
     /// The recipes cannot be read.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -22,7 +22,6 @@ pub enum ResolveError {
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// Why.
         reason: String,
     },
     /// A folder without a model.
@@ -46,7 +45,6 @@ pub enum ResolveError {
             |cache| format!("in {}", cache.join(id.cache_folder()).display()))
     )]
     Offline {
-        /// The model.
         id: ModelId,
         /// The local Hugging Face cache.
         cache: Option<PathBuf>,

@@ -23,7 +23,7 @@ const MAX_REDIRECTS: usize = 5;
 
 /// Why the hub gave no config.
 #[derive(Debug, thiserror::Error)]
-pub enum HubError {
+pub(crate) enum HubError {
     /// `HF_ENDPOINT` is no address.
     #[error("HF_ENDPOINT is no usable address: {reason}")]
     BadEndpoint {
@@ -36,7 +36,6 @@ pub enum HubError {
     /// There is no such model.
     #[error("no model `{id}` at {hub}")]
     NotFound {
-        /// The model.
         id: ModelId,
         /// The hub's host.
         hub: String,
@@ -44,7 +43,6 @@ pub enum HubError {
     /// There is no such model, or only some may see it: the hub does not say which to strangers.
     #[error("no model `{id}` at {hub}, or it is private")]
     NotFoundOrPrivate {
-        /// The model.
         id: ModelId,
         /// The hub's host.
         hub: String,
@@ -52,7 +50,6 @@ pub enum HubError {
     /// The repository has no `config.json`.
     #[error("`{id}` has no config.json at {hub}: not a transformers checkpoint (GGUF only?)")]
     NoConfig {
-        /// The model.
         id: ModelId,
         /// The hub's host.
         hub: String,
@@ -60,7 +57,6 @@ pub enum HubError {
     /// Only for those who log in.
     #[error("`{id}` is gated or private at {hub}, and HF_TOKEN is not set")]
     NeedsToken {
-        /// The model.
         id: ModelId,
         /// The hub's host.
         hub: String,
@@ -68,7 +64,6 @@ pub enum HubError {
     /// Logged in, and still not allowed.
     #[error("the account of HF_TOKEN may not read `{id}` at {hub} (HTTP {status})")]
     NoAccess {
-        /// The model.
         id: ModelId,
         /// The hub's host.
         hub: String,
@@ -77,28 +72,17 @@ pub enum HubError {
     },
     /// Any other answer.
     #[error("{url}: the hub answered HTTP {status}")]
-    Status {
-        /// The address.
-        url: String,
-        /// The status.
-        status: u16,
-    },
+    Status { url: String, status: u16 },
     /// No answer in time.
     #[error("{url}: no answer within {:.1} s", limit.as_secs_f64())]
     TooSlow {
-        /// The address.
         url: String,
         /// The time allowed.
         limit: Duration,
     },
     /// No answer at all.
     #[error("cannot reach {url}: {reason}")]
-    Unreachable {
-        /// The address.
-        url: String,
-        /// Why.
-        reason: String,
-    },
+    Unreachable { url: String, reason: String },
 }
 
 impl HubError {

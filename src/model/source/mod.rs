@@ -15,9 +15,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use environment::HfEnvironment;
-pub use error::ResolveError;
-pub use hub::HubError;
+pub(crate) use environment::HfEnvironment;
+pub(crate) use error::ResolveError;
+pub(crate) use hub::HubError;
 
 use super::catalogue::Catalogue;
 use super::config_json::{ModelConfig, shorten};
@@ -26,11 +26,11 @@ use super::recipe::Recipe;
 use hub::Hub;
 
 /// How long the hub may take to answer, connection and body together.
-pub const HUB_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const HUB_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where and how to look.
 #[derive(Debug, Clone)]
-pub struct ResolveOptions {
+pub(crate) struct ResolveOptions {
     /// A folder with recipes of one's own in `models/`.
     pub profiles_dir: Option<PathBuf>,
     /// Never touch the network.
@@ -43,14 +43,14 @@ pub struct ResolveOptions {
 
 impl ResolveOptions {
     /// The embedded catalogue, the network allowed unless `HF_HUB_OFFLINE` says otherwise.
-    pub fn new(hf: HfEnvironment) -> Self {
+    pub(crate) fn new(hf: HfEnvironment) -> Self {
         Self { profiles_dir: None, offline: false, hf, hub_timeout: HUB_TIMEOUT }
     }
 }
 
 /// A model that was found.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ResolvedModel {
+pub(crate) struct ResolvedModel {
     /// A short name to show: `GLM-4.7-FP8`.
     pub name: String,
     /// What decides the shape.
@@ -63,7 +63,7 @@ pub struct ResolvedModel {
 
 /// Where a model was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ModelOrigin {
+pub(crate) enum ModelOrigin {
     /// A `config.json` on disk.
     File(PathBuf),
     /// The catalogue.
@@ -76,7 +76,7 @@ pub enum ModelOrigin {
 
 impl ModelOrigin {
     /// The Hugging Face id, unless the model came from a path.
-    pub fn id(&self) -> Option<&ModelId> {
+    pub(crate) fn id(&self) -> Option<&ModelId> {
         match self {
             ModelOrigin::File(_) => None,
             ModelOrigin::Catalogue(id) | ModelOrigin::Cache(id, _) | ModelOrigin::Hub(id, _) => Some(id),
@@ -96,7 +96,7 @@ impl fmt::Display for ModelOrigin {
 }
 
 /// Find the model that `query` means.
-pub async fn resolve(query: &str, options: &ResolveOptions) -> Result<ResolvedModel, ResolveError> {
+pub(crate) async fn resolve(query: &str, options: &ResolveOptions) -> Result<ResolvedModel, ResolveError> {
     if let Some(found) = at_path(query)? {
         return Ok(found);
     }

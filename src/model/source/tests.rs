@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::canned::{Answer, Canned};
 use crate::failure::{Failure, Kind};
+use crate::model::limits::MAX_CONFIG_BYTES;
 use crate::model::{FusionChoice, Parallelism, moe_shape};
 use crate::runtime::Runtime;
 
@@ -86,7 +87,7 @@ async fn what_is_wrong_with_a_path_is_said() {
     fs::write(at("cut.json"), &MIXTRAL[..80]).unwrap();
     fs::write(at("list.json"), "[]").unwrap();
     fs::write(at("binary.json"), [0xff, 0xfe, 0x00]).unwrap();
-    fs::write(at("large.json"), vec![b' '; crate::model::MAX_CONFIG_BYTES + 10]).unwrap();
+    fs::write(at("large.json"), vec![b' '; MAX_CONFIG_BYTES + 10]).unwrap();
     for (name, says) in [
         ("empty", "has no config.json"),
         ("missing.json", "No such file"),
@@ -302,7 +303,7 @@ async fn a_bad_answer_names_its_address() {
     let cut = Answer::ok(&MIXTRAL.as_bytes()[..50]).cut_off();
     let (text, kind, _) = refused(cut, false).await;
     assert!(text.starts_with("cannot reach http://127.0.0.1:") && kind == Kind::Environment, "{text}");
-    let (text, ..) = refused(Answer::ok(vec![b' '; crate::model::MAX_CONFIG_BYTES + 5]), false).await;
+    let (text, ..) = refused(Answer::ok(vec![b' '; MAX_CONFIG_BYTES + 5]), false).await;
     assert!(text.contains("more than 16777216 bytes"), "{text}");
 }
 

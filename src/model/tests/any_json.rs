@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::architecture::Architecture;
 
 /// Any JSON at all.
 fn any_json() -> impl Strategy<Value = Value> {

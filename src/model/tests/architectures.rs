@@ -2,6 +2,7 @@
 //! the servers' sources.
 
 use super::*;
+use crate::model::architecture::Architecture;
 
 /// (config, E without and with ep 2 on 0.5.4.post2, the same on 0.5.23), all at tp 2: N is 256, or
 /// 512 under ep 2; K 1024; top-6.

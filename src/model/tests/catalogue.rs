@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use super::*;
+use crate::model::catalogue::CatalogueError;
+use crate::model::geometry_error::GeometryError;
 
 fn shape_of(name: &str, runtime: Option<Runtime>, tp: Option<u32>) -> Result<String, GeometryError> {
     let catalogue = Catalogue::load(None).unwrap();

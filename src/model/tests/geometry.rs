@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::failure::{Failure, Kind};
+use crate::model::geometry_error::GeometryError;
+use crate::model::warning::GeometryWarning;
 
 #[test]
 fn glm_4_7_as_both_servers_look_it_up() {

@@ -8,6 +8,7 @@ mod quantization;
 
 use serde_json::{Value, json};
 
+use super::config_json::ModelConfig;
 use super::*;
 use crate::runtime::Runtime;
 use crate::shape::{BlockShape, Dtype};

@@ -3,6 +3,7 @@
 use super::*;
 use crate::failure::Failure;
 use crate::model::quantization_config::{QuantizationError, Scheme, scheme};
+use crate::model::warning::GeometryWarning;
 
 fn read(root: Value, runtime: Runtime) -> Result<Scheme, QuantizationError> {
     scheme(&ModelConfig::parse(root.to_string().as_bytes(), "c").unwrap(), runtime)

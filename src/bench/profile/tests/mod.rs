@@ -5,6 +5,8 @@ mod workload;
 
 use std::path::Path;
 
+use super::datafile::BadDataFile;
+use super::error::PlanError;
 use super::parse::parse as parsed;
 use super::*;
 use crate::bench::plan::{Arrival, DataFile, Lengths, Workload};

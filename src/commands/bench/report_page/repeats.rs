@@ -55,7 +55,7 @@ pub fn repeats_page(runs: &[MeasuredRun]) -> Report {
 }
 
 /// Every metric: its mean over the runs, how far they scatter, each run's figure.
-pub fn table(metrics: &[Repeated]) -> TextTable {
+pub(crate) fn table(metrics: &[Repeated]) -> TextTable {
     let row = |metric: &Repeated| {
         let each: Vec<String> = metric.each.iter().map(|one| figure(metric.unit, *one)).collect();
         vec![label(&metric.metric, metric.unit), mean(metric), spread(metric), each.join("; ")]
@@ -86,7 +86,7 @@ fn spread(metric: &Repeated) -> String {
 }
 
 /// What the table's columns are.
-pub fn explained(runs: usize) -> String {
+pub(crate) fn explained(runs: usize) -> String {
     let interval = match runs {
         0..=2 => "Two runs give no interval of the mean; from three on there is one.",
         _ => "± is half the 95 % interval of the mean, from how the runs vary (Student's t).",
@@ -95,7 +95,7 @@ pub fn explained(runs: usize) -> String {
 }
 
 /// The runs by number, and how their requests ended.
-pub fn named(runs: &[MeasuredRun]) -> Vec<String> {
+pub(crate) fn named(runs: &[MeasuredRun]) -> Vec<String> {
     let one = |(at, run): (usize, &MeasuredRun)| {
         format!("run {}: {}, {}", at + 1, run.name, summary_table::requests(&run.summary))
     };

@@ -46,7 +46,7 @@ pub fn sweep_page(runs: &[MeasuredRun]) -> Report {
 type Of = fn(&SweepPoint) -> Option<AtPoint>;
 
 /// The runs as points, from the lightest load to the heaviest. Loads without a figure keep their order.
-pub fn points(runs: &[MeasuredRun]) -> Vec<SweepPoint> {
+pub(crate) fn points(runs: &[MeasuredRun]) -> Vec<SweepPoint> {
     let mut points: Vec<SweepPoint> =
         runs.iter().map(|run| SweepPoint::of(&run.plan, &run.summary)).collect();
     points.sort_by(|a, b| {
@@ -56,7 +56,7 @@ pub fn points(runs: &[MeasuredRun]) -> Vec<SweepPoint> {
 }
 
 /// Every load with its figures.
-pub fn table(points: &[SweepPoint]) -> TextTable {
+pub(crate) fn table(points: &[SweepPoint]) -> TextTable {
     let header = [
         "load",
         "output tokens/s",
@@ -136,7 +136,7 @@ fn unbroken(mut table: TextTable) -> Table {
 }
 
 /// The knee in words.
-pub fn explained(found: Knee, points: &[SweepPoint]) -> String {
+pub(crate) fn explained(found: Knee, points: &[SweepPoint]) -> String {
     let verdict = match found {
         Knee::At { place } => format!("It is at {}.", points[place].load),
         Knee::Beyond => "It was not reached: power still rises at the heaviest load.".into(),
