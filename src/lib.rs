@@ -33,7 +33,7 @@ pub mod device;
 pub(crate) mod difference;
 pub mod events;
 pub(crate) mod failure;
-pub(crate) mod fs;
+pub mod fs;
 pub mod host;
 pub mod host_name;
 pub(crate) mod journal;

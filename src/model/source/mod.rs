@@ -17,7 +17,6 @@ use std::time::Duration;
 
 pub(crate) use environment::HfEnvironment;
 pub(crate) use error::ResolveError;
-pub(crate) use hub::HubError;
 
 use super::catalogue::Catalogue;
 use super::config_json::{ModelConfig, shorten};

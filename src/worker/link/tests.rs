@@ -1,7 +1,6 @@
 //! Links to workers that are not there, and to programs that are no workers.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 
 use futures_util::future::FutureExt;
 use tokio::io::AsyncWriteExt;
