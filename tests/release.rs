@@ -45,6 +45,14 @@ fn programs() -> BTreeSet<String> {
     bins.iter().map(|bin| bin["name"].as_str().unwrap().to_owned()).collect()
 }
 
+#[test]
+fn the_profile_that_releases_are_built_with_optimises_everything() {
+    let manifest = manifest();
+    let dist = &manifest["profile"]["dist"];
+    assert_eq!((dist["inherits"].as_str(), dist["lto"].as_str()), (Some("release"), Some("thin")));
+    assert_eq!(dist["package"]["*"]["opt-level"].as_integer(), Some(3));
+}
+
 fn archive_name(target: &str) -> String {
     stdout(&Command::new("bash").args([SCRIPT, "--name", target]).assert().success()).trim().to_owned()
 }

@@ -314,14 +314,16 @@ impl<'a> Search<'a> {
         let found = sentinel.map_or(Steadiness::Steady, |it| it.judge(times_us, state, max_clock_mhz));
         match found {
             Steadiness::LookAgain | Steadiness::Steady => {}
+            Steadiness::Moved(change) if self.limits.strict => {
+                self.waiting.insert((contest, node.clone()), asking);
+                let (change, batch_size) = (change * 100.0, self.batch_size(contest));
+                return Err(RunError::Unsteady { change, batch_size });
+            }
             Steadiness::Moved(change) => {
-                let change = change * 100.0;
-                if self.limits.strict {
-                    return Err(RunError::Unsteady { change, batch_size: self.batch_size(contest) });
-                }
-                self.telling.unsteady(observer, node, contest.index, change);
+                self.telling.unsteady(observer, node, contest.index, change * 100.0);
             }
             Steadiness::Capped { clock_mhz, max_mhz, why } => {
+                self.waiting.insert((contest, node.clone()), asking);
                 return Err(RunError::CappedClock { clock_mhz, max_mhz, why });
             }
         }

@@ -320,6 +320,42 @@ async fn a_spent_budget_gives_the_leader_where_no_default_runs() {
 }
 
 #[tokio::test]
+async fn the_sentinel_is_on_record_and_paid_for() {
+    let plan = Plan { batch_sizes: vec![64], ..confirmed() };
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let silent = &mut crate::events::Silent;
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
+    let mut gpu = LookAlikeGpu::new(&plan);
+    let finished =
+        measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
+    drop(run_dir);
+    let (records, journal) = journal::Journal::<Record>::resume(dir.path(), &plan).unwrap();
+    drop(journal);
+    let (mut looks, mut rounds, mut seconds) = (0, 0, 0.0);
+    for record in &records {
+        match record {
+            Record::Sentinel { on, batch_size, times_us, seconds: took, .. } => {
+                assert_eq!((on.as_str(), *batch_size, times_us.len()), ("localhost", 64, 5));
+                (looks, seconds) = (looks + 1, seconds + took);
+            }
+            Record::Round { on, timings, .. } => {
+                assert_eq!(on.as_str(), "localhost");
+                (rounds, seconds) = (rounds + 1, seconds + timings.seconds);
+            }
+            _ => {}
+        }
+    }
+    // Before the first round and after every twentieth.
+    assert_eq!(looks, (rounds - 1) / 20 + 1);
+    let spent = finished.raced.unwrap().spent;
+    assert!((spent.seconds - seconds).abs() < 1e-9, "{} of {seconds} s", spent.seconds);
+    // A later session of the run has spent as much already.
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
+    let again = measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
+    assert_eq!(again.raced.unwrap().spent, spent);
+}
+
+#[tokio::test]
 async fn wrong_results_are_never_shipped() {
     let plan = Plan { batch_sizes: vec![64], ..confirmed() };
     let (first, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
