@@ -79,6 +79,16 @@ pub struct Link {
 /// A task that ends with whoever started it.
 struct AbortOnDrop(JoinHandle<()>);
 
+impl AbortOnDrop {
+    /// Wait for its end, once or again, but no longer than `limit`.
+    async fn wait(&mut self, limit: Duration) {
+        // Asked again after its end, a handle panics.
+        if !self.0.is_finished() {
+            let _ = timeout(limit, &mut self.0).await;
+        }
+    }
+}
+
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
@@ -166,7 +176,7 @@ impl Link {
             end.kill();
             let _ = timeout(END_LIMIT, end.ended()).await;
         }
-        let _ = timeout(LOG_LIMIT, &mut tasks[0].0).await;
+        tasks[0].wait(LOG_LIMIT).await;
     }
 
     /// Ask the worker for something and return the request's id. What it was at and nobody waits for is cancelled.
@@ -303,7 +313,7 @@ async fn ending(end: &mut dyn End, log: &mut AbortOnDrop) -> Ending {
             timeout(END_LIMIT, end.ended()).await.unwrap_or_else(unknown)
         }
     };
-    let _ = timeout(LOG_LIMIT, &mut log.0).await;
+    log.wait(LOG_LIMIT).await;
     ending
 }
 

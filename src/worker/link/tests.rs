@@ -220,6 +220,11 @@ async fn a_lost_link_is_no_death() {
         matches!(error, WorkerError::Died { ending: Ending::Signal(9), .. }) && !error.is_loss(),
         "{error}"
     );
+    // Asked again, and told to stop, it still is dead and nothing else.
+    assert!(link.is_gone());
+    let error = link.device().await.unwrap_err();
+    assert!(matches!(error, WorkerError::Died { .. }), "{error}");
+    link.stop().await;
 }
 
 /// A harness that was stopped for longer than the leash finds its worker gone, and blames nothing it was at.
