@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,10 @@ use crate::fs::{ReadError, read_rest_at_most, sha256_hex, write_atomic_new};
 
 /// The journal's name inside a run directory.
 pub(crate) const FILE_NAME: &str = "journal.jsonl";
+
+/// How often, and how long apart, a lock that is held is tried again.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Nothing a run writes comes near this; a file above it is not a journal.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
@@ -244,12 +249,22 @@ impl<Record: JournalRecord> Journal<Record> {
     }
 
     fn lock(&self) -> Result<(), JournalError> {
-        self.file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => JournalError::Busy { path: self.path.clone() },
-            TryLockError::Error(source) => {
-                JournalError::Io { action: "lock", path: self.path.clone(), source }
+        let mut tries = 0;
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(()),
+                // A child that another thread is just starting has a copy of every open file until it runs its own
+                // program, and with the file its lock: that passes at once, another writer stays.
+                Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => {
+                    tries += 1;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path: self.path.clone() }),
+                Err(TryLockError::Error(source)) => {
+                    return Err(JournalError::Io { action: "lock", path: self.path.clone(), source });
+                }
             }
-        })
+        }
     }
 }
 

@@ -118,8 +118,8 @@ mod tests {
         let beside = manifest_path(&path);
         let text = std::fs::read_to_string(&beside).unwrap();
         let change = |from: &str, to: &str| std::fs::write(&beside, text.replacen(from, to, 1)).unwrap();
-        change("\"format\": 1", "\"format\": 7");
-        assert!(complaint(None).contains("format is 7, this version reads 1"), "{}", complaint(None));
+        change("\"format\": 2", "\"format\": 7");
+        assert!(complaint(None).contains("format is 7, this version reads 2"), "{}", complaint(None));
         // Another shape has another space: the rows are not its.
         change("\"batch_sizes\": [\n      64", "\"batch_sizes\": [\n      65");
         assert!(complaint(None).contains("have no row"), "{}", complaint(None));
