@@ -62,7 +62,10 @@ pub(crate) enum HowEnded {
     /// The user stopped it.
     Interrupted,
     /// It could not go on, or too many requests failed.
-    Failed { reason: String },
+    Failed {
+        /// Why.
+        reason: String,
+    },
 }
 
 impl RunFile {
