@@ -55,7 +55,7 @@ impl Error for Box<dyn Failure> {
 }
 
 /// What can be a hint.
-pub trait IntoHint {
+pub(crate) trait IntoHint {
     /// The hint, if it is one.
     fn into_hint(self) -> Option<String>;
 }
@@ -111,7 +111,7 @@ pub(crate) use forwards;
 
 /// What lies behind a failure, the outermost first, as far as its message or an earlier cause does not say it: many
 /// messages end with their cause.
-pub fn causes(failure: &dyn Failure) -> Vec<String> {
+pub(crate) fn causes(failure: &dyn Failure) -> Vec<String> {
     let mut said = vec![failure.to_string()];
     let mut next = failure.source();
     while let Some(cause) = next {

@@ -20,6 +20,8 @@
 //! | [`shape`] | the words all of these share: a layer on one rank, a launch configuration |
 //! | [`events`], [`journal`], [`log_file`], [`difference`], [`failure`], [`fs`], [`host_name`], [`run_dir`], [`secret`], [`span`], [`spelling`], [`tls`], [`toml_text`] | what everything above says, keeps and writes with |
 
+// What only the crate uses says so, and the lint for dead code sees it.
+#![warn(unreachable_pub)]
 #![warn(clippy::unwrap_used)]
 // Most of the map is the crate's own: `cargo doc --document-private-items` shows it whole.
 #![allow(rustdoc::private_intra_doc_links)]

@@ -8,10 +8,10 @@ use crate::host::{HostPath, Tree};
 static PACKAGE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/worker/spark_worker");
 
 /// The Python package's name, as `python -m` takes it.
-pub const PACKAGE_NAME: &str = "spark_worker";
+pub(super) const PACKAGE_NAME: &str = "spark_worker";
 
 /// The package, in a folder of its name.
-pub fn tree() -> Tree {
+pub(super) fn tree() -> Tree {
     let mut tree = Tree::default();
     for file in sources() {
         // `path()` is relative to the package; the package is flat.
@@ -25,12 +25,12 @@ pub fn tree() -> Tree {
 ///
 /// It is named after the contents: a newer binary never runs an older worker, and two versions can
 /// live side by side.
-pub fn folder(cache: &HostPath) -> HostPath {
+pub(super) fn folder(cache: &HostPath) -> HostPath {
     cache.join("worker").join(&digest()[..16])
 }
 
 /// SHA-256 over the package's names and contents.
-pub fn digest() -> String {
+pub(super) fn digest() -> String {
     let mut hash = Sha256::new();
     for file in sources() {
         hash.update(file.path().as_os_str().as_encoded_bytes());

@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Listens until the test's process ends.
-pub struct Canned {
+pub(crate) struct Canned {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Request>>>,
 }
 
 /// What somebody sent: head and body as one text.
 #[derive(Debug, Clone)]
-pub struct Request(pub String);
+pub(crate) struct Request(pub String);
 
 /// What is sent back.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The first line and the headers, without the empty line after them; absent where `body` is all there is.
     head: Option<String>,
     body: Vec<u8>,
@@ -41,48 +41,48 @@ enum Then {
 
 impl Answer {
     /// These bytes and no others.
-    pub fn raw(bytes: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
         let (missing, delay, then) = (0, Duration::ZERO, Then::HangUp);
         Self { head: None, body: bytes.into(), missing, delay, then }
     }
 
     /// Nothing but a status, `503` or `302 Found`.
-    pub fn status(status: impl std::fmt::Display) -> Self {
+    pub(crate) fn status(status: impl std::fmt::Display) -> Self {
         let status = status.to_string();
         let reason = if status.contains(' ') { "" } else { " X" };
         Self { head: Some(format!("HTTP/1.1 {status}{reason}\r\nConnection: close")), ..Self::raw("") }
     }
 
     /// 200 with a body.
-    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
         Self::status(200).body(body)
     }
 
-    pub fn body(self, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn body(self, body: impl Into<Vec<u8>>) -> Self {
         Self { body: body.into(), ..self }
     }
 
-    pub fn header(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl std::fmt::Display) -> Self {
         let head = self.head.as_mut().expect("bytes as they are have no headers of ours");
         head.push_str(&format!("\r\n{name}: {value}"));
         self
     }
 
     /// Announces more than it sends.
-    pub fn cut_off(self) -> Self {
+    pub(crate) fn cut_off(self) -> Self {
         Self { missing: 100, ..self }
     }
 
-    pub fn after(self, delay: Duration) -> Self {
+    pub(crate) fn after(self, delay: Duration) -> Self {
         Self { delay, ..self }
     }
 
-    pub fn endless(self) -> Self {
+    pub(crate) fn endless(self) -> Self {
         Self { then: Then::Endless, ..self }
     }
 
     /// Keeps the connection and says no more.
-    pub fn silent(self) -> Self {
+    pub(crate) fn silent(self) -> Self {
         Self { then: Then::Silence, ..self }
     }
 
@@ -94,12 +94,12 @@ impl Answer {
 }
 
 impl Request {
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.split(' ').nth(1).unwrap_or_default()
     }
 
     /// A header's value; `name` in small letters.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let head = self.0.split("\r\n\r\n").next().unwrap_or_default();
         head.lines().find_map(|line| {
             let (found, value) = line.split_once(':')?;
@@ -125,7 +125,7 @@ impl Request {
 
 impl Canned {
     /// Answers what `answer` makes of each request.
-    pub fn answering(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn answering(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
@@ -145,7 +145,7 @@ impl Canned {
     }
 
     /// Answers by path; everything else is 404.
-    pub fn paths<'a>(answers: impl IntoIterator<Item = (&'a str, Answer)>) -> Self {
+    pub(crate) fn paths<'a>(answers: impl IntoIterator<Item = (&'a str, Answer)>) -> Self {
         let answers: Vec<(String, Answer)> =
             answers.into_iter().map(|(path, answer)| (path.to_owned(), answer)).collect();
         Self::answering(move |request| {
@@ -154,12 +154,12 @@ impl Canned {
         })
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// What it was asked so far.
-    pub fn asked(&self) -> Vec<Request> {
+    pub(crate) fn asked(&self) -> Vec<Request> {
         self.asked.lock().unwrap().clone()
     }
 }

@@ -12,7 +12,7 @@ use spark::bench::summary::*;
 
 /// What to make up.
 #[derive(Debug, Clone)]
-pub struct MadeUp {
+pub(crate) struct MadeUp {
     pub seed: u64,
     pub requests: u32,
     /// Conversations at a time: a closed loop.
@@ -53,7 +53,7 @@ fn normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// The run.
-pub fn made_up(options: &MadeUp) -> MeasuredRun {
+pub(crate) fn made_up(options: &MadeUp) -> MeasuredRun {
     let plan = plan(options);
     let records = records(options);
     let summary = summary(&plan, &records);

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
-pub use self::load::{
+pub(super) use self::load::{
     ArrivalArg, BackendArg, LengthsArg, LimitArgs, LoadArgs, PaceArgs, ProtocolArg, ServerArgs, WorkloadArgs,
 };
-pub use self::mock::{MockArgs, ReasoningArg, RoleChunkArg};
+pub(super) use self::mock::{MockArgs, ReasoningArg, RoleChunkArg};
 use super::values;
 use crate::cli::audience::EventForm;
 
@@ -33,7 +33,7 @@ Exit codes: 0 done, 1 a check said no (too many requests failed, a regression), 
 Environment: SPARKBENCH_BASE_URL and SPARKBENCH_PROFILE stand for --base-url and --profile, which win over them;
 SPARKBENCH_API_KEY, else OPENAI_API_KEY, is sent as a bearer token and shown nowhere."
 )]
-pub struct BenchArguments {
+pub(crate) struct BenchArguments {
     /// How progress and errors are told on stderr (docs/events.md)
     #[arg(
         long,
@@ -51,7 +51,7 @@ pub struct BenchArguments {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum BenchCommand {
+pub(crate) enum BenchCommand {
     /// Measure a server under one load
     Run(Box<RunArgs>),
     /// Measure a server under one load after another: more at a time, or more often
@@ -84,7 +84,7 @@ closed loop, whose concurrency stays as a cap; -c makes a closed loop of what is
 
 Exit codes: 0 done, 1 more requests failed than --max-failed, 2 bad arguments or input, 3 no server, 130
 interrupted (what was measured is kept).")]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
@@ -130,7 +130,7 @@ Each step is what `sparkbench run` does with that --concurrency or --rate.
 Exit codes: 0 done, 1 more requests failed than --max-failed, 2 bad arguments or input, 3 no server, 130
 interrupted (what was measured is kept)."
 )]
-pub struct SweepArgs {
+pub(crate) struct SweepArgs {
     #[command(flatten)]
     pub server: ServerArgs,
     #[command(flatten)]
@@ -167,7 +167,7 @@ pub struct SweepArgs {
 /// What is written, and where.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub struct OutputArgs {
+pub(crate) struct OutputArgs {
     /// Run directory, which must not be there yet [default: a new one below --results]
     #[arg(long, value_name = "DIR", conflicts_with = "results")]
     pub out: Option<PathBuf>,
@@ -199,7 +199,7 @@ pub struct OutputArgs {
 
 The first is what the others are held against. Exit codes: 0 no regression, 1 a regression, 2 bad arguments, or
 runs under different plans.")]
-pub struct CompareArgs {
+pub(crate) struct CompareArgs {
     /// The baseline: the directory of a run, of repeats or of a sweep
     #[arg(value_name = "BASELINE")]
     pub a: PathBuf,
@@ -227,7 +227,7 @@ pub struct CompareArgs {
   sparkbench report results/RUN --html page.html
 
 Exit codes: 0 done, 2 no run, or a damaged one.")]
-pub struct ReportArgs {
+pub(crate) struct ReportArgs {
     /// The directory of a run, of repeats or of a sweep; a run that was killed has one, too
     #[arg(value_name = "RUN_DIR")]
     pub dir: PathBuf,
@@ -249,7 +249,7 @@ pub struct ReportArgs {
   sparkbench calibrate --quick --json
 
 Exit codes: 0 done, 3 this machine cannot do it.")]
-pub struct CalibrateArgs {
+pub(crate) struct CalibrateArgs {
     /// Fewer steps, for a first idea
     #[arg(long)]
     pub quick: bool,
@@ -265,7 +265,7 @@ pub struct CalibrateArgs {
   sparkbench profiles --profiles ./my-profiles --json
 
 Exit codes: 0 done, 2 a profile that does not read.")]
-pub struct ProfilesArgs {
+pub(crate) struct ProfilesArgs {
     /// A folder with bench/*.toml of your own; they win over the built-in ones
     #[arg(long, value_name = "DIR", env = "SPARKBENCH_PROFILES")]
     pub profiles: Option<PathBuf>,

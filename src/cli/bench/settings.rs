@@ -5,7 +5,7 @@ mod mock;
 
 use std::path::PathBuf;
 
-pub use self::mock::mock;
+pub(super) use self::mock::mock;
 use super::args::{
     ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
     PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,
@@ -32,7 +32,7 @@ use crate::run_dir::Place;
 /// A sweep's list that cannot be right.
 #[derive(Debug, thiserror::Error)]
 #[error("{flag}: `{value}` is not accepted; expected {accepted}, each once, such as {example}")]
-pub struct BadList {
+pub(super) struct BadList {
     flag: &'static str,
     value: String,
     accepted: &'static str,
@@ -47,7 +47,7 @@ impl Failure for BadList {
 
 type Settings<T> = Result<T, Box<dyn Failure>>;
 
-pub fn run(args: RunArgs, variables: &Variables) -> Settings<RunSettings> {
+pub(super) fn run(args: RunArgs, variables: &Variables) -> Settings<RunSettings> {
     let RunArgs {
         server,
         load,
@@ -85,7 +85,7 @@ pub fn run(args: RunArgs, variables: &Variables) -> Settings<RunSettings> {
     Ok(RunSettings { settled, with: said.with, repeat })
 }
 
-pub fn sweep(args: SweepArgs, variables: &Variables) -> Settings<SweepSettings> {
+pub(super) fn sweep(args: SweepArgs, variables: &Variables) -> Settings<SweepSettings> {
     let SweepArgs { server, load, workload, concurrency, rate, pace, limits, output } = args;
     let PaceArgs { arrival, burstiness } = pace;
     let (axis, places) = match (concurrency, rate) {
@@ -125,22 +125,22 @@ pub fn sweep(args: SweepArgs, variables: &Variables) -> Settings<SweepSettings> 
     Ok(SweepSettings { axis, steps, with: said.with })
 }
 
-pub fn compare(args: CompareArgs) -> CompareSettings {
+pub(super) fn compare(args: CompareArgs) -> CompareSettings {
     let CompareArgs { a, b, threshold, ignore_plan, html, json } = args;
     CompareSettings { a, b, threshold, ignore_plan, html, json }
 }
 
-pub fn report(args: ReportArgs) -> ReportSettings {
+pub(super) fn report(args: ReportArgs) -> ReportSettings {
     let ReportArgs { dir, html, plots, json } = args;
     ReportSettings { dir, html, plots, json }
 }
 
-pub fn calibrate(args: CalibrateArgs) -> CalibrateSettings {
+pub(super) fn calibrate(args: CalibrateArgs) -> CalibrateSettings {
     let CalibrateArgs { quick, json } = args;
     CalibrateSettings { quick, json }
 }
 
-pub fn profiles(args: ProfilesArgs) -> ProfilesSettings {
+pub(super) fn profiles(args: ProfilesArgs) -> ProfilesSettings {
     let ProfilesArgs { profiles, json } = args;
     ProfilesSettings { profiles, json }
 }

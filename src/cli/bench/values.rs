@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// `N` or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
+pub(crate) enum Limit {
     /// So many.
     At(u32),
     /// No limit.
@@ -16,7 +16,7 @@ pub enum Limit {
 
 /// `R` or `inf`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum RateArg {
+pub(crate) enum RateArg {
     /// So many a second.
     PerSecond(f64),
     /// All at once.
@@ -25,7 +25,7 @@ pub enum RateArg {
 
 /// How often, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interval {
+pub(crate) enum Interval {
     /// So often.
     Every(Duration),
     /// Never.
@@ -34,7 +34,7 @@ pub enum Interval {
 
 /// `sharegpt:FILE` or `jsonl:FILE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Dataset {
+pub(crate) enum Dataset {
     /// ShareGPT's format.
     Sharegpt(PathBuf),
     /// An object a line.
@@ -43,7 +43,7 @@ pub enum Dataset {
 
 /// One SLO: what was said of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub enum Objective {
+pub(crate) enum Objective {
     /// Nothing.
     #[default]
     Unsaid,
@@ -55,7 +55,7 @@ pub enum Objective {
 
 /// `--slo`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct SloArg {
+pub(crate) struct SloArg {
     /// Time to first token.
     pub ttft: Objective,
     /// Time per output token.
@@ -67,22 +67,22 @@ pub struct SloArg {
 type Parsed<T> = Result<T, String>;
 
 /// A whole number.
-pub fn whole(text: &str) -> Parsed<u32> {
+pub(super) fn whole(text: &str) -> Parsed<u32> {
     text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u32::MAX))
 }
 
 /// A whole number, a large one too.
-pub fn large(text: &str) -> Parsed<u64> {
+pub(super) fn large(text: &str) -> Parsed<u64> {
     text.parse().map_err(|_| format!("expected a whole number from 0 to {}", u64::MAX))
 }
 
 /// Any number; `nan` and `inf` are numbers here, and refused with the plan.
-pub fn number(text: &str) -> Parsed<f64> {
+pub(super) fn number(text: &str) -> Parsed<f64> {
     text.parse().map_err(|_| "expected a number".to_owned())
 }
 
 /// A number or `none`.
-pub fn limit(text: &str) -> Parsed<Limit> {
+pub(super) fn limit(text: &str) -> Parsed<Limit> {
     match text {
         "none" => Ok(Limit::Without),
         _ => whole(text).map(Limit::At).map_err(|error| format!("{error}, or none")),
@@ -90,7 +90,7 @@ pub fn limit(text: &str) -> Parsed<Limit> {
 }
 
 /// A rate or `inf`.
-pub fn rate(text: &str) -> Parsed<RateArg> {
+pub(super) fn rate(text: &str) -> Parsed<RateArg> {
     match number(text).map_err(|_| "expected a number of requests per second, or inf".to_owned())? {
         rate if rate == f64::INFINITY => Ok(RateArg::Unlimited),
         rate => Ok(RateArg::PerSecond(rate)),
@@ -98,20 +98,20 @@ pub fn rate(text: &str) -> Parsed<RateArg> {
 }
 
 /// `1:10`.
-pub fn ramp(text: &str) -> Parsed<(f64, f64)> {
+pub(super) fn ramp(text: &str) -> Parsed<(f64, f64)> {
     let two = text.split_once(':').and_then(|(from, to)| Some((from.parse().ok()?, to.parse().ok()?)));
     two.ok_or_else(|| "expected two rates per second as FROM:TO, such as 1:10".to_owned())
 }
 
 /// `8x1024`.
-pub fn shared_prefix(text: &str) -> Parsed<(u32, u32)> {
+pub(super) fn shared_prefix(text: &str) -> Parsed<(u32, u32)> {
     let two =
         text.split_once('x').and_then(|(groups, tokens)| Some((groups.parse().ok()?, tokens.parse().ok()?)));
     two.ok_or_else(|| "expected GROUPSxTOKENS, such as 8x1024".to_owned())
 }
 
 /// `sharegpt:FILE` or `jsonl:FILE`.
-pub fn dataset(text: &str) -> Parsed<Dataset> {
+pub(super) fn dataset(text: &str) -> Parsed<Dataset> {
     match text.split_once(':') {
         Some(("sharegpt", file)) if !file.is_empty() => Ok(Dataset::Sharegpt(file.into())),
         Some(("jsonl", file)) if !file.is_empty() => Ok(Dataset::Jsonl(file.into())),
@@ -120,7 +120,7 @@ pub fn dataset(text: &str) -> Parsed<Dataset> {
 }
 
 /// A JSON object.
-pub fn object(text: &str) -> Parsed<Map<String, Value>> {
+pub(super) fn object(text: &str) -> Parsed<Map<String, Value>> {
     // A value that is no JSON may be anything, a key among it; the message does not repeat it.
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(map),
@@ -130,7 +130,7 @@ pub fn object(text: &str) -> Parsed<Map<String, Value>> {
 }
 
 /// `5%`, or `0.05`.
-pub fn share(text: &str) -> Parsed<f64> {
+pub(super) fn share(text: &str) -> Parsed<f64> {
     let bad = || "expected a share from 0% to 100%, such as 5% or 0.05".to_owned();
     let (digits, whole) = match text.strip_suffix('%') {
         Some(digits) => (digits.trim(), 100.0),
@@ -141,7 +141,7 @@ pub fn share(text: &str) -> Parsed<f64> {
 }
 
 /// `500ms`, `90s`, `1h30m`. Without a unit a number could mean seconds or milliseconds, so it needs one.
-pub fn pause(text: &str) -> Parsed<Duration> {
+pub(super) fn pause(text: &str) -> Parsed<Duration> {
     const FORM: &str = "expected a time with its unit, such as 500ms, 30s or 10m";
     let bad = || match text.trim_start().starts_with('-') {
         true => format!("no time is negative; {FORM}"),
@@ -151,12 +151,12 @@ pub fn pause(text: &str) -> Parsed<Duration> {
 }
 
 /// The same as seconds.
-pub fn seconds(text: &str) -> Parsed<f64> {
+pub(super) fn seconds(text: &str) -> Parsed<f64> {
     pause(text).map(|time| time.as_secs_f64())
 }
 
 /// A time above zero, or `none`.
-pub fn interval(text: &str) -> Parsed<Interval> {
+pub(super) fn interval(text: &str) -> Parsed<Interval> {
     if text == "none" {
         return Ok(Interval::Never);
     }
@@ -167,7 +167,7 @@ pub fn interval(text: &str) -> Parsed<Interval> {
 }
 
 /// `ttft=500ms,tpot=50ms`, or `none`.
-pub fn slo(text: &str) -> Parsed<SloArg> {
+pub(super) fn slo(text: &str) -> Parsed<SloArg> {
     const FORM: &str =
         "expected ttft, tpot or e2e, each once, with a time or none, such as ttft=500ms,tpot=50ms";
     if text == "none" {
@@ -197,7 +197,7 @@ pub fn slo(text: &str) -> Parsed<SloArg> {
 }
 
 /// `1,2,4`: what `one` reads, each once.
-pub fn list<T: PartialEq>(text: &str, one: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
+pub(super) fn list<T: PartialEq>(text: &str, one: impl Fn(&str) -> Option<T>) -> Option<Vec<T>> {
     let mut found: Vec<T> = Vec::new();
     for part in text.split(',') {
         let value = one(part.trim())?;

@@ -11,7 +11,7 @@ const BASE_URL: &str = "http://localhost:30000";
 
 /// The variables this program reads, where they are set and not empty.
 #[derive(Debug, Clone, Default)]
-pub struct Variables {
+pub(super) struct Variables {
     base_url: Option<String>,
     profile: Option<String>,
     api_key: Option<ApiKey>,
@@ -20,7 +20,7 @@ pub struct Variables {
 /// A variable that cannot be right. Its value is never said.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("environment variable {name}: its value is not accepted; expected {accepted}")]
-pub struct BadVariable {
+pub(super) struct BadVariable {
     name: &'static str,
     accepted: &'static str,
 }
@@ -33,7 +33,7 @@ impl Failure for BadVariable {
 
 impl Variables {
     /// What `variable` answers for the names this program knows.
-    pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadVariable> {
+    pub(super) fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, BadVariable> {
         let text = |name: &'static str| {
             let value = variable(name).filter(|value| !value.is_empty());
             value.map(OsString::into_string).transpose().map_err(|_| BadVariable { name, accepted: "UTF-8" })
@@ -55,20 +55,20 @@ impl Variables {
     }
 
     /// The server: flag, environment, default.
-    pub fn base_url(&self, flag: Option<String>) -> (String, Origin) {
+    pub(super) fn base_url(&self, flag: Option<String>) -> (String, Origin) {
         flag.map(|url| (url, Origin::Flag("--base-url")))
             .or_else(|| Some((self.base_url.clone()?, Origin::Environment("SPARKBENCH_BASE_URL"))))
             .unwrap_or_else(|| (BASE_URL.to_owned(), Origin::Default))
     }
 
     /// The profile: flag, environment, none.
-    pub fn profile(&self, flag: Option<String>) -> Option<(String, Origin)> {
+    pub(super) fn profile(&self, flag: Option<String>) -> Option<(String, Origin)> {
         flag.map(|name| (name, Origin::Flag("--profile")))
             .or_else(|| Some((self.profile.clone()?, Origin::Environment("SPARKBENCH_PROFILE"))))
     }
 
     /// The key.
-    pub fn api_key(&self) -> Option<ApiKey> {
+    pub(super) fn api_key(&self) -> Option<ApiKey> {
         self.api_key.clone()
     }
 }

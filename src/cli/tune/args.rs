@@ -21,7 +21,7 @@ use crate::cli::audience::EventForm;
 Exit codes: 0 done, 1 a check said no, 2 bad arguments or input, 3 the environment cannot do it,
 4 incomplete (can be resumed), 130 interrupted (can be resumed)."
 )]
-pub struct TuneArguments {
+pub(crate) struct TuneArguments {
     /// How progress and errors are told on stderr (docs/events.md)
     #[arg(
         long,
@@ -39,7 +39,7 @@ pub struct TuneArguments {
 
 /// The subcommands.
 #[derive(Debug, Subcommand)]
-pub enum TuneCommand {
+pub(crate) enum TuneCommand {
     /// Work out a model's MoE kernel configs, prove each entry and write the files
     Moe(Box<MoeArgs>),
     /// Show shape, file names, search space and estimated durations; write nothing
@@ -67,7 +67,7 @@ pub enum TuneCommand {
 /// Which model, or its figures by hand.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Model")]
-pub struct ModelArgs {
+pub(crate) struct ModelArgs {
     /// Catalogue name, Hugging Face id, directory or config.json
     #[arg(long, short, value_name = "MODEL")]
     pub model: Option<String>,
@@ -111,7 +111,7 @@ pub struct ModelArgs {
 
 /// `--shared-experts-fusion`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Fusion {
+pub(crate) enum Fusion {
     /// As the runtime does it for this model
     Auto,
     /// As if the runtime fused
@@ -123,7 +123,7 @@ pub enum Fusion {
 /// For which runtime and device.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target")]
-pub struct TargetArgs {
+pub(crate) struct TargetArgs {
     /// SGLang version: 0.5.4.post2 or 0.5.23 [default: the catalogue's, else 0.5.4.post2]
     #[arg(long, value_name = "VERSION")]
     pub sglang: Option<String>,
@@ -138,7 +138,7 @@ pub struct TargetArgs {
 /// What compiles.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Compiler")]
-pub struct CompilerArgs {
+pub(crate) struct CompilerArgs {
     /// Use this Python, which must have the target's Triton, instead of the managed environment
     #[arg(long, value_name = "PATH", env = "SPARKTUNE_PYTHON")]
     pub python: Option<PathBuf>,
@@ -159,7 +159,7 @@ pub struct CompilerArgs {
 /// How far measuring goes.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Measuring")]
-pub struct MeasuringArgs {
+pub(crate) struct MeasuringArgs {
     /// Measuring time, such as 10m or 90s: a run stops there with what it has and can be resumed
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
@@ -187,7 +187,7 @@ as in SGLang's image.
 Without a GPU nothing is measured: an entry is `predicted` (fits by the exact rule) or `compiled`
 (also compiled by Triton for the device, its allocation read back). The runtime's own default is kept
 wherever it fits, and replaced only where it would crash; --policy best-predicted ranks everywhere.")]
-pub struct MoeArgs {
+pub(crate) struct MoeArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -229,7 +229,7 @@ pub struct MoeArgs {
 
 /// `--evidence`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EvidenceArg {
+pub(crate) enum EvidenceArg {
     /// Fits by the exact rule, ranked by the cost model
     Predicted,
     /// Also compiled by Triton for the device, allocation read back
@@ -240,7 +240,7 @@ pub enum EvidenceArg {
 
 /// `--policy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PolicyArg {
+pub(crate) enum PolicyArg {
     /// Keep the runtime's default wherever it fits and compiles
     RuntimeDefault,
     /// Take the best predicted config everywhere
@@ -252,7 +252,7 @@ pub enum PolicyArg {
 #[command(after_help = "Examples:
   sparktune plan --model GLM-4.7-FP8
   sparktune plan --model zai-org/GLM-4.7-FP8 --sglang 0.5.23 --nodes 4 --json")]
-pub struct PlanArgs {
+pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -274,7 +274,7 @@ pub struct PlanArgs {
   sparktune space --model GLM-4.7-FP8 --distinct
   sparktune space --dtype fp8_w8a8 --block-shape 128,128 --format csv > space.csv
   sparktune space --dtype bfloat16 --device rtx-5090 --format json")]
-pub struct SpaceArgs {
+pub(crate) struct SpaceArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -292,7 +292,7 @@ pub struct SpaceArgs {
 
 /// `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(crate) enum Format {
     /// For people
     Table,
     /// Comma-separated, with a header
@@ -309,7 +309,7 @@ pub enum Format {
   sparktune check 'triton_3_5_0/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json' --compile
 
 Exit code 1 if anything would crash, be wrong, be ignored or be found only by falling back.")]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Config files, or folders of them
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
@@ -346,7 +346,7 @@ pub struct CheckArgs {
 #[command(after_help = "Examples:
   sparktune publish results/20260101-120000-glm-4.7-fp8-tp4
   sparktune publish results/RUN --into ../our-configs --dry-run")]
-pub struct PublishArgs {
+pub(crate) struct PublishArgs {
     /// The run directory
     #[arg(value_name = "RUN_DIR")]
     pub run: PathBuf,
@@ -373,7 +373,7 @@ pub struct PublishArgs {
 #[command(after_help = "Examples:
   sparktune merge node*/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json --into triton_3_5_0
   sparktune merge old/FILE.json new/FILE.json --prefer new/FILE.json --into merged")]
-pub struct MergeArgs {
+pub(crate) struct MergeArgs {
     /// The partial files, all of the same name
     #[arg(required = true, num_args = 2.., value_name = "FILE")]
     pub parts: Vec<PathBuf>,
@@ -394,7 +394,7 @@ pub struct MergeArgs {
   sparktune record --model GLM-4.7-FP8 --batch-sizes 1,64,1024 --out recorded/glm --python /usr/bin/python3
   sparktune record --model GLM-4.7-FP8 --batch-sizes 1,64,1024 --resume recorded/glm
   sparktune replay --table recorded/glm/table.parquet --mask gb10")]
-pub struct RecordArgs {
+pub(crate) struct RecordArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -435,7 +435,7 @@ pub struct RecordArgs {
   sparktune replay --table glm.parquet --identical      how often noise alone is adopted
 
 Tables: Parquet files of `sparktune record`, or Kernel Tuner's cache files (JSON, plain or gzipped).")]
-pub struct ReplayArgs {
+pub(crate) struct ReplayArgs {
     /// The recorded timings
     #[arg(long, value_name = "FILE", required_unless_present = "look_alike")]
     pub table: Option<PathBuf>,
@@ -474,7 +474,7 @@ pub struct ReplayArgs {
 
 /// `--strategy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StrategyArg {
+pub(crate) enum StrategyArg {
     /// Screen once, race the promising in pairs, confirm against the default
     Race,
     /// Every config, the mean of ten runs: SGLang's own tuner
@@ -485,7 +485,7 @@ pub enum StrategyArg {
 
 /// `--truth`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum TruthArg {
+pub(crate) enum TruthArg {
     /// The mean of all repeats
     Mean,
     /// Their median
@@ -497,7 +497,7 @@ pub enum TruthArg {
 #[command(after_help = "Examples:
   sparktune setup
   sparktune setup --sglang 0.5.23")]
-pub struct SetupArgs {
+pub(crate) struct SetupArgs {
     /// SGLang version: 0.5.4.post2 or 0.5.23
     #[arg(long, value_name = "VERSION", default_value = "0.5.4.post2")]
     pub sglang: String,
@@ -516,7 +516,7 @@ pub struct SetupArgs {
 
 /// `sparktune models` and `sparktune devices`.
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// A folder with models/*.toml and devices/*.toml of your own
     #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
     pub profiles: Option<PathBuf>,

@@ -33,7 +33,7 @@ use crate::worker::environment;
 
 /// An argument that cannot be right, with the flag it was given to.
 #[derive(Debug, thiserror::Error)]
-pub enum BadArgument {
+pub(super) enum BadArgument {
     /// `--dtype`.
     #[error("--dtype: {0}")]
     Dtype(#[from] UnknownDtype),
@@ -84,7 +84,7 @@ impl Failure for BadArgument {
 
 type Checked<T> = Result<T, BadArgument>;
 
-pub fn moe(args: MoeArgs) -> Checked<MoeSettings> {
+pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
     let MoeArgs {
         model,
         target,
@@ -125,13 +125,13 @@ pub fn moe(args: MoeArgs) -> Checked<MoeSettings> {
     })
 }
 
-pub fn plan(args: PlanArgs) -> Checked<PlanSettings> {
+pub(super) fn plan(args: PlanArgs) -> Checked<PlanSettings> {
     let PlanArgs { model, target, batch_sizes, nodes, json } = args;
     let batch_sizes = batch_sizes.as_deref().map(parse_batch_sizes).transpose()?;
     Ok(PlanSettings { subject: subject(model, target)?, batch_sizes, nodes, json })
 }
 
-pub fn space(args: SpaceArgs) -> Checked<SpaceSettings> {
+pub(super) fn space(args: SpaceArgs) -> Checked<SpaceSettings> {
     let SpaceArgs { model, target, distinct, format, json } = args;
     let format = match format {
         _ if json => space::Format::Json,
@@ -142,7 +142,7 @@ pub fn space(args: SpaceArgs) -> Checked<SpaceSettings> {
     Ok(SpaceSettings { subject: subject(model, target)?, distinct, format })
 }
 
-pub fn check(args: CheckArgs) -> Checked<CheckSettings> {
+pub(super) fn check(args: CheckArgs) -> Checked<CheckSettings> {
     let CheckArgs { paths, device, runtime, triton, compile, compiler, profiles, offline, verbose, json } =
         args;
     let compiler = self::compiler(compiler, offline)?;
@@ -158,17 +158,17 @@ pub fn check(args: CheckArgs) -> Checked<CheckSettings> {
     })
 }
 
-pub fn publish(args: PublishArgs) -> PublishSettings {
+pub(super) fn publish(args: PublishArgs) -> PublishSettings {
     let PublishArgs { run, into, apart, profiles, dry_run, json } = args;
     PublishSettings { run, into, apart, profiles, dry_run, json }
 }
 
-pub fn merge(args: MergeArgs) -> MergeSettings {
+pub(super) fn merge(args: MergeArgs) -> MergeSettings {
     let MergeArgs { parts, into, prefer, json } = args;
     MergeSettings { parts, into, prefer, json }
 }
 
-pub fn record(args: RecordArgs) -> Checked<RecordSettings> {
+pub(super) fn record(args: RecordArgs) -> Checked<RecordSettings> {
     let RecordArgs {
         model,
         target,
@@ -197,7 +197,7 @@ pub fn record(args: RecordArgs) -> Checked<RecordSettings> {
     })
 }
 
-pub fn replay(args: ReplayArgs) -> Checked<ReplaySettings> {
+pub(super) fn replay(args: ReplayArgs) -> Checked<ReplaySettings> {
     let ReplayArgs { table, look_alike, mask, strategy, seeds, truth, drift, spikes, noise, identical, json } =
         args;
     let within = |flag, value: f64, below: f64, accepted| {
@@ -232,7 +232,7 @@ pub fn replay(args: ReplayArgs) -> Checked<ReplaySettings> {
     })
 }
 
-pub fn setup(args: SetupArgs) -> Checked<(environment::EnvironmentSettings, Target, bool)> {
+pub(super) fn setup(args: SetupArgs) -> Checked<(environment::EnvironmentSettings, Target, bool)> {
     let SetupArgs { sglang, triton, compiler, offline, json } = args;
     let runtime = Runtime::from_sglang_version(&sglang)?;
     let triton = known_triton(triton)?.unwrap_or(runtime.default_triton());

@@ -26,7 +26,7 @@ pub struct CompilerSettings {
 /// The Python the user named has another Triton than the target.
 #[derive(Debug, thiserror::Error)]
 #[error("`{python}` has Triton {found}, the target needs {wanted}")]
-pub struct OtherTriton {
+pub(super) struct OtherTriton {
     python: HostPath,
     found: String,
     wanted: TritonVersion,

@@ -10,7 +10,7 @@ use crate::cli::bench::values;
 /// Which server, and how it is spoken to.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Server")]
-pub struct ServerArgs {
+pub(crate) struct ServerArgs {
     /// The server [default: http://localhost:30000; environment SPARKBENCH_BASE_URL]
     #[arg(long, value_name = "URL")]
     pub base_url: Option<String>,
@@ -33,7 +33,7 @@ pub struct ServerArgs {
 
 /// `--protocol`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProtocolArg {
+pub(crate) enum ProtocolArg {
     /// OpenAI's /v1/chat/completions
     Chat,
     /// OpenAI's /v1/completions
@@ -46,7 +46,7 @@ pub enum ProtocolArg {
 ///
 /// Source: ASYNC_REQUEST_FUNCS in sglang/bench_serving.py.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum BackendArg {
+pub(crate) enum BackendArg {
     /// /generate
     Sglang,
     /// /generate
@@ -64,7 +64,7 @@ pub enum BackendArg {
 /// Which profile, and how much of it.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Load")]
-pub struct LoadArgs {
+pub(crate) struct LoadArgs {
     /// A name from `sparkbench profiles`, or a TOML file [environment SPARKBENCH_PROFILE]
     #[arg(long, short, value_name = "NAME|FILE")]
     pub profile: Option<String>,
@@ -88,7 +88,7 @@ pub struct LoadArgs {
 /// What is asked.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Workload")]
-pub struct WorkloadArgs {
+pub(crate) struct WorkloadArgs {
     /// Tokens in a prompt [default: 512]
     #[arg(long, short, visible_aliases = ["input-tokens", "random-input-len"], value_name = "N", allow_negative_numbers = true, value_parser = values::whole)]
     pub input: Option<u32>,
@@ -132,7 +132,7 @@ pub struct WorkloadArgs {
 
 /// `--lengths`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LengthsArg {
+pub(crate) enum LengthsArg {
     /// Every request as long as asked for
     Exact,
     /// Anything from --range-ratio of that up to it
@@ -142,7 +142,7 @@ pub enum LengthsArg {
 /// What `run` and `sweep` share of arrivals.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Arrival")]
-pub struct PaceArgs {
+pub(crate) struct PaceArgs {
     /// When requests are sent [default: what the other flags imply, else the profile's, else all-at-once]
     #[arg(long, value_enum)]
     pub arrival: Option<ArrivalArg>,
@@ -153,7 +153,7 @@ pub struct PaceArgs {
 
 /// `--arrival`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ArrivalArg {
+pub(crate) enum ArrivalArg {
     /// All at the start
     AllAtOnce,
     /// The next when one ends
@@ -173,7 +173,7 @@ pub enum ArrivalArg {
 /// When something has failed.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
-pub struct LimitArgs {
+pub(crate) struct LimitArgs {
     /// Time to connect [default: 10s]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = values::seconds)]
     pub connect_timeout: Option<f64>,

@@ -25,7 +25,7 @@ Faults: error-after=TOKENS, cut-after=TOKENS, reset-after=TOKENS, stall=TOKENS:D
 status=CODE, no-done, no-finish, no-end, zero-tokens, html, huge-event=BYTES, endless, garbage
 
 Exit codes: 0 stopped by Ctrl-C, 2 bad arguments or a bad file, 3 the port cannot be had.")]
-pub struct MockArgs {
+pub(crate) struct MockArgs {
     /// Port to listen on; 0 for a free one
     #[arg(long, short, default_value_t = 30000, value_name = "PORT", allow_negative_numbers = true)]
     pub port: u16,
@@ -143,7 +143,7 @@ pub struct MockArgs {
 
 /// When a chat's role is sent by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RoleChunkArg {
+pub(crate) enum RoleChunkArg {
     /// As soon as the request has a slot.
     AtOnce,
     /// Right before the first token.
@@ -154,7 +154,7 @@ pub enum RoleChunkArg {
 
 /// The runtime whose field reasoning stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ReasoningArg {
+pub(crate) enum ReasoningArg {
     /// `reasoning_content`.
     Sglang,
     /// `reasoning`.

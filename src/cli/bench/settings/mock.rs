@@ -12,7 +12,7 @@ use crate::mock::{Scenario, file};
 /// The status of those who are turned away, where nobody says.
 const TURNED_AWAY: u16 = 503;
 
-pub fn mock(args: MockArgs) -> Settings<MockSettings> {
+pub(crate) fn mock(args: MockArgs) -> Settings<MockSettings> {
     let MockArgs {
         port,
         host,
