@@ -30,7 +30,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 
 /// What the lines of a journal hold.
-pub trait JournalRecord: Serialize + DeserializeOwned {
+pub(crate) trait JournalRecord: Serialize + DeserializeOwned {
     /// The format of these records and of the plan above them, the only one that is read. It is raised with every
     /// change after which an older reader would fail or a newer one misunderstand.
     const FORMAT: u32;
@@ -45,7 +45,7 @@ struct Header {
 
 /// Why a journal cannot be created, read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum JournalError {
+pub(crate) enum JournalError {
     /// The file system refused.
     #[error("cannot {action} the journal `{path}`: {source}", path = path.display())]
     Io {
@@ -142,7 +142,7 @@ impl Failure for JournalError {
 
 /// The journal of one run, open for appending `Record`s.
 #[derive(Debug)]
-pub struct Journal<Record> {
+pub(crate) struct Journal<Record> {
     path: PathBuf,
     file: File,
     /// Bytes of whole lines.
@@ -154,7 +154,7 @@ impl<Record: JournalRecord> Journal<Record> {
     /// Start a journal in `run_dir`, which must exist and hold none.
     ///
     /// It appears with its header or not at all: one without could be neither resumed nor started again.
-    pub fn create<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<Self, JournalError> {
+    pub(crate) fn create<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<Self, JournalError> {
         let path = run_dir.join(FILE_NAME);
         let plan = to_value(plan);
         let header = Header { format: Record::FORMAT, plan_sha256: hash(&plan), plan };
@@ -170,7 +170,7 @@ impl<Record: JournalRecord> Journal<Record> {
     }
 
     /// The plan a run was started with, read without touching the journal.
-    pub fn plan<Plan: DeserializeOwned>(run_dir: &Path) -> Result<Plan, JournalError> {
+    pub(crate) fn plan<Plan: DeserializeOwned>(run_dir: &Path) -> Result<Plan, JournalError> {
         let path = run_dir.join(FILE_NAME);
         let mut file = open(&path, run_dir)?;
         let text = read(&mut file, &path)?;
@@ -185,7 +185,10 @@ impl<Record: JournalRecord> Journal<Record> {
     /// Open the journal in `run_dir` to go on under `plan`: what was recorded, and the journal.
     ///
     /// A torn last line is cut off, so that the next record starts on a line of its own.
-    pub fn resume<Plan: Serialize>(run_dir: &Path, plan: &Plan) -> Result<(Vec<Record>, Self), JournalError> {
+    pub(crate) fn resume<Plan: Serialize>(
+        run_dir: &Path,
+        plan: &Plan,
+    ) -> Result<(Vec<Record>, Self), JournalError> {
         let path = run_dir.join(FILE_NAME);
         let mut journal = Self { file: open(&path, run_dir)?, path, length: 0, record: PhantomData };
         journal.lock()?;
@@ -225,12 +228,12 @@ impl<Record: JournalRecord> Journal<Record> {
     }
 
     /// Record a unit of work. It counts once this returns.
-    pub fn append(&mut self, record: &Record) -> Result<(), JournalError> {
+    pub(crate) fn append(&mut self, record: &Record) -> Result<(), JournalError> {
         self.append_all(std::slice::from_ref(record))
     }
 
     /// Record units of work with one flush for all. They count once this returns; on an error none does.
-    pub fn append_all(&mut self, records: &[Record]) -> Result<(), JournalError> {
+    pub(crate) fn append_all(&mut self, records: &[Record]) -> Result<(), JournalError> {
         if records.is_empty() {
             return Ok(());
         }

@@ -40,7 +40,7 @@ pub mod host;
 pub mod host_name;
 pub(crate) mod journal;
 pub mod kernel;
-pub mod log_file;
+pub(crate) mod log_file;
 pub mod mock;
 pub(crate) mod model;
 pub mod report;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The log's name in a run's directory.
-pub const FILE_NAME: &str = "log.jsonl";
+pub(crate) const FILE_NAME: &str = "log.jsonl";
 
 /// What waits for a directory at most, bytes. Beyond it the oldest lines go: a run that takes so long to begin is
 /// explained by the last of them.
@@ -27,7 +27,7 @@ const SECRET_BYTES: usize = 8;
 
 /// A log, for all that write to it.
 #[derive(Debug, Clone)]
-pub struct LogFile(Arc<Mutex<Log>>);
+pub(crate) struct LogFile(Arc<Mutex<Log>>);
 
 #[derive(Debug)]
 struct Log {
@@ -54,7 +54,7 @@ enum State {
 /// Why there is no log, or only a part of one.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write the log `{path}`: {source}; the run goes on without", path = path.display())]
-pub struct LogError {
+pub(crate) struct LogError {
     /// The log.
     pub path: PathBuf,
     /// Why not.
@@ -63,14 +63,14 @@ pub struct LogError {
 
 impl LogFile {
     /// A log without a directory, in which no text of `secrets` will be found.
-    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(secrets: impl IntoIterator<Item = String>) -> Self {
         let secrets = secrets.into_iter().filter(|secret| secret.len() >= SECRET_BYTES).collect();
         let state = State::Waiting { lines: VecDeque::new(), bytes: 0 };
         Self(Arc::new(Mutex::new(Log { secrets, state, trouble: None })))
     }
 
     /// From now on lines go into `directory`, those that waited first.
-    pub fn open(&self, directory: &Path) {
+    pub(crate) fn open(&self, directory: &Path) {
         let path = directory.join(FILE_NAME);
         let mut log = self.lock();
         let opened = open(&path).map(|file| State::Open { path: path.clone(), file });
@@ -86,12 +86,12 @@ impl LogFile {
     }
 
     /// Add a line, without its end.
-    pub fn line(&self, line: &str) {
+    pub(crate) fn line(&self, line: &str) {
         self.lock().append(format!("{line}\n").into_bytes());
     }
 
     /// What went wrong, said once.
-    pub fn take_trouble(&self) -> Option<LogError> {
+    pub(crate) fn take_trouble(&self) -> Option<LogError> {
         self.lock().trouble.take()
     }
 

@@ -17,7 +17,7 @@ const MAX_SAME: u32 = 1000;
 
 /// Where a run shall write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// Exactly there (`--out`). It may exist.
     Exactly(PathBuf),
     /// In a new directory of its own below this one.

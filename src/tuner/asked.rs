@@ -11,7 +11,7 @@ use crate::shape::MoeShape;
 
 /// What the user says; where nothing is said, it is as recorded.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// A model's name, with or without its organisation.
     pub model: Option<String>,
     /// Tensor parallelism.
@@ -42,7 +42,7 @@ pub struct Asked {
 
 impl Asked {
     /// Everything, as `plan` has it.
-    pub fn all(plan: &Plan) -> Self {
+    pub(crate) fn all(plan: &Plan) -> Self {
         let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents } = plan;
         let PlannedModel { name, architecture: _, tp, ep } = model;
         let PlannedDevice { id, name: _, shared_memory_per_block } = device;

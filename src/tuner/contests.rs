@@ -15,7 +15,7 @@ use crate::worker::protocol::Unit;
 
 /// The problem of a plan, and the configs behind its arms.
 #[derive(Debug, Clone)]
-pub struct Contests {
+pub(crate) struct Contests {
     /// What a strategy sees. Slot 0 is the up projection, slot 1 the down projection.
     pub problem: Arc<SearchProblem>,
     /// By arm name.
@@ -29,7 +29,7 @@ impl Contests {
     ///
     /// `rejected` are kernels the compiler made no binary of; `incumbents` are config files in use, up and
     /// down, whose entries deserve a hearing.
-    pub fn new(
+    pub(crate) fn new(
         plan: &Plan,
         device: &Device,
         rejected: &HashSet<(Role, Tile)>,
@@ -83,13 +83,13 @@ impl Contests {
     }
 
     /// The config behind an arm.
-    pub fn config(&self, contest: usize, slot: usize, arm: usize) -> KernelConfig {
+    pub(crate) fn config(&self, contest: usize, slot: usize, arm: usize) -> KernelConfig {
         self.configs[self.problem.contests[contest].arm(slot, arm).name as usize]
     }
 
     /// The configs of a choice, up and down, as they are to be written: the default as the runtime has it,
     /// whatever schedule stands for it.
-    pub fn configs(&self, contest: usize, choice: &[usize]) -> [KernelConfig; 2] {
+    pub(crate) fn configs(&self, contest: usize, choice: &[usize]) -> [KernelConfig; 2] {
         if self.problem.contests[contest].default.as_deref() == Some(choice) {
             return [self.defaults[contest]; 2];
         }
@@ -97,12 +97,12 @@ impl Contests {
     }
 
     /// How each arm's config is written, by name.
-    pub fn labels(&self) -> Vec<String> {
+    pub(crate) fn labels(&self) -> Vec<String> {
         self.configs.iter().map(ToString::to_string).collect()
     }
 
     /// Every kernel a strategy may ask for.
-    pub fn kernels(&self) -> Vec<(Role, Tile)> {
+    pub(crate) fn kernels(&self) -> Vec<(Role, Tile)> {
         let mut seen = HashSet::new();
         let mut kernels = Vec::new();
         for contest in &self.problem.contests {
@@ -119,7 +119,7 @@ impl Contests {
 
 /// The kernels that measuring may launch, by the contests that launch them.
 #[derive(Debug, Clone, Default)]
-pub struct LaunchedUnits {
+pub(crate) struct LaunchedUnits {
     /// Each once.
     pub units: Vec<Unit>,
     /// Indices into `units`, by contest.
@@ -128,7 +128,7 @@ pub struct LaunchedUnits {
 
 impl LaunchedUnits {
     /// Everything that `contests` of `plan` may launch on `device`.
-    pub fn new(contests: &Contests, plan: &Plan, device: &Device) -> Self {
+    pub(crate) fn new(contests: &Contests, plan: &Plan, device: &Device) -> Self {
         let (runtime, capability) = (plan.target.runtime, device.capability());
         let mut launched = Self::default();
         let mut indices = HashMap::new();
@@ -158,12 +158,12 @@ impl LaunchedUnits {
     }
 
     /// What the contest at this place launches.
-    pub fn of(&self, contest: usize) -> &[usize] {
+    pub(crate) fn of(&self, contest: usize) -> &[usize] {
         &self.of[contest]
     }
 
     /// Variants of kernels that only large batches launch.
-    pub fn variants(&self) -> Vec<Unit> {
+    pub(crate) fn variants(&self) -> Vec<Unit> {
         self.units.iter().filter(|unit| unit.batch_size.is_some()).cloned().collect()
     }
 }

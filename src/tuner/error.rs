@@ -11,7 +11,7 @@ use crate::worker::WorkerError;
 
 /// Why a run ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum RunError {
+pub(crate) enum RunError {
     /// The run directory cannot be used.
     #[error("cannot use `{path}` as run directory: {source}", path = path.display())]
     Directory {

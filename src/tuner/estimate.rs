@@ -23,7 +23,7 @@ const STOCK_LAUNCHES: f64 = 1.0 + (5.0 + 10.0) * 10.0;
 
 /// A way to tune, for comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Estimate {
+pub(crate) struct Estimate {
     /// Its name.
     pub strategy: &'static str,
     /// What it does.
@@ -38,7 +38,7 @@ pub struct Estimate {
 
 /// The least time for one batch size, by role.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Roofline {
+pub(crate) struct Roofline {
     /// Tokens in a forward pass.
     pub batch_size: u32,
     /// Least time of the up projection, microseconds.
@@ -48,7 +48,7 @@ pub struct Roofline {
 }
 
 /// The roofline of every batch size.
-pub fn rooflines(shape: &MoeShape, device: &Device, batch_sizes: &[u32]) -> Vec<Roofline> {
+pub(crate) fn rooflines(shape: &MoeShape, device: &Device, batch_sizes: &[u32]) -> Vec<Roofline> {
     batch_sizes
         .iter()
         .map(|&batch_size| {
@@ -63,7 +63,7 @@ pub fn rooflines(shape: &MoeShape, device: &Device, batch_sizes: &[u32]) -> Vec<
 }
 
 /// How long each way to tune takes on `nodes` nodes with `jobs` compilations at a time on each.
-pub fn estimates(
+pub(crate) fn estimates(
     shape: &MoeShape,
     device: &Device,
     runtime: Runtime,

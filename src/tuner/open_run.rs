@@ -12,7 +12,7 @@ use crate::worker::CompilerIdentity;
 
 /// One run, open for more.
 #[derive(Debug)]
-pub struct OpenRun {
+pub(crate) struct OpenRun {
     path: PathBuf,
     /// Open for what comes.
     pub(super) journal: Journal<Record>,
@@ -24,12 +24,12 @@ pub struct OpenRun {
 
 impl OpenRun {
     /// Start a run in `path`, made if it is not there.
-    pub fn start(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+    pub(crate) fn start(path: &Path, plan: &Plan) -> Result<Self, RunError> {
         Self::start_at(&Place::Exactly(path.to_owned()), "", plan)
     }
 
     /// Start a run at `place`, called `name` where it lies below another directory.
-    pub fn start_at(place: &Place, name: &str, plan: &Plan) -> Result<Self, RunError> {
+    pub(crate) fn start_at(place: &Place, name: &str, plan: &Plan) -> Result<Self, RunError> {
         let made = RunDirectory::make(place, name)
             .map_err(|CannotMake { path, source }| RunError::Directory { path, source })?;
         let path = made.path().to_owned();
@@ -46,7 +46,7 @@ impl OpenRun {
     }
 
     /// Undo [`start`](Self::start) for a run that could not begin; a resumed run stays as it is.
-    pub fn abandon(self) {
+    pub(crate) fn abandon(self) {
         let Some(made) = &self.made else { return };
         // Whatever cannot be removed is at worst an empty run that can be resumed.
         let _ = std::fs::remove_file(self.path.join(journal::FILE_NAME));
@@ -54,20 +54,20 @@ impl OpenRun {
     }
 
     /// The plan that the run in `path` was started with, where it is what is `asked`. Nothing is touched.
-    pub fn recorded_plan(path: &Path, asked: &Asked) -> Result<Plan, RunError> {
+    pub(crate) fn recorded_plan(path: &Path, asked: &Asked) -> Result<Plan, RunError> {
         let plan = Journal::<Record>::plan(path)?;
         asked.hold_against(&plan, path)?;
         Ok(plan)
     }
 
     /// Go on with the run in `path` under the plan it was started with.
-    pub fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+    pub(crate) fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
         let (records, journal) = Journal::resume(path, plan)?;
         Ok(Self { path: path.to_owned(), journal, records, made: None })
     }
 
     /// The directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 

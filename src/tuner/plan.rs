@@ -30,7 +30,7 @@ impl Policy {
 }
 
 /// A model's name without its organisation, or a path's last part.
-pub fn short_name(name: &str) -> &str {
+pub(crate) fn short_name(name: &str) -> &str {
     let name = name.trim_end_matches('/');
     name.rsplit('/').next().unwrap_or(name)
 }
@@ -112,7 +112,7 @@ impl Incumbent {
 
 /// Batch sizes that cannot be a file's keys.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadBatchSizes {
+pub(crate) enum BadBatchSizes {
     /// None at all.
     #[error("no batch sizes given; name at least one, such as --batch-sizes 1,16,256")]
     Empty,
@@ -125,10 +125,10 @@ pub enum BadBatchSizes {
 }
 
 /// SGLang runs the kernel in chunks of at most this many tokens (`CHUNK_SIZE` in `fused_moe.py`).
-pub const MAX_BATCH_SIZE: u32 = 64 * 1024;
+pub(crate) const MAX_BATCH_SIZE: u32 = 64 * 1024;
 
 /// Parse `1,16,256` into ascending, distinct batch sizes.
-pub fn parse_batch_sizes(text: &str) -> Result<Vec<u32>, BadBatchSizes> {
+pub(crate) fn parse_batch_sizes(text: &str) -> Result<Vec<u32>, BadBatchSizes> {
     if text.trim().is_empty() {
         return Err(BadBatchSizes::Empty);
     }

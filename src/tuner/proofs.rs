@@ -10,13 +10,13 @@ use crate::worker::protocol::{CompileOutcome, Compiled};
 
 /// The results of one run, by kernel.
 #[derive(Debug, Default)]
-pub struct Proofs {
+pub(crate) struct Proofs {
     results: HashMap<(Role, Tile), CompileOutcome>,
 }
 
 impl Proofs {
     /// The results that `records` hold.
-    pub fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+    pub(crate) fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut proofs = Self::default();
         for record in records {
             match record {
@@ -37,12 +37,12 @@ impl Proofs {
     }
 
     /// The compiler has spoken of a kernel.
-    pub fn learn(&mut self, role: Role, tile: Tile, result: CompileOutcome) {
+    pub(crate) fn learn(&mut self, role: Role, tile: Tile, result: CompileOutcome) {
         self.results.insert((role, tile), result);
     }
 
     /// What was allocated for a kernel, if it compiled.
-    pub fn compiled(&self, role: Role, tile: &Tile) -> Option<&Compiled> {
+    pub(crate) fn compiled(&self, role: Role, tile: &Tile) -> Option<&Compiled> {
         match self.results.get(&(role, *tile)) {
             Some(CompileOutcome::Compiled(compiled)) => Some(compiled),
             _ => None,
@@ -50,12 +50,12 @@ impl Proofs {
     }
 
     /// Kernels that did not compile.
-    pub fn failed(&self) -> usize {
+    pub(crate) fn failed(&self) -> usize {
         self.results.values().filter(|result| matches!(result, CompileOutcome::Failed(_))).count()
     }
 
     /// What the results mean on a device with `limit` bytes of shared memory a block.
-    pub fn known(&self, limit: u32) -> Known {
+    pub(crate) fn known(&self, limit: u32) -> Known {
         let mut known = Known::default();
         for (kernel, result) in &self.results {
             let refusal = match result {
@@ -80,7 +80,7 @@ impl Proofs {
     }
 
     /// That some of `kernels` ended without a word about themselves, if any did.
-    pub fn unjudged(&self, kernels: &[(Role, Tile)]) -> Option<RunError> {
+    pub(crate) fn unjudged(&self, kernels: &[(Role, Tile)]) -> Option<RunError> {
         let unjudged: Vec<_> = kernels
             .iter()
             .filter_map(|kernel| Some((kernel, self.results.get(kernel)?)))
@@ -96,7 +96,7 @@ impl Proofs {
     }
 
     /// Those of `kernels` that nothing is known of.
-    pub fn unknown(&self, kernels: &[(Role, Tile)]) -> Vec<(Role, Tile)> {
+    pub(crate) fn unknown(&self, kernels: &[(Role, Tile)]) -> Vec<(Role, Tile)> {
         kernels.iter().filter(|kernel| !self.results.contains_key(*kernel)).copied().collect()
     }
 }

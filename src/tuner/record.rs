@@ -13,7 +13,7 @@ use crate::worker::protocol::{CompileOutcome, GpuReport};
 /// A line of a run's journal. Each says on which node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
-pub enum Record {
+pub(crate) enum Record {
     /// A node can work for the run.
     Joined {
         /// Which.

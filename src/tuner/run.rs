@@ -27,7 +27,7 @@ use crate::worker::CompilerIdentity;
 use crate::worker::protocol::Unit;
 
 /// A plan to carry out, and where.
-pub struct RunJob<'a> {
+pub(crate) struct RunJob<'a> {
     /// What.
     pub plan: &'a Plan,
     /// The device of the plan, with all its figures.
@@ -46,7 +46,7 @@ pub struct RunJob<'a> {
 
 /// What a finished run did.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// What was chosen.
     pub selected: Vec<Selected>,
     /// The files.
@@ -61,7 +61,7 @@ pub struct Finished {
 
 /// What a race cost and went through.
 #[derive(Debug)]
-pub struct Raced {
+pub(crate) struct Raced {
     /// The cost.
     pub spent: Spent,
     /// Batch sizes decided.
@@ -74,7 +74,7 @@ pub struct Raced {
 
 /// What was recorded.
 #[derive(Debug)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The space.
     pub contests: Contests,
     /// Every round with where it was measured and what came of it.
@@ -84,7 +84,7 @@ pub struct Recorded {
 }
 
 /// Carry out a plan to its files.
-pub async fn run(job: RunJob<'_>) -> Result<Finished, RunError> {
+pub(crate) async fn run(job: RunJob<'_>) -> Result<Finished, RunError> {
     let mut work = Work::begin(job);
     let chosen = work.choose().await;
     work.close().await;
@@ -100,7 +100,7 @@ pub async fn run(job: RunJob<'_>) -> Result<Finished, RunError> {
 }
 
 /// Compile the space of a plan, then time all of it: what is left is for replays.
-pub async fn record(job: RunJob<'_>) -> Result<Recorded, RunError> {
+pub(crate) async fn record(job: RunJob<'_>) -> Result<Recorded, RunError> {
     let mut work = Work::begin(job);
     let recorded = work.record().await;
     work.close().await;

@@ -14,7 +14,7 @@ use crate::shape::{KernelConfig, Role, Tile};
 
 /// What is known of kernels that were compiled.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub(crate) struct Known {
     /// Those that cannot be used, with the reason.
     pub rejected: HashMap<(Role, Tile), String>,
     /// Those that work and spill registers: passed over while anything that does not spill is left.
@@ -23,7 +23,7 @@ pub struct Known {
 
 /// One role's config at one batch size.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RoleConfig {
+pub(crate) struct RoleConfig {
     /// The config.
     pub config: KernelConfig,
     /// Where it comes from.
@@ -38,7 +38,7 @@ pub struct RoleConfig {
 
 /// Both roles at one batch size.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Selected {
+pub(crate) struct Selected {
     /// Tokens in a forward pass: the key.
     pub batch_size: u32,
     /// `gate_up_proj`.
@@ -49,7 +49,7 @@ pub struct Selected {
 
 impl Selected {
     /// One role's choice.
-    pub fn role(&self, role: Role) -> &RoleConfig {
+    pub(crate) fn role(&self, role: Role) -> &RoleConfig {
         match role {
             Role::Up => &self.up,
             Role::Down => &self.down,
@@ -63,7 +63,7 @@ impl Selected {
     "no config is left for batch size {batch_size}: none that fits {device} ({limit} bytes of shared \
      memory a block) with one BLOCK_SIZE_M for up and down was accepted by the compiler"
 )]
-pub struct NothingLeft {
+pub(crate) struct NothingLeft {
     batch_size: u32,
     device: String,
     limit: u32,
@@ -71,7 +71,7 @@ pub struct NothingLeft {
 
 /// Chooses configs for one plan. Rankings are made once and asked again as tiles are rejected.
 #[derive(Debug)]
-pub struct Selector<'a> {
+pub(crate) struct Selector<'a> {
     plan: &'a Plan,
     device: &'a Device,
     rankings: HashMap<(u32, Role), Vec<Ranked>>,
@@ -79,12 +79,12 @@ pub struct Selector<'a> {
 
 impl<'a> Selector<'a> {
     /// A selector for `plan` on `device`.
-    pub fn new(plan: &'a Plan, device: &'a Device) -> Self {
+    pub(crate) fn new(plan: &'a Plan, device: &'a Device) -> Self {
         Self { plan, device, rankings: HashMap::new() }
     }
 
     /// The choice for every batch size of the plan.
-    pub fn select(&mut self, known: &Known) -> Result<Vec<Selected>, NothingLeft> {
+    pub(crate) fn select(&mut self, known: &Known) -> Result<Vec<Selected>, NothingLeft> {
         let plan = self.plan;
         plan.batch_sizes.iter().map(|&batch_size| self.select_one(batch_size, known)).collect()
     }

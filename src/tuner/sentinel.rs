@@ -22,7 +22,7 @@ const CAPPED_BELOW: f64 = 0.5;
 
 /// What a look says of the machine.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Steadiness {
+pub(crate) enum Steadiness {
     /// The clock is low, and the GPU may only have slept: look again.
     LookAgain,
     /// As before, as far as one can tell.
@@ -42,7 +42,7 @@ pub enum Steadiness {
 
 /// The sentinel of one batch size on one node.
 #[derive(Debug, Clone)]
-pub struct Sentinel {
+pub(crate) struct Sentinel {
     entrant: Entrant,
     first_us: Option<f64>,
     /// Rounds since the last look.
@@ -54,7 +54,7 @@ pub struct Sentinel {
 impl Sentinel {
     /// What is timed again and again: the default's first slot where there is a default, else what `first`, the
     /// contest's first round, begins with.
-    pub fn new(contest: &Contest, first: &Round) -> Self {
+    pub(crate) fn new(contest: &Contest, first: &Round) -> Self {
         let entrant = match &contest.default {
             Some(default) => Entrant::Single { slot: 0, arm: default[0] },
             None => first.entrants[0].clone(),
@@ -63,17 +63,17 @@ impl Sentinel {
     }
 
     /// Whether it is time for a look: before the first round, and then now and again.
-    pub fn is_due(&self) -> bool {
+    pub(crate) fn is_due(&self) -> bool {
         self.rounds >= EVERY
     }
 
     /// A round of the contest was measured.
-    pub fn round_passed(&mut self) {
+    pub(crate) fn round_passed(&mut self) {
         self.rounds += 1;
     }
 
     /// The measurement that is a look, in the place of `round`.
-    pub fn look(&self, round: &Round) -> Round {
+    pub(crate) fn look(&self, round: &Round) -> Round {
         Round {
             contest: round.contest,
             routing: RoutingSeed { skewed: false, seed: 0 },
@@ -85,12 +85,12 @@ impl Sentinel {
     }
 
     /// What an earlier session saw.
-    pub fn saw(&mut self, times_us: &[f64]) {
+    pub(crate) fn saw(&mut self, times_us: &[f64]) {
         self.first_us = self.first_us.or(median(&mut times_us.to_vec()));
     }
 
     /// What the look showed, on a GPU whose highest clock is `max_mhz`, if it tells.
-    pub fn judge(&mut self, times_us: &[f64], state: &GpuState, max_mhz: Option<f64>) -> Steadiness {
+    pub(crate) fn judge(&mut self, times_us: &[f64], state: &GpuState, max_mhz: Option<f64>) -> Steadiness {
         let low = state.clock_mhz.zip(max_mhz).filter(|(now, max)| *now < max * CAPPED_BELOW);
         if let Some((clock_mhz, max_mhz)) = low {
             if self.low < CAPPED_LOOKS {

@@ -9,7 +9,7 @@ use crate::shape::{KernelConfig, Role};
 
 /// The course of one search.
 #[derive(Debug, Clone, Default)]
-pub struct Trace {
+pub(crate) struct Trace {
     times_us: HashMap<(usize, usize, usize), Vec<f64>>,
     /// Launches made by then, with the contest and its leader; one entry a change.
     leaders: Vec<(u64, usize, Choice)>,
@@ -17,7 +17,7 @@ pub struct Trace {
 
 /// How far a search had come.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ConvergencePoint {
+pub(crate) struct ConvergencePoint {
     /// Kernel launches so far.
     pub launches: u64,
     /// The leader's time over that of the last leader of its batch size.
@@ -26,7 +26,13 @@ pub struct ConvergencePoint {
 
 impl Trace {
     /// One round is over; `leader` leads its contest now.
-    pub fn observe(&mut self, round: &Round, timings: &Timings, launches: u64, leader: Option<Choice>) {
+    pub(crate) fn observe(
+        &mut self,
+        round: &Round,
+        timings: &Timings,
+        launches: u64,
+        leader: Option<Choice>,
+    ) {
         for (&entrant, time) in round.order.iter().zip(&timings.times_us) {
             if let (Entrant::Single { slot, arm }, Some(time)) = (&round.entrants[usize::from(entrant)], time)
             {
@@ -41,7 +47,7 @@ impl Trace {
     }
 
     /// What another trace holds, too.
-    pub fn extend(&mut self, other: Trace) {
+    pub(crate) fn extend(&mut self, other: Trace) {
         for (arm, times) in other.times_us {
             self.times_us.entry(arm).or_default().extend(times);
         }
@@ -49,7 +55,7 @@ impl Trace {
     }
 
     /// How each contest's leader closed in on its last one, by contest; judged by all times there are now.
-    pub fn convergence(&self, contests: usize) -> Vec<Vec<ConvergencePoint>> {
+    pub(crate) fn convergence(&self, contests: usize) -> Vec<Vec<ConvergencePoint>> {
         (0..contests)
             .map(|contest| {
                 let of = |(launches, at, choice): &(u64, usize, Choice)| {
@@ -68,7 +74,7 @@ impl Trace {
     }
 
     /// The median time of every config timed for `role` in a contest, microseconds.
-    pub fn space(&self, contests: &Contests, contest: usize, role: Role) -> Vec<(KernelConfig, f64)> {
+    pub(crate) fn space(&self, contests: &Contests, contest: usize, role: Role) -> Vec<(KernelConfig, f64)> {
         let slot = usize::from(role == Role::Down);
         let mut timed: Vec<_> = self
             .times_us

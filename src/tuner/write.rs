@@ -19,7 +19,7 @@ use crate::worker::CompilerIdentity;
 
 /// A file on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub(crate) struct Written {
     /// Which kernel's.
     pub role: Role,
     /// Relative to the run directory.
@@ -32,7 +32,7 @@ pub struct Written {
 
 /// Why a file is not there.
 #[derive(Debug, thiserror::Error)]
-pub enum WriteError {
+pub(crate) enum WriteError {
     /// The file system refused.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -82,7 +82,7 @@ impl Failure for WriteError {
 ///
 /// The last gate before anything leaves the program: an entry that does not fit, or lacks the proof the
 /// plan asks for, stops the run before a byte is written.
-pub fn write(
+pub(crate) fn write(
     plan: &Plan,
     device: &Device,
     selected: &[Selected],

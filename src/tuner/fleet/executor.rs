@@ -7,10 +7,10 @@ use crate::worker::protocol::{CompileOutcome, TimingRequest, Unit};
 use crate::worker::timing::Timed;
 
 /// Hears of each unit by its name, as it ends.
-pub type OnResult<'a> = &'a mut (dyn FnMut(&str, CompileOutcome) + Send);
+pub(crate) type OnResult<'a> = &'a mut (dyn FnMut(&str, CompileOutcome) + Send);
 
 /// The worker of a node, wherever it runs. A worker that died is started again by the next call.
-pub trait Executor: Send {
+pub(crate) trait Executor: Send {
     /// Compile `batch` on one worker. On [`Trouble`] what was not heard of has no result.
     fn compile<'a>(
         &'a mut self,
@@ -27,7 +27,7 @@ pub trait Executor: Send {
 
 /// Why a node could not do what it was asked.
 #[derive(Debug)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Its worker ended in the middle: what it was at may be the reason.
     Died(WorkerError),
     /// Nothing is heard of it. Nobody's fault.

@@ -6,7 +6,7 @@
 //!
 //! Compiling and measuring never overlap on a node: it does one thing at a time.
 
-pub mod executor;
+pub(crate) mod executor;
 mod node;
 mod prove;
 mod race;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use self::executor::Trouble;
-pub use self::node::Node;
+pub(crate) use self::node::Node;
 use self::node::{Order, Said, serve};
 use super::error::RunError;
 use super::record::Record;
@@ -35,7 +35,7 @@ use crate::worker::protocol::{GpuReport, Unit};
 const MAIL: usize = 256;
 
 /// The nodes of a run.
-pub struct Fleet {
+pub(crate) struct Fleet {
     members: BTreeMap<HostName, Member>,
     mailbox: UnboundedReceiver<(HostName, Said)>,
     tasks: Vec<JoinHandle<()>>,
@@ -61,7 +61,7 @@ struct Member {
 }
 
 /// What everything in a fleet writes to and tells.
-pub struct Ledger<'a> {
+pub(crate) struct Ledger<'a> {
     /// The run's journal; none where nothing is kept, as in a check.
     pub journal: Option<&'a mut Journal<Record>>,
     /// Who wants to know.
@@ -80,7 +80,7 @@ impl Ledger<'_> {
 
 impl Fleet {
     /// Let `nodes` compile for `arch`, and measure, until `cancel` is pulled or the fleet is [closed](Self::close).
-    pub fn assemble(nodes: Vec<Node>, arch: &str, cancel: CancellationToken) -> Self {
+    pub(crate) fn assemble(nodes: Vec<Node>, arch: &str, cancel: CancellationToken) -> Self {
         let (say, mailbox) = unbounded_channel();
         let stop = CancellationToken::new();
         let mut fleet = Self {
@@ -104,7 +104,7 @@ impl Fleet {
 
     /// Record who is there, and refuse who compiles with something else than `recorded`, what the run was compiled
     /// with so far.
-    pub fn enlist(
+    pub(crate) fn enlist(
         &mut self,
         recorded: Option<&CompilerIdentity>,
         ledger: &mut Ledger<'_>,
@@ -124,12 +124,12 @@ impl Fleet {
     }
 
     /// `node` has the binary of the unit of this name, or knows that it has none.
-    pub fn has_binary(&mut self, unit: &str, node: &HostName) {
+    pub(crate) fn has_binary(&mut self, unit: &str, node: &HostName) {
         self.binaries.entry(unit.to_owned()).or_default().insert(node.clone());
     }
 
     /// End every worker, and record that the nodes left.
-    pub async fn close(mut self, mut ledger: Ledger<'_>) {
+    pub(crate) async fn close(mut self, mut ledger: Ledger<'_>) {
         self.stop.cancel();
         join_all(std::mem::take(&mut self.tasks)).await;
         let left = |node: &HostName| Record::Left { node: node.clone(), how: Left::Drained };

@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LOSSES_IN_A_ROW: u32 = 4;
 
 /// A node that is ready to work.
-pub struct Node {
+pub(crate) struct Node {
     /// Its name.
     pub name: HostName,
     /// What it can do.

@@ -35,7 +35,7 @@ struct Ended {
 
 impl Fleet {
     /// Find out about `kernels`, each once, and record what is news.
-    pub async fn prove(
+    pub(crate) async fn prove(
         &mut self,
         kernels: &[(Role, Tile)],
         proofs: &mut Proofs,
@@ -48,13 +48,17 @@ impl Fleet {
     }
 
     /// Have a binary of each of `units` on one node at least.
-    pub async fn prepare(&mut self, units: Vec<Unit>, ledger: &mut Ledger<'_>) -> Result<(), RunError> {
+    pub(crate) async fn prepare(
+        &mut self,
+        units: Vec<Unit>,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<(), RunError> {
         let missing = units.into_iter().filter(|unit| !self.binaries.contains_key(&unit.unit)).collect();
         self.compile(missing, Wanted::Binaries, ledger).await
     }
 
     /// What comes of each of `units`, by its name.
-    pub async fn outcomes(
+    pub(crate) async fn outcomes(
         &mut self,
         units: Vec<Unit>,
         ledger: &mut Ledger<'_>,

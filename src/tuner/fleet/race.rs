@@ -14,7 +14,7 @@ use crate::tuner::strategy::ContestId;
 impl Fleet {
     /// Measure until the strategy knows enough, or the budget is spent. `launched` are the kernels that may be
     /// launched.
-    pub async fn race(
+    pub(crate) async fn race(
         &mut self,
         mut search: Search<'_>,
         launched: &LaunchedUnits,

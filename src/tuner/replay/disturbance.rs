@@ -21,7 +21,7 @@ const DRIFT_PERIOD_S: f64 = 20.0;
 
 /// A disturbance as one run of a strategy meets it.
 #[derive(Debug)]
-pub struct Weather {
+pub(crate) struct Weather {
     disturbance: Disturbance,
     phase: f64,
     rng: ChaCha8Rng,

@@ -1,19 +1,21 @@
 //! A strategy against a recorded table: what it would have chosen, and at what cost.
 
-pub mod disturbance;
-pub mod regret;
+pub(crate) mod disturbance;
+pub(crate) mod regret;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-pub use disturbance::Disturbance;
+pub(crate) use disturbance::Disturbance;
 
-use crate::tuner::strategy::{Entrant, Round, Strategy, Timings};
+#[cfg(test)]
+use crate::tuner::strategy::Strategy;
+use crate::tuner::strategy::{Entrant, Round, Timings};
 use crate::tuner::table::{ArmResult, Table};
 
 /// Answers rounds from a table: each run is one of the arm's repeats, drawn with replacement.
 #[derive(Debug)]
-pub struct Replay<'a> {
+pub(crate) struct Replay<'a> {
     table: &'a Table,
     rng: ChaCha8Rng,
     weather: disturbance::Weather,
@@ -24,14 +26,14 @@ pub struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// A device that behaves as recorded but for `disturbance`; equal seeds answer equally.
-    pub fn new(table: &'a Table, disturbance: Disturbance, seed: u64) -> Self {
+    pub(crate) fn new(table: &'a Table, disturbance: Disturbance, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let weather = disturbance.weather(&mut rng);
         Self { table, rng, weather, busy_us: 0.0, launches: 0 }
     }
 
     /// Carry out `round`.
-    pub fn answer(&mut self, round: &Round) -> Timings {
+    pub(crate) fn answer(&mut self, round: &Round) -> Timings {
         let table = self.table;
         let began = self.busy_us;
         let answers = &table.answers[round.contest.index];
@@ -79,12 +81,12 @@ impl<'a> Replay<'a> {
     }
 
     /// Time of all runs so far, warm-ups included, seconds.
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.busy_us / 1e6
     }
 
     /// Kernel launches so far, warm-ups included.
-    pub fn launches(&self) -> u64 {
+    pub(crate) fn launches(&self) -> u64 {
         self.launches
     }
 
@@ -103,7 +105,8 @@ impl<'a> Replay<'a> {
 }
 
 /// Let `strategy` ask until it has decided, one contest after another; all rounds with what came of them.
-pub fn run(strategy: &mut dyn Strategy, replay: &mut Replay<'_>) -> Vec<(Round, Timings)> {
+#[cfg(test)]
+pub(crate) fn run(strategy: &mut dyn Strategy, replay: &mut Replay<'_>) -> Vec<(Round, Timings)> {
     let mut rounds = Vec::new();
     while let Some(&contest) = strategy.ready().first() {
         let mut run = strategy.begin(contest);

@@ -13,11 +13,11 @@ use crate::tuner::table::{Statistic, Table};
 
 /// Kernel runs SGLang's tuner spends on one config and batch size: 1 to compile, 5 warm-up and 10 timed
 /// replays of a graph of ten.
-pub const STOCK_RUNS: u64 = 151;
+pub(crate) const STOCK_RUNS: u64 = 151;
 
 /// One seed's outcome.
 #[derive(Debug, Clone)]
-pub struct Trial {
+pub(crate) struct Trial {
     /// By contest: the chosen time over the best, less one; none where nothing was chosen.
     pub regrets: Vec<Option<f64>>,
     /// Contests in which the default was replaced.
@@ -34,7 +34,7 @@ pub struct Trial {
 
 /// A distribution of regrets, as fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
+pub(crate) struct Spread {
     /// Half are below.
     pub median: f64,
     /// One in twenty is above.
@@ -44,7 +44,7 @@ pub struct Spread {
 }
 
 /// Run `method` on `table` once for each seed, on all processors.
-pub fn trials(
+pub(crate) fn trials(
     table: &Table,
     statistic: Statistic,
     disturbance: Disturbance,
@@ -116,7 +116,7 @@ impl Deciding {
 }
 
 /// The spread of the regrets `of` picks from each trial; none where there are none.
-pub fn spread(trials: &[Trial], of: impl Fn(&Trial) -> Vec<f64>) -> Option<Spread> {
+pub(crate) fn spread(trials: &[Trial], of: impl Fn(&Trial) -> Vec<f64>) -> Option<Spread> {
     let mut regrets: Vec<f64> = trials.iter().flat_map(of).collect();
     regrets.sort_by(f64::total_cmp);
     Some(Spread { median: quantile(&regrets, 0.5)?, p95: quantile(&regrets, 0.95)?, max: *regrets.last()? })

@@ -18,21 +18,20 @@ use self::nodes::{Busy, Nodes};
 use self::races::Races;
 use self::units::Units;
 
-pub use self::nodes::Able;
-pub use self::units::Judgement;
+pub(crate) use self::nodes::Able;
 
 /// A unit to compile, by its index in what the scheduler was made with.
-pub type UnitIndex = usize;
+pub(crate) type UnitIndex = usize;
 /// A contest to race, in the order in which they were [offered](Scheduler::offer).
-pub type RaceIndex = usize;
+pub(crate) type RaceIndex = usize;
 
 /// Workers that may die on a unit with no other unit beside it, or on one round of a contest, before it is given up.
 /// One death can be anybody's.
-pub const DEATHS: u32 = 2;
+pub(crate) const DEATHS: u32 = 2;
 
 /// One unit to compile.
 #[derive(Debug, Clone, Default)]
-pub struct WorkUnit {
+pub(crate) struct WorkUnit {
     /// How long it takes beside the others, in any unit: the dearest are dealt out first.
     pub cost: u64,
     /// Whether its result is known already: then it is compiled only where a contest needs its binary.
@@ -43,7 +42,7 @@ pub struct WorkUnit {
 
 /// One contest to race.
 #[derive(Debug, Clone, Default)]
-pub struct WorkRace {
+pub(crate) struct WorkRace {
     /// Units whose binaries it launches.
     pub needs: Vec<UnitIndex>,
     /// The node that began it in an earlier session, whose measurements it can go on with there alone.
@@ -52,7 +51,7 @@ pub struct WorkRace {
 
 /// What an idle node does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Task {
+pub(crate) enum Task {
     /// Compile these together.
     Compile(Vec<UnitIndex>),
     /// Race this contest.
@@ -61,7 +60,7 @@ pub enum Task {
 
 /// Why a node is not there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Left {
+pub(crate) enum Left {
     /// Its worker ended: what it was at may be the reason.
     Died,
     /// Nothing is heard of it: the link, or the machine. No unit's fault.
@@ -70,7 +69,7 @@ pub enum Left {
 
 /// Deals out units and contests.
 #[derive(Debug)]
-pub struct Scheduler {
+pub(crate) struct Scheduler {
     units: Units,
     races: Races,
     nodes: Nodes,
@@ -78,22 +77,22 @@ pub struct Scheduler {
 
 impl Scheduler {
     /// Nothing is out and nobody has joined.
-    pub fn new(units: Vec<WorkUnit>) -> Self {
+    pub(crate) fn new(units: Vec<WorkUnit>) -> Self {
         Self { units: Units::new(units), races: Races::default(), nodes: Nodes::default() }
     }
 
     /// A contest may begin: all that it waits for is over. Those offered first are raced first.
-    pub fn offer(&mut self, race: WorkRace) -> RaceIndex {
+    pub(crate) fn offer(&mut self, race: WorkRace) -> RaceIndex {
         self.races.offer(race)
     }
 
     /// A node is there, for the first time or again, and idle.
-    pub fn joined(&mut self, node: HostName, able: Able) {
+    pub(crate) fn joined(&mut self, node: HostName, able: Able) {
         self.nodes.join(node, able);
     }
 
     /// What `node` does now; none where it is busy, not there, or nothing is to be done that it can do.
-    pub fn next(&mut self, node: &HostName) -> Option<Task> {
+    pub(crate) fn next(&mut self, node: &HostName) -> Option<Task> {
         let able = self.nodes.idle(node)?;
         let task = match self.races.ready(node, able, &self.nodes) {
             Some(race) => {
@@ -117,35 +116,35 @@ impl Scheduler {
     }
 
     /// `node` has compiled `unit`, or found that it does not compile. Whether the result is news: each unit has one.
-    pub fn compiled(&mut self, node: &HostName, unit: UnitIndex) -> bool {
+    pub(crate) fn compiled(&mut self, node: &HostName, unit: UnitIndex) -> bool {
         // A late word about a unit that is not out there any more still is a result.
         self.nodes.settle(node, unit);
         self.units.settle(node, unit)
     }
 
     /// `node` has nothing left of its batch to report. What it did not report waits again.
-    pub fn batch_ended(&mut self, node: &HostName) {
+    pub(crate) fn batch_ended(&mut self, node: &HostName) {
         if let Some(Busy::Compiling(left)) = self.nodes.end(node) {
             self.units.put_back(&left);
         }
     }
 
     /// A round of what `node` races was measured: whatever its workers died on before, it goes on.
-    pub fn race_went_on(&mut self, node: &HostName) {
+    pub(crate) fn race_went_on(&mut self, node: &HostName) {
         if let Some(race) = self.nodes.racing(node) {
             self.races.went_on(race);
         }
     }
 
     /// The contest that `node` raced is over.
-    pub fn race_ended(&mut self, node: &HostName) {
+    pub(crate) fn race_ended(&mut self, node: &HostName) {
         if let Some(Busy::Racing(race)) = self.nodes.end(node) {
             self.races.end(race);
         }
     }
 
     /// `node` is gone. The units that must not be sent out again, each with the workers that died on it.
-    pub fn left(&mut self, node: &HostName, how: Left) -> Vec<(UnitIndex, u32)> {
+    pub(crate) fn left(&mut self, node: &HostName, how: Left) -> Vec<(UnitIndex, u32)> {
         let busy = self.nodes.leave(node);
         self.races.release(node);
         match (busy, how) {
@@ -162,24 +161,14 @@ impl Scheduler {
         }
     }
 
-    /// Who is there.
-    pub fn nodes(&self) -> impl Iterator<Item = &HostName> {
-        self.nodes.names()
-    }
-
     /// Whether nothing is left to do of all there is so far, and nobody is at anything.
-    pub fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.units.all_known() && self.races.all_over() && self.nodes.all_idle()
     }
 
     /// Contests that were given up: workers died on them.
-    pub fn lost_races(&self) -> Vec<RaceIndex> {
+    pub(crate) fn lost_races(&self) -> Vec<RaceIndex> {
         self.races.lost()
-    }
-
-    /// What became of a unit.
-    pub fn judgement(&self, unit: UnitIndex) -> Judgement {
-        self.units.judgement(unit)
     }
 }
 

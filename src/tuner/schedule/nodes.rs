@@ -7,7 +7,7 @@ use crate::host_name::HostName;
 
 /// What a node can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Able {
+pub(crate) struct Able {
     /// Compilations at a time.
     pub jobs: usize,
     /// Whether kernels can be timed on it.
@@ -84,9 +84,5 @@ impl Nodes {
 
     pub(super) fn all_idle(&self) -> bool {
         self.0.values().all(|node| node.busy.is_none())
-    }
-
-    pub(super) fn names(&self) -> impl Iterator<Item = &HostName> {
-        self.0.keys()
     }
 }

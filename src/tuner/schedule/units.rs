@@ -8,16 +8,13 @@ use crate::host_name::HostName;
 
 /// What became of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Judgement {
+enum Judgement {
     /// Nothing yet.
     None,
     /// It compiled, or was found not to compile.
     Known,
-    /// So many workers died on it that it is not sent out again.
-    GivenUp {
-        /// Workers that died while they had it.
-        deaths: u32,
-    },
+    /// Workers died on it again and again: it is not sent out any more.
+    GivenUp,
 }
 
 #[derive(Debug)]
@@ -96,7 +93,7 @@ impl Units {
     pub(super) fn missing(&self, node: &HostName, needs: &[UnitIndex]) -> Vec<UnitIndex> {
         let lacks = |at: &UnitIndex| {
             let unit = &self.units[*at];
-            !unit.on.contains(node) && !matches!(unit.judgement, Judgement::GivenUp { .. })
+            !unit.on.contains(node) && !matches!(unit.judgement, Judgement::GivenUp)
         };
         let mut missing: Vec<UnitIndex> = needs.iter().copied().filter(lacks).collect();
         missing.sort_by_key(|&at| Reverse(self.units[at].cost));
@@ -142,7 +139,7 @@ impl Units {
                 if unit.judgement == Judgement::None {
                     given_up.push((at, unit.deaths));
                 }
-                unit.judgement = Judgement::GivenUp { deaths: unit.deaths };
+                unit.judgement = Judgement::GivenUp;
             }
         }
         given_up
@@ -150,10 +147,6 @@ impl Units {
 
     pub(super) fn all_known(&self) -> bool {
         self.units.iter().all(|unit| unit.judgement != Judgement::None)
-    }
-
-    pub(super) fn judgement(&self, at: UnitIndex) -> Judgement {
-        self.units[at].judgement
     }
 }
 

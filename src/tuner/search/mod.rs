@@ -24,7 +24,7 @@ use crate::host_name::HostName;
 use crate::worker::protocol::{GpuState, TimingRequest};
 use crate::worker::timing::Timed;
 
-pub use self::past::{Measured, Past};
+pub(crate) use self::past::{Measured, Past};
 
 /// How far a search may go.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -37,7 +37,7 @@ pub struct Limits {
 
 /// What a search cost.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Spent {
+pub(crate) struct Spent {
     /// Time in rounds and looks at sentinels, seconds, set-up included.
     pub seconds: f64,
     /// Kernel launches in rounds, warm-ups included.
@@ -50,7 +50,7 @@ pub struct Spent {
 
 /// What a search cost and went through.
 #[derive(Debug, Default)]
-pub struct Searched {
+pub(crate) struct Searched {
     /// The cost.
     pub spent: Spent,
     /// The course.
@@ -63,7 +63,7 @@ pub struct Searched {
 
 /// What a node that races does next.
 #[derive(Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Time this.
     Time(TimingRequest),
     /// The contest is over for it: decided, or the budget is spent.
@@ -89,7 +89,7 @@ struct Course {
 }
 
 /// A search under way.
-pub struct Search<'a> {
+pub(crate) struct Search<'a> {
     strategy: &'a mut dyn Strategy,
     contests: &'a Contests,
     limits: Limits,
@@ -105,7 +105,7 @@ pub struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// Let `strategy` decide `contests`, after what was measured in the `past`.
-    pub fn new(
+    pub(crate) fn new(
         strategy: &'a mut dyn Strategy,
         contests: &'a Contests,
         limits: Limits,
@@ -162,7 +162,7 @@ impl<'a> Search<'a> {
     }
 
     /// Contests that may begin now and were not offered yet, each with the node that can go on with it.
-    pub fn offers(&mut self) -> Vec<(ContestId, Option<HostName>)> {
+    pub(crate) fn offers(&mut self) -> Vec<(ContestId, Option<HostName>)> {
         let new = self.strategy.ready().into_iter().filter(|contest| self.offered.insert(*contest));
         new.collect::<Vec<_>>().into_iter().map(|contest| (contest, self.furthest(contest))).collect()
     }
@@ -174,7 +174,7 @@ impl<'a> Search<'a> {
     }
 
     /// `node` races `contest`: it goes on where it stopped, or begins.
-    pub fn begin(&mut self, node: &HostName, contest: ContestId, observer: &mut dyn Observer) -> Step {
+    pub(crate) fn begin(&mut self, node: &HostName, contest: ContestId, observer: &mut dyn Observer) -> Step {
         let asking = match self.waiting.remove(&(contest, node.clone())) {
             Some(asking) => asking,
             None => {
@@ -189,7 +189,7 @@ impl<'a> Search<'a> {
     }
 
     /// What `timed`, the answer to what `node` was told to time, is recorded as.
-    pub fn record(&self, node: &HostName, timed: &Timed, seconds: f64) -> Option<Record> {
+    pub(crate) fn record(&self, node: &HostName, timed: &Timed, seconds: f64) -> Option<Record> {
         let asking = self.racing.get(node)?;
         Some(match asking.looking {
             true => Record::Sentinel {
@@ -208,7 +208,7 @@ impl<'a> Search<'a> {
     }
 
     /// `record` is on disk: it counts. What its node does next; an error where the node cannot be measured on.
-    pub fn apply(
+    pub(crate) fn apply(
         &mut self,
         record: &Record,
         state: &GpuState,
@@ -243,24 +243,24 @@ impl<'a> Search<'a> {
     }
 
     /// `node` is gone. What it raced waits for it, or begins anew on another.
-    pub fn interrupted(&mut self, node: &HostName) {
+    pub(crate) fn interrupted(&mut self, node: &HostName) {
         if let Some(asking) = self.racing.remove(node) {
             self.waiting.insert((asking.contest, node.clone()), asking);
         }
     }
 
     /// Whether nothing more may be measured.
-    pub fn is_out_of_budget(&self) -> bool {
+    pub(crate) fn is_out_of_budget(&self) -> bool {
         self.limits.budget_s.is_some_and(|budget| self.searched.spent.seconds >= budget)
     }
 
     /// Whether a node is at work.
-    pub fn is_racing(&self) -> bool {
+    pub(crate) fn is_racing(&self) -> bool {
         !self.racing.is_empty()
     }
 
     /// What it came to.
-    pub fn finish(mut self, observer: &mut dyn Observer) -> Result<Searched, RunError> {
+    pub(crate) fn finish(mut self, observer: &mut dyn Observer) -> Result<Searched, RunError> {
         // Of a contest that several nodes began, what one of them knows is enough.
         let waiting: BTreeSet<ContestId> = self.waiting.keys().map(|(contest, _)| *contest).collect();
         for contest in waiting {
@@ -355,7 +355,7 @@ impl<'a> Search<'a> {
     }
 
     /// Tokens in a forward pass of `contest`.
-    pub fn batch_size(&self, contest: ContestId) -> u32 {
+    pub(crate) fn batch_size(&self, contest: ContestId) -> u32 {
         self.contests.problem.contests[contest.index].key
     }
 

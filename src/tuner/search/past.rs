@@ -8,7 +8,7 @@ use crate::tuner::strategy::{ContestId, Round, Timings};
 
 /// Rounds of one contest on one node, in their order.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// Where.
     pub on: HostName,
     /// What was asked and answered.
@@ -17,7 +17,7 @@ pub struct Measured {
 
 /// The measurements in a run's journal.
 #[derive(Debug, Clone, Default)]
-pub struct Past {
+pub(crate) struct Past {
     /// The nodes of a contest in the order in which they began it.
     contests: BTreeMap<ContestId, Vec<Measured>>,
     /// What sentinels took, microseconds, by node and batch size.
@@ -28,7 +28,7 @@ pub struct Past {
 
 impl Past {
     /// What `records` hold of measurements.
-    pub fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+    pub(crate) fn of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut past = Self::default();
         for record in records {
             match record {
@@ -56,27 +56,27 @@ impl Past {
     }
 
     /// Whether nothing was measured.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.contests.is_empty()
     }
 
     /// Measuring time, seconds, sentinels and what was begun again elsewhere included.
-    pub fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.seconds
     }
 
     /// What was measured of `contest`, on each node that did.
-    pub fn take(&mut self, contest: ContestId) -> Vec<Measured> {
+    pub(crate) fn take(&mut self, contest: ContestId) -> Vec<Measured> {
         self.contests.remove(&contest).unwrap_or_default()
     }
 
     /// The first contest of which something was measured and never [taken](Self::take).
-    pub fn left_over(&self) -> Option<ContestId> {
+    pub(crate) fn left_over(&self) -> Option<ContestId> {
         self.contests.keys().next().copied()
     }
 
     /// What the sentinel of `batch_size` took on `node`, look by look.
-    pub fn sentinel(&self, node: &HostName, batch_size: u32) -> &[Vec<f64>] {
+    pub(crate) fn sentinel(&self, node: &HostName, batch_size: u32) -> &[Vec<f64>] {
         self.sentinels.get(&(node.clone(), batch_size)).map_or(&[], Vec::as_slice)
     }
 }

@@ -84,7 +84,7 @@ pub(super) async fn start_timer(
 ///
 /// `confirmed` where the device is in this machine and the user named a Python, which then is the one SGLang
 /// runs in: the managed environment has no torch.
-pub fn default_evidence(device: &Device, has_python: bool) -> (Evidence, Option<String>) {
+pub(crate) fn default_evidence(device: &Device, has_python: bool) -> (Evidence, Option<String>) {
     match (local_gpus().contains(&device.name), has_python) {
         (true, true) => (Evidence::Confirmed, None),
         (true, false) => {

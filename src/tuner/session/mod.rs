@@ -28,12 +28,12 @@ use crate::runtime::Target;
 use crate::worker::protocol::{CompileOutcome, CompileTarget, GpuReport, LaunchShape, Unit};
 use crate::worker::{CompileJob, ResultCache};
 
-pub use self::compiler::CompilerSettings;
-pub use self::gpu::{MeasuringSettings, default_evidence};
+pub(crate) use self::compiler::CompilerSettings;
+pub(crate) use self::gpu::{MeasuringSettings, default_evidence};
 
 /// What a command asks of its nodes.
 #[derive(Debug)]
-pub struct SessionJob<'a> {
+pub(crate) struct SessionJob<'a> {
     /// What compiles.
     pub compiler: &'a CompilerSettings,
     /// The runtime and Triton compiled for.
@@ -48,7 +48,7 @@ pub struct SessionJob<'a> {
 
 /// What is timed, and how.
 #[derive(Debug)]
-pub struct Timing<'a> {
+pub(crate) struct Timing<'a> {
     /// How far measuring goes.
     pub settings: &'a MeasuringSettings,
     /// Of the experts, those every token goes through.
@@ -59,7 +59,7 @@ pub struct Timing<'a> {
 
 impl<'a> SessionJob<'a> {
     /// What `plan` asks: timing where its evidence needs it.
-    pub fn of(
+    pub(crate) fn of(
         plan: &Plan,
         device: &'a Device,
         compiler: &'a CompilerSettings,
@@ -76,7 +76,7 @@ impl<'a> SessionJob<'a> {
 }
 
 /// Nodes that are ready to work.
-pub struct Session {
+pub(crate) struct Session {
     nodes: Vec<Node>,
     limits: Limits,
     arch: String,
@@ -85,7 +85,7 @@ pub struct Session {
 
 impl Session {
     /// Make this machine ready for `job`.
-    pub async fn open(
+    pub(crate) async fn open(
         job: &SessionJob<'_>,
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
@@ -134,18 +134,18 @@ impl Session {
     }
 
     /// No nodes: enough for a plan that rests on predictions alone.
-    pub fn without_nodes(device: &Device, cancel: &CancellationToken) -> Self {
+    pub(crate) fn without_nodes(device: &Device, cancel: &CancellationToken) -> Self {
         let arch = device.compile_target.clone();
         Self { nodes: Vec::new(), limits: Limits::default(), arch, cancel: cancel.clone() }
     }
 
     /// The GPU of the first node that times.
-    pub fn gpu(&self) -> Option<&GpuReport> {
+    pub(crate) fn gpu(&self) -> Option<&GpuReport> {
         self.nodes.iter().find_map(|node| node.gpu.as_ref())
     }
 
     /// Carry out `plan` in `dir`; every worker is ended with it.
-    pub async fn run(
+    pub(crate) async fn run(
         self,
         plan: &Plan,
         device: &Device,
@@ -156,7 +156,7 @@ impl Session {
     }
 
     /// Time the whole space of `plan` in `dir`; every worker is ended with it.
-    pub async fn record(
+    pub(crate) async fn record(
         self,
         plan: &Plan,
         device: &Device,
@@ -167,7 +167,7 @@ impl Session {
     }
 
     /// What comes of compiling `units`, by their names; nothing is journalled. Every worker is ended with it.
-    pub async fn compile(
+    pub(crate) async fn compile(
         self,
         units: Vec<Unit>,
         observer: &mut dyn Observer,

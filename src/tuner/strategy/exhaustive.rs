@@ -10,9 +10,9 @@ use super::{
 };
 
 /// The name in plans and reports.
-pub const NAME: &str = "exhaustive";
+pub(crate) const NAME: &str = "exhaustive";
 /// Goes up where equal options, seeds and answers lead to other questions.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// How each arm is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl Default for Options {
 /// Times what it is told to time, one arm after another, and takes the smallest mean. No contest learns from
 /// another.
 #[derive(Debug)]
-pub struct Exhaustive {
+pub(crate) struct Exhaustive {
     problem: Arc<SearchProblem>,
     /// Arms to time in each contest, by slot.
     arms: Vec<Vec<(usize, usize)>>,
@@ -43,7 +43,7 @@ pub struct Exhaustive {
 
 impl Exhaustive {
     /// Time every arm of every contest.
-    pub fn new(problem: Arc<SearchProblem>, options: Options) -> Self {
+    pub(crate) fn new(problem: Arc<SearchProblem>, options: Options) -> Self {
         let every = |contest: &super::Contest| contest.arms().map(|(slot, arm, _)| (slot, arm)).collect();
         let arms = problem.contests.iter().map(every).collect();
         Self::of(problem, arms, options.repeats)

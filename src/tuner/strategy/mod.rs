@@ -6,15 +6,15 @@
 //! predecessors that are fixed in advance, so contests may run anywhere, at once and in any order: given
 //! the same seed and the same answers, each asks the same questions and decides alike.
 
-pub mod exhaustive;
-pub mod history;
-pub mod paired;
-pub mod problem;
-pub mod race;
-pub mod random;
-pub mod recording;
-pub mod round;
-pub mod spec;
+pub(crate) mod catch_up;
+pub(crate) mod exhaustive;
+pub(crate) mod paired;
+pub(crate) mod problem;
+pub(crate) mod race;
+pub(crate) mod random;
+pub(crate) mod recording;
+pub(crate) mod round;
+pub(crate) mod spec;
 
 use std::fmt;
 
@@ -22,11 +22,11 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-pub use history::{Divergence, History, catch_up};
-pub use paired::Interval;
-pub use problem::{Arm, Choice, Contest, ContestId, SearchProblem, Slot};
-pub use round::{ArmFailure, Entrant, Round, RoutingSeed, Timings};
-pub use spec::{Method, StrategySpec};
+pub(crate) use catch_up::catch_up;
+pub(crate) use paired::Interval;
+pub(crate) use problem::{Arm, Choice, Contest, ContestId, SearchProblem, Slot};
+pub(crate) use round::{ArmFailure, Entrant, Round, RoutingSeed, Timings};
+pub(crate) use spec::{Method, StrategySpec};
 
 /// Decides which contests there are, what each may learn from, and keeps what they decided.
 pub trait Strategy: fmt::Debug + Send {
@@ -73,7 +73,7 @@ pub struct Conclusion {
 }
 
 /// Logarithms of microseconds by slot and arm; none where there is no time.
-pub type LogTimes = Vec<Vec<Option<f64>>>;
+pub(crate) type LogTimes = Vec<Vec<Option<f64>>>;
 
 /// The dice of one contest: whatever else runs, they fall the same.
 ///

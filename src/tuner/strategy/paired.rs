@@ -25,7 +25,7 @@ pub struct Interval {
 
 /// A confidence level with its quantiles, which are slow to compute.
 #[derive(Debug, Clone)]
-pub struct Level {
+pub(crate) struct Level {
     /// Student's t by degrees of freedom, from 1.
     quantiles: Vec<f64>,
 }
@@ -35,7 +35,7 @@ impl Level {
     const KNOWN: usize = 512;
 
     /// Two-sided intervals that miss the true value with probability `miss`.
-    pub fn missing(miss: f64) -> Self {
+    pub(crate) fn missing(miss: f64) -> Self {
         let quantile = |freedom: usize| {
             StudentsT::new(0.0, 1.0, freedom as f64)
                 .expect("degrees of freedom are positive")
@@ -45,7 +45,7 @@ impl Level {
     }
 
     /// The interval of the location of `sample`, which is sorted on the way; none below four values.
-    pub fn interval(&self, sample: &mut [f64]) -> Option<Interval> {
+    pub(crate) fn interval(&self, sample: &mut [f64]) -> Option<Interval> {
         let n = sample.len();
         if n < 4 {
             return None;
@@ -64,7 +64,7 @@ impl Level {
 }
 
 /// The mean of the middle three fifths of `sample`, which is sorted on the way; none of an empty one.
-pub fn trimmed_mean(sample: &mut [f64]) -> Option<f64> {
+pub(crate) fn trimmed_mean(sample: &mut [f64]) -> Option<f64> {
     sample.sort_unstable_by(f64::total_cmp);
     let cut = (sample.len() as f64 * TRIM) as usize;
     let middle = sample.get(cut..sample.len() - cut).filter(|middle| !middle.is_empty())?;
@@ -72,7 +72,7 @@ pub fn trimmed_mean(sample: &mut [f64]) -> Option<f64> {
 }
 
 /// The median of `sample`, which is sorted on the way; none of an empty one.
-pub fn median(sample: &mut [f64]) -> Option<f64> {
+pub(crate) fn median(sample: &mut [f64]) -> Option<f64> {
     sample.sort_unstable_by(f64::total_cmp);
     let n = sample.len();
     match n {
@@ -83,7 +83,7 @@ pub fn median(sample: &mut [f64]) -> Option<f64> {
 }
 
 /// The `share` quantile of `sorted` values, between neighbours by straight line (type 7).
-pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let last = sorted.len().checked_sub(1)?;
     let at = share.clamp(0.0, 1.0) * last as f64;
     let (low, high) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);

@@ -64,7 +64,7 @@ pub struct Arm {
 }
 
 /// The index of an arm in each slot.
-pub type Choice = Vec<usize>;
+pub(crate) type Choice = Vec<usize>;
 
 impl Contest {
     /// All arms, by slot and index.

@@ -9,9 +9,9 @@ use super::exhaustive::{self, Exhaustive};
 use super::{Conclusion, ContestId, ContestRun, Decision, SearchProblem, Strategy, dice};
 
 /// The name in plans and reports.
-pub const NAME: &str = "random";
+pub(crate) const NAME: &str = "random";
 /// Goes up where equal options, seeds and answers lead to other questions.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// How much is tried, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -31,11 +31,11 @@ impl Default for Options {
 
 /// [`Exhaustive`] over a random share of the arms and the default.
 #[derive(Debug)]
-pub struct Random(Exhaustive);
+pub(crate) struct Random(Exhaustive);
 
 impl Random {
     /// Draw the arms of every contest, each with dice of its own.
-    pub fn new(problem: Arc<SearchProblem>, options: Options, seed: u64) -> Self {
+    pub(crate) fn new(problem: Arc<SearchProblem>, options: Options, seed: u64) -> Self {
         let drawn = |contest: &super::Contest| {
             let mut rng = dice(seed, contest.key, 0);
             let mut arms: Vec<_> = contest.arms().map(|(slot, arm, _)| (slot, arm)).collect();

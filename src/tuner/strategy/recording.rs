@@ -14,9 +14,9 @@ use super::{
 };
 
 /// The name in plans and reports.
-pub const NAME: &str = "recording";
+pub(crate) const NAME: &str = "recording";
 /// Goes up where equal options, seeds and answers lead to other questions.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Arms of a part.
 const CHUNK: usize = 64;
@@ -35,7 +35,7 @@ pub struct Options {
 /// the parts of a session follow one another in random order over all batch sizes, so that a slow minute
 /// spoils no batch size alone, and a session is over before the next begins.
 #[derive(Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     problem: Arc<SearchProblem>,
     repeats: usize,
     seed: u64,
@@ -53,7 +53,7 @@ struct Part {
 
 impl Recording {
     /// Time every arm of `problem`.
-    pub fn new(problem: Arc<SearchProblem>, options: Options, seed: u64) -> Self {
+    pub(crate) fn new(problem: Arc<SearchProblem>, options: Options, seed: u64) -> Self {
         let Options { repeats, sessions } = options;
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let mut parts = vec![0; problem.contests.len()];

@@ -29,7 +29,7 @@ struct CacheFile {
 }
 
 /// Read the cache file at `path`.
-pub fn read(path: &Path) -> Result<Table, TableError> {
+pub(crate) fn read(path: &Path) -> Result<Table, TableError> {
     let unreadable = |source| TableError::Read { path: path.to_owned(), source };
     let mut text = read_at_most(path, MAX_BYTES).map_err(|error| unreadable(error.into()))?;
     if text.starts_with(&[0x1f, 0x8b]) {
@@ -40,7 +40,7 @@ pub fn read(path: &Path) -> Result<Table, TableError> {
 }
 
 /// Parse a cache file's text. The error says what is wrong and where.
-pub fn parse(text: &[u8]) -> Result<Table, String> {
+pub(crate) fn parse(text: &[u8]) -> Result<Table, String> {
     let file: CacheFile =
         serde_json::from_slice(text).map_err(|error| format!("is no Kernel Tuner cache: {error}"))?;
     let steps: Vec<&[Value]> = file

@@ -27,7 +27,7 @@ const BATCH_BEND: f64 = 0.03;
 const RUN_NOISE: f64 = 0.01;
 
 /// A look-alike of what measuring `plan` on `device` might give; equal seeds are equal tables.
-pub fn table(plan: &Plan, device: &Device, seed: u64) -> Table {
+pub(crate) fn table(plan: &Plan, device: &Device, seed: u64) -> Table {
     let contests = Contests::new(plan, device, &Default::default(), &[]);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let answers = contests

@@ -1,8 +1,8 @@
 //! Recorded timings: every arm of a space with its raw repeats, to try strategies on without a device.
 
-pub mod kernel_tuner;
-pub mod look_alike;
-pub mod recorded;
+pub(crate) mod kernel_tuner;
+pub(crate) mod look_alike;
+pub(crate) mod recorded;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::tuner::strategy::{ArmFailure, SearchProblem};
 
 /// A problem with the answers.
 #[derive(Debug, Clone)]
-pub struct Table {
+pub(crate) struct Table {
     /// What was measured, for people: a kernel and a device.
     pub title: String,
     /// The choices.
@@ -26,7 +26,7 @@ pub struct Table {
 
 /// What was recorded of one arm.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ArmResult {
+pub(crate) enum ArmResult {
     /// Microseconds of each run, in the order of the runs; at least one.
     Times(Vec<f64>),
     /// It did not run.
@@ -45,7 +45,7 @@ pub enum Statistic {
 
 impl ArmResult {
     /// The arm's true time, microseconds.
-    pub fn true_us(&self, statistic: Statistic) -> Option<f64> {
+    pub(crate) fn true_us(&self, statistic: Statistic) -> Option<f64> {
         match self {
             ArmResult::Failed(_) => None,
             ArmResult::Times(times) => match statistic {
@@ -58,7 +58,7 @@ impl ArmResult {
 
 impl Table {
     /// Arms that ran, and arms that did not, over all contests.
-    pub fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         let failed = |answer: &&ArmResult| matches!(answer, ArmResult::Failed(_));
         let all = self.answers.iter().flatten().map(Vec::len).sum::<usize>();
         let failed = self.answers.iter().flatten().flatten().filter(failed).count();
@@ -66,7 +66,7 @@ impl Table {
     }
 
     /// Time of every recorded run together, microseconds.
-    pub fn total_us(&self) -> f64 {
+    pub(crate) fn total_us(&self) -> f64 {
         let times = |answer: &ArmResult| match answer {
             ArmResult::Times(times) => times.iter().sum(),
             ArmResult::Failed(_) => 0.0,
@@ -75,14 +75,14 @@ impl Table {
     }
 
     /// Time of one run of every arm together, microseconds.
-    pub fn one_run_each_us(&self, statistic: Statistic) -> f64 {
+    pub(crate) fn one_run_each_us(&self, statistic: Statistic) -> f64 {
         self.answers.iter().flatten().flatten().filter_map(|answer| answer.true_us(statistic)).sum()
     }
 
     /// The same table where every arm runs like the default: whatever a strategy adopts, it adopts noise.
     ///
     /// A contest without a default gets its arm of median time as one.
-    pub fn with_identical_arms(&self) -> Self {
+    pub(crate) fn with_identical_arms(&self) -> Self {
         let mut contests = self.problem.contests.clone();
         let mut answers = self.answers.clone();
         for (contest, answers) in contests.iter_mut().zip(&mut answers) {
@@ -111,7 +111,7 @@ fn median_arm(slot: &[ArmResult]) -> usize {
 
 /// Why a table is of no use.
 #[derive(Debug, thiserror::Error)]
-pub enum TableError {
+pub(crate) enum TableError {
     /// It cannot be read.
     #[error("cannot read `{path}`: {source}", path = path.display())]
     Read {

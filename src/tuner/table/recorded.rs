@@ -13,12 +13,12 @@ use crate::tuner::strategy::{ArmFailure, Entrant, Round, Timings};
 use crate::worker::protocol::GpuReport;
 
 /// The format this version writes and the only one it reads.
-pub const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 2;
 
 /// What stands beside a table's rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct TableManifest {
+pub(crate) struct TableManifest {
     /// [`FORMAT`].
     pub format: u32,
     /// SHA-256 of the Parquet file.
@@ -39,7 +39,7 @@ pub struct TableManifest {
 
 /// The rows, column by column; all of one length.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Rows {
+pub(crate) struct Rows {
     /// Tokens in the forward pass.
     pub batch_size: Vec<u32>,
     /// `up` or `down`.
@@ -55,14 +55,17 @@ pub struct Rows {
 }
 
 /// The names of [`Rows::config`]'s columns, as in config files.
-pub const CONFIG_COLUMNS: [&str; 6] =
+pub(crate) const CONFIG_COLUMNS: [&str; 6] =
     ["BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K", "GROUP_SIZE_M", "num_warps", "num_stages"];
 
 /// The word for a run that has a time.
 const TIMED: &str = "timed";
 
 /// The rows of what was measured.
-pub fn rows<'a>(contests: &Contests, rounds: impl IntoIterator<Item = (&'a Round, &'a Timings)>) -> Rows {
+pub(crate) fn rows<'a>(
+    contests: &Contests,
+    rounds: impl IntoIterator<Item = (&'a Round, &'a Timings)>,
+) -> Rows {
     let mut rows = Rows::default();
     for (number, (round, timings)) in rounds.into_iter().enumerate() {
         let mut row = |entrant: u16, outcome: String, time_us: f64| {
@@ -92,7 +95,7 @@ pub fn rows<'a>(contests: &Contests, rounds: impl IntoIterator<Item = (&'a Round
 /// The table behind `rows`, for a device that holds what `mask` holds: configs that do not fit are left out.
 ///
 /// The error names the row or the config.
-pub fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<Table, String> {
+pub(crate) fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<Table, String> {
     let plan = &manifest.plan;
     let mut measured: HashMap<(u32, Role, KernelConfig), ArmResult> = HashMap::new();
     for at in 0..rows.time_us.len() {

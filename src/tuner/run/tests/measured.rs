@@ -351,7 +351,8 @@ async fn the_sentinel_is_on_record_and_paid_for() {
     assert!((spent.seconds - seconds).abs() < 1e-9, "{} of {seconds} s", spent.seconds);
     // A later session of the run has spent as much already.
     let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
-    let again = measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
+    let again =
+        measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
     assert_eq!(again.raced.unwrap().spent, spent);
 }
 

@@ -23,20 +23,20 @@ mod transfer;
 
 use std::sync::Arc;
 
-pub use self::options::Options;
+pub(crate) use self::options::Options;
 
 use self::run::{Levels, RaceRun};
 use self::transfer::Transfer;
 use super::{Choice, Conclusion, ContestId, ContestRun, Decision, SearchProblem, Strategy};
 
 /// The name in plans and reports.
-pub const NAME: &str = "race";
+pub(crate) const NAME: &str = "race";
 /// Goes up where equal options, seeds and answers lead to other questions.
-pub const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
 
 /// Screen, race, expand, confirm.
 #[derive(Debug)]
-pub struct Race {
+pub(crate) struct Race {
     problem: Arc<SearchProblem>,
     options: Options,
     seed: u64,
@@ -55,7 +55,7 @@ struct Ended {
 
 impl Race {
     /// Decide every contest of `problem`; equal seeds ask equal questions.
-    pub fn new(problem: Arc<SearchProblem>, options: Options, seed: u64) -> Self {
+    pub(crate) fn new(problem: Arc<SearchProblem>, options: Options, seed: u64) -> Self {
         Self {
             options,
             seed,
