@@ -219,7 +219,7 @@ impl<Record: JournalRecord> Journal<Record> {
             let path = journal.path.clone();
             move |source| JournalError::Io { action, path, source }
         };
-        if whole < text.len() {
+        if (whole as u64) < journal.file.metadata().map_err(io("read"))?.len() {
             journal.file.set_len(whole as u64).map_err(io("mend"))?;
         }
         journal.file.seek(SeekFrom::End(0)).map_err(io("read"))?;
@@ -280,6 +280,7 @@ fn open(path: &Path, run_dir: &Path) -> Result<File, JournalError> {
     })
 }
 
+/// The journal's text, but for a torn last line that ends inside a character.
 fn read(file: &mut File, path: &Path) -> Result<String, JournalError> {
     let io = |source| JournalError::Io { action: "read", path: path.to_owned(), source };
     file.seek(SeekFrom::Start(0)).map_err(io)?;
@@ -290,9 +291,17 @@ fn read(file: &mut File, path: &Path) -> Result<String, JournalError> {
             corrupt(1, format!("larger than {limit} bytes, which no journal is"))
         }
     })?;
-    String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&b| b == b'\n').count();
-        corrupt(line, "not UTF-8".into())
+    String::from_utf8(bytes).or_else(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let torn = error.utf8_error().error_len().is_none();
+        let mut bytes = error.into_bytes();
+        if torn && bytes.contains(&b'\n') {
+            bytes.truncate(valid);
+            // What is left is valid as far as it goes.
+            return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let line = bytes[..valid].split(|&b| b == b'\n').count();
+        Err(corrupt(line, "not UTF-8".into()))
     })
 }
 

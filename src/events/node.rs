@@ -37,4 +37,20 @@ pub enum Left {
         /// What is known.
         why: String,
     },
+    /// It cannot work for this run.
+    Unfit {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Left {
+    /// The reason, in words.
+    pub(crate) fn why(&self) -> String {
+        match self {
+            Left::Drained => "nothing was left to do".to_owned(),
+            Left::Died { status } => status.clone(),
+            Left::Lost { why } | Left::Unfit { why } => why.clone(),
+        }
+    }
 }

@@ -36,6 +36,7 @@ every!(
     What::Node(NodeEvent::Left { how: Left::Drained }) => "node left drained",
     What::Node(NodeEvent::Left { how: Left::Died { .. } }) => "node left died",
     What::Node(NodeEvent::Left { how: Left::Lost { .. } }) => "node left lost",
+    What::Node(NodeEvent::Left { how: Left::Unfit { .. } }) => "node left unfit",
     What::Compile(CompileEvent::Queued { .. }) => "compile queued",
     What::Compile(CompileEvent::Ended { failed: None, .. }) => "compile ended",
     What::Compile(CompileEvent::Ended { failed: Some(_), .. }) => "compile ended failed",
@@ -122,6 +123,9 @@ fn samples() -> Vec<Event> {
         there(NodeEvent::Left { how: Left::Drained }.into()),
         there(NodeEvent::Left { how: Left::Died { status: "signal: 9 (SIGKILL)".into() } }.into()),
         there(NodeEvent::Left { how: Left::Lost { why: "no answer within 30 s".into() } }.into()),
+        there(
+            NodeEvent::Left { how: Left::Unfit { why: "the GPU's clock is held at 850 MHz".into() } }.into(),
+        ),
         here(CompileEvent::Queued { work: work(0, 36) }.into()),
         there(compiled(None, 1).into()),
         there(compiled(Some(no_binary), 2).into()),

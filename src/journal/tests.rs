@@ -70,6 +70,19 @@ fn a_journal_cut_anywhere_keeps_its_whole_lines() {
 }
 
 #[test]
+fn a_last_line_torn_inside_a_character_is_forgiven() {
+    let dir = written(2);
+    let path = dir.path().join(FILE_NAME);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&whole[..], b"{\"tile\":\"\xc3"].concat()).unwrap();
+    assert_eq!(resume(dir.path()).unwrap().len(), 2);
+    assert_eq!(std::fs::read(&path).unwrap(), whole, "it is cut off");
+    // The same byte in the middle is no torn end.
+    std::fs::write(&path, [&whole[..], b"\xc3\n{\"tile\":1}\n"].concat()).unwrap();
+    assert!(matches!(resume(dir.path()), Err(JournalError::Corrupt { line: 4, .. })));
+}
+
+#[test]
 fn records_written_together_are_lines_of_their_own() {
     let dir = written(1);
     let (_, mut journal) = Journal::<Unit>::resume(dir.path(), &plan()).unwrap();

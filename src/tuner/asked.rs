@@ -66,7 +66,7 @@ impl Asked {
 
     /// That the run in `dir` was started with another plan, if it was: what is said otherwise is refused, not
     /// ignored.
-    pub(super) fn hold_against(&self, plan: &Plan, dir: &Path) -> Result<(), JournalError> {
+    pub(crate) fn hold_against(&self, plan: &Plan, dir: &Path) -> Result<(), JournalError> {
         let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents } = plan;
         let PlannedModel { name, architecture: _, tp, ep } = model;
         let PlannedDevice { id, name: _, shared_memory_per_block } = device;
@@ -83,6 +83,13 @@ impl Asked {
         let paths = |files: &[Incumbent]| match files {
             [] => "none".to_owned(),
             files => files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>().join(", "),
+        };
+        // Where they lie does not matter, what they hold does; and where nothing is measured nobody hears them.
+        let same = |asked: &[Incumbent]| {
+            let held = |files: &[Incumbent]| -> Vec<_> {
+                files.iter().map(|Incumbent { path: _, up, down }| (up.clone(), down.clone())).collect()
+            };
+            strategy.is_none() || held(asked) == held(incumbents)
         };
         let differences = [
             self.model
@@ -108,10 +115,9 @@ impl Asked {
                 .as_ref()
                 .filter(|asked| *asked != strategy)
                 .map(|asked| ("strategy", method(strategy), method(asked))),
-            self.incumbents
-                .as_ref()
-                .filter(|asked| *asked != incumbents)
-                .map(|asked| ("incumbents", paths(incumbents), paths(asked))),
+            self.incumbents.as_ref().filter(|asked| !same(asked.as_slice())).map(|asked| {
+                ("incumbents", paths(incumbents), format!("{}, with other entries", paths(asked)))
+            }),
         ];
         match differences.into_iter().flatten().next() {
             None => Ok(()),

@@ -93,12 +93,12 @@ pub(crate) enum RunError {
         batch_size: u32,
     },
     /// Workers died over and over while a batch size was raced.
-    #[error("batch size {batch_size} cannot be measured: {source}")]
+    #[error("batch size {batch_size} cannot be measured: {why}")]
     Unmeasurable {
         /// Tokens in a forward pass.
         batch_size: u32,
         /// The last death.
-        source: Box<RunError>,
+        why: String,
     },
     /// Nothing works for a batch size.
     #[error(transparent)]
@@ -126,7 +126,7 @@ forwards! {
              for a minute; times measured at a capped clock choose for a capped clock";
         Self::Unsteady { .. } => Kind::Environment,
             "end what else uses the GPU, or drop --strict to go on with a warning";
-        Self::Unmeasurable { source, .. } => source.kind(), source.hint();
+        Self::Unmeasurable { .. } => Kind::Environment;
         Self::NothingLeft(_) => Kind::CheckFailed;
         Self::Interrupted => Kind::Interrupted;
     }

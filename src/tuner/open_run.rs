@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::asked::Asked;
 use super::error::RunError;
 use super::plan::Plan;
 use super::record::Record;
@@ -53,11 +52,9 @@ impl OpenRun {
         made.abandon();
     }
 
-    /// The plan that the run in `path` was started with, where it is what is `asked`. Nothing is touched.
-    pub(crate) fn recorded_plan(path: &Path, asked: &Asked) -> Result<Plan, RunError> {
-        let plan = Journal::<Record>::plan(path)?;
-        asked.hold_against(&plan, path)?;
-        Ok(plan)
+    /// The plan that the run in `path` was started with. Nothing is touched.
+    pub(crate) fn recorded_plan(path: &Path) -> Result<Plan, RunError> {
+        Ok(Journal::<Record>::plan(path)?)
     }
 
     /// Go on with the run in `path` under the plan it was started with.

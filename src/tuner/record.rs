@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::strategy::{Round, Timings};
+use super::strategy::{Entrant, Round, Timings};
 use crate::events::Left;
 use crate::host_name::HostName;
 use crate::journal::JournalRecord;
@@ -10,7 +10,7 @@ use crate::shape::{Role, Tile};
 use crate::worker::CompilerIdentity;
 use crate::worker::protocol::{CompileOutcome, GpuReport};
 
-/// A line of a run's journal. Each says on which node.
+/// A line of a run's journal. What came about on a node says on which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub(crate) enum Record {
@@ -64,6 +64,10 @@ pub(crate) enum Record {
         on: HostName,
         /// The batch size being decided, tokens.
         batch_size: u32,
+        /// What was timed.
+        entrant: Entrant,
+        /// Whether the GPU was awake: times of one that wakes up are no yardstick.
+        awake: bool,
         /// What it took, microseconds.
         times_us: Vec<f64>,
         /// The GPU's clock then, MHz, if it tells.

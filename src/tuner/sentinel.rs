@@ -62,6 +62,16 @@ impl Sentinel {
         Self { entrant, first_us: None, rounds: EVERY, low: 0 }
     }
 
+    /// The sentinel that an earlier session timed: `entrant`, which took `times_us` while the GPU was awake.
+    pub(crate) fn known(entrant: Entrant, times_us: &[f64]) -> Self {
+        Self { entrant, first_us: median(&mut times_us.to_vec()), rounds: EVERY, low: 0 }
+    }
+
+    /// What is timed.
+    pub(crate) fn entrant(&self) -> &Entrant {
+        &self.entrant
+    }
+
     /// Whether it is time for a look: before the first round, and then now and again.
     pub(crate) fn is_due(&self) -> bool {
         self.rounds >= EVERY
@@ -84,15 +94,9 @@ impl Sentinel {
         }
     }
 
-    /// What an earlier session saw.
-    pub(crate) fn saw(&mut self, times_us: &[f64]) {
-        self.first_us = self.first_us.or(median(&mut times_us.to_vec()));
-    }
-
     /// What the look showed, on a GPU whose highest clock is `max_mhz`, if it tells.
     pub(crate) fn judge(&mut self, times_us: &[f64], state: &GpuState, max_mhz: Option<f64>) -> Steadiness {
-        let low = state.clock_mhz.zip(max_mhz).filter(|(now, max)| *now < max * CAPPED_BELOW);
-        if let Some((clock_mhz, max_mhz)) = low {
+        if let Some((clock_mhz, max_mhz)) = low_clock(state, max_mhz) {
             if self.low < CAPPED_LOOKS {
                 self.low += 1;
                 return Steadiness::LookAgain;
@@ -109,6 +113,15 @@ impl Sentinel {
         let change = (now_us / first_us - 1.0).abs();
         if change > STEADY_WITHIN { Steadiness::Moved(change) } else { Steadiness::Steady }
     }
+}
+
+/// Whether the GPU's clock is not low under load, as far as it tells.
+pub(crate) fn is_awake(state: &GpuState, max_mhz: Option<f64>) -> bool {
+    low_clock(state, max_mhz).is_none()
+}
+
+fn low_clock(state: &GpuState, max_mhz: Option<f64>) -> Option<(f64, f64)> {
+    state.clock_mhz.zip(max_mhz).filter(|(now, max)| *now < max * CAPPED_BELOW)
 }
 
 #[cfg(test)]
@@ -159,9 +172,8 @@ mod tests {
 
     #[test]
     fn a_move_is_told_from_the_first_look_of_any_session() {
-        let mut sentinel = sentinel();
-        sentinel.saw(&[99.0, 100.0, 101.0]);
-        sentinel.saw(&[200.0]);
+        let mut sentinel = Sentinel::known(Entrant::Single { slot: 1, arm: 2 }, &[99.0, 100.0, 101.0]);
+        assert_eq!(sentinel.look(&round()).entrants, [Entrant::Single { slot: 1, arm: 2 }]);
         assert_eq!(sentinel.judge(&[104.0], &GpuState::default(), None), Steadiness::Steady);
         let Steadiness::Moved(change) = sentinel.judge(&[110.0], &GpuState::default(), None) else {
             panic!()

@@ -36,6 +36,7 @@ impl Nodes {
                     Left::Drained => {}
                     Left::Died { status } => screen.line(&format!("  {host}: its worker ended: {status}")),
                     Left::Lost { why } => screen.line(&format!("  {host} is lost: {why}")),
+                    Left::Unfit { why } => screen.line(&format!("  {host} cannot work for this run: {why}")),
                 }
             }
         }

@@ -87,7 +87,9 @@ pub async fn run(
         recording::Options { repeats: settings.repeats as usize, sessions: settings.sessions as usize };
     plan.strategy = Some(StrategySpec { method: Method::Recording(options), seed: 0 });
     let mut dir = if settings.resume {
-        let plan = OpenRun::recorded_plan(&settings.out, &Asked::all(&plan))?;
+        let asked = Asked::all(&plan);
+        plan = OpenRun::recorded_plan(&settings.out)?;
+        asked.hold_against(&plan, &settings.out)?;
         OpenRun::resume(&settings.out, &plan)?
     } else {
         OpenRun::start(&settings.out, &plan)?

@@ -20,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::executor::Trouble;
 pub(crate) use self::node::Node;
-use self::node::{Order, Said, serve};
+use self::node::{Letter, Order, Ordered, Said, serve};
 use super::error::RunError;
 use super::record::Record;
-use super::schedule::{Able, Scheduler, Task, UnitIndex};
+use super::schedule::{Able, Left as Fate, RaceIndex, Scheduler, Task, UnitIndex, WorkUnit};
 use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
 use crate::journal::Journal;
@@ -37,7 +37,7 @@ const MAIL: usize = 256;
 /// The nodes of a run.
 pub(crate) struct Fleet {
     members: BTreeMap<HostName, Member>,
-    mailbox: UnboundedReceiver<(HostName, Said)>,
+    mailbox: UnboundedReceiver<Letter>,
     tasks: Vec<JoinHandle<()>>,
     stop: CancellationToken,
     cancel: CancellationToken,
@@ -47,13 +47,16 @@ pub(crate) struct Fleet {
     binaries: HashMap<String, HashSet<HostName>>,
     /// What is compiled for.
     arch: String,
-    /// Why the last node that left did.
-    last_trouble: Option<RunError>,
 }
 
 /// A node, as the fleet knows it.
 struct Member {
     orders: UnboundedSender<Order>,
+    /// The number of its last order.
+    order: u64,
+    /// Its last trouble, and whether it is expected back from it.
+    trouble: Option<RunError>,
+    away: bool,
     able: Able,
     compiler: CompilerIdentity,
     gpu: Option<GpuReport>,
@@ -92,12 +95,14 @@ impl Fleet {
             stopping: false,
             binaries: HashMap::new(),
             arch: arch.to_owned(),
-            last_trouble: None,
         };
         for Node { name, able, compiler, gpu, kept, executor } in nodes {
             let (orders, inbox) = unbounded_channel();
             fleet.tasks.push(tokio::spawn(serve(name.clone(), executor, inbox, say.clone(), stop.clone())));
-            fleet.members.insert(name, Member { orders, able, compiler, gpu, kept });
+            fleet.members.insert(
+                name,
+                Member { orders, order: 0, trouble: None, away: false, able, compiler, gpu, kept },
+            );
         }
         fleet
     }
@@ -145,97 +150,121 @@ impl Fleet {
     /// Once the user stops the run, what has arrived until then is mail for the last time.
     async fn hear(&mut self) -> Result<Vec<(HostName, Said)>, RunError> {
         let mut mail = Vec::new();
+        let mut received = 1;
         if !self.cancel.is_cancelled() {
             tokio::select! {
-                _ = self.mailbox.recv_many(&mut mail, MAIL) => return Ok(mail),
+                count = self.mailbox.recv_many(&mut mail, MAIL) => received = count,
                 () = self.cancel.cancelled() => {}
             }
         }
-        if !std::mem::replace(&mut self.stopping, true) {
-            while let Ok(letter) = self.mailbox.try_recv() {
-                mail.push(letter);
+        if received == 0 {
+            // Every node's task has ended.
+            return Err(RunError::NobodyLeft);
+        }
+        if mail.is_empty() {
+            if !std::mem::replace(&mut self.stopping, true) {
+                while let Ok(letter) = self.mailbox.try_recv() {
+                    mail.push(letter);
+                }
+            }
+            if mail.is_empty() {
+                return Err(RunError::Interrupted);
             }
         }
-        if mail.is_empty() { Err(RunError::Interrupted) } else { Ok(mail) }
+        let fresh = |letter: &Letter| {
+            self.members.get(&letter.from).is_some_and(|member| member.order == letter.order)
+        };
+        mail.retain(fresh);
+        Ok(mail.into_iter().map(|letter| (letter.from, letter.said)).collect())
     }
 
-    /// Give every idle node something to do; the races that begin by it.
-    fn assign(&self, scheduler: &mut Scheduler, units: &[Unit]) -> Vec<(HostName, usize)> {
+    /// Give every idle node something to do; the races that begin by it. An error where something is left that nobody
+    /// can do.
+    fn assign(
+        &mut self,
+        scheduler: &mut Scheduler,
+        units: &[Unit],
+    ) -> Result<Vec<(HostName, RaceIndex)>, RunError> {
         let mut races = Vec::new();
-        for (name, member) in &self.members {
+        for (name, member) in &mut self.members {
             match scheduler.next(name) {
                 Some(Task::Compile(batch)) => {
                     let batch = batch.into_iter().map(|at| (at, units[at].clone())).collect();
-                    member.order(Order::Compile(batch));
+                    member.order(Ordered::Compile(batch));
                 }
                 Some(Task::Race(race)) => races.push((name.clone(), race)),
                 None => {}
             }
         }
-        races
+        if scheduler.is_stuck() {
+            let trouble = self.members.values_mut().find_map(|member| member.trouble.take());
+            return Err(trouble.unwrap_or(RunError::NobodyLeft));
+        }
+        Ok(races)
     }
 
     /// A scheduler for `units` with every member in it.
     fn scheduler(&self, units: &[Unit], known: bool) -> Scheduler {
         let mut scheduler = Scheduler::new(units.iter().map(|unit| self.work(unit, known)).collect());
         for (name, member) in &self.members {
-            scheduler.joined(name.clone(), member.able);
+            match member.away {
+                true => scheduler.expects(name.clone(), member.able),
+                false => scheduler.joined(name.clone(), member.able),
+            }
         }
         scheduler
     }
 
-    fn work(&self, unit: &Unit, known: bool) -> super::schedule::WorkUnit {
+    fn work(&self, unit: &Unit, known: bool) -> WorkUnit {
         let on = self.binaries.get(&unit.unit).into_iter().flatten().cloned().collect();
-        super::schedule::WorkUnit { cost: compile_cost(unit), known, on }
+        WorkUnit { cost: compile_cost(unit), known, on }
     }
 
-    /// `node` is in trouble: what it was at is dealt with. The units given up, each with the reason.
+    /// What follows from `node`'s trouble: how it left, and the units that are given up, each with the reason.
     fn trouble(
         &mut self,
         node: &HostName,
         trouble: Trouble,
         scheduler: &mut Scheduler,
-    ) -> (Record, Left, Vec<(UnitIndex, String)>) {
-        use super::schedule::Left as Fate;
-        let (fate, error) = match trouble {
-            Trouble::Died(error) => (Fate::Died, error),
-            Trouble::Lost(error) | Trouble::Unfit(error) => (Fate::Lost, error),
+    ) -> (Left, Vec<(UnitIndex, String)>) {
+        let (fate, error, how): (_, _, fn(String) -> Left) = match trouble {
+            Trouble::Died(error) => (Fate::Died, error, |status| Left::Died { status }),
+            Trouble::Lost(error) => (Fate::Lost, error, |why| Left::Lost { why }),
+            Trouble::Unfit(error) => (Fate::Lost, error, |why| Left::Unfit { why }),
         };
         let why = error.to_string();
         let given_up = scheduler.left(node, fate).into_iter();
-        let given_up =
-            given_up.map(|(unit, deaths)| (unit, format!("{deaths} workers died on it, last: {why}")));
-        let how = match fate {
-            Fate::Died => Left::Died { status: why.clone() },
-            Fate::Lost => Left::Lost { why: why.clone() },
-        };
-        let given_up = given_up.collect();
-        self.last_trouble = Some(error.into());
-        (Record::Left { node: node.clone(), how: how.clone() }, how, given_up)
+        let given_up: Vec<_> = given_up
+            .map(|(unit, deaths)| (unit, format!("{deaths} workers died on it, last: {why}")))
+            .collect();
+        if let Some(member) = self.members.get_mut(node) {
+            (member.trouble, member.away) = (Some(error.into()), true);
+        }
+        (how(why), given_up)
     }
 
-    /// `node` can go on after trouble.
-    fn back(
-        &self,
-        node: &HostName,
-        scheduler: &mut Scheduler,
-        observer: &mut dyn Observer,
-    ) -> Option<Record> {
-        let member = self.members.get(node)?;
+    /// `node` can go on after trouble: the record of it, and what is told once that is on disk.
+    fn back(&mut self, node: &HostName, scheduler: &mut Scheduler) -> Option<(Record, NodeEvent)> {
+        let member = self.members.get_mut(node)?;
+        member.away = false;
         scheduler.joined(node.clone(), member.able);
-        observer.say_from(node, member.arrival());
-        Some(member.joined(node))
+        Some((member.joined(node), member.arrival()))
     }
 
     /// `node` is out for good. An error where it was the last.
-    fn dismiss(&mut self, node: &HostName, observer: &mut dyn Observer) -> Result<(), RunError> {
-        self.members.remove(node);
-        let why = self.last_trouble.take().unwrap_or(RunError::NobodyLeft);
+    fn dismiss(
+        &mut self,
+        node: &HostName,
+        scheduler: &mut Scheduler,
+        observer: &mut dyn Observer,
+    ) -> Result<(), RunError> {
+        scheduler.gone(node);
+        let trouble = self.members.remove(node).and_then(|member| member.trouble);
+        let why = trouble.unwrap_or(RunError::NobodyLeft);
         if self.members.is_empty() {
             return Err(why);
         }
         observer.note(format!("{node} works no more for this run: {why}"));
-        self.last_trouble = Some(why);
         Ok(())
     }
 }
@@ -248,9 +277,10 @@ impl Drop for Fleet {
 }
 
 impl Member {
-    fn order(&self, order: Order) {
+    fn order(&mut self, work: Ordered) {
+        self.order += 1;
         // A node that ended has said so: it is in the mail.
-        let _ = self.orders.send(order);
+        let _ = self.orders.send(Order { number: self.order, work });
     }
 
     fn joined(&self, name: &HostName) -> Record {

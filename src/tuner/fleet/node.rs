@@ -10,7 +10,7 @@ use crate::host_name::HostName;
 use crate::tuner::schedule::{Able, UnitIndex};
 use crate::worker::protocol::{CompileOutcome, GpuReport, TimingRequest, Unit};
 use crate::worker::timing::Timed;
-use crate::worker::{CompilerIdentity, ResultCache};
+use crate::worker::{CompilerIdentity, ResultCache, WorkerError};
 
 /// A lost link is tried again after this long, then after twice that, and so on.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -33,13 +33,28 @@ pub(crate) struct Node {
     pub executor: Box<dyn Executor>,
 }
 
-/// What a node is told to do.
+/// What a node is told to do, by the fleet's own count of its orders.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) struct Order {
+    pub(super) number: u64,
+    pub(super) work: Ordered,
+}
+
+#[derive(Debug)]
+pub(super) enum Ordered {
     /// Compile these together.
     Compile(Vec<(UnitIndex, Unit)>),
     /// Time these arms.
     Time(TimingRequest),
+}
+
+/// A word from a node, about its order of this number. What is said of another order than its last is stale: the
+/// fleet has given that one up.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) from: HostName,
+    pub(super) order: u64,
+    pub(super) said: Said,
 }
 
 /// What a node says.
@@ -59,26 +74,50 @@ pub(super) enum Said {
     Gone,
 }
 
+/// Where a node's letters go. A node whose task panics says so with its last breath.
+struct Voice {
+    from: HostName,
+    order: u64,
+    mailbox: UnboundedSender<Letter>,
+}
+
+impl Voice {
+    fn say(&self, said: Said) {
+        // The fleet outlives its nodes; where it does not, nobody listens.
+        let _ = self.mailbox.send(Letter { from: self.from.clone(), order: self.order, said });
+    }
+}
+
+impl Drop for Voice {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "the task that speaks with it panicked: a fault of this program".to_owned();
+            self.say(Said::Trouble(Trouble::Unfit(WorkerError::Lost { on: self.from.clone(), why })));
+            self.say(Said::Gone);
+        }
+    }
+}
+
 /// The node's life: until `stop`, its orders end, or it is in too much trouble.
 pub(super) async fn serve(
-    name: HostName,
+    from: HostName,
     mut executor: Box<dyn Executor>,
     mut orders: UnboundedReceiver<Order>,
-    mailbox: UnboundedSender<(HostName, Said)>,
+    mailbox: UnboundedSender<Letter>,
     stop: CancellationToken,
 ) {
-    // The fleet outlives its nodes; where it does not, nobody listens.
-    let say = |said| drop(mailbox.send((name.clone(), said)));
+    let mut voice = Voice { from, order: 0, mailbox };
     let mut losses = 0;
     loop {
         let order = tokio::select! {
             order = orders.recv() => order,
             () = stop.cancelled() => None,
         };
-        let Some(order) = order else { break };
+        let Some(Order { number, work }) = order else { break };
+        voice.order = number;
         let mut heard = false;
         let done = tokio::select! {
-            done = carry_out(executor.as_mut(), order, &say, &mut heard) => done,
+            done = carry_out(executor.as_mut(), work, &voice, &mut heard) => done,
             () = stop.cancelled() => break,
         };
         if heard || done.is_ok() {
@@ -93,13 +132,13 @@ pub(super) async fn serve(
             }
             Trouble::Unfit(_) => None,
         };
-        say(Said::Trouble(trouble));
+        voice.say(Said::Trouble(trouble));
         let Some(pause) = pause else {
-            say(Said::Gone);
+            voice.say(Said::Gone);
             break;
         };
         tokio::select! {
-            () = tokio::time::sleep(pause) => say(Said::Back),
+            () = tokio::time::sleep(pause) => voice.say(Said::Back),
             () = stop.cancelled() => break,
         }
     }
@@ -108,27 +147,27 @@ pub(super) async fn serve(
 
 async fn carry_out(
     executor: &mut dyn Executor,
-    order: Order,
-    say: &(dyn Fn(Said) + Sync),
+    work: Ordered,
+    voice: &Voice,
     heard: &mut bool,
 ) -> Result<(), Trouble> {
-    match order {
-        Order::Compile(batch) => {
+    match work {
+        Ordered::Compile(batch) => {
             let (indices, units): (Vec<UnitIndex>, Vec<Unit>) = batch.into_iter().unzip();
             let mut on_result = |name: &str, outcome: CompileOutcome| {
                 // A unit that the batch does not hold is a late answer to a request given up.
                 if let Some(at) = units.iter().position(|unit| unit.unit == name) {
                     *heard = true;
-                    say(Said::Compiled { unit: indices[at], outcome });
+                    voice.say(Said::Compiled { unit: indices[at], outcome });
                 }
             };
             executor.compile(&units, &mut on_result).await?;
-            say(Said::BatchEnded);
+            voice.say(Said::BatchEnded);
         }
-        Order::Time(request) => {
+        Ordered::Time(request) => {
             let began = Instant::now();
             let timed = executor.time(&request).await?;
-            say(Said::Timed { timed, seconds: began.elapsed().as_secs_f64() });
+            voice.say(Said::Timed { timed, seconds: began.elapsed().as_secs_f64() });
         }
     }
     Ok(())

@@ -85,30 +85,37 @@ impl Fleet {
         ledger.observer.say(CompileEvent::Queued { work: Work::new(0, units.len()) });
         let mut scheduler = self.scheduler(&units, false);
         let mut done = 0;
-        self.assign(&mut scheduler, &units);
+        self.assign(&mut scheduler, &units)?;
         while !scheduler.is_done() {
-            let (mut ended, mut records) = (Vec::new(), Vec::new());
-            let mut gone = Vec::new();
+            let (mut ended, mut records, mut told, mut gone) =
+                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+            let mut unsupported = None;
             for (node, said) in self.hear().await? {
                 match said {
                     Said::Compiled { unit, outcome } => {
-                        self.refuse_unsupported(&outcome)?;
-                        if scheduler.compiled(&node, unit) {
+                        if let Some(error) = self.unsupported(&outcome) {
+                            unsupported = Some(error);
+                        } else if scheduler.compiled(&node, unit) {
                             ended.push(Ended { unit, on: node, outcome });
                         }
                     }
                     Said::BatchEnded => scheduler.batch_ended(&node),
                     Said::Trouble(trouble) => {
-                        let (record, how, given_up) = self.trouble(&node, trouble, &mut scheduler);
-                        records.push(record);
-                        ledger.observer.say_from(&node, NodeEvent::Left { how });
+                        let (how, given_up) = self.trouble(&node, trouble, &mut scheduler);
                         ended.extend(given_up.into_iter().map(|(unit, message)| {
                             let reason = FailureReason::WorkerLost;
                             let failure = CompileFailure { reason, message, seconds: 0.0 };
                             Ended { unit, on: node.clone(), outcome: CompileOutcome::Failed(failure) }
                         }));
+                        records.push(Record::Left { node: node.clone(), how: how.clone() });
+                        told.push((node, NodeEvent::Left { how }));
                     }
-                    Said::Back => records.extend(self.back(&node, &mut scheduler, ledger.observer)),
+                    Said::Back => {
+                        if let Some((record, event)) = self.back(&node, &mut scheduler) {
+                            records.push(record);
+                            told.push((node, event));
+                        }
+                    }
                     Said::Gone => gone.push(node),
                     // Nothing is timed in this phase.
                     Said::Timed { .. } => {}
@@ -116,6 +123,9 @@ impl Fleet {
             }
             ledger.record(&records)?;
             self.keep(&units, &ended, &mut wanted, ledger)?;
+            for (node, event) in told {
+                ledger.observer.say_from(&node, event);
+            }
             for Ended { unit, on, outcome } in &ended {
                 done += 1;
                 let unit = &units[*unit];
@@ -135,22 +145,27 @@ impl Fleet {
                     ledger.observer.note(format!("cannot keep a compile result for later runs: {error}"));
                 }
             }
-            for node in gone {
-                self.dismiss(&node, ledger.observer)?;
+            // What came before it counts.
+            if let Some(error) = unsupported {
+                return Err(error);
             }
-            self.assign(&mut scheduler, &units);
+            for node in gone {
+                self.dismiss(&node, &mut scheduler, ledger.observer)?;
+            }
+            self.assign(&mut scheduler, &units)?;
         }
         Ok(())
     }
 
-    /// A target that the toolchain does not know ends the run at once: no other kernel fares better, and a mended
-    /// toolchain must not find such a result on record.
-    fn refuse_unsupported(&self, outcome: &CompileOutcome) -> Result<(), RunError> {
+    /// A target that the toolchain does not know ends the run: no other kernel fares better, and a mended toolchain
+    /// must not find such a result on record.
+    fn unsupported(&self, outcome: &CompileOutcome) -> Option<RunError> {
         match outcome {
             CompileOutcome::Failed(failure) if failure.reason == FailureReason::UnsupportedTarget => {
-                Err(RunError::UnsupportedTarget { arch: self.arch.clone(), message: failure.message.clone() })
+                let (arch, message) = (self.arch.clone(), failure.message.clone());
+                Some(RunError::UnsupportedTarget { arch, message })
             }
-            _ => Ok(()),
+            _ => None,
         }
     }
 
@@ -192,11 +207,13 @@ impl Fleet {
                 outcomes.extend(ended.iter().map(named));
             }
             Wanted::Binaries => {
+                // What may come out otherwise the next time is tried again by the next session.
+                let lasting = ended.iter().filter(|it| it.outcome.is_lasting());
                 let record = |Ended { unit, on, .. }: &Ended| Record::Binary {
                     on: on.clone(),
                     unit: units[*unit].unit.clone(),
                 };
-                ledger.record(&ended.iter().map(record).collect::<Vec<_>>())?;
+                ledger.record(&lasting.map(record).collect::<Vec<_>>())?;
             }
         }
         for Ended { unit, on, .. } in ended {

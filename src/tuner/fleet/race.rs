@@ -1,13 +1,13 @@
 //! Measuring on all nodes: each races one contest at a time, on kernels that it has compiled before.
 
-use super::node::{Order, Said};
+use super::node::{Ordered, Said};
 use super::{Fleet, Ledger};
-use crate::events::{NodeEvent, Observer};
+use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
 use crate::tuner::contests::LaunchedUnits;
 use crate::tuner::error::RunError;
 use crate::tuner::record::Record;
-use crate::tuner::schedule::{Left, Scheduler, WorkRace};
+use crate::tuner::schedule::{Left as Fate, Scheduler, WorkRace};
 use crate::tuner::search::{Search, Searched, Step};
 use crate::tuner::strategy::ContestId;
 
@@ -22,11 +22,12 @@ impl Fleet {
     ) -> Result<Searched, RunError> {
         let units = &launched.units;
         let mut scheduler = self.scheduler(units, true);
-        // The contest behind each race of the scheduler.
+        // The contest behind each race of the scheduler, and why the last one that was given up was.
         let mut offered: Vec<ContestId> = Vec::new();
-        offer(&mut search, launched, &mut scheduler, &mut offered);
+        let mut unmeasurable = None;
+        self.offer(&mut search, launched, &mut scheduler, &mut offered);
         loop {
-            self.begin(&mut search, launched, &mut scheduler, &mut offered, ledger.observer);
+            self.begin(&mut search, launched, &mut scheduler, &mut offered, ledger.observer)?;
             if scheduler.is_done() || (search.is_out_of_budget() && !search.is_racing()) {
                 break;
             }
@@ -35,11 +36,15 @@ impl Fleet {
             let records: Vec<Option<Record>> = mail
                 .iter()
                 .map(|(node, said)| match said {
-                    Said::Timed { timed, seconds } => search.record(node, timed, *seconds),
-                    Said::Compiled { unit, .. } => {
+                    Said::Timed { timed, seconds } => {
+                        search.record(node, timed, *seconds, self.max_clock_mhz(node))
+                    }
+                    Said::Compiled { unit, outcome } if outcome.is_lasting() => {
                         Some(Record::Binary { on: node.clone(), unit: units[*unit].unit.clone() })
                     }
-                    Said::BatchEnded | Said::Trouble(_) | Said::Back | Said::Gone => None,
+                    Said::Compiled { .. } | Said::BatchEnded | Said::Trouble(_) | Said::Back | Said::Gone => {
+                        None
+                    }
                 })
                 .collect();
             ledger.record(&records.iter().flatten().cloned().collect::<Vec<_>>())?;
@@ -47,7 +52,7 @@ impl Fleet {
                 match said {
                     Said::Timed { timed, .. } => {
                         let Some(record) = record else { continue };
-                        let max = self.members.get(&node).and_then(|it| it.gpu.as_ref()?.max_clock_mhz);
+                        let max = self.max_clock_mhz(&node);
                         match search.apply(&record, &timed.state, max, ledger.observer) {
                             Ok(None) => {}
                             Ok(Some(step)) => {
@@ -55,13 +60,9 @@ impl Fleet {
                                 self.go_on(&node, step, &mut scheduler);
                             }
                             // Another node may be fit.
-                            Err(unfit) => {
-                                scheduler.left(&node, Left::Lost);
-                                self.last_trouble = Some(unfit);
-                                self.dismiss(&node, ledger.observer)?;
-                            }
+                            Err(unfit) => self.send_away(&node, unfit, &mut scheduler, ledger)?,
                         }
-                        offer(&mut search, launched, &mut scheduler, &mut offered);
+                        self.offer(&mut search, launched, &mut scheduler, &mut offered);
                     }
                     Said::Compiled { unit, .. } => {
                         scheduler.compiled(&node, unit);
@@ -70,23 +71,28 @@ impl Fleet {
                     Said::BatchEnded => scheduler.batch_ended(&node),
                     Said::Trouble(trouble) => {
                         search.interrupted(&node);
-                        let (record, how, _) = self.trouble(&node, trouble, &mut scheduler);
-                        ledger.record(&[record])?;
+                        let before = scheduler.lost_races().len();
+                        let (how, _) = self.trouble(&node, trouble, &mut scheduler);
+                        if let Some(&race) = scheduler.lost_races().get(before..).and_then(<[_]>::first) {
+                            let batch_size = search.batch_size(offered[race]);
+                            unmeasurable = Some(RunError::Unmeasurable { batch_size, why: how.why() });
+                        }
+                        ledger.record(&[Record::Left { node: node.clone(), how: how.clone() }])?;
                         ledger.observer.say_from(&node, NodeEvent::Left { how });
                     }
                     Said::Back => {
-                        let back = self.back(&node, &mut scheduler, ledger.observer);
-                        ledger.record(back.as_slice())?;
+                        if let Some((record, event)) = self.back(&node, &mut scheduler) {
+                            ledger.record(&[record])?;
+                            ledger.observer.say_from(&node, event);
+                        }
                     }
-                    Said::Gone => self.dismiss(&node, ledger.observer)?,
+                    Said::Gone => self.dismiss(&node, &mut scheduler, ledger.observer)?,
                 }
             }
         }
-        if let Some(&race) = scheduler.lost_races().first() {
-            // What the other contests found is on record; a second attempt goes on from there.
-            let batch_size = search.batch_size(offered[race]);
-            let source = Box::new(self.last_trouble.take().unwrap_or(RunError::NobodyLeft));
-            return Err(RunError::Unmeasurable { batch_size, source });
+        // What the other contests found is on record; another session goes on from there.
+        if let Some(error) = unmeasurable {
+            return Err(error);
         }
         search.finish(ledger.observer)
     }
@@ -99,42 +105,65 @@ impl Fleet {
         scheduler: &mut Scheduler,
         offered: &mut Vec<ContestId>,
         observer: &mut dyn Observer,
-    ) {
+    ) -> Result<(), RunError> {
         // A contest can be over as soon as it begins, and then the node takes the next one.
         loop {
-            let begun = self.assign(scheduler, &launched.units);
+            let begun = self.assign(scheduler, &launched.units)?;
             if begun.is_empty() {
-                return;
+                return Ok(());
             }
             for (node, race) in begun {
                 let step = search.begin(&node, offered[race], observer);
                 self.go_on(&node, step, scheduler);
             }
-            offer(search, launched, scheduler, offered);
+            self.offer(search, launched, scheduler, offered);
         }
     }
 
-    fn go_on(&self, node: &HostName, step: Step, scheduler: &mut Scheduler) {
+    fn go_on(&mut self, node: &HostName, step: Step, scheduler: &mut Scheduler) {
         match step {
             Step::Time(request) => {
-                if let Some(member) = self.members.get(node) {
-                    member.order(Order::Time(request));
+                if let Some(member) = self.members.get_mut(node) {
+                    member.order(Ordered::Time(request));
                 }
             }
             Step::Over => scheduler.race_ended(node),
         }
     }
-}
 
-/// Hand the contests that may begin to the scheduler.
-fn offer(
-    search: &mut Search<'_>,
-    launched: &LaunchedUnits,
-    scheduler: &mut Scheduler,
-    offered: &mut Vec<ContestId>,
-) {
-    for (contest, begun_on) in search.offers() {
-        scheduler.offer(WorkRace { needs: launched.of(contest.index).to_vec(), begun_on });
-        offered.push(contest);
+    /// `node` cannot be measured on, and works no more for the run.
+    fn send_away(
+        &mut self,
+        node: &HostName,
+        unfit: RunError,
+        scheduler: &mut Scheduler,
+        ledger: &mut Ledger<'_>,
+    ) -> Result<(), RunError> {
+        scheduler.left(node, Fate::Lost);
+        let how = Left::Unfit { why: unfit.to_string() };
+        ledger.record(&[Record::Left { node: node.clone(), how: how.clone() }])?;
+        ledger.observer.say_from(node, NodeEvent::Left { how });
+        if let Some(member) = self.members.get_mut(node) {
+            member.trouble = Some(unfit);
+        }
+        self.dismiss(node, scheduler, ledger.observer)
+    }
+
+    /// Hand the contests that may begin to the scheduler.
+    fn offer(
+        &self,
+        search: &mut Search<'_>,
+        launched: &LaunchedUnits,
+        scheduler: &mut Scheduler,
+        offered: &mut Vec<ContestId>,
+    ) {
+        for (contest, begun_on) in search.offers(&|node| self.members.contains_key(node)) {
+            scheduler.offer(WorkRace { needs: launched.of(contest.index).to_vec(), begun_on });
+            offered.push(contest);
+        }
+    }
+
+    fn max_clock_mhz(&self, node: &HostName) -> Option<f64> {
+        self.members.get(node)?.gpu.as_ref()?.max_clock_mhz
     }
 }

@@ -16,12 +16,14 @@ use crate::events::Silent;
 use crate::host::Ending;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::runtime::{Runtime, Target};
+use crate::tuner::contests::{Contests, LaunchedUnits};
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::run::tests::measured::{LookAlikeGpu, confirmed, report};
 use crate::tuner::run::tests::{LookAlikeCompiler, failed, gb10, glm, go, look_alike};
 use crate::tuner::run::{Finished, RunJob, run};
 use crate::tuner::search::Limits;
+use crate::tuner::strategy::Round;
 use crate::worker::WorkerError;
 use crate::worker::protocol::{FailureReason, TimingRequest};
 use crate::worker::timing::Timed;
@@ -186,7 +188,8 @@ async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
         };
         assert!(lives > 2, "it was never killed");
         assert_eq!(written(dir.path(), &finished), expected, "seed {seed}, {lives} lives");
-        let (records, _) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
+        let (records, journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
+        drop(journal);
         let (mut proofs, mut binaries) = (BTreeSet::new(), BTreeSet::new());
         for record in &records {
             match record {
@@ -199,6 +202,7 @@ async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
                 _ => {}
             }
         }
+        answers_fit(dir.path(), &plan);
         assert!(records.iter().any(|it| matches!(it, Record::Left { how: Left::Died { .. }, .. })));
         assert!(records.iter().any(|it| matches!(it, Record::Left { how: Left::Lost { .. }, .. })));
     }
@@ -216,17 +220,181 @@ async fn a_kernel_that_takes_every_worker_along_is_given_up_and_all_others_are_j
     assert!(text.contains("down 256x256x64 w8 s2") && text.contains("workers died on it"), "{text}");
 }
 
+/// Answers by a list: each entry is what the next order ends in.
+struct Scripted {
+    ends: std::vec::IntoIter<fn() -> Result<(), Trouble>>,
+    compiler: LookAlikeCompiler,
+    gpu: LookAlikeGpu,
+}
+
+impl Scripted {
+    fn node(plan: &Plan, name: &str, ends: Vec<fn() -> Result<(), Trouble>>) -> Node {
+        let (compiler, gpu) = (look_alike(), LookAlikeGpu::new(plan));
+        Node {
+            name: name.parse().unwrap(),
+            able: Able { jobs: 1, times: true },
+            compiler: compiler.identity.clone(),
+            gpu: Some(report()),
+            kept: None,
+            executor: Box::new(Scripted { ends: ends.into_iter(), compiler, gpu }),
+        }
+    }
+}
+
+impl Executor for Scripted {
+    fn compile<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_result: OnResult<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            self.ends.next().unwrap_or(well)()?;
+            for unit in batch {
+                on_result(&unit.unit, self.compiler.compile(unit).unwrap());
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
+        async move {
+            self.ends.next().unwrap_or(well)()?;
+            Ok(self.gpu.time(request).unwrap())
+        }
+        .boxed()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+fn well() -> Result<(), Trouble> {
+    Ok(())
+}
+
+fn lost() -> Result<(), Trouble> {
+    let (on, why) = (HostName::local(), "the cable".to_owned());
+    Err(Trouble::Lost(WorkerError::Lost { on, why }))
+}
+
+fn died() -> Result<(), Trouble> {
+    Err(dead())
+}
+
 #[tokio::test(start_paused = true)]
-async fn a_fleet_whose_last_node_is_gone_says_why() {
+async fn a_node_whose_link_is_lost_again_and_again_is_given_up_and_the_last_says_why() {
     let plan = confirmed();
     let dir = tempfile::tempdir().unwrap();
     let mut open = OpenRun::start(dir.path(), &plan).unwrap();
-    // Every order ends in trouble.
-    let nodes = sixty_four(&plan, 0, 2.0, &Arc::default()).into_iter().take(2).collect();
-    let error = carry_out(&plan, &mut open, nodes).await.unwrap_err();
-    assert!(error.to_string().contains("worker"), "{error}");
+    let began = tokio::time::Instant::now();
+    let nodes = ["spark-1", "spark-2"].map(|name| Scripted::node(&plan, name, vec![lost; 100]));
+    let error = carry_out(&plan, &mut open, nodes.into()).await.unwrap_err();
+    assert!(matches!(error, RunError::Worker(WorkerError::Lost { .. })), "{error}");
+    // Pauses of one, two and four seconds, on both at once.
+    assert_eq!(began.elapsed().as_secs(), 7);
     drop(open);
+    let (records, journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
+    drop(journal);
+    let left = |name: &str| {
+        let is = |it: &&Record| matches!(it, Record::Left { node, .. } if node.as_str() == name);
+        records.iter().filter(is).count()
+    };
+    assert_eq!((left("spark-1"), left("spark-2")), (4, 4));
     // What was done is kept, and others can go on.
     let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
     carry_out(&plan, &mut open, sixty_four(&plan, 1, 0.0, &Arc::default())).await.unwrap();
+}
+
+/// A phase may end while a node is away; what it is told in the next one it is told once.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_comes_back_in_the_next_phase_answers_what_it_was_asked() {
+    // 0.5.23 compiles variants for large batches: a phase whose units nobody has to judge.
+    let plan = Plan { target: Target::of(Runtime::Sglang0523), batch_sizes: vec![96], ..confirmed() };
+    let peace = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(peace.path(), &plan).unwrap();
+    let node = Scripted::node(&plan, "spark-1", Vec::new());
+    let expected = written(peace.path(), &carry_out(&plan, &mut open, vec![node]).await.unwrap());
+
+    for at in [0, 1, 2, 3, 4, 7, 30] {
+        for trouble in [died as fn() -> _, lost] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+            let ends = [vec![well as fn() -> _; at], vec![trouble]].concat();
+            let node = Scripted::node(&plan, "spark-1", ends);
+            let finished = carry_out(&plan, &mut open, vec![node]).await.unwrap();
+            assert_eq!(written(dir.path(), &finished), expected, "trouble at order {at}");
+            drop(open);
+            answers_fit(dir.path(), &plan);
+        }
+    }
+}
+
+/// The second death on a variant alone gives it up and ends its phase, with the node still away.
+#[tokio::test(start_paused = true)]
+async fn a_variant_that_kills_its_worker_twice_leaves_the_race_as_it_is() {
+    let plan = Plan { target: Target::of(Runtime::Sglang0523), batch_sizes: vec![96], ..confirmed() };
+    let device = gb10();
+    let contests = Contests::new(&plan, &device, &Default::default(), &[]);
+    let variants = LaunchedUnits::new(&contests, &plan, &device).variants();
+    let killer = variants.last().unwrap().unit.clone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+    let nodes = sixty_four(&plan, 3, 0.0, &Arc::new([killer].into())).into_iter().take(1).collect();
+    carry_out(&plan, &mut open, nodes).await.unwrap();
+    drop(open);
+    answers_fit(dir.path(), &plan);
+}
+
+/// Every journalled round has its own answer, and none stands twice for a node.
+fn answers_fit(dir: &Path, plan: &Plan) {
+    let (records, _journal) = Journal::<Record>::resume(dir, plan).unwrap();
+    let mut seen: Vec<(&HostName, &Round)> = Vec::new();
+    for record in &records {
+        if let Record::Round { on, round, timings } = record {
+            assert_eq!(timings.times_us.len(), round.order.len(), "{round:?}");
+            assert!(!seen.contains(&(on, round)), "asked twice on {on}: {round:?}");
+            seen.push((on, round));
+        }
+    }
+    assert!(!seen.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_only_compile_do_not_wait_for_one_that_times() {
+    let plan = confirmed();
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+    let mut nodes = sixty_four(&plan, 0, 0.0, &Arc::default());
+    nodes.retain(|node| !node.able.times);
+    let error = carry_out(&plan, &mut open, nodes).await.unwrap_err();
+    assert!(matches!(error, RunError::NobodyLeft), "{error}");
+}
+
+/// Panics in the middle of an order.
+struct Broken;
+
+impl Executor for Broken {
+    fn compile<'a>(&'a mut self, _: &'a [Unit], _: OnResult<'a>) -> BoxFuture<'a, Result<(), Trouble>> {
+        async { panic!("a fault of this program") }.boxed()
+    }
+
+    fn time<'a>(&'a mut self, _: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
+        async { panic!("a fault of this program") }.boxed()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_task_panics_is_not_waited_for() {
+    let plan = confirmed();
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+    let broken = Node { executor: Box::new(Broken), ..Scripted::node(&plan, "spark-1", Vec::new()) };
+    let error = carry_out(&plan, &mut open, vec![broken]).await.unwrap_err();
+    assert!(error.to_string().contains("panicked"), "{error}");
 }

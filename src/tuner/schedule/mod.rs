@@ -86,6 +86,11 @@ impl Scheduler {
         self.races.offer(race)
     }
 
+    /// A node is in trouble from an earlier scheduler's time, and expected back.
+    pub(crate) fn expects(&mut self, node: HostName, able: Able) {
+        self.nodes.expect(node, able);
+    }
+
     /// A node is there, for the first time or again, and idle.
     pub(crate) fn joined(&mut self, node: HostName, able: Able) {
         self.nodes.join(node, able);
@@ -124,7 +129,7 @@ impl Scheduler {
 
     /// `node` has nothing left of its batch to report. What it did not report waits again.
     pub(crate) fn batch_ended(&mut self, node: &HostName) {
-        if let Some(Busy::Compiling(left)) = self.nodes.end(node) {
+        if let Some(Busy::Compiling(left)) = self.nodes.end(node, |busy| matches!(busy, Busy::Compiling(_))) {
             self.units.put_back(&left);
         }
     }
@@ -138,12 +143,13 @@ impl Scheduler {
 
     /// The contest that `node` raced is over.
     pub(crate) fn race_ended(&mut self, node: &HostName) {
-        if let Some(Busy::Racing(race)) = self.nodes.end(node) {
+        if let Some(Busy::Racing(race)) = self.nodes.end(node, |busy| matches!(busy, Busy::Racing(_))) {
             self.races.end(race);
         }
     }
 
-    /// `node` is gone. The units that must not be sent out again, each with the workers that died on it.
+    /// `node` is in trouble, and expected back: what it raced waits for it. The units that must not be sent out
+    /// again, each with the workers that died on it.
     pub(crate) fn left(&mut self, node: &HostName, how: Left) -> Vec<(UnitIndex, u32)> {
         let busy = self.nodes.leave(node);
         self.races.release(node);
@@ -163,7 +169,17 @@ impl Scheduler {
 
     /// Whether nothing is left to do of all there is so far, and nobody is at anything.
     pub(crate) fn is_done(&self) -> bool {
-        self.units.all_known() && self.races.all_over() && self.nodes.all_idle()
+        self.units.all_known() && self.races.all_over() && !self.nodes.any_busy()
+    }
+
+    /// `node` does not come back: what waits for it may begin anew elsewhere.
+    pub(crate) fn gone(&mut self, node: &HostName) {
+        self.nodes.forget(node);
+    }
+
+    /// Whether something is left to do, and nobody is at anything or expected back: it stays so.
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.is_done() && !self.nodes.any_busy() && !self.nodes.any_away()
     }
 
     /// Contests that were given up: workers died on them.

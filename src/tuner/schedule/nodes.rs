@@ -9,9 +9,9 @@ use crate::host_name::HostName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Able {
     /// Compilations at a time.
-    pub jobs: usize,
+    pub(crate) jobs: usize,
     /// Whether kernels can be timed on it.
-    pub times: bool,
+    pub(crate) times: bool,
 }
 
 /// What a node is at.
@@ -23,27 +23,40 @@ pub(super) enum Busy {
 }
 
 #[derive(Debug)]
-struct Node {
-    able: Able,
-    busy: Option<Busy>,
+enum State {
+    Idle,
+    Busy(Busy),
+    /// In trouble, and expected back.
+    Away,
 }
 
-/// The nodes that are there. Ordered, so that equal histories give equal decisions.
+#[derive(Debug)]
+struct Node {
+    able: Able,
+    state: State,
+}
+
+/// The nodes that are there or expected back. Ordered, so that equal histories give equal decisions.
 #[derive(Debug, Default)]
 pub(super) struct Nodes(BTreeMap<HostName, Node>);
 
 impl Nodes {
     pub(super) fn join(&mut self, name: HostName, able: Able) {
-        self.0.insert(name, Node { able, busy: None });
+        self.0.insert(name, Node { able, state: State::Idle });
+    }
+
+    pub(super) fn expect(&mut self, name: HostName, able: Able) {
+        self.0.insert(name, Node { able, state: State::Away });
     }
 
     /// What a node can do, if it is there and idle.
     pub(super) fn idle(&self, name: &HostName) -> Option<Able> {
-        self.0.get(name).filter(|node| node.busy.is_none()).map(|node| node.able)
+        self.0.get(name).filter(|node| matches!(node.state, State::Idle)).map(|node| node.able)
     }
 
-    pub(super) fn is_here(&self, name: &HostName) -> bool {
-        self.0.contains_key(name)
+    /// Whether the node times, now or when it is back.
+    pub(super) fn times(&self, name: &HostName) -> bool {
+        self.0.get(name).is_some_and(|node| node.able.times)
     }
 
     /// Compilations at a time of all together.
@@ -53,36 +66,55 @@ impl Nodes {
 
     pub(super) fn begin(&mut self, name: &HostName, busy: Busy) {
         if let Some(node) = self.0.get_mut(name) {
-            node.busy = Some(busy);
+            node.state = State::Busy(busy);
         }
     }
 
     /// The contest a node races, if it does.
     pub(super) fn racing(&self, name: &HostName) -> Option<RaceIndex> {
-        match self.0.get(name)?.busy {
-            Some(Busy::Racing(race)) => Some(race),
-            Some(Busy::Compiling(_)) | None => None,
+        match self.0.get(name)?.state {
+            State::Busy(Busy::Racing(race)) => Some(race),
+            _ => None,
         }
     }
 
     /// The node has reported a unit.
     pub(super) fn settle(&mut self, name: &HostName, unit: UnitIndex) {
-        if let Some(Node { busy: Some(Busy::Compiling(left)), .. }) = self.0.get_mut(name) {
+        if let Some(Node { state: State::Busy(Busy::Compiling(left)), .. }) = self.0.get_mut(name) {
             left.retain(|other| *other != unit);
         }
     }
 
-    /// The node is idle; what it was at.
-    pub(super) fn end(&mut self, name: &HostName) -> Option<Busy> {
-        self.0.get_mut(name)?.busy.take()
+    /// The node is idle; what it was at, where that is what `ended` says.
+    pub(super) fn end(&mut self, name: &HostName, ended: impl Fn(&Busy) -> bool) -> Option<Busy> {
+        let node = self.0.get_mut(name)?;
+        match std::mem::replace(&mut node.state, State::Idle) {
+            State::Busy(busy) if ended(&busy) => Some(busy),
+            other => {
+                node.state = other;
+                None
+            }
+        }
     }
 
-    /// The node is gone; what it was at.
+    /// The node is in trouble; what it was at.
     pub(super) fn leave(&mut self, name: &HostName) -> Option<Busy> {
-        self.0.remove(name)?.busy
+        match std::mem::replace(&mut self.0.get_mut(name)?.state, State::Away) {
+            State::Busy(busy) => Some(busy),
+            State::Idle | State::Away => None,
+        }
     }
 
-    pub(super) fn all_idle(&self) -> bool {
-        self.0.values().all(|node| node.busy.is_none())
+    /// The node does not come back.
+    pub(super) fn forget(&mut self, name: &HostName) {
+        self.0.remove(name);
+    }
+
+    pub(super) fn any_busy(&self) -> bool {
+        self.0.values().any(|node| matches!(node.state, State::Busy(_)))
+    }
+
+    pub(super) fn any_away(&self) -> bool {
+        self.0.values().any(|node| matches!(node.state, State::Away))
     }
 }

@@ -42,7 +42,7 @@ impl Races {
         }
         // Who began it can go on where it stopped; anybody else begins anew.
         let others = |race: &Race| {
-            race.work.begun_on.as_ref().is_some_and(|began| began != node && nodes.is_here(began))
+            race.work.begun_on.as_ref().is_some_and(|began| began != node && nodes.times(began))
         };
         (0..self.0.len())
             .filter(|&at| self.0[at].state == State::Waiting && !others(&self.0[at]))

@@ -125,7 +125,40 @@ fn half_a_contest_goes_on_where_it_was_begun_and_begins_anew_only_without_that_n
     scheduler.race_ended(&a);
     assert_eq!(scheduler.next(&a), None);
     scheduler.left(&b, Left::Lost);
+    assert_eq!(scheduler.next(&a), None, "b is expected back");
+    assert!(!scheduler.is_stuck());
+    scheduler.gone(&b);
     assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
+}
+
+#[test]
+fn a_contest_does_not_wait_for_a_node_that_only_compiles_now() {
+    let (a, b) = (node("a"), node("b"));
+    let mut scheduler = Scheduler::new(Vec::new());
+    scheduler.offer(WorkRace { begun_on: Some(b.clone()), ..WorkRace::default() });
+    scheduler.joined(b, COMPILES);
+    scheduler.joined(a.clone(), TIMES);
+    assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
+}
+
+#[test]
+fn nobody_waits_for_what_nobody_can_do() {
+    let (a, b) = (node("a"), node("b"));
+    let mut scheduler = Scheduler::new(Vec::new());
+    scheduler.offer(WorkRace::default());
+    scheduler.joined(a.clone(), COMPILES);
+    assert_eq!(scheduler.next(&a), None);
+    assert!(scheduler.is_stuck(), "no node times");
+    scheduler.expects(b.clone(), TIMES);
+    assert!(!scheduler.is_stuck(), "one that does comes back");
+    assert_eq!(scheduler.next(&b), None, "not yet");
+    scheduler.joined(b.clone(), TIMES);
+    assert_eq!(scheduler.next(&b), Some(Task::Race(0)));
+    // Word of another task ends nothing.
+    scheduler.batch_ended(&b);
+    assert_eq!(scheduler.next(&b), None);
+    scheduler.race_ended(&b);
+    assert!(scheduler.is_done());
 }
 
 #[test]

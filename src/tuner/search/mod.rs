@@ -16,7 +16,7 @@ use self::telling::Telling;
 use super::contests::Contests;
 use super::error::RunError;
 use super::record::Record;
-use super::sentinel::{Sentinel, Steadiness};
+use super::sentinel::{Sentinel, Steadiness, is_awake};
 use super::strategy::{Choice, ContestId, ContestRun, Round, Strategy, Timings, catch_up};
 use super::trace::Trace;
 use crate::events::Observer;
@@ -31,7 +31,7 @@ pub(crate) use self::past::{Measured, Past};
 pub struct Limits {
     /// Measuring time, seconds, of all nodes and sessions of the run together; none is no limit.
     pub budget_s: Option<f64>,
-    /// End the run where the machine is not steady, instead of warning.
+    /// Measure no more on a node that is not steady, instead of warning.
     pub strict: bool,
 }
 
@@ -139,6 +139,7 @@ impl<'a> Search<'a> {
     fn take_over(&mut self) -> Result<(), RunError> {
         let mut seen = BTreeSet::new();
         while let Some(contest) = self.strategy.ready().into_iter().find(|it| seen.insert(*it)) {
+            let mut decided = false;
             for Measured { on, rounds } in self.past.take(contest) {
                 let (mut run, mut course) = (self.strategy.begin(contest), Course::default());
                 let spent = &mut self.searched.spent;
@@ -147,13 +148,15 @@ impl<'a> Search<'a> {
                 });
                 told.map_err(|divergence| self.other_strategy(contest, divergence.matched))?;
                 match run.next() {
+                    // What others measured of a contest that is decided was paid for, and no more.
+                    _ if decided => {}
                     Some(round) => {
                         let asking = Asking { contest, run, round, looking: false, course };
                         self.waiting.insert((contest, on), asking);
                     }
                     None => {
                         self.end(run, course);
-                        break;
+                        decided = true;
                     }
                 }
             }
@@ -161,15 +164,17 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Contests that may begin now and were not offered yet, each with the node that can go on with it.
-    pub(crate) fn offers(&mut self) -> Vec<(ContestId, Option<HostName>)> {
-        let new = self.strategy.ready().into_iter().filter(|contest| self.offered.insert(*contest));
-        new.collect::<Vec<_>>().into_iter().map(|contest| (contest, self.furthest(contest))).collect()
+    /// Contests that may begin now and were not offered yet, each with the node that can go on with it: of those that
+    /// are `here`, if any is.
+    pub(crate) fn offers(&mut self, here: &dyn Fn(&HostName) -> bool) -> Vec<(ContestId, Option<HostName>)> {
+        let ready = self.strategy.ready();
+        let new: Vec<ContestId> = ready.into_iter().filter(|it| self.offered.insert(*it)).collect();
+        new.into_iter().map(|contest| (contest, self.furthest(contest, here))).collect()
     }
 
-    /// The node that has measured most of a contest that waits.
-    fn furthest(&self, contest: ContestId) -> Option<HostName> {
-        let begun = self.waiting.iter().filter(|((of, _), _)| *of == contest);
+    /// The node, of those that `may`, that has measured most of a contest that waits.
+    fn furthest(&self, contest: ContestId, may: &dyn Fn(&HostName) -> bool) -> Option<HostName> {
+        let begun = self.waiting.iter().filter(|((of, node), _)| *of == contest && may(node));
         begun.max_by_key(|(_, asking)| asking.course.rounds.len()).map(|((_, node), _)| node.clone())
     }
 
@@ -189,21 +194,26 @@ impl<'a> Search<'a> {
     }
 
     /// What `timed`, the answer to what `node` was told to time, is recorded as.
-    pub(crate) fn record(&self, node: &HostName, timed: &Timed, seconds: f64) -> Option<Record> {
+    pub(crate) fn record(
+        &self,
+        node: &HostName,
+        timed: &Timed,
+        seconds: f64,
+        max_clock_mhz: Option<f64>,
+    ) -> Option<Record> {
         let asking = self.racing.get(node)?;
-        Some(match asking.looking {
-            true => Record::Sentinel {
-                on: node.clone(),
-                batch_size: self.batch_size(asking.contest),
-                times_us: timed.times_us.iter().flatten().copied().collect(),
-                clock_mhz: timed.state.clock_mhz,
-                seconds,
-            },
-            false => Record::Round {
-                on: node.clone(),
-                round: asking.round.clone(),
-                timings: timings(timed, seconds),
-            },
+        if !asking.looking {
+            let (round, timings) = (asking.round.clone(), timings(timed, seconds));
+            return Some(Record::Round { on: node.clone(), round, timings });
+        }
+        Some(Record::Sentinel {
+            on: node.clone(),
+            batch_size: self.batch_size(asking.contest),
+            entrant: self.sentinels.get(&(node.clone(), asking.contest.index))?.entrant().clone(),
+            awake: is_awake(&timed.state, max_clock_mhz),
+            times_us: timed.times_us.iter().flatten().copied().collect(),
+            clock_mhz: timed.state.clock_mhz,
+            seconds,
         })
     }
 
@@ -264,7 +274,8 @@ impl<'a> Search<'a> {
         // Of a contest that several nodes began, what one of them knows is enough.
         let waiting: BTreeSet<ContestId> = self.waiting.keys().map(|(contest, _)| *contest).collect();
         for contest in waiting {
-            let asking = self.furthest(contest).and_then(|node| self.waiting.remove(&(contest, node)));
+            let asking =
+                self.furthest(contest, &|_| true).and_then(|node| self.waiting.remove(&(contest, node)));
             asking.into_iter().for_each(|asking| self.undecided(asking));
         }
         self.searched.spent.complete = self.strategy.ready().is_empty();
@@ -285,9 +296,10 @@ impl<'a> Search<'a> {
         let Asking { contest, round, .. } = &asking;
         let data = &self.contests.problem.contests[contest.index];
         let sentinel = self.sentinels.entry((node.clone(), contest.index)).or_insert_with(|| {
-            let mut sentinel = Sentinel::new(data, round);
-            self.past.sentinel(node, data.key).iter().for_each(|times_us| sentinel.saw(times_us));
-            sentinel
+            match self.past.sentinel(node, data.key) {
+                Some((entrant, times_us)) => Sentinel::known(entrant.clone(), times_us),
+                None => Sentinel::new(data, round),
+            }
         });
         let looking = sentinel.is_due();
         let asked = if looking {
@@ -345,6 +357,7 @@ impl<'a> Search<'a> {
     }
 
     fn undecided(&mut self, asking: Asking) {
+        self.waiting.retain(|(contest, _), _| *contest != asking.contest);
         self.searched.leaders.extend(asking.run.leader().map(|leader| (asking.contest.index, leader)));
         self.keep(asking.course);
     }

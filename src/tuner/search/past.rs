@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::host_name::HostName;
 use crate::tuner::record::Record;
-use crate::tuner::strategy::{ContestId, Round, Timings};
+use crate::tuner::strategy::{ContestId, Entrant, Round, Timings};
 
 /// Rounds of one contest on one node, in their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +20,8 @@ pub(crate) struct Measured {
 pub(crate) struct Past {
     /// The nodes of a contest in the order in which they began it.
     contests: BTreeMap<ContestId, Vec<Measured>>,
-    /// What sentinels took, microseconds, by node and batch size.
-    sentinels: BTreeMap<(HostName, u32), Vec<Vec<f64>>>,
+    /// The first look at a GPU that was awake, by node and batch size: what was timed, and the microseconds it took.
+    sentinels: BTreeMap<(HostName, u32), (Entrant, Vec<f64>)>,
     /// Time of all, seconds.
     seconds: f64,
 }
@@ -41,9 +41,12 @@ impl Past {
                     });
                     nodes[at].rounds.push((round.clone(), timings.clone()));
                 }
-                Record::Sentinel { on, batch_size, times_us, seconds, .. } => {
+                Record::Sentinel { on, batch_size, entrant, awake, times_us, seconds, .. } => {
                     past.seconds += seconds;
-                    past.sentinels.entry((on.clone(), *batch_size)).or_default().push(times_us.clone());
+                    if *awake {
+                        let first = || (entrant.clone(), times_us.clone());
+                        past.sentinels.entry((on.clone(), *batch_size)).or_insert_with(first);
+                    }
                 }
                 Record::Joined { .. }
                 | Record::Left { .. }
@@ -75,9 +78,9 @@ impl Past {
         self.contests.keys().next().copied()
     }
 
-    /// What the sentinel of `batch_size` took on `node`, look by look.
-    pub(crate) fn sentinel(&self, node: &HostName, batch_size: u32) -> &[Vec<f64>] {
-        self.sentinels.get(&(node.clone(), batch_size)).map_or(&[], Vec::as_slice)
+    /// The yardstick of `batch_size` on `node`: what was timed there, and the microseconds it took.
+    pub(crate) fn sentinel(&self, node: &HostName, batch_size: u32) -> Option<&(Entrant, Vec<f64>)> {
+        self.sentinels.get(&(node.clone(), batch_size))
     }
 }
 
@@ -101,25 +104,29 @@ mod tests {
 
     #[test]
     fn rounds_are_grouped_by_contest_and_node_however_they_interleave() {
-        let looked = Record::Sentinel {
+        let look = |awake, time_us| Record::Sentinel {
             on: "b".parse().unwrap(),
             batch_size: 64,
-            times_us: vec![2.0],
+            entrant: Entrant::Single { slot: 0, arm: 7 },
+            awake,
+            times_us: vec![time_us],
             clock_mhz: None,
-            seconds: 0.5,
+            seconds: 0.25,
         };
         let records = [
             round(1, 0, "b"),
             round(0, 0, "a"),
-            looked,
+            look(false, 9.0),
+            look(true, 2.0),
             round(1, 1, "b"),
             round(0, 1, "a"),
             round(0, 0, "b"),
         ];
         let mut past = Past::of(&records);
         assert_eq!(past.seconds(), 5.0 * 1.5 + 0.5);
-        assert_eq!(past.sentinel(&"b".parse().unwrap(), 64), [vec![2.0]]);
-        assert!(past.sentinel(&"a".parse().unwrap(), 64).is_empty());
+        let yardstick = (Entrant::Single { slot: 0, arm: 7 }, vec![2.0]);
+        assert_eq!(past.sentinel(&"b".parse().unwrap(), 64), Some(&yardstick));
+        assert_eq!(past.sentinel(&"a".parse().unwrap(), 64), None);
         let seeds = |measured: &[Measured]| -> Vec<(String, Vec<u32>)> {
             let seeds = |it: &Measured| it.rounds.iter().map(|(round, _)| round.routing.seed).collect();
             measured.iter().map(|it| (it.on.to_string(), seeds(it))).collect()

@@ -119,6 +119,8 @@ async fn new_plan(
     if evidence > Evidence::Compiled {
         plan.strategy = Some(StrategySpec { method: Method::Race(Default::default()), seed: 0 });
         plan.incumbents = incumbents;
+    } else if !incumbents.is_empty() {
+        observer.note("nothing is measured, so nobody hears what --incumbent names");
     }
     Ok((plan, subject.device, headline))
 }

@@ -18,31 +18,40 @@ pub(super) fn recorded_plan(
     incumbents: Vec<Incumbent>,
     dir: &Path,
 ) -> Result<(Plan, Device, String), Box<dyn Failure>> {
-    let SubjectSettings { model, tp, ep, by_hand: _, fusion: _, runtime, triton, device, .. } =
-        &settings.subject;
-    let devices = devices(settings.subject.profiles.as_deref())?;
-    let device = device.as_ref().map(|asked| devices.find(asked)).transpose()?;
-    let mut asked = Asked {
+    let SubjectSettings {
+        model,
+        tp,
+        ep,
+        by_hand: _,
+        fusion: _,
+        runtime,
+        triton,
+        device,
+        profiles,
+        offline: _,
+    } = &settings.subject;
+    let devices = devices(profiles.as_deref())?;
+    let asked_device = device.as_ref().map(|asked| devices.find(asked)).transpose()?;
+    let plan = OpenRun::recorded_plan(dir)?;
+    let device = devices.find(&plan.device.id)?.clone();
+    let races = matches!(plan.strategy.as_ref().map(|spec| spec.method), None | Some(Method::Race(_)));
+    let asked = Asked {
         model: model.clone(),
         tp: *tp,
         ep: *ep,
+        shape: None,
         runtime: *runtime,
         triton: *triton,
-        device: device.map(|device| device.id.clone()),
+        device: asked_device.map(|device| device.id.clone()),
+        // What the catalogue and the command stand for, too.
+        shared_memory_per_block: Some(device.shared_memory_per_block),
+        strategy: (!races).then_some(None),
         batch_sizes: settings.batch_sizes.clone(),
         policy: settings.policy,
         evidence: settings.evidence,
         incumbents: (!incumbents.is_empty()).then_some(incumbents),
-        ..Asked::default()
     };
-    let plan = OpenRun::recorded_plan(dir, &asked)?;
-    let device = devices.find(&plan.device.id)?.clone();
-    // What the catalogue and the command stand for, too.
-    asked.shared_memory_per_block = Some(device.shared_memory_per_block);
-    if !matches!(plan.strategy.as_ref().map(|spec| spec.method), None | Some(Method::Race(_))) {
-        asked.strategy = Some(None);
-    }
-    let plan = OpenRun::recorded_plan(dir, &asked)?;
+    asked.hold_against(&plan, dir)?;
     let split = Parallelism::new(plan.model.tp, plan.model.ep)?;
     let headline = headline(&plan.model.name, split, &plan.shape, &device);
     Ok((plan, device, headline))
