@@ -137,3 +137,85 @@ fn unlike<T: PartialEq + std::fmt::Display>(
 ) -> Option<Difference> {
     asked.as_ref().filter(|asked| *asked != was).map(|asked| (field, was.to_string(), asked.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::KernelConfig;
+    use crate::tuner::run::tests::{glm, measured::confirmed};
+
+    fn incumbent(path: &str, stages: u32) -> Incumbent {
+        let config = KernelConfig {
+            block_size_m: 64,
+            block_size_n: 128,
+            block_size_k: 128,
+            group_size_m: 1,
+            num_warps: 4,
+            num_stages: stages,
+        };
+        Incumbent { path: path.into(), up: vec![(64, config)], down: vec![(64, config)] }
+    }
+
+    fn refused(asked: &Asked, plan: &Plan) -> Option<String> {
+        asked.hold_against(plan, Path::new("run")).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_a_plan_says_of_itself_fits_it_and_so_does_nothing() {
+        for plan in [glm(), Plan { incumbents: vec![incumbent("f.json", 3)], ..confirmed() }] {
+            assert_eq!(refused(&Asked::all(&plan), &plan), None);
+            assert_eq!(refused(&Asked::default(), &plan), None);
+        }
+    }
+
+    #[test]
+    fn every_field_that_differs_is_named_with_both_values() {
+        let plan = confirmed();
+        let other = |change: &dyn Fn(&mut Asked)| {
+            let mut asked = Asked::all(&plan);
+            change(&mut asked);
+            refused(&asked, &plan).unwrap()
+        };
+        for (words, change) in [
+            (
+                "`model.name` was org/GLM, now X",
+                &(|it: &mut Asked| it.model = Some("X".into())) as &dyn Fn(&mut Asked),
+            ),
+            ("`model.tp` was 4, now 8", &|it| it.tp = Some(8)),
+            ("`model.ep` was 1, now 2", &|it| it.ep = Some(2)),
+            ("`shape` was E=160", &|it| it.shape.as_mut().unwrap().experts = 161),
+            ("`device.id` was gb10, now h100", &|it| it.device = Some("h100".into())),
+            ("`device.shared_memory_per_block` was 101376, now 1", &|it| {
+                it.shared_memory_per_block = Some(1)
+            }),
+            ("`target.runtime` was", &|it| it.runtime = Some(Runtime::Sglang0523)),
+            ("`batch_sizes` was [64, 4096], now [1]", &|it| it.batch_sizes = Some(vec![1])),
+            ("`policy` was runtime-default, now best-predicted", &|it| {
+                it.policy = Some(Policy::BestPredicted)
+            }),
+            ("`evidence` was confirmed, now compiled", &|it| it.evidence = Some(Evidence::Compiled)),
+            ("`strategy` was race version", &|it| it.strategy = Some(None)),
+            ("`incumbents` was none, now f.json", &|it| it.incumbents = Some(vec![incumbent("f.json", 3)])),
+        ] {
+            let said = other(change);
+            assert!(said.contains(words) && said.contains("run/journal.jsonl"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_model_may_be_named_without_its_organisation() {
+        let asked = Asked { model: Some("glm".into()), ..Asked::default() };
+        assert_eq!(refused(&asked, &glm()), None);
+    }
+
+    #[test]
+    fn incumbents_are_what_they_hold_wherever_they_lie() {
+        let plan = Plan { incumbents: vec![incumbent("f.json", 3)], ..confirmed() };
+        let asked = |file| Asked { incumbents: Some(vec![file]), ..Asked::default() };
+        assert_eq!(refused(&asked(incumbent("../elsewhere/f.json", 3)), &plan), None);
+        let said = refused(&asked(incumbent("f.json", 4)), &plan).unwrap();
+        assert!(said.contains("`incumbents` was f.json, now f.json, with other entries"), "{said}");
+        // Where nothing is measured nobody hears them.
+        assert_eq!(refused(&asked(incumbent("f.json", 4)), &glm()), None);
+    }
+}

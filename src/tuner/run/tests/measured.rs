@@ -29,6 +29,8 @@ pub(crate) struct LookAlikeGpu {
     identical: bool,
     /// Times grow by this share with each request.
     slowing: f64,
+    /// Requests it answers half asleep, at a third of its clock.
+    waking: usize,
     state: GpuState,
 }
 
@@ -41,6 +43,7 @@ impl LookAlikeGpu {
             wrong: Vec::new(),
             identical: false,
             slowing: 0.0,
+            waking: 0,
             state: GpuState { clock_mhz: Some(2400.0), ..GpuState::default() },
         }
     }
@@ -95,7 +98,8 @@ impl LookAlikeGpu {
                 failures.push((index as u16, ArmOutcome::WrongResult, "off".to_owned()));
             }
         }
-        let slowed = 1.0 + self.slowing * self.answered as f64;
+        let asleep = self.answered <= self.waking;
+        let slowed = (1.0 + self.slowing * self.answered as f64) * if asleep { 3.0 } else { 1.0 };
         let times_us = request
             .order
             .iter()
@@ -109,7 +113,11 @@ impl LookAlikeGpu {
                 (!wrong(arm)).then_some(usual * slowed * (0.01 * noise).exp())
             })
             .collect();
-        Some(Timed { times_us, failures, state: self.state.clone() })
+        let mut state = self.state.clone();
+        if asleep {
+            state.clock_mhz = state.clock_mhz.map(|mhz| mhz / 3.0);
+        }
+        Some(Timed { times_us, failures, state })
     }
 }
 
@@ -354,6 +362,37 @@ async fn the_sentinel_is_on_record_and_paid_for() {
     let again =
         measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
     assert_eq!(again.raced.unwrap().spent, spent);
+}
+
+/// The yardstick outlives the session, and is taken from a GPU that was awake: here with no default to time.
+#[tokio::test]
+async fn a_resumed_contest_has_the_sentinel_it_began_with() {
+    let plan = Plan { batch_sizes: vec![4096], ..confirmed() };
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let silent = &mut crate::events::Silent;
+    let strict = Limits { budget_s: None, strict: true };
+    let mut run_dir = OpenRun::start(dir.path(), &plan).unwrap();
+    // It sleeps at first: a slow look that counts for nothing.
+    let mut gpu = LookAlikeGpu {
+        waking: 1,
+        cancel_after: Some((30, CancellationToken::new())),
+        ..LookAlikeGpu::new(&plan)
+    };
+    measure(&plan, &mut run_dir, &mut gpu, strict, cache.path(), silent).await.unwrap_err();
+    drop(run_dir);
+    let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
+    measure(&plan, &mut run_dir, &mut LookAlikeGpu::new(&plan), strict, cache.path(), silent).await.unwrap();
+    drop(run_dir);
+    let (records, _journal) = journal::Journal::<Record>::resume(dir.path(), &plan).unwrap();
+    let looks: Vec<_> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Sentinel { entrant, awake, .. } => Some((entrant, *awake)),
+            _ => None,
+        })
+        .collect();
+    assert!(looks.len() > 3 && !looks[0].1 && looks[1..].iter().all(|it| it.1));
+    assert!(looks.iter().all(|it| it.0 == looks[0].0), "{looks:?}");
 }
 
 #[tokio::test]
