@@ -150,3 +150,15 @@ fn nothing_to_publish() {
     assert!(stderr(&assert).contains("file"), "{}", stderr(&assert));
     assert_eq!(sandbox.read("file"), "");
 }
+
+#[test]
+fn a_page_of_somebody_elses_is_left_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.predicted_run();
+    let foreign = "was not made by `sparktune publish` and would be overwritten";
+    // Latin-1 is no UTF-8; only the beginning of a page is looked at.
+    for page in [&b"# Our notes\n"[..], b"", b"# Caf\xe9 configs\n", &vec![b' '; 1 << 20]] {
+        sandbox.write("tuned-configs/README.md", page);
+        sandbox.fails(2, &["publish", "run"], &["tuned-configs/README.md", foreign]);
+    }
+}

@@ -64,6 +64,41 @@ fn named(text: &str, root: &str) -> BTreeSet<String> {
     found
 }
 
+/// The modules that `text` says lie in files of their own.
+fn declared(text: &str) -> BTreeSet<&str> {
+    let name = |line| {
+        let rest: &str = str::trim(line);
+        let rest = match rest.strip_prefix("pub") {
+            Some(rest) if rest.starts_with('(') => rest.split_once(')')?.1,
+            Some(rest) => rest,
+            None => rest,
+        };
+        rest.trim_start().strip_prefix("mod ")?.strip_suffix(';')
+    };
+    text.lines().filter_map(name).collect()
+}
+
+/// Whether Cargo compiles the file without being told by another: the library's root, or a program's.
+fn is_root(file: &Path) -> bool {
+    file == Path::new("src/lib.rs") || file.parent() == Some(Path::new("src/bin"))
+}
+
+/// The files that are compiled because `file`, which is one of `files`, is.
+fn compiled_with(file: &Path, files: &BTreeSet<PathBuf>, found: &mut BTreeSet<PathBuf>) {
+    found.insert(file.to_owned());
+    let folder = match file.ends_with("mod.rs") || is_root(file) {
+        true => file.parent().unwrap().to_owned(),
+        false => file.with_extension(""),
+    };
+    for name in declared(&fs::read_to_string(file).unwrap()) {
+        for child in [folder.join(format!("{name}.rs")), folder.join(name).join("mod.rs")] {
+            if files.contains(&child) && !found.contains(&child) {
+                compiled_with(&child, files, found);
+            }
+        }
+    }
+}
+
 /// The first part of a file's path below `src`: the module it belongs to, `bin` for the programs.
 fn module(path: &Path) -> String {
     let first = path.strip_prefix("src").unwrap().components().next().unwrap();
@@ -146,6 +181,22 @@ fn the_ground_does_not_go_round() {
     assert!(left.is_empty(), "these need one another: {left:?}");
 }
 
+/// A file that no `mod` line names is never compiled, and its tests never run.
+#[test]
+fn every_file_is_compiled() {
+    let mut files = Vec::new();
+    rust_files(Path::new("src"), &mut files);
+    let files: BTreeSet<PathBuf> = files.into_iter().collect();
+    let mut found = BTreeSet::new();
+    for file in &files {
+        if is_root(file) {
+            compiled_with(file, &files, &mut found);
+        }
+    }
+    let orphans: Vec<&PathBuf> = files.difference(&found).collect();
+    assert!(orphans.is_empty(), "no `mod` line names {orphans:?}");
+}
+
 #[test]
 fn only_commands_draw() {
     for (from, tos) in uses() {
@@ -163,4 +214,10 @@ fn names_are_read_out_of_every_form_of_use() {
         "use crate::a::{B, c::D};\nuse crate::{e, f::{g, h}, i::J};\n// crate::k\nlet x = crate::l::m();";
     let found: Vec<String> = named(text, "crate").into_iter().collect();
     assert_eq!(found, ["a", "e", "f", "i", "l"]);
+}
+
+#[test]
+fn modules_are_read_out_of_every_form_of_mod() {
+    let text = "mod a;\npub mod b;\npub(crate) mod c;\npub(in crate::x) mod d;\n// mod e;\nmod f {\n    mod g;\n}\nmodest;";
+    assert_eq!(declared(text).into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "g"]);
 }

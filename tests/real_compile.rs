@@ -45,7 +45,6 @@ async fn compile(target: Target, shape: &MoeShape, units: Vec<Unit>) -> HashMap<
     let mut outcomes = HashMap::new();
     let end = worker.compile_batch(&job, &units, |unit, outcome| {
         assert!(outcomes.insert(unit.unit.clone(), outcome).is_none(), "{} came twice", unit.unit);
-        Ok(())
     });
     assert!(matches!(end.await, BatchEnd::Done));
     worker.stop().await;

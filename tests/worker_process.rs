@@ -74,10 +74,7 @@ async fn compile(worker: &mut CompileWorker, names: &[&str]) -> (BatchEnd, Vec<C
     let unit = |name: &&str| Unit { unit: (*name).to_owned(), ..Unit::of(Role::Up, &tile) };
     let units: Vec<Unit> = names.iter().map(unit).collect();
     let mut outcomes = Vec::new();
-    let keep = |_: &Unit, outcome| {
-        outcomes.push(outcome);
-        Ok(())
-    };
+    let keep = |_: &Unit, outcome| outcomes.push(outcome);
     let end = worker.compile_batch(&job(), &units, keep).await;
     (end, outcomes)
 }
@@ -144,7 +141,7 @@ async fn a_worker_whose_harness_is_gone_ends_and_leaves_no_process() {
     let begun = Instant::now();
     let (end, _) = compile(&mut worker, &["a", "b"]).await;
     // The worker is not to blame and neither is a unit.
-    assert!(matches!(&end, BatchEnd::Lost { why: WorkerError::Lost { .. } }), "{end:?}");
+    assert!(matches!(&end, BatchEnd::Lost { why: WorkerError::Lost { .. }, .. }), "{end:?}");
     let took = begun.elapsed();
     assert!(took > seconds(4) && took < seconds(15), "{took:?}");
     mark.until(0).await;
@@ -179,7 +176,7 @@ async fn a_worker_that_stands_still_is_silent_and_one_that_is_killed_is_dead() {
         };
         let ((end, _), ()) = tokio::join!(compile(&mut worker, &["a", "b"]), harm);
         match end {
-            BatchEnd::Lost { why: WorkerError::Silent { .. } } => assert!(silent),
+            BatchEnd::Lost { why: WorkerError::Silent { .. }, .. } => assert!(silent),
             BatchEnd::Died { suspects, ending: Ending::Signal(9), .. } => {
                 assert!(!silent);
                 assert_eq!(suspects, ["a", "b"]);

@@ -67,10 +67,15 @@ pub(crate) fn render(manifests: &[(String, Manifest)]) -> String {
     page
 }
 
-/// Whether a page is one of ours: it begins as they all do.
-pub(crate) fn is_ours(page: &str) -> bool {
-    page.starts_with(HEADER.lines().next().unwrap_or_default())
+/// Whether a page that begins with these bytes is one of ours. [`TELLING_BYTES`] of them are enough.
+pub(crate) fn is_ours(beginning: &[u8]) -> bool {
+    beginning.starts_with(TITLE.as_bytes())
 }
+
+/// How much of a page tells whose it is.
+pub(crate) const TELLING_BYTES: u64 = TITLE.len() as u64;
+
+const TITLE: &str = "# Tuned configs";
 
 const HEADER: &str = "# Tuned configs
 

@@ -3,6 +3,7 @@
 mod audience;
 mod bench;
 mod event_lines;
+mod global_options;
 mod printer;
 mod progress;
 mod run_log;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::audience::{Audience, EventForm};
+use self::audience::Audience;
+use self::global_options::GlobalOptions;
 use crate::commands::{CommandResult, Verdict};
 use crate::events::{CommandEvent, Observer};
 use crate::failure::{Failure, Kind, causes};
@@ -31,8 +33,8 @@ pub fn sparkbench() -> ExitCode {
 
 /// A program's literal arguments.
 trait Arguments: Parser {
-    /// What comes of `--events`.
-    fn event_form(&self) -> EventForm;
+    /// What they have in common with the other program's.
+    fn global(&self) -> GlobalOptions;
 }
 
 fn program<A: Arguments>(dispatch: impl AsyncFnOnce(A, &mut Audience) -> CommandResult) -> ExitCode {
@@ -52,7 +54,7 @@ fn program<A: Arguments>(dispatch: impl AsyncFnOnce(A, &mut Audience) -> Command
             return ExitCode::from(Kind::Environment.exit_code());
         }
     };
-    let mut audience = Audience::of(arguments.event_form());
+    let mut audience = Audience::of(arguments.global().events);
     match runtime.block_on(dispatch(arguments, &mut audience)) {
         Ok(Verdict::Done) => ExitCode::SUCCESS,
         Ok(Verdict::CheckSaidNo) => ExitCode::from(Kind::CheckFailed.exit_code()),

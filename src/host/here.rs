@@ -1,8 +1,7 @@
 //! This machine.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     End, Ending, Host, HostError, HostFailure, HostPath, Process, Program, ShellLine, Tree, Variable,
 };
-use crate::fs::write_atomic;
+use crate::fs::{ReadError, read_at_most, write_atomic};
 use crate::host_name::HostName;
 
 /// This machine. Programs get the harness's own environment.
@@ -87,12 +86,10 @@ impl Host for Here {
     fn get<'a>(&'a self, path: &'a HostPath, most: u64) -> BoxFuture<'a, Result<Vec<u8>, HostError>> {
         let path = path.clone();
         self.on_disk(move || {
-            let read = read(&PathBuf::from(path.as_str()), most);
-            match read {
-                Ok(Some(bytes)) => Ok(bytes),
-                Ok(None) => Err(HostFailure::TooLarge { path, most }),
-                Err(source) => Err(HostFailure::Read { path, source }),
-            }
+            read(Path::new(path.as_str()), most).map_err(|error| match error {
+                ReadError::TooLarge { .. } => HostFailure::TooLarge { path, most },
+                ReadError::Io(source) => HostFailure::Read { path, source },
+            })
         })
         .boxed()
     }
@@ -219,15 +216,13 @@ fn lay_out(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_atomic(path, bytes)
 }
 
-/// The file's bytes, or `None` where there are more than `most`.
-fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+/// The bytes of a file, and of nothing else that has a path.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>, ReadError> {
     // Opening a pipe would wait for somebody to write to it.
     if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a file"));
+        return Err(io::Error::other("not a file").into());
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
-    Ok((bytes.len() as u64 <= most).then_some(bytes))
+    read_at_most(path, most)
 }
 
 #[cfg(test)]

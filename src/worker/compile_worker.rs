@@ -8,8 +8,8 @@ use super::link::Link;
 use super::log::Log;
 use super::protocol::{CompileOutcome, CompileTarget, GpuReport, LaunchShape, Message, Op, Probe, Unit};
 use super::start::Starter;
-use crate::failure::Failure;
 use crate::host::{Ending, HostPath};
+use crate::host_name::HostName;
 
 /// How long the worker may be at a unit beyond the unit's own limit: it kills the compiler then, and says so.
 const UNIT_SLACK: Duration = Duration::from_secs(60);
@@ -60,10 +60,12 @@ pub enum BatchEnd {
     /// The worker or the way to it was lost ([`WorkerError::is_loss`]), or a worker that had started before did not
     /// start again: nobody is to blame. Outcomes told until then count.
     Lost {
+        /// The units without an outcome, by name. Empty where it was lost after its last result.
+        left: Vec<String>,
         /// What was noticed.
         why: WorkerError,
     },
-    /// The worker cannot do it, or whoever takes the outcomes cannot: another attempt would end the same.
+    /// The worker cannot do it: another attempt would end the same.
     Refused(WorkerError),
 }
 
@@ -103,6 +105,11 @@ impl CompileWorker {
         &self.identity
     }
 
+    /// The host it is on.
+    pub fn on(&self) -> &HostName {
+        self.starter.on()
+    }
+
     /// How another worker is started beside this one.
     pub fn starter(&self) -> Arc<dyn Starter> {
         self.starter.clone()
@@ -128,12 +135,12 @@ impl CompileWorker {
     /// Given up half-way, the batch is cancelled when the worker is next asked or stopped.
     pub async fn compile_batch<F>(&mut self, job: &CompileJob, units: &[Unit], mut on_unit: F) -> BatchEnd
     where
-        F: FnMut(&Unit, CompileOutcome) -> Result<(), Box<dyn Failure>>,
+        F: FnMut(&Unit, CompileOutcome),
     {
-        if let Err(why) = self.link().await {
-            return BatchEnd::Lost { why };
-        }
         let mut left: Vec<&Unit> = units.iter().collect();
+        if let Err(why) = self.link().await {
+            return BatchEnd::Lost { left: names(&left), why };
+        }
         let error = match self.attempt(job, units, &mut left, &mut on_unit).await {
             Ok(()) if left.is_empty() => return BatchEnd::Done,
             Ok(()) => WorkerError::Garbled { line: "`done` before every unit ended".into() },
@@ -141,18 +148,21 @@ impl CompileWorker {
         };
         let link = self.link.take();
         match error {
-            WorkerError::Died { ending, log } => {
-                let suspects = left.into_iter().map(|unit| unit.unit.clone()).collect();
-                BatchEnd::Died { suspects, ending, log }
-            }
+            WorkerError::Died { ending, log } => BatchEnd::Died { suspects: names(&left), ending, log },
             // Nobody hears a request to stop. Dropping the link ends the worker where that can be done.
-            why @ (WorkerError::Lost { .. } | WorkerError::Silent { .. }) => BatchEnd::Lost { why },
+            why @ (WorkerError::Lost { .. } | WorkerError::Silent { .. }) => {
+                BatchEnd::Lost { left: names(&left), why }
+            }
             other => {
                 // Whatever it is still doing, it does for nobody.
                 if let Some(link) = link {
                     link.stop().await;
                 }
-                if other.is_loss() { BatchEnd::Lost { why: other } } else { BatchEnd::Refused(other) }
+                if other.is_loss() {
+                    BatchEnd::Lost { left: names(&left), why: other }
+                } else {
+                    BatchEnd::Refused(other)
+                }
             }
         }
     }
@@ -165,7 +175,7 @@ impl CompileWorker {
         on_unit: &mut F,
     ) -> Result<(), WorkerError>
     where
-        F: FnMut(&Unit, CompileOutcome) -> Result<(), Box<dyn Failure>>,
+        F: FnMut(&Unit, CompileOutcome),
     {
         let request = Op::Compile {
             sglang_root: self.sglang_root.as_str().to_owned(),
@@ -185,7 +195,7 @@ impl CompileWorker {
             if let Message::Compiled { unit: name, outcome, .. } = message
                 && let Some(at) = left.iter().position(|unit| unit.unit == name)
             {
-                on_unit(left.remove(at), outcome).map_err(WorkerError::Reader)?;
+                on_unit(left.remove(at), outcome);
             }
         }
         Ok(())
@@ -207,3 +217,10 @@ impl CompileWorker {
         Ok(self.link.as_mut().expect("just started"))
     }
 }
+
+fn names(units: &[&Unit]) -> Vec<String> {
+    units.iter().map(|unit| unit.unit.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -93,9 +93,6 @@ pub enum WorkerError {
         /// Its words.
         message: String,
     },
-    /// The harness's reader of the results failed.
-    #[error(transparent)]
-    Reader(Box<dyn Failure>),
 }
 
 impl WorkerError {
@@ -111,7 +108,7 @@ impl WorkerError {
 }
 
 forwards! {
-    impl Failure for WorkerError forwarding Reader, Host {
+    impl Failure for WorkerError forwarding Host {
         Self::Refused { code, .. } if code == "no_gpu" => Kind::Environment,
             "measure on a machine with the device, or prove without one: --evidence compiled";
         Self::Refused { code, .. } if code == "torch_missing" => Kind::Environment,

@@ -25,6 +25,8 @@ pub(crate) enum Fate {
     Hangs,
     /// The worker ends with it.
     Kills(Ending),
+    /// The worker says this of it, at once.
+    Says(Value),
 }
 
 /// How a worker behaves: the fate of the unit or arm of this name.
@@ -190,6 +192,11 @@ impl Worker {
                 Some(Fate::Ends(after)) => task.due = Some(Instant::now() + after),
                 Some(Fate::Hangs) => {}
                 Some(Fate::Kills(ending)) => return Some(ending),
+                Some(Fate::Says(mut line)) => {
+                    line["id"] = task.id.into();
+                    task.steps[0].line = line;
+                    task.due = Some(Instant::now());
+                }
             }
         }
         None

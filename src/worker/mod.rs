@@ -1,9 +1,8 @@
 //! The Python that runs beside the compiler: the protocol with it, the link to it, ways to start it, its environment.
 //!
 //! A [`Starter`] starts a worker and hands over its [`Link`]. A [`CompileWorker`] compiles one batch on one worker and
-//! says how the batch ended. [`timing`] does the same for measurements. No
-//! process is started here: that is [`host`](crate::host)'s, but for the installers of [`environment`], which make the
-//! environment of this machine.
+//! says how the batch ended; [`timing`] does the same for measurements. No process is started here: that is
+//! [`host`](crate::host)'s, but for the installers of [`environment`], which make the environment of this machine.
 
 mod compile_worker;
 mod embedded;

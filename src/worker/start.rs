@@ -11,9 +11,13 @@ use super::error::WorkerError;
 use super::link::{Keepalive, Link};
 use super::protocol::LEASH_VARIABLE;
 use crate::host::{Host, HostPath, Program, Tree, Variable};
+use crate::host_name::HostName;
 
 /// Starts workers, each like the one before.
 pub trait Starter: fmt::Debug + Send + Sync {
+    /// The host its workers are on.
+    fn on(&self) -> &HostName;
+
     /// Start one and wait for its hello.
     fn start(&self) -> BoxFuture<'_, Result<Link, WorkerError>>;
 }
@@ -78,8 +82,7 @@ impl OnHost {
         self
     }
 
-    /// The program that is started: what a dry run shows.
-    pub fn program(&self) -> Program {
+    fn program(&self) -> Program {
         // -B: the package may lie on a read-only disk; -u: lines must not wait in a buffer.
         let mut program = Program::new(self.python.as_str(), ["-B", "-u", "-m", &self.module])
             .with("PYTHONPATH", Variable::Set(self.package_dir.as_str().to_owned()))
@@ -92,11 +95,15 @@ impl OnHost {
 }
 
 impl Starter for OnHost {
+    fn on(&self) -> &HostName {
+        self.host.name()
+    }
+
     fn start(&self) -> BoxFuture<'_, Result<Link, WorkerError>> {
         async {
             self.host.put(&self.package, &self.package_dir).await?;
             let process = self.host.start(&self.program()).await?;
-            let on = self.host.name().clone();
+            let on = self.on().clone();
             let python = self.python.as_str().to_owned();
             Link::open(on, python, process, self.keepalive).await
         }

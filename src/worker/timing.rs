@@ -111,6 +111,7 @@ impl GpuTimer {
                     return Err(AttemptError::by(error, arm));
                 }
             };
+            refuse_stranger(&message, request)?;
             match message {
                 Message::Starting { arm, .. } => suspect = Some(arm),
                 Message::Ready { .. } => suspect = None,
@@ -133,6 +134,20 @@ impl GpuTimer {
                 _ => {}
             }
         }
+    }
+}
+
+/// What the worker says of an arm that nobody asked it to time is no message; whoever hears of the others may count
+/// on their numbers.
+fn refuse_stranger(message: &Message, request: &TimingRequest) -> Result<(), AttemptError> {
+    match message {
+        Message::Starting { arm, .. } | Message::Timed { arm, .. } | Message::ArmFailed { arm, .. }
+            if usize::from(*arm) >= request.arms.len() =>
+        {
+            let line = format!("arm {arm} of a request with {} arms", request.arms.len());
+            Err(AttemptError::Died { arm: None, error: WorkerError::Garbled { line } })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) use self::load::{
 };
 pub(super) use self::mock::{MockArgs, ReasoningArg, RoleChunkArg};
 use super::values;
-use crate::cli::audience::EventForm;
+use crate::cli::global_options::GlobalOptions;
 
 /// Measure inference servers with numbers that can be trusted.
 #[derive(Debug, Parser)]
@@ -34,16 +34,8 @@ Environment: SPARKBENCH_BASE_URL and SPARKBENCH_PROFILE stand for --base-url and
 SPARKBENCH_API_KEY, else OPENAI_API_KEY, is sent as a bearer token and shown nowhere."
 )]
 pub(crate) struct BenchArguments {
-    /// How progress and errors are told on stderr (docs/events.md)
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value_t,
-        value_name = "FORM",
-        help_heading = "Global options"
-    )]
-    pub(in crate::cli) events: EventForm,
+    #[command(flatten)]
+    pub(in crate::cli) global: GlobalOptions,
     /// What to do.
     #[command(subcommand)]
     pub command: BenchCommand,

@@ -7,21 +7,22 @@ mod variables;
 
 use self::args::{BenchArguments, BenchCommand};
 use self::variables::Variables;
-use super::audience::{Audience, EventForm};
+use super::audience::Audience;
+use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
 use crate::commands::bench::{calibrate, compare, mock, profiles, report, run, stored, sweep};
 
 impl super::Arguments for BenchArguments {
-    fn event_form(&self) -> EventForm {
-        self.events
+    fn global(&self) -> GlobalOptions {
+        self.global
     }
 }
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(
-    BenchArguments { events: _, command }: BenchArguments,
+    BenchArguments { global: _, command }: BenchArguments,
     audience: &mut Audience,
 ) -> CommandResult {
     let mut out = Printer::beside(audience.bars());

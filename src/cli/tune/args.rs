@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::audience::EventForm;
+use crate::cli::global_options::GlobalOptions;
 
 /// Find, prove and ship fused-MoE kernel configs for small GPU clusters.
 #[derive(Debug, Parser)]
@@ -22,16 +22,8 @@ Exit codes: 0 done, 1 a check said no, 2 bad arguments or input, 3 the environme
 4 incomplete (can be resumed), 130 interrupted (can be resumed)."
 )]
 pub(crate) struct TuneArguments {
-    /// How progress and errors are told on stderr (docs/events.md)
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        default_value_t,
-        value_name = "FORM",
-        help_heading = "Global options"
-    )]
-    pub(in crate::cli) events: EventForm,
+    #[command(flatten)]
+    pub(in crate::cli) global: GlobalOptions,
     /// What to do.
     #[command(subcommand)]
     pub command: TuneCommand,

@@ -4,20 +4,21 @@ mod args;
 mod settings;
 
 use self::args::{TuneArguments, TuneCommand};
-use super::audience::{Audience, EventForm};
+use super::audience::Audience;
+use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
 
 impl super::Arguments for TuneArguments {
-    fn event_form(&self) -> EventForm {
-        self.events
+    fn global(&self) -> GlobalOptions {
+        self.global
     }
 }
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(
-    TuneArguments { events: _, command }: TuneArguments,
+    TuneArguments { global: _, command }: TuneArguments,
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{

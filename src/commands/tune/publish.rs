@@ -1,5 +1,7 @@
 //! `sparktune publish`: a run's files into a collection, never over better ones.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -91,7 +93,7 @@ pub enum PublishError {
         /// What was being written.
         path: PathBuf,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -129,8 +131,10 @@ struct Copy {
 /// Publish the run. Everything is judged before anything is written.
 pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
     let page = settings.into.join("README.md");
-    if std::fs::read_to_string(&page).is_ok_and(|text| !index::is_ours(&text)) {
-        return Err(PublishError::ForeignPage { path: page }.into());
+    match is_foreign(&page) {
+        Ok(false) => {}
+        Ok(true) => return Err(PublishError::ForeignPage { path: page }.into()),
+        Err(source) => return Err(PublishError::Io { path: page, source }.into()),
     }
     let mut copies = sound_files(&settings.run, settings.profiles.as_deref())?;
     if let Some(name) = &settings.apart {
@@ -174,6 +178,18 @@ pub fn run(settings: &PublishSettings, out: &mut dyn Output) -> CommandResult {
         out.line(&format!("  {verb} {path}  evidence: {rung}")).map_err(OutputError)?;
     }
     Ok(Verdict::Done)
+}
+
+/// Whether there is a page that `publish` did not make. However large it is, its beginning tells.
+fn is_foreign(page: &Path) -> io::Result<bool> {
+    let file = match File::open(page) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut beginning = Vec::new();
+    file.take(index::TELLING_BYTES).read_to_end(&mut beginning)?;
+    Ok(!index::is_ours(&beginning))
 }
 
 /// The config files of a run, each with its manifest, all passing the check.

@@ -23,7 +23,6 @@ use crate::artifact::Evidence;
 use crate::device::Device;
 use crate::events::Observer;
 use crate::failure::Failure;
-use crate::host_name::HostName;
 use crate::runtime::Target;
 use crate::worker::protocol::{CompileOutcome, CompileTarget, GpuReport, LaunchShape, Unit};
 use crate::worker::{CompileJob, ResultCache};
@@ -118,7 +117,7 @@ impl Session {
         };
         let (timer, gpu) = timer.unzip();
         let node = Node {
-            name: HostName::local(),
+            name: worker.on().clone(),
             able: Able { jobs: compile.jobs, times: timer.is_some() },
             compiler: worker.identity().clone(),
             gpu,
@@ -189,3 +188,6 @@ impl Session {
         RunJob { plan, device, dir, nodes: self.nodes, limits: self.limits, cancel: self.cancel, observer }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,16 +28,15 @@ impl Executor for WorkerExecutor {
         on_result: OnResult<'a>,
     ) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
-            let end = self.compiler.compile_batch(&self.job, batch, |unit, outcome| {
-                on_result(&unit.unit, outcome);
-                Ok(())
-            });
-            match end.await {
-                // After its last result: nothing is lost, and the next batch gets another worker.
-                BatchEnd::Died { suspects, .. } if suspects.is_empty() => Ok(()),
+            let tell = |unit: &Unit, outcome| on_result(&unit.unit, outcome);
+            match self.compiler.compile_batch(&self.job, batch, tell).await {
                 BatchEnd::Done => Ok(()),
+                // After its last result: nothing is missing, and the next batch gets another worker.
+                BatchEnd::Died { suspects: left, .. } | BatchEnd::Lost { left, .. } if left.is_empty() => {
+                    Ok(())
+                }
                 BatchEnd::Died { ending, log, .. } => Err(Trouble::Died(WorkerError::Died { ending, log })),
-                BatchEnd::Lost { why } => Err(Trouble::Lost(why)),
+                BatchEnd::Lost { why, .. } => Err(Trouble::Lost(why)),
                 BatchEnd::Refused(error) => Err(Trouble::Unfit(error)),
             }
         }

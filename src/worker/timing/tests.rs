@@ -1,5 +1,7 @@
 //! Timing against workers whose GPU hangs, dies, or gets lost with its node.
 
+use serde_json::json;
+
 use super::super::look_alike::{self, Behaviour, Fate};
 use super::super::protocol::{LaunchShape, TimedRouting};
 use super::*;
@@ -89,4 +91,23 @@ async fn a_measurement_given_up_is_not_what_the_next_one_waits_for() {
     tokio::time::timeout(Duration::from_secs(5), timer.time(&request())).await.unwrap_err();
     assert_eq!(timer.time(&request()).await.unwrap().times_us, [Some(10.0); 4]);
     assert_eq!(host.running(), 1);
+}
+
+/// Nobody asked for the arm, so nobody's name suffers: it is the worker that is no use.
+#[tokio::test(start_paused = true)]
+async fn a_word_about_an_arm_that_was_not_asked_for_is_an_error() {
+    for said in [
+        json!({"event": "starting", "arm": 2}),
+        json!({"event": "timed", "arm": 2, "time_us": 1.0}),
+        json!({"event": "arm_failed", "arm": u16::MAX, "outcome": "wrong_result", "message": "off"}),
+    ] {
+        let line = said.clone();
+        let says = move |name: &str| if name == "arm 1" { Fate::Says(line.clone()) } else { after(1) };
+        let (_, mut timer) = timer(Arc::new(says), Vec::new()).await;
+        let error = timer.time(&request()).await.unwrap_err();
+        assert!(
+            matches!(&error, WorkerError::Garbled { line } if line.contains("of a request with 2 arms")),
+            "{said}: {error}"
+        );
+    }
 }

@@ -1,0 +1,134 @@
+//! A fleet of one node with a real executor, whose workers die and get lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::*;
+use crate::events::Silent;
+use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::host::{Ending, HostPath};
+use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
+use crate::tuner::fleet::executor::Executor as _;
+use crate::worker::look_alike::{self, Fate};
+use crate::worker::protocol::FailureReason;
+use crate::worker::{CompileWorker, WorkerError};
+
+fn units(names: &[&str]) -> Vec<Unit> {
+    let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+    names.iter().map(|name| Unit { unit: (*name).to_owned(), ..Unit::of(Role::Up, &tile) }).collect()
+}
+
+fn job() -> CompileJob {
+    CompileJob {
+        target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
+        shape: LaunchShape::new(&MoeShape::glm(Quantization::none(Dtype::Bfloat16), 0), 1),
+        jobs: 1,
+        timeout_s: 300,
+        kernel_cache: None,
+    }
+}
+
+/// More bytes than a worker says from its hello to the end of a batch of two.
+const A_BATCH: u64 = 900;
+
+/// Units end after a second; the `killer` takes its worker along.
+fn behaving(name: &str) -> Fate {
+    match name {
+        "killer" => Fate::Kills(Ending::Signal(11)),
+        _ => Fate::Ends(Duration::from_secs(1)),
+    }
+}
+
+/// A worker that probed its kernel and ended since: the next batch starts the first of those that `troubles` befall.
+async fn worker(troubles: impl IntoIterator<Item = Trouble>) -> (Arc<LookAlike>, CompileWorker) {
+    let (host, starter) = look_alike::host("spark-1", Arc::new(behaving));
+    let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
+    host.kill_all();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(host.running(), 0);
+    host.expect(troubles.into_iter().map(Some));
+    (host, worker)
+}
+
+/// What the fleet of that one node makes of units with these names.
+async fn compile(
+    worker: CompileWorker,
+    names: &[&str],
+) -> Result<BTreeMap<String, CompileOutcome>, RunError> {
+    let node = Node {
+        name: worker.on().clone(),
+        able: Able { jobs: 1, times: false },
+        compiler: worker.identity().clone(),
+        gpu: None,
+        kept: None,
+        executor: Box::new(WorkerExecutor::new(worker, None, job())),
+    };
+    let mut fleet = Fleet::assemble(vec![node], "sm_121a", CancellationToken::new());
+    let mut ledger = Ledger { journal: None, observer: &mut Silent };
+    let outcomes = fleet.outcomes(units(names), &mut ledger).await;
+    fleet.close(ledger).await;
+    outcomes
+}
+
+fn names_of(outcomes: &BTreeMap<String, CompileOutcome>) -> Vec<&str> {
+    outcomes.keys().map(String::as_str).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_killer_is_given_up() {
+    let (_, worker) = worker([]).await;
+    let outcomes = compile(worker, &["a", "killer", "b", "c"]).await.unwrap();
+    assert_eq!(names_of(&outcomes), ["a", "b", "c", "killer"]);
+    for (name, outcome) in outcomes {
+        match outcome {
+            CompileOutcome::Compiled(_) => assert_ne!(name, "killer"),
+            CompileOutcome::Failed(failure) => {
+                assert_eq!((name.as_str(), failure.reason), ("killer", FailureReason::WorkerLost));
+                // Once with two others, of whom one was to blame; then twice alone.
+                assert!(failure.message.starts_with("3 workers died on it, last: "), "{failure:?}");
+                assert!(failure.message.contains("signal: 11"), "{failure:?}");
+            }
+        }
+    }
+}
+
+/// Wherever the link breaks, and however, every unit is compiled and none is blamed.
+#[tokio::test(start_paused = true)]
+async fn a_link_that_breaks_costs_no_unit_its_name() {
+    for what in [TroubleKind::Lost, TroubleKind::Silent] {
+        for after in (0..A_BATCH).step_by(25) {
+            // As many deaths, of both and then of one alone twice, would be held against it.
+            let breaks = Trouble { after, what: what.clone() };
+            let (host, worker) = worker([breaks.clone(), breaks.clone(), breaks]).await;
+            let outcomes = compile(worker, &["a", "b"]).await.unwrap();
+            assert_eq!(names_of(&outcomes), ["a", "b"]);
+            assert!(outcomes.values().all(|outcome| matches!(outcome, CompileOutcome::Compiled(_))));
+            // Every worker beyond a broken link ends by itself.
+            tokio::time::sleep(Duration::from_secs(31)).await;
+            assert_eq!(host.running(), 0, "{what:?} after {after}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_that_always_breaks_is_an_error_and_no_loop() {
+    // Far enough for a hello, and not for a unit.
+    let (_, worker) = worker(vec![Trouble { after: 200, what: TroubleKind::Lost }; 9]).await;
+    let error = compile(worker, &["a"]).await.unwrap_err();
+    assert!(matches!(error, RunError::Worker(WorkerError::Lost { .. })), "{error}");
+}
+
+/// The link is lost between the last result and the end of the batch: nothing is missing, so nothing is the matter.
+#[tokio::test(start_paused = true)]
+async fn a_link_lost_after_the_last_result_is_no_trouble() {
+    for what in [TroubleKind::Lost, TroubleKind::Silent] {
+        for after in (0..A_BATCH).step_by(5) {
+            let (_, worker) = worker([Trouble { after, what: what.clone() }]).await;
+            let mut executor = WorkerExecutor::new(worker, None, job());
+            let mut heard = 0;
+            let ended = executor.compile(&units(&["a", "b"]), &mut |_, _| heard += 1).await;
+            assert_eq!(ended.is_ok(), heard == 2, "{what:?} after {after}: {ended:?}");
+            Box::new(executor).close().await;
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Batches on a worker that dies, hangs and gets lost.
+
+use std::sync::Mutex;
+
+use super::super::look_alike::{self, Fate};
+use super::super::protocol::{CompileTarget, LaunchShape};
+use super::*;
+use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
+
+fn unit(name: &str) -> Unit {
+    let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+    Unit { unit: name.to_owned(), ..Unit::of(Role::Up, &tile) }
+}
+
+fn units(names: &[&str]) -> Vec<Unit> {
+    names.iter().map(|name| unit(name)).collect()
+}
+
+fn job() -> CompileJob {
+    CompileJob {
+        target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
+        shape: LaunchShape::new(&MoeShape::glm(Quantization::none(Dtype::Bfloat16), 0), 1),
+        jobs: 1,
+        timeout_s: 300,
+        kernel_cache: None,
+    }
+}
+
+/// Units end after a second; the `killer` takes its worker along, `stuck` never ends.
+fn behaving(name: &str) -> Fate {
+    match name {
+        "killer" => Fate::Kills(Ending::Signal(11)),
+        "stuck" => Fate::Hangs,
+        _ => Fate::Ends(Duration::from_secs(1)),
+    }
+}
+
+async fn worker() -> (Arc<LookAlike>, CompileWorker) {
+    let (host, starter) = look_alike::host("spark-1", Arc::new(behaving));
+    let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
+    (host, worker)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_ends_with_an_account() {
+    let (host, mut worker) = worker().await;
+    assert_eq!(worker.on().to_string(), "spark-1");
+    let told = Mutex::new(Vec::new());
+    let tell = |unit: &Unit, _| told.lock().unwrap().push(unit.unit.clone());
+    assert!(matches!(worker.compile_batch(&job(), &units(&["a", "b"]), tell).await, BatchEnd::Done));
+    let end = worker.compile_batch(&job(), &units(&["c", "killer", "d"]), tell).await;
+    let BatchEnd::Died { suspects, ending: Ending::Signal(11), .. } = end else { panic!("{end:?}") };
+    assert_eq!(suspects, ["killer", "d"]);
+    let end = worker.compile_batch(&job(), &units(&["e", "stuck"]), tell).await;
+    let BatchEnd::Lost { left, why: WorkerError::Stalled { .. } } = end else { panic!("{end:?}") };
+    assert_eq!(left, ["stuck"]);
+    host.expect([Some(Trouble { after: 0, what: TroubleKind::Unreachable })]);
+    let end = worker.compile_batch(&job(), &units(&["f"]), tell).await;
+    let BatchEnd::Lost { left, why: WorkerError::Host(_) } = end else { panic!("{end:?}") };
+    assert_eq!(left, ["f"]);
+    assert!(matches!(worker.compile_batch(&job(), &[], tell).await, BatchEnd::Done));
+    host.kill_all();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Nobody had asked the worker for anything when it died.
+    assert!(matches!(worker.compile_batch(&job(), &[unit("g")], tell).await, BatchEnd::Done));
+    assert_eq!(*told.lock().unwrap(), ["a", "b", "c", "e", "g"]);
+}
+
+/// A node's task owns its worker and is moved between threads.
+#[tokio::test(start_paused = true)]
+async fn a_batch_can_be_compiled_in_a_task() {
+    let (_, mut worker) = worker().await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let task = tokio::spawn(async move {
+        let (job, units) = (job(), units(&["a", "b"]));
+        let end = worker.compile_batch(&job, &units, |unit, _| {
+            let _ = tell.send(unit.unit.clone());
+        });
+        matches!(end.await, BatchEnd::Done)
+    });
+    assert_eq!((told.recv().await.unwrap(), told.recv().await.unwrap()), ("a".to_owned(), "b".to_owned()));
+    assert!(task.await.unwrap());
+}
