@@ -22,13 +22,18 @@ fn gate(folder: &Path, arguments: &[&str]) -> Assert {
     command.assert()
 }
 
-/// A program called `name` that says `words`, adds its arguments to the file `calls` and ends with `code`.
+/// A program called `name` that reads what is piped to it, says `words`, adds its arguments to the file `calls` and ends
+/// with `code`.
 fn speaking_look_alike(folder: &Path, name: &str, words: &str, code: i32) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let calls = folder.join("calls");
-    let text =
-        format!("#!/bin/sh\necho {name} \"$@\" >> '{}'\necho '{words}'\nexit {code}\n", calls.display());
+    // Who pipes to it must not be killed for its going early.
+    let read = "if [ -p /dev/stdin ]; then cat > /dev/null; fi";
+    let text = format!(
+        "#!/bin/sh\n{read}\necho {name} \"$@\" >> '{}'\necho '{words}'\nexit {code}\n",
+        calls.display()
+    );
     support::write(&path, text);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
 }
