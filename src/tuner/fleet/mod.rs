@@ -23,7 +23,7 @@ pub(crate) use self::node::Node;
 use self::node::{Letter, Order, Ordered, Said, serve};
 use super::error::RunError;
 use super::record::Record;
-use super::schedule::{Able, Left as Fate, RaceIndex, Scheduler, Task, UnitIndex, WorkUnit};
+use super::schedule::{Able, Fate, RaceIndex, Scheduler, Task, UnitIndex, WorkUnit};
 use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
 use crate::journal::Journal;

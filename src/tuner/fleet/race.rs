@@ -7,7 +7,7 @@ use crate::host_name::HostName;
 use crate::tuner::contests::LaunchedUnits;
 use crate::tuner::error::RunError;
 use crate::tuner::record::Record;
-use crate::tuner::schedule::{Left as Fate, Scheduler, WorkRace};
+use crate::tuner::schedule::{Fate, Scheduler, WorkRace};
 use crate::tuner::search::{Search, Searched, Step};
 use crate::tuner::strategy::ContestId;
 

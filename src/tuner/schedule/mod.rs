@@ -58,9 +58,9 @@ pub(crate) enum Task {
     Race(RaceIndex),
 }
 
-/// Why a node is not there any more.
+/// What became of a node that is not there any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum Fate {
     /// Its worker ended: what it was at may be the reason.
     Died,
     /// Nothing is heard of it: the link, or the machine. No unit's fault.
@@ -150,16 +150,16 @@ impl Scheduler {
 
     /// `node` is in trouble, and expected back: what it raced waits for it. The units that must not be sent out
     /// again, each with the workers that died on it.
-    pub(crate) fn left(&mut self, node: &HostName, how: Left) -> Vec<(UnitIndex, u32)> {
+    pub(crate) fn left(&mut self, node: &HostName, how: Fate) -> Vec<(UnitIndex, u32)> {
         let busy = self.nodes.leave(node);
         self.races.release(node);
         match (busy, how) {
-            (Some(Busy::Compiling(suspects)), Left::Died) => self.units.suspect(&suspects),
-            (Some(Busy::Compiling(innocent)), Left::Lost) => {
+            (Some(Busy::Compiling(suspects)), Fate::Died) => self.units.suspect(&suspects),
+            (Some(Busy::Compiling(innocent)), Fate::Lost) => {
                 self.units.put_back(&innocent);
                 Vec::new()
             }
-            (Some(Busy::Racing(race)), Left::Died) => {
+            (Some(Busy::Racing(race)), Fate::Died) => {
                 self.races.died_on(race);
                 Vec::new()
             }

@@ -58,7 +58,7 @@ fn a_killer_is_found_by_halves_and_nobody_else_is_given_up() {
         while let Some(Task::Compile(batch)) = scheduler.next(&a) {
             if batch.contains(&killer) {
                 deaths += 1;
-                given_up.extend(scheduler.left(&a, Left::Died));
+                given_up.extend(scheduler.left(&a, Fate::Died));
                 break;
             }
             for unit in batch {
@@ -78,12 +78,12 @@ fn one_death_alone_is_anybodys_and_a_lost_link_is_nobodys() {
     for _ in 0..10 {
         scheduler.joined(a.clone(), COMPILES);
         assert_eq!(scheduler.next(&a), Some(Task::Compile(vec![0])));
-        assert_eq!(scheduler.left(&a, Left::Lost), []);
+        assert_eq!(scheduler.left(&a, Fate::Lost), []);
     }
     for given_up in [vec![], vec![(0, 2)]] {
         scheduler.joined(a.clone(), COMPILES);
         assert_eq!(scheduler.next(&a), Some(Task::Compile(vec![0])));
-        assert_eq!(scheduler.left(&a, Left::Died), given_up);
+        assert_eq!(scheduler.left(&a, Fate::Died), given_up);
     }
     assert!(scheduler.is_done());
 }
@@ -124,7 +124,7 @@ fn half_a_contest_goes_on_where_it_was_begun_and_begins_anew_only_without_that_n
     assert_eq!(scheduler.next(&b), Some(Task::Race(0)));
     scheduler.race_ended(&a);
     assert_eq!(scheduler.next(&a), None);
-    scheduler.left(&b, Left::Lost);
+    scheduler.left(&b, Fate::Lost);
     assert_eq!(scheduler.next(&a), None, "b is expected back");
     assert!(!scheduler.is_stuck());
     scheduler.gone(&b);
@@ -170,7 +170,7 @@ fn deaths_far_apart_give_no_contest_up() {
         scheduler.joined(a.clone(), TIMES);
         assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
         scheduler.race_went_on(&a);
-        scheduler.left(&a, Left::Died);
+        scheduler.left(&a, Fate::Died);
     }
     assert!(scheduler.lost_races().is_empty());
 }
@@ -183,7 +183,7 @@ fn a_contest_that_two_workers_died_on_is_given_up() {
     for _ in 0..2 {
         scheduler.joined(a.clone(), TIMES);
         assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
-        scheduler.left(&a, Left::Died);
+        scheduler.left(&a, Fate::Died);
     }
     scheduler.joined(a.clone(), TIMES);
     assert_eq!(scheduler.next(&a), None);
@@ -291,7 +291,7 @@ impl World {
             let alone = matches!(&task, Task::Compile(batch) if batch.len() == 1);
             if deadly || (fate < 0.04 && !alone) {
                 // Died or lost somewhere in the middle.
-                let how = if deadly || fate < 0.02 { Left::Died } else { Left::Lost };
+                let how = if deadly || fate < 0.02 { Fate::Died } else { Fate::Lost };
                 if let Task::Compile(batch) = &task {
                     let through = self.rng.random_range(0..=batch.len());
                     for &unit in batch.iter().take(through) {

@@ -24,7 +24,7 @@ use crate::host_name::HostName;
 use crate::worker::protocol::{GpuState, TimingRequest};
 use crate::worker::timing::Timed;
 
-pub(crate) use self::past::{Measured, Past};
+pub(crate) use self::past::{ContestRounds, Past};
 
 /// How far a search may go.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -140,7 +140,7 @@ impl<'a> Search<'a> {
         let mut seen = BTreeSet::new();
         while let Some(contest) = self.strategy.ready().into_iter().find(|it| seen.insert(*it)) {
             let mut decided = false;
-            for Measured { on, rounds } in self.past.take(contest) {
+            for ContestRounds { on, rounds } in self.past.take(contest) {
                 let (mut run, mut course) = (self.strategy.begin(contest), Course::default());
                 let spent = &mut self.searched.spent;
                 let told = catch_up(&mut *run, &rounds, |run, round, timings| {

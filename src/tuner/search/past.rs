@@ -8,7 +8,7 @@ use crate::tuner::strategy::{ContestId, Entrant, Round, Timings};
 
 /// Rounds of one contest on one node, in their order.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Measured {
+pub(crate) struct ContestRounds {
     /// Where.
     pub on: HostName,
     /// What was asked and answered.
@@ -19,7 +19,7 @@ pub(crate) struct Measured {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Past {
     /// The nodes of a contest in the order in which they began it.
-    contests: BTreeMap<ContestId, Vec<Measured>>,
+    contests: BTreeMap<ContestId, Vec<ContestRounds>>,
     /// The first look at a GPU that was awake, by node and batch size: what was timed, and the microseconds it took.
     sentinels: BTreeMap<(HostName, u32), (Entrant, Vec<f64>)>,
     /// Time of all, seconds.
@@ -36,7 +36,7 @@ impl Past {
                     past.seconds += timings.seconds;
                     let nodes = past.contests.entry(round.contest).or_default();
                     let at = nodes.iter().position(|it| it.on == *on).unwrap_or_else(|| {
-                        nodes.push(Measured { on: on.clone(), rounds: Vec::new() });
+                        nodes.push(ContestRounds { on: on.clone(), rounds: Vec::new() });
                         nodes.len() - 1
                     });
                     nodes[at].rounds.push((round.clone(), timings.clone()));
@@ -69,7 +69,7 @@ impl Past {
     }
 
     /// What was measured of `contest`, on each node that did.
-    pub(crate) fn take(&mut self, contest: ContestId) -> Vec<Measured> {
+    pub(crate) fn take(&mut self, contest: ContestId) -> Vec<ContestRounds> {
         self.contests.remove(&contest).unwrap_or_default()
     }
 
@@ -127,8 +127,8 @@ mod tests {
         let yardstick = (Entrant::Single { slot: 0, arm: 7 }, vec![2.0]);
         assert_eq!(past.sentinel(&"b".parse().unwrap(), 64), Some(&yardstick));
         assert_eq!(past.sentinel(&"a".parse().unwrap(), 64), None);
-        let seeds = |measured: &[Measured]| -> Vec<(String, Vec<u32>)> {
-            let seeds = |it: &Measured| it.rounds.iter().map(|(round, _)| round.routing.seed).collect();
+        let seeds = |measured: &[ContestRounds]| -> Vec<(String, Vec<u32>)> {
+            let seeds = |it: &ContestRounds| it.rounds.iter().map(|(round, _)| round.routing.seed).collect();
             measured.iter().map(|it| (it.on.to_string(), seeds(it))).collect()
         };
         let first = past.take(ContestId::of(0));
