@@ -12,6 +12,7 @@ pub mod here;
 pub mod look_alike;
 mod path;
 mod program;
+mod remote;
 mod shell;
 #[cfg(test)]
 mod suite;
