@@ -1,0 +1,203 @@
+//! A folder of a node that a runtime reads its config files from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::error::FolderError;
+use super::record::{Deployment, Record, digest};
+use crate::host::{Host, HostPath, Program};
+use crate::host_name::HostName;
+
+const PROGRAM: &str = include_str!("../../../worker/node_deploy.py");
+/// How long a node may take beyond what its files take on a slow link, seconds: a disk that flushes 50 files.
+const LIMIT_S: u64 = 60;
+/// The slowest link that files are moved over, bytes a second.
+const SLOWEST_LINK: u64 = 100_000;
+/// The longest answer: a digest for each of ten thousand files.
+const LONGEST_ANSWER: u64 = 2 << 20;
+
+/// A folder of a node, and the interpreter that works there.
+#[derive(Debug, Clone)]
+pub struct ConfigFolder {
+    host: Arc<dyn Host>,
+    python: HostPath,
+    folder: HostPath,
+}
+
+/// What lies in a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Held {
+    /// The folder itself, links followed.
+    pub folder: HostPath,
+    /// SHA-256 of every file `*.json`, by name.
+    pub files: BTreeMap<String, String>,
+    /// The last deployment.
+    pub deployed: Option<Record>,
+    /// The node died while it renamed; the next deployment there ends that first.
+    pub unfinished: bool,
+    /// Files can be written there.
+    pub writable: bool,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+enum Order<'a> {
+    Look,
+    Stage { id: &'a str, files: Vec<Staged<'a>> },
+    Commit { id: &'a str, names: Vec<&'a str>, record: Origin<'a> },
+    Abort { id: &'a str },
+    Rollback { id: &'a str },
+}
+
+#[derive(Serialize)]
+struct Staged<'a> {
+    name: &'a str,
+    length: usize,
+    sha256: String,
+}
+
+#[derive(Serialize)]
+struct Origin<'a> {
+    from: &'a str,
+    at: jiff::Timestamp,
+    tool_version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Addressed<'a> {
+    folder: &'a HostPath,
+    #[serde(flatten)]
+    order: Order<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Reply<T> {
+    Answer(T),
+    Failed { what: String, path: Option<String>, message: String },
+}
+
+#[derive(Deserialize)]
+struct Done {}
+
+#[derive(Deserialize)]
+struct Undone {
+    undone: bool,
+}
+
+impl ConfigFolder {
+    /// The folder `folder` of `host`, worked in by the interpreter `python` there.
+    pub fn new(host: Arc<dyn Host>, python: HostPath, folder: HostPath) -> Self {
+        Self { host, python, folder }
+    }
+
+    /// The node.
+    pub fn on(&self) -> &HostName {
+        self.host.name()
+    }
+
+    /// The folder's path as it was given.
+    pub fn path(&self) -> &HostPath {
+        &self.folder
+    }
+
+    /// What lies there.
+    pub async fn look(&self) -> Result<Held, FolderError> {
+        self.ask(Order::Look, &[]).await
+    }
+
+    /// Bring the files over under other names, and keep what they will take the place of.
+    pub(super) async fn stage(&self, id: &str, deployment: &Deployment) -> Result<(), FolderError> {
+        let staged = |(name, bytes): (&'_ String, &Vec<u8>)| (name.clone(), bytes.len(), digest(bytes));
+        let sizes: Vec<_> = deployment.files.iter().map(staged).collect();
+        let files = sizes.iter().map(|(name, length, sha256)| Staged {
+            name,
+            length: *length,
+            sha256: sha256.clone(),
+        });
+        let bytes: Vec<&[u8]> = deployment.files.values().map(Vec::as_slice).collect();
+        self.ask::<Done>(Order::Stage { id, files: files.collect() }, &bytes).await.map(drop)
+    }
+
+    /// Rename what is staged into place. Where the answer is lost, all of it was done, or nothing.
+    pub(super) async fn commit(&self, id: &str, deployment: &Deployment) -> Result<(), FolderError> {
+        let record = Origin {
+            from: &deployment.from,
+            at: jiff::Timestamp::now(),
+            tool_version: env!("CARGO_PKG_VERSION"),
+        };
+        let names = deployment.files.keys().map(String::as_str).collect();
+        self.ask::<Done>(Order::Commit { id, names, record }, &[]).await.map(drop)
+    }
+
+    /// Forget what is staged.
+    pub(super) async fn abort(&self, id: &str) -> Result<(), FolderError> {
+        self.ask::<Done>(Order::Abort { id }, &[]).await.map(drop)
+    }
+
+    /// Restore what deployment `id` took the place of; false where another one, or none, is the last.
+    pub(super) async fn undo(&self, id: &str) -> Result<bool, FolderError> {
+        Ok(self.ask::<Undone>(Order::Rollback { id }, &[]).await?.undone)
+    }
+
+    async fn ask<T: DeserializeOwned>(&self, order: Order<'_>, bytes: &[&[u8]]) -> Result<T, FolderError> {
+        let size: u64 = bytes.iter().map(|bytes| bytes.len() as u64).sum();
+        let limit = LIMIT_S + size / SLOWEST_LINK;
+        let addressed = Addressed { folder: &self.folder, order };
+        match tokio::time::timeout(Duration::from_secs(limit), self.answer(&addressed, bytes)).await {
+            Ok(answer) => parse(&answer?),
+            Err(_) => Err(FolderError::Silent(limit)),
+        }
+    }
+
+    async fn answer(&self, order: &Addressed<'_>, bytes: &[&[u8]]) -> Result<String, FolderError> {
+        let mut process = self.host.start(&Program::new(self.python.as_str(), ["-I", "-c", PROGRAM])).await?;
+        let mut line = serde_json::to_vec(order).expect("orders are plain data");
+        line.push(b'\n');
+        let mut input = process.input;
+        let send = async move {
+            input.write_all(&line).await?;
+            for bytes in bytes {
+                input.write_all(bytes).await?;
+            }
+            input.shutdown().await
+        };
+        let (mut output, mut log) = (String::new(), String::new());
+        let (mut said, mut logged) = (process.output.take(LONGEST_ANSWER), process.log.take(LONGEST_ANSWER));
+        // One that fails early listens to no end; what it says counts.
+        let (_, heard, _) =
+            tokio::join!(send, said.read_to_string(&mut output), logged.read_to_string(&mut log),);
+        match heard {
+            Ok(_) if !output.is_empty() => Ok(output),
+            _ => {
+                let ending = process.end.ended().await;
+                Err(FolderError::Garbled(format!("{ending}; {}", last_line(&log))))
+            }
+        }
+    }
+}
+
+fn last_line(log: &str) -> &str {
+    log.trim_end().lines().next_back().unwrap_or("no word")
+}
+
+fn parse<T: DeserializeOwned>(answer: &str) -> Result<T, FolderError> {
+    match serde_json::from_str(answer) {
+        Ok(Reply::Answer(answer)) => Ok(answer),
+        Ok(Reply::Failed { what, path, message }) => {
+            let path = HostPath::new(path.unwrap_or_default());
+            Err(match what.as_str() {
+                "missing" => FolderError::Missing(path),
+                "full" => FolderError::Full { path, message },
+                "read_only" | "denied" => FolderError::Denied { path, message },
+                _ => FolderError::Refused { path, message },
+            })
+        }
+        Err(error) => Err(FolderError::Garbled(error.to_string())),
+    }
+}

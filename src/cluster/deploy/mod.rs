@@ -1,0 +1,19 @@
+//! The same config files on every node, where that node's runtime looks: all nodes or none.
+//!
+//! Files are staged on every node first, which is where room and rights can be missing. Then every node renames them
+//! into place, by a process of its own that goes on when the harness or the connection dies, and that whoever comes next
+//! ends where the node died: a node holds all old files or all new ones. Where a node fails while others have renamed, those
+//! restore what they had.
+
+mod error;
+mod folder;
+mod record;
+mod transaction;
+
+pub use error::{DeployError, FolderError, NodeFailure};
+pub use folder::{ConfigFolder, Held};
+pub use record::{DeployedFile, Deployment, Record};
+pub use transaction::{Deployed, deploy, rollback};
+
+#[cfg(test)]
+mod tests;

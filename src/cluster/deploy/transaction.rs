@@ -1,0 +1,172 @@
+//! All nodes or none.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::error::{DeployError, FolderError, NodeFailure};
+use super::folder::ConfigFolder;
+use super::record::{Deployment, digest};
+
+/// What is waited before a node whose answer was lost while it renamed is asked again: about as long as a link takes
+/// that comes back by itself.
+const ASK_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
+
+/// What became of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployed {
+    /// It has the new files now.
+    New,
+    /// It had them before.
+    Already,
+}
+
+/// Deploy to every folder of `folders`, or to none; one outcome a folder, in their order.
+///
+/// Once renaming has begun it is not given up: `cancel` is heard before.
+pub async fn deploy(
+    folders: &[ConfigFolder],
+    deployment: &Deployment,
+    id: &str,
+    cancel: &CancellationToken,
+) -> Result<Vec<Deployed>, DeployError> {
+    deploy_patiently(folders, deployment, id, cancel, &ASK_AGAIN).await
+}
+
+pub(super) async fn deploy_patiently(
+    folders: &[ConfigFolder],
+    deployment: &Deployment,
+    id: &str,
+    cancel: &CancellationToken,
+    ask_again: &[Duration],
+) -> Result<Vec<Deployed>, DeployError> {
+    let outcomes = match cancel.run_until_cancelled(look(folders, deployment)).await {
+        Some(outcomes) => outcomes.map_err(DeployError::NothingChanged)?,
+        None => return Err(DeployError::Interrupted),
+    };
+    let behind: Vec<&ConfigFolder> = folders
+        .iter()
+        .zip(&outcomes)
+        .filter_map(|(folder, outcome)| (*outcome == Deployed::New).then_some(folder))
+        .collect();
+    let staged = cancel.run_until_cancelled(on_all(&behind, |it| it.stage(id, deployment))).await;
+    match staged {
+        Some(failures) if failures.is_empty() => {}
+        stopped => {
+            // What stays where this fails is swept by the next deployment.
+            on_all(&behind, |it| it.abort(id)).await;
+            return Err(stopped.map_or(DeployError::Interrupted, DeployError::NothingChanged));
+        }
+    }
+    let failures = on_all(&behind, |it| commit(it, id, deployment, ask_again)).await;
+    if failures.is_empty() {
+        return Ok(outcomes);
+    }
+    Err(restore(&behind, failures, id).await)
+}
+
+/// Which folders need the files.
+async fn look(folders: &[ConfigFolder], deployment: &Deployment) -> Result<Vec<Deployed>, Vec<NodeFailure>> {
+    let looks = join_all(folders.iter().map(ConfigFolder::look)).await;
+    let mut outcomes = Vec::new();
+    let mut failures = Vec::new();
+    for (folder, held) in folders.iter().zip(looks) {
+        match held {
+            Err(error) => failures.push(failure(folder, error)),
+            Ok(held) => {
+                let mut files = deployment.files.iter();
+                let same = files.all(|(name, bytes)| held.files.get(name) == Some(&digest(bytes)));
+                outcomes.push(if same && !held.unfinished { Deployed::Already } else { Deployed::New });
+            }
+        }
+    }
+    if failures.is_empty() { Ok(outcomes) } else { Err(failures) }
+}
+
+/// Rename there; where the answer is lost, find out what was done.
+async fn commit(
+    folder: &ConfigFolder,
+    id: &str,
+    deployment: &Deployment,
+    ask_again: &[Duration],
+) -> Result<(), FolderError> {
+    let error = match folder.commit(id, deployment).await {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    for wait in ask_again {
+        match folder.look().await {
+            Ok(held) if held.deployed.as_ref().is_some_and(|record| record.id == id) => return Ok(()),
+            // It may be at it.
+            Ok(held) if held.unfinished => {}
+            // Told, and nothing was done.
+            Ok(_) => return Err(error),
+            Err(_) => {}
+        }
+        tokio::time::sleep(*wait).await;
+    }
+    Err(error)
+}
+
+/// Bring every folder back to what it had, those included that may have renamed without our hearing of it.
+async fn restore(folders: &[&ConfigFolder], failures: Vec<NodeFailure>, id: &str) -> DeployError {
+    let failed = |folder: &ConfigFolder| {
+        failures.iter().any(|failure| failure.on == *folder.on() && failure.folder == *folder.path())
+    };
+    let undone = join_all(folders.iter().map(|folder| folder.undo(id))).await;
+    let mut later = Vec::new();
+    let (mut new, mut unknown) = (Vec::new(), Vec::new());
+    for (folder, undone) in folders.iter().zip(undone) {
+        let Err(error) = undone else { continue };
+        let told = !matches!(error, FolderError::Host(_) | FolderError::Silent(_) | FolderError::Garbled(_));
+        match (failed(folder), told) {
+            // What it said when it was to rename stands.
+            (true, true) => continue,
+            (false, true) => new.push(folder.on().clone()),
+            (_, false) => unknown.push(folder.on().clone()),
+        }
+        if !failed(folder) {
+            later.push(failure(folder, error));
+        }
+    }
+    if new.is_empty() && unknown.is_empty() {
+        return DeployError::Restored(failures);
+    }
+    let failures = failures.into_iter().chain(later).collect();
+    DeployError::Mixed { failures, new, unknown }
+}
+
+/// Restore in every folder what its last deployment took the place of; false where there was none. One outcome a
+/// folder, in their order: those that can are restored, whatever becomes of the others.
+pub async fn rollback(folders: &[ConfigFolder]) -> Vec<Result<bool, NodeFailure>> {
+    let one = |folder: &ConfigFolder| {
+        let folder = folder.clone();
+        async move {
+            let done = async {
+                match folder.look().await?.deployed {
+                    Some(record) => folder.undo(&record.id).await,
+                    None => Ok(false),
+                }
+            };
+            done.await.map_err(|error| failure(&folder, error))
+        }
+    };
+    join_all(folders.iter().map(one)).await
+}
+
+/// `work` in all folders at once; what went wrong.
+async fn on_all<'a, F: Future<Output = Result<(), FolderError>>>(
+    folders: &[&'a ConfigFolder],
+    work: impl Fn(&'a ConfigFolder) -> F,
+) -> Vec<NodeFailure> {
+    let outcomes = join_all(folders.iter().map(|folder| work(folder))).await;
+    let failed = |(folder, outcome): (&&ConfigFolder, Result<(), FolderError>)| {
+        outcome.err().map(|error| failure(folder, error))
+    };
+    folders.iter().zip(outcomes).filter_map(failed).collect()
+}
+
+fn failure(folder: &ConfigFolder, error: FolderError) -> NodeFailure {
+    NodeFailure { on: folder.on().clone(), folder: folder.path().clone(), error }
+}
