@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use crate::cluster::AskError;
 use crate::failure::{Failure, Kind};
-use crate::host::{HostError, HostPath};
+use crate::host::HostPath;
 use crate::host_name::HostName;
 
 /// What went wrong in a folder of a node.
@@ -11,7 +12,7 @@ use crate::host_name::HostName;
 pub enum FolderError {
     /// The node could not be asked.
     #[error(transparent)]
-    Host(#[from] HostError),
+    Ask(#[from] AskError),
     /// There is no such folder.
     #[error("`{0}` is no folder there")]
     Missing(HostPath),
@@ -42,9 +43,6 @@ pub enum FolderError {
     /// The node answers something else.
     #[error("its answer is none of ours: {0}")]
     Garbled(String),
-    /// It did not answer in time.
-    #[error("no answer within {0} s")]
-    Silent(u64),
 }
 
 /// What went wrong on one node.
@@ -61,8 +59,8 @@ pub struct NodeFailure {
 impl fmt::Display for NodeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.error {
-            // It says where by itself, but for this machine.
-            FolderError::Host(error) if error.on == self.on => error.fmt(f),
+            // It says where by itself.
+            FolderError::Ask(error) => error.fmt(f),
             error => write!(f, "{}: {error}", self.on),
         }
     }

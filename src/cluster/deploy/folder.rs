@@ -6,20 +6,18 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::error::FolderError;
 use super::record::{Deployment, Record, digest};
-use crate::host::{Host, HostPath, Program};
+use crate::cluster::ask::ask;
+use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 
 const PROGRAM: &str = include_str!("../../../worker/node_deploy.py");
-/// How long a node may take beyond what its files take on a slow link, seconds: a disk that flushes 50 files.
-const LIMIT_S: u64 = 60;
+/// How long a node may take beyond what its files take on a slow link: a disk that flushes 50 files.
+const LIMIT: Duration = Duration::from_secs(60);
 /// The slowest link that files are moved over, bytes a second.
 const SLOWEST_LINK: u64 = 100_000;
-/// The longest answer: a digest for each of ten thousand files.
-const LONGEST_ANSWER: u64 = 2 << 20;
 
 /// A folder of a node, and the interpreter that works there.
 #[derive(Debug, Clone)]
@@ -147,47 +145,17 @@ impl ConfigFolder {
 
     async fn ask<T: DeserializeOwned>(&self, order: Order<'_>, bytes: &[&[u8]]) -> Result<T, FolderError> {
         let size: u64 = bytes.iter().map(|bytes| bytes.len() as u64).sum();
-        let limit = LIMIT_S + size / SLOWEST_LINK;
-        let addressed = Addressed { folder: &self.folder, order };
-        match tokio::time::timeout(Duration::from_secs(limit), self.answer(&addressed, bytes)).await {
-            Ok(answer) => parse(&answer?),
-            Err(_) => Err(FolderError::Silent(limit)),
-        }
-    }
-
-    async fn answer(&self, order: &Addressed<'_>, bytes: &[&[u8]]) -> Result<String, FolderError> {
-        let mut process = self.host.start(&Program::new(self.python.as_str(), ["-I", "-c", PROGRAM])).await?;
-        let mut line = serde_json::to_vec(order).expect("orders are plain data");
+        let limit = LIMIT + Duration::from_secs(size / SLOWEST_LINK);
+        let mut line =
+            serde_json::to_vec(&Addressed { folder: &self.folder, order }).expect("orders are plain data");
         line.push(b'\n');
-        let mut input = process.input;
-        let send = async move {
-            input.write_all(&line).await?;
-            for bytes in bytes {
-                input.write_all(bytes).await?;
-            }
-            input.shutdown().await
-        };
-        let (mut output, mut log) = (String::new(), String::new());
-        let (mut said, mut logged) = (process.output.take(LONGEST_ANSWER), process.log.take(LONGEST_ANSWER));
-        // One that fails early listens to no end; what it says counts.
-        let (_, heard, _) =
-            tokio::join!(send, said.read_to_string(&mut output), logged.read_to_string(&mut log),);
-        match heard {
-            Ok(_) if !output.is_empty() => Ok(output),
-            _ => {
-                let ending = process.end.ended().await;
-                Err(FolderError::Garbled(format!("{ending}; {}", last_line(&log))))
-            }
-        }
+        let input: Vec<&[u8]> = std::iter::once(line.as_slice()).chain(bytes.iter().copied()).collect();
+        parse(&ask(&*self.host, &self.python, PROGRAM, &input, limit).await?)
     }
 }
 
-fn last_line(log: &str) -> &str {
-    log.trim_end().lines().next_back().unwrap_or("no word")
-}
-
-fn parse<T: DeserializeOwned>(answer: &str) -> Result<T, FolderError> {
-    match serde_json::from_str(answer) {
+fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, FolderError> {
+    match serde_json::from_slice(answer) {
         Ok(Reply::Answer(answer)) => Ok(answer),
         Ok(Reply::Failed { what, path, message }) => {
             let path = HostPath::new(path.unwrap_or_default());

@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::transaction::deploy_patiently;
 use super::*;
-use crate::host::{Here, Host, HostError, HostFailure, HostPath, Process, Program, ShellLine, Tree};
+use crate::host::{
+    End, Ending, Here, Host, HostError, HostFailure, HostPath, Process, Program, ShellLine, Tree,
+};
 use crate::host_name::HostName;
 
 /// What befalls a program.
@@ -46,6 +48,7 @@ impl Host for Node {
             if let Fault::Unheard = fault {
                 process.output = Box::pin(tokio::io::empty());
                 process.log = Box::pin(tokio::io::empty());
+                process.end = Box::new(Unheard(process.end));
             }
             Ok(process)
         }
@@ -66,6 +69,23 @@ impl Host for Node {
 
     fn as_shell(&self, program: &Program) -> ShellLine {
         self.here.as_shell(program)
+    }
+}
+
+/// An end of which nothing is heard.
+struct Unheard(Box<dyn End>);
+
+impl End for Unheard {
+    fn ended(&mut self) -> BoxFuture<'_, Ending> {
+        async {
+            self.0.ended().await;
+            Ending::Lost { why: "the link was cut".into() }
+        }
+        .boxed()
+    }
+
+    fn kill(&mut self) {
+        self.0.kill();
     }
 }
 

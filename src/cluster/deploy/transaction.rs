@@ -119,7 +119,7 @@ async fn restore(folders: &[&ConfigFolder], failures: Vec<NodeFailure>, id: &str
     let (mut new, mut unknown) = (Vec::new(), Vec::new());
     for (folder, undone) in folders.iter().zip(undone) {
         let Err(error) = undone else { continue };
-        let told = !matches!(error, FolderError::Host(_) | FolderError::Silent(_) | FolderError::Garbled(_));
+        let told = !matches!(error, FolderError::Ask(_) | FolderError::Garbled(_));
         match (failed(folder), told) {
             // What it said when it was to rename stands.
             (true, true) => continue,

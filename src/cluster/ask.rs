@@ -1,0 +1,156 @@
+//! One small Python program on a node: what it is told goes in, what it answers comes out.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::failure::{Failure, Kind};
+use crate::host::{BoxRead, Ending, Host, HostError, HostFailure, HostPath, Program};
+use crate::host_name::HostName;
+
+/// Bytes of an answer that are taken. What the programs say is bounded by themselves to less.
+const MOST_OF_AN_ANSWER: usize = 4 << 20;
+/// Bytes of a failing program's last words.
+const MOST_OF_A_LOG: usize = 16 << 10;
+
+/// A node that did not answer.
+#[derive(Debug)]
+pub struct AskError {
+    /// The node.
+    pub on: HostName,
+    /// Why not.
+    pub what: AskFailure,
+}
+
+/// Why a node did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskFailure {
+    /// The host could not start the program.
+    #[error(transparent)]
+    Host(HostError),
+    /// It took too long.
+    #[error("did not answer within {} s", .limit.as_secs_f64())]
+    Late {
+        /// The time it had.
+        limit: Duration,
+    },
+    /// The program came to another end than its own.
+    #[error("`{python}` ended there ({ending}) and said `{said}`")]
+    Ended {
+        /// What ran it.
+        python: HostPath,
+        /// How.
+        ending: Ending,
+        /// The last line it wrote to stderr.
+        said: String,
+    },
+    /// It said too much.
+    #[error("answered more than {MOST_OF_AN_ANSWER} bytes")]
+    TooLong,
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A host's own error names it, and a user with one machine need not be told which.
+        if !matches!(self.what, AskFailure::Host(_)) && self.on != HostName::local() {
+            write!(f, "{}: ", self.on)?;
+        }
+        self.what.fmt(f)
+    }
+}
+
+impl std::error::Error for AskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.what.source()
+    }
+}
+
+impl Failure for AskError {
+    fn kind(&self) -> Kind {
+        match &self.what {
+            AskFailure::Host(error) => error.kind(),
+            AskFailure::Late { .. } | AskFailure::Ended { .. } | AskFailure::TooLong => Kind::Environment,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let no_python = match &self.what {
+            AskFailure::Host(error) => matches!(error.what, HostFailure::Start { .. }),
+            // A shell between says so by this status (POSIX, 2.8.2).
+            AskFailure::Ended { ending, .. } => *ending == Ending::Exit(127),
+            AskFailure::Late { .. } | AskFailure::TooLong => false,
+        };
+        no_python.then(|| "a node is asked by a program in Python: install python3 there".to_owned())
+    }
+}
+
+/// Let `python` run `code` on `host`, with `input` on its standard input; its standard output, once it has ended well.
+/// All of it within `limit`, which the host also holds the program to.
+pub(super) async fn ask(
+    host: &dyn Host,
+    python: &HostPath,
+    code: &str,
+    input: &[&[u8]],
+    limit: Duration,
+) -> Result<Vec<u8>, AskError> {
+    let answer = tokio::time::timeout(limit, answer(host, python, code, input, limit)).await;
+    answer
+        .unwrap_or(Err(AskFailure::Late { limit }))
+        .map_err(|what| AskError { on: host.name().clone(), what })
+}
+
+async fn answer(
+    host: &dyn Host,
+    python: &HostPath,
+    code: &str,
+    input: &[&[u8]],
+    limit: Duration,
+) -> Result<Vec<u8>, AskFailure> {
+    // Isolated: what the user's environment and folders say about Python is not for this.
+    let program = Program { limit: Some(limit), ..Program::new(python.as_str(), ["-I", "-c", code]) };
+    let mut process = host.start(&program).await.map_err(AskFailure::Host)?;
+    let send = async {
+        // A program that does not listen tells more by its end.
+        for bytes in input {
+            if process.input.write_all(bytes).await.is_err() {
+                break;
+            }
+        }
+        let _ = process.input.shutdown().await;
+        drop(process.input);
+        Ok(())
+    };
+    let log = async { Ok(last_words(process.log).await) };
+    let ((), answer, said) = tokio::try_join!(send, whole(process.output), log)?;
+    match process.end.ended().await {
+        Ending::Exit(0) => Ok(answer),
+        ending => Err(AskFailure::Ended { python: python.clone(), ending, said }),
+    }
+}
+
+/// All of a stream, or that it is too long. A stream that breaks is read up to there: the program's end says why.
+async fn whole(stream: BoxRead) -> Result<Vec<u8>, AskFailure> {
+    let mut bytes = Vec::new();
+    let _ = stream.take(MOST_OF_AN_ANSWER as u64 + 1).read_to_end(&mut bytes).await;
+    if bytes.len() > MOST_OF_AN_ANSWER { Err(AskFailure::TooLong) } else { Ok(bytes) }
+}
+
+/// The last line of a stream that is read to its end.
+async fn last_words(mut stream: BoxRead) -> String {
+    let mut kept = Vec::new();
+    let mut piece = vec![0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut piece).await {
+        kept.extend_from_slice(&piece[..read]);
+        let over = kept.len().saturating_sub(MOST_OF_A_LOG);
+        kept.drain(..over);
+    }
+    beginning(kept.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default())
+}
+
+/// How a line begins, for a message.
+pub(super) fn beginning(line: &[u8]) -> String {
+    const MOST: usize = 200;
+    let text = String::from_utf8_lossy(line);
+    text.chars().take(MOST).filter(|letter| !letter.is_control()).collect()
+}
