@@ -13,7 +13,7 @@ use crate::tuner::plan::Policy;
 use crate::tuner::replay::Disturbance;
 use crate::tuner::replay::regret::{STOCK_RUNS, Spread, Trial, spread, trials};
 use crate::tuner::strategy::Method;
-use crate::tuner::table::{self, Statistic, Table};
+use crate::tuner::table::{self, Statistic, TimingTable};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -109,13 +109,13 @@ pub async fn run(settings: &ReplaySettings, out: &mut dyn Output) -> CommandResu
     Ok(Verdict::Done)
 }
 
-async fn look_alike(model: &str) -> Result<Table, Box<dyn Failure>> {
+async fn look_alike(model: &str) -> Result<TimingTable, Box<dyn Failure>> {
     let subject = Subject::resolve(&SubjectSettings::of_model(model)).await?;
     let plan = subject.plan(STANDARD_BATCH_SIZES.to_vec(), Policy::RuntimeDefault, Evidence::Predicted);
     Ok(table::look_alike::table(&plan, &subject.device, 1))
 }
 
-fn report(settings: &ReplaySettings, table: &Table) -> Report {
+fn report(settings: &ReplaySettings, table: &TimingTable) -> Report {
     let problem = &table.problem;
     let try_all = |method| trials(table, settings.truth, settings.disturbance, 0..settings.seeds, method);
     let ours = try_all(settings.method);
@@ -176,7 +176,7 @@ fn report(settings: &ReplaySettings, table: &Table) -> Report {
 
 fn print(
     settings: &ReplaySettings,
-    table: &Table,
+    table: &TimingTable,
     report: &Report,
     out: &mut dyn Output,
 ) -> std::io::Result<()> {
