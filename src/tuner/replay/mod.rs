@@ -2,6 +2,7 @@
 
 pub(crate) mod disturbance;
 pub(crate) mod regret;
+pub(crate) mod resolution;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
