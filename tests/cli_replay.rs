@@ -38,6 +38,10 @@ fn a_replay_says_what_was_chosen_and_at_what_cost() {
         assert!(report[key].is_number(), "{key}: {report:#}");
     }
     assert_eq!(report["regret_p95"], 0.0, "one config is 10 % faster than all others");
+    assert!(report["table_resolution"].as_f64().is_some_and(|share| share < 0.1), "{report:#}");
+    let by_median =
+        sandbox.json(&["replay", "--table", "table.json", "--seeds", "1", "--truth", "median", "--json"]);
+    assert_eq!(by_median["table_resolution"], Value::Null);
     assert_eq!(report["undecided"], 0);
     assert_eq!(report["stock_launches"], 60 * 151);
     assert_eq!(report["adoption_rate"], Value::Null, "there is no default to replace");

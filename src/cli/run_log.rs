@@ -103,11 +103,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::events::{LiveView, LoadPart, Source, Work};
+    use crate::events::{EventOrigin, LiveView, LoadPart, Work};
     use crate::log_file::FILE_NAME;
 
     fn event(what: impl Into<What>) -> Event {
-        Event { at: Timestamp::now(), from: Source::Harness, what: what.into() }
+        Event { at: Timestamp::now(), from: EventOrigin::Harness, what: what.into() }
     }
 
     fn lines(directory: &std::path::Path) -> Vec<Value> {

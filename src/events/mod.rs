@@ -38,7 +38,7 @@ pub struct Event {
     pub at: Timestamp,
     /// Where.
     #[serde(rename = "host")]
-    pub from: Source,
+    pub from: EventOrigin,
     /// What.
     #[serde(flatten)]
     pub what: What,
@@ -46,7 +46,7 @@ pub struct Event {
 
 /// Where something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum EventOrigin {
     /// In this program.
     Harness,
     /// On a host that works for it.
@@ -101,12 +101,12 @@ pub trait Observer {
 impl dyn Observer + '_ {
     /// It happened here and now.
     pub fn say(&mut self, what: impl Into<What>) {
-        self.on(&Event { at: Timestamp::now(), from: Source::Harness, what: what.into() });
+        self.on(&Event { at: Timestamp::now(), from: EventOrigin::Harness, what: what.into() });
     }
 
     /// It happened on `host`, and is heard of now.
     pub fn say_from(&mut self, host: &HostName, what: impl Into<What>) {
-        self.on(&Event { at: Timestamp::now(), from: Source::Host(host.clone()), what: what.into() });
+        self.on(&Event { at: Timestamp::now(), from: EventOrigin::Host(host.clone()), what: what.into() });
     }
 
     /// Something the user should know that stops nothing.
@@ -143,11 +143,11 @@ impl Work {
 }
 
 /// The host's name, or null for the harness.
-impl Serialize for Source {
+impl Serialize for EventOrigin {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
-            Source::Harness => serializer.serialize_none(),
-            Source::Host(name) => name.serialize(serializer),
+            EventOrigin::Harness => serializer.serialize_none(),
+            EventOrigin::Host(name) => name.serialize(serializer),
         }
     }
 }

@@ -69,8 +69,8 @@ every!(
 /// One event of every name.
 fn samples() -> Vec<Event> {
     let at: Timestamp = "2026-01-31T10:20:30.5Z".parse().unwrap();
-    let host = Source::Host("spark-1".parse().unwrap());
-    let here = |what: What| Event { at, from: Source::Harness, what };
+    let host = EventOrigin::Host("spark-1".parse().unwrap());
+    let here = |what: What| Event { at, from: EventOrigin::Harness, what };
     let there = |what: What| Event { at, from: host.clone(), what };
     let tile = Tile { block_size_m: 64, block_size_n: 128, block_size_k: 128, num_warps: 4, num_stages: 3 };
     let work = |done, of| Work { done, of };
@@ -208,6 +208,6 @@ fn a_path_that_is_no_unicode_is_told_as_far_as_it_is() {
     use std::os::unix::ffi::OsStrExt;
     let directory = std::ffi::OsStr::from_bytes(b"results/\xff").into();
     let what = RunEvent::Began { directory, resumed: true }.into();
-    let event = Event { at: Timestamp::UNIX_EPOCH, from: Source::Harness, what };
+    let event = Event { at: Timestamp::UNIX_EPOCH, from: EventOrigin::Harness, what };
     assert!(event.to_line().contains("results/\u{fffd}"), "{}", event.to_line());
 }

@@ -37,16 +37,16 @@ pub struct Streams {
 
 /// What happens to a program, or to the link to it, once so much of its output has come over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct HostFault {
     /// Bytes of its standard output that still come over.
     pub after: u64,
     /// What happens then.
-    pub what: TroubleKind,
+    pub what: HostFaultKind,
 }
 
 /// What can happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TroubleKind {
+pub enum HostFaultKind {
     /// The link is lost, and that is noticed. The program goes on and hears nothing.
     Lost,
     /// Nothing comes over any more in either direction, and nobody is told. The program goes on.
@@ -64,7 +64,7 @@ pub struct LookAlike {
     name: HostName,
     run: Box<Run>,
     files: Mutex<Disk>,
-    troubles: Mutex<VecDeque<Option<Trouble>>>,
+    faults: Mutex<VecDeque<Option<HostFault>>>,
     running: Arc<AtomicUsize>,
     ends: Mutex<Vec<(AbortHandle, Arc<Connection>)>>,
 }
@@ -92,15 +92,15 @@ impl LookAlike {
             name,
             run: Box::new(run),
             files: Mutex::new(files),
-            troubles: Mutex::default(),
+            faults: Mutex::default(),
             running: Arc::default(),
             ends: Mutex::default(),
         }
     }
 
     /// What befalls the next programs started, in turn; `None` is spared, and so is whatever comes after the last.
-    pub fn expect(&self, troubles: impl IntoIterator<Item = Option<Trouble>>) {
-        lock(&self.troubles).extend(troubles);
+    pub fn expect(&self, faults: impl IntoIterator<Item = Option<HostFault>>) {
+        lock(&self.faults).extend(faults);
     }
 
     /// Programs that run now, those included that nobody hears of any more.
@@ -122,8 +122,8 @@ impl LookAlike {
 
     fn launch(&self, program: &Program) -> Result<Process, HostFailure> {
         program.check()?;
-        let trouble = lock(&self.troubles).pop_front().flatten();
-        if trouble.as_ref().is_some_and(|trouble| trouble.what == TroubleKind::Unreachable) {
+        let fault = lock(&self.faults).pop_front().flatten();
+        if fault.as_ref().is_some_and(|fault| fault.what == HostFaultKind::Unreachable) {
             return Err(HostFailure::Unreachable { why: "told to be".into() });
         }
         let ((input, stdin), (output, stdout), (log, stderr)) =
@@ -151,7 +151,7 @@ impl LookAlike {
         ends.retain(|(program, _)| !program.is_finished());
         ends.push((program.clone(), wire.clone()));
         drop(ends);
-        Ok(connection::process(wire, Streams { input, output, log }, trouble, program, told))
+        Ok(connection::process(wire, Streams { input, output, log }, fault, program, told))
     }
 }
 

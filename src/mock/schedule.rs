@@ -13,7 +13,7 @@ const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// One event with tokens, before it is rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct TokenEvent {
     /// When it leaves, from the moment the request got a slot.
     pub(super) at: Duration,
     /// Tokens before it.
@@ -28,11 +28,11 @@ pub(super) struct Step {
 ///
 /// The first step is sent at once, later ones in groups of `coalesce` when the group's last is made, as real
 /// servers' stream intervals do.
-pub(super) fn steps<'a>(
+pub(super) fn token_events<'a>(
     scenario: &'a Scenario,
     wanted: &Wanted,
     number: u64,
-) -> impl Iterator<Item = Step> + Send + use<'a> {
+) -> impl Iterator<Item = TokenEvent> + Send + use<'a> {
     let slow = if number < u64::from(scenario.slow_first) { scenario.slow_by } else { Duration::ZERO };
     let prefill = scenario.ttft_per_input_token.saturating_mul(wanted.prompt_tokens);
     let first = scenario.ttft.saturating_add(prefill).saturating_add(slow).min(FAR);
@@ -52,7 +52,7 @@ pub(super) fn steps<'a>(
         let off = if jitter > 0.0 && last > 0 { jitter * (2.0 * random.random::<f64>() - 1.0) } else { 0.0 };
         // Exact to the nanosecond below some hundred days, and saturating above.
         let after = Duration::from_nanos((itl_ns * (f64::from(last) + off).max(0.0)).round() as u64);
-        Some(Step { at: first.saturating_add(after).min(FAR), from, to: made, steps: step - begun })
+        Some(TokenEvent { at: first.saturating_add(after).min(FAR), from, to: made, steps: step - begun })
     })
 }
 
@@ -92,18 +92,20 @@ mod tests {
             ..Default::default()
         };
         let planned = |number| {
-            steps(&scenario, &wanted(7), number).map(|s| (s.at, s.from..s.to, s.steps)).collect::<Vec<_>>()
+            token_events(&scenario, &wanted(7), number)
+                .map(|it| (it.at, it.from..it.to, it.steps))
+                .collect::<Vec<_>>()
         };
         assert_eq!(planned(1), [(ms(60), 0..1, 1), (ms(100), 1..4, 2), (ms(140), 4..7, 2)]);
         assert_eq!(planned(0)[0].0, ms(560));
-        assert_eq!(steps(&scenario, &wanted(0), 1).count(), 0);
+        assert_eq!(token_events(&scenario, &wanted(0), 1).count(), 0);
     }
 
     #[test]
     fn jitter_is_bounded_and_the_same_each_time() {
         let jittery = Scenario { jitter: 0.5, ..Default::default() };
-        let planned =
-            [0, 0, 1].map(|number| steps(&jittery, &wanted(40), number).map(|s| s.at).collect::<Vec<_>>());
+        let planned = [0, 0, 1]
+            .map(|number| token_events(&jittery, &wanted(40), number).map(|s| s.at).collect::<Vec<_>>());
         assert_eq!(planned[0], planned[1]);
         assert_ne!(planned[0], planned[2]);
         for (k, at) in planned[0].iter().enumerate() {
@@ -120,7 +122,7 @@ mod tests {
             itl: Duration::MAX,
             ..Default::default()
         };
-        assert!(steps(&absurd, &wanted(3), 0).all(|step| step.at == FAR));
+        assert!(token_events(&absurd, &wanted(3), 0).all(|event| event.at == FAR));
         assert!(later(Instant::now(), Duration::MAX) > Instant::now());
     }
 }

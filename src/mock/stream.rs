@@ -8,7 +8,7 @@ use super::fault::Fault;
 use super::load::EngineLoad;
 use super::request::{Dialect, Wanted};
 use super::scenario::{RoleChunk, Scenario};
-use super::schedule::{later, steps};
+use super::schedule::{later, token_events};
 use super::sse::Sse;
 use super::truth::Recorder;
 
@@ -43,7 +43,7 @@ pub(super) async fn write(sse: Sse<'_>, mut job: Job<'_>) -> io::Result<After> {
         job.wanted.tokens = 0;
     }
     let total = job.wanted.tokens;
-    let plan = steps(scenario, &job.wanted, job.number);
+    let plan = token_events(scenario, &job.wanted, job.number);
     let events = Events::new(job.wanted, job.number, scenario);
     let mut stream = Stream { sse, events, fault, played: false, held_up: Duration::ZERO };
     if scenario.early_head {
@@ -54,23 +54,23 @@ pub(super) async fn write(sse: Sse<'_>, mut job: Job<'_>) -> io::Result<After> {
         stream.role(&mut role).await?;
     }
     let (mut sent, mut due) = (0, job.started);
-    for step in plan {
+    for event in plan {
         if stream.breaks(sent) {
             job.recorder.whole();
             return stream.break_off().await;
         }
         stream.trouble(sent).await?;
-        due = later(job.started, step.at.saturating_add(stream.held_up));
+        due = later(job.started, event.at.saturating_add(stream.held_up));
         stream.sse.wait(due).await?;
         if role == RoleChunk::WithFirst {
             stream.role(&mut role).await?;
         }
-        let with_finish = step.to == total && dialect != Dialect::Chat && !Fault::hides_finish(fault);
-        stream.events.tokens(&mut stream.sse.event, step.from, step.to, step.steps, with_finish);
-        job.recorder.event(Instant::now(), due, step.to - step.from);
+        let with_finish = event.to == total && dialect != Dialect::Chat && !Fault::hides_finish(fault);
+        stream.events.tokens(&mut stream.sse.event, event.from, event.to, event.steps, with_finish);
+        job.recorder.event(Instant::now(), due, event.to - event.from);
         stream.sse.send().await?;
-        job.load.generated(step.to - step.from);
-        sent = step.to;
+        job.load.generated(event.to - event.from);
+        sent = event.to;
     }
     if stream.breaks(sent) {
         job.recorder.whole();

@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::fault::Fault;
 use super::request::{Dialect, Wanted};
 use super::scenario::{ReasoningField, Scenario, Usage};
-use super::schedule::{later, steps};
+use super::schedule::{later, token_events};
 use super::stream::{After, Job};
 use super::tokens;
 use super::wire::Writer;
@@ -19,8 +19,8 @@ pub(super) async fn write(writer: &mut Writer, clock: &Clock, mut job: Job<'_>) 
     if job.fault == Some(Fault::ZeroTokens) {
         job.wanted.tokens = 0;
     }
-    let last = steps(job.scenario, &job.wanted, job.number).last();
-    let mut due = later(job.started, last.map_or(job.scenario.ttft, |step| step.at));
+    let last = token_events(job.scenario, &job.wanted, job.number).last();
+    let mut due = later(job.started, last.map_or(job.scenario.ttft, |event| event.at));
     match job.fault {
         Some(Fault::Stall(_, Some(span))) => due = later(due, span),
         Some(Fault::Stall(_, None)) => std::future::pending().await,

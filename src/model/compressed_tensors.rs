@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::config_json::count_of;
 use super::excluded::targets_experts;
-use super::quantization_config::{ConfigSection, Method, QuantizationError, Scheme, plain_dtype};
+use super::quantization_config::{ConfigSection, QuantizationError, QuantizationMethod, Scheme, plain_dtype};
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
 use crate::shape::{BlockShape, Dtype, Quantization};
@@ -34,7 +34,7 @@ pub(super) fn scheme(section: &ConfigSection<'_>, runtime: Runtime) -> Result<Sc
     };
     let Some((name, group)) = experts_group(groups) else {
         // Every group names other layers: the experts stay as they were.
-        return Ok(Scheme::new(Method::None, Quantization::none(plain_dtype(section.config)?)));
+        return Ok(Scheme::new(QuantizationMethod::None, Quantization::none(plain_dtype(section.config)?)));
     };
     let field = format!("config_groups.{name}");
     if !group.is_object() {
@@ -52,7 +52,7 @@ pub(super) fn scheme(section: &ConfigSection<'_>, runtime: Runtime) -> Result<Sc
         }
     };
     let found = |dtype, block_shape| {
-        Scheme::new(Method::CompressedTensors, Quantization { dtype, block_shape, per_channel })
+        Scheme::new(QuantizationMethod::CompressedTensors, Quantization { dtype, block_shape, per_channel })
     };
     match (weights.float, weights.bits, activations) {
         (true, 8, Some(8)) => match weights.strategy {

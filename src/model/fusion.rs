@@ -17,7 +17,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::config_json::{ConfigError, ModelConfig};
-use super::quantization_config::{Method, Scheme};
+use super::quantization_config::{QuantizationMethod, Scheme};
 use crate::runtime::Runtime;
 use crate::shape::Dtype;
 
@@ -114,7 +114,7 @@ impl SharedExperts {
                 // Compressed-tensors int4 quantises only the routed experts
                 // (`is_wint4afp8_or_wint4a16_config`, 0.5.23).
                 let mixed = newer
-                    && scheme.method == Method::CompressedTensors
+                    && scheme.method == QuantizationMethod::CompressedTensors
                     && scheme.quantization.dtype == Dtype::Int4W4a16;
                 let one = declared()? == 1;
                 u32::from(one && layer.experts == 256 && layer.ep == 1 && !mixed)
@@ -141,7 +141,7 @@ fn bailing_v3(config: &ModelConfig, scheme: &Scheme, layer: ExpertLayer) -> Resu
         Some(_) => count.max(1),
     };
     let as_wide = width.unwrap_or(layer.intermediate.saturating_mul(count)) == layer.intermediate;
-    let aligned = scheme.method != Method::Fp8
+    let aligned = scheme.method != QuantizationMethod::Fp8
         || scheme.quantization.full_block().is_none_or(|block| {
             layer.rank_intermediate.is_multiple_of(block.n) && layer.rank_intermediate.is_multiple_of(block.k)
         });

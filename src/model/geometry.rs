@@ -14,7 +14,7 @@ use super::config_json::ModelConfig;
 use super::fusion::{self, ExpertLayer, FusionChoice, SharedExperts};
 use super::geometry_error::GeometryError;
 use super::limits::MAX_PARALLELISM;
-use super::quantization_config::{Method, Scheme, scheme};
+use super::quantization_config::{QuantizationMethod, Scheme, scheme};
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
 use crate::shape::{MoeShape, Quantization};
@@ -138,12 +138,12 @@ impl Geometry {
         by_hand.check()?;
         let Some(config) = config else {
             let numbers = by_hand.complete()?;
-            let scheme = Scheme::new(Method::None, numbers.quantization);
+            let scheme = Scheme::new(QuantizationMethod::None, numbers.quantization);
             return Draft { config: None, row: None, numbers, scheme, parallelism, runtime, fusion }.finish();
         };
         let row = known_architecture(config, by_hand)?;
         let scheme = match by_hand.dtype {
-            Some(_) => Scheme::new(Method::None, by_hand.quantization(None)?),
+            Some(_) => Scheme::new(QuantizationMethod::None, by_hand.quantization(None)?),
             None => {
                 let mut scheme = scheme(config, runtime)?;
                 scheme.quantization = by_hand.quantization(Some(scheme.quantization))?;

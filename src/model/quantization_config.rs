@@ -16,7 +16,7 @@ use crate::shape::{BlockShape, Dtype, Quantization};
 
 /// The family of a `quant_method`, as far as later rules ask for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub(super) enum QuantizationMethod {
     /// No quantisation of the experts.
     None,
     /// `fp8`.
@@ -33,13 +33,13 @@ pub(super) struct Scheme {
     /// Element types and scales.
     pub quantization: Quantization,
     /// The family of the method.
-    pub method: Method,
+    pub method: QuantizationMethod,
     /// What a user should know.
     pub warnings: Vec<GeometryWarning>,
 }
 
 impl Scheme {
-    pub(super) fn new(method: Method, quantization: Quantization) -> Self {
+    pub(super) fn new(method: QuantizationMethod, quantization: Quantization) -> Self {
         Self { quantization, method, warnings: Vec::new() }
     }
 
@@ -127,7 +127,7 @@ pub(super) fn scheme(config: &ModelConfig, runtime: Runtime) -> Result<Scheme, Q
         at_root.or_else(|| config.text_field(name).map(|value| (config.text_name(name), value)))
     });
     let Some((name, value)) = found else {
-        return Ok(Scheme::new(Method::None, Quantization::none(plain_dtype(config)?)));
+        return Ok(Scheme::new(QuantizationMethod::None, Quantization::none(plain_dtype(config)?)));
     };
     if !value.is_object() {
         return Err(config.bad(&name, "an object", value).into());
@@ -140,7 +140,7 @@ pub(super) fn scheme(config: &ModelConfig, runtime: Runtime) -> Result<Scheme, Q
             Ok(scheme.warn(GeometryWarning::SomeLayersUnquantised { pattern: shorten(&pattern) }))
         }
         Excluded::Everything(pattern) => {
-            Ok(Scheme::new(Method::None, Quantization::none(plain_dtype(config)?))
+            Ok(Scheme::new(QuantizationMethod::None, Quantization::none(plain_dtype(config)?))
                 .warn(GeometryWarning::ExpertsUnquantised { pattern: shorten(&pattern) }))
         }
     }
@@ -191,17 +191,19 @@ impl ConfigSection<'_> {
                 if block.is_some_and(|block| block.n == 1) {
                     return Err(self.refuse("fp8 with 1-row blocks", MXFP8));
                 }
-                Ok(Scheme::new(Method::Fp8, Quantization { block_shape: block, ..per_tensor }))
+                Ok(Scheme::new(QuantizationMethod::Fp8, Quantization { block_shape: block, ..per_tensor }))
             }
             "compressed-tensors" | "compressed_tensors" => compressed_tensors::scheme(self, runtime),
-            "w8a8_fp8" => Ok(Scheme::new(Method::Other, Quantization { per_channel: true, ..per_tensor })),
+            "w8a8_fp8" => {
+                Ok(Scheme::new(QuantizationMethod::Other, Quantization { per_channel: true, ..per_tensor }))
+            }
             "w8a8_int8" => Ok(Scheme::new(
-                Method::Other,
+                QuantizationMethod::Other,
                 Quantization { dtype: Dtype::Int8W8a8, block_shape: None, per_channel: true },
             )),
             "blockwise_int8" => match self.weight_block_size()? {
                 Some(block) => Ok(Scheme::new(
-                    Method::Other,
+                    QuantizationMethod::Other,
                     Quantization { dtype: Dtype::Int8W8a8, block_shape: Some(block), per_channel: false },
                 )),
                 None => Err(self.missing("weight_block_size", "two block sizes, such as [128, 128]").into()),
@@ -210,7 +212,7 @@ impl ConfigSection<'_> {
                 self.weight_only(&method, runtime)
             }
             "modelopt" | "modelopt_fp8" => {
-                self.modelopt(&method).map(|()| Scheme::new(Method::Other, per_tensor))
+                self.modelopt(&method).map(|()| Scheme::new(QuantizationMethod::Other, per_tensor))
             }
             other => match REFUSED.iter().find(|(name, _)| *name == other) {
                 Some((_, reason)) => Err(self.refuse(other, reason)),
@@ -279,7 +281,7 @@ impl ConfigSection<'_> {
         };
         let quantization =
             Quantization { dtype, block_shape: Some(BlockShape { n: 0, k: group }), per_channel: false };
-        let scheme = Scheme::new(Method::Other, quantization);
+        let scheme = Scheme::new(QuantizationMethod::Other, quantization);
         let remedy = match method {
             "moe_wna16" => return Ok(scheme),
             // AutoRound picks its own MoE method. 0.5.4.post2 runs symmetric GPTQ packing through

@@ -23,7 +23,7 @@ const STOCK_LAUNCHES: f64 = 1.0 + (5.0 + 10.0) * 10.0;
 
 /// A way to tune, for comparison.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Estimate {
+pub(crate) struct TuningEstimate {
     /// Its name.
     pub strategy: &'static str,
     /// What it does.
@@ -70,7 +70,7 @@ pub(crate) fn estimates(
     batch_sizes: &[u32],
     nodes: u32,
     jobs: usize,
-) -> Vec<Estimate> {
+) -> Vec<TuningEstimate> {
     let configs = space::configs(&shape.quantization);
     let size = space::size(&shape.quantization, device.shared_memory_per_block);
     let (tiles, fitting) = (size.tiles as f64, size.fit as f64);
@@ -93,7 +93,7 @@ pub(crate) fn estimates(
     }
     let seconds = |microseconds: f64| microseconds / 1e6;
     vec![
-        Estimate {
+        TuningEstimate {
             strategy: "stock",
             what: "SGLang's own tuner: every config, 151 launches each, compiled one at a time on each node",
             launches: stock * STOCK_LAUNCHES,
@@ -102,7 +102,7 @@ pub(crate) fn estimates(
             seconds: seconds(stock_us * STOCK_LAUNCHES) / nodes_f
                 + roles * (fitting * COMPILE_FITTING_S + (tiles - fitting) * COMPILE_UNFIT_S),
         },
-        Estimate {
+        TuningEstimate {
             strategy: "exhaustive",
             what: "every distinct schedule that fits, 151 launches each, compiled once in parallel",
             launches: distinct * STOCK_LAUNCHES,
@@ -110,7 +110,7 @@ pub(crate) fn estimates(
             seconds: seconds(distinct_us * STOCK_LAUNCHES) / nodes_f
                 + roles * fitting * COMPILE_FITTING_S / (nodes_f * jobs as f64),
         },
-        Estimate {
+        TuningEstimate {
             strategy: "prove-all",
             what: "no GPU: every tile that fits compiled for the device, nothing timed",
             launches: 0.0,

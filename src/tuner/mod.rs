@@ -3,7 +3,6 @@
 //! `schedule` says who does what next and `search` what it means; both do no I/O. `fleet` is the I/O around them.
 
 mod adopt;
-pub(crate) mod asked;
 pub(crate) mod contests;
 pub(crate) mod error;
 pub(crate) mod estimate;
@@ -14,6 +13,7 @@ pub(crate) mod proofs;
 pub mod ranking;
 pub(crate) mod record;
 pub(crate) mod replay;
+pub(crate) mod requested_plan;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod search;

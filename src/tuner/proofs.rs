@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::error::RunError;
 use super::record::Record;
-use super::select::Known;
+use super::select::KernelFindings;
 use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileOutcome, Compiled};
 
@@ -55,8 +55,8 @@ impl Proofs {
     }
 
     /// What the results mean on a device with `limit` bytes of shared memory a block.
-    pub(crate) fn known(&self, limit: u32) -> Known {
-        let mut known = Known::default();
+    pub(crate) fn findings(&self, limit: u32) -> KernelFindings {
+        let mut findings = KernelFindings::default();
         for (kernel, result) in &self.results {
             let refusal = match result {
                 CompileOutcome::Failed(failure) => {
@@ -69,14 +69,14 @@ impl Proofs {
                 ),
                 CompileOutcome::Compiled(compiled) => {
                     if compiled.spill_bytes.is_some_and(|bytes| bytes > 0) {
-                        known.spilling.insert(*kernel);
+                        findings.spilling.insert(*kernel);
                     }
                     continue;
                 }
             };
-            known.rejected.insert(*kernel, refusal);
+            findings.rejected.insert(*kernel, refusal);
         }
-        known
+        findings
     }
 
     /// That some of `kernels` ended without a word about themselves, if any did.

@@ -138,8 +138,8 @@ impl<'a> Work<'a> {
     /// What goes into the files, and what racing cost where something was raced.
     async fn choose(&mut self) -> Result<(Vec<Selected>, Option<Raced>), RunError> {
         if self.plan.evidence < Evidence::Compiled {
-            let known = self.proofs.known(self.device.shared_memory_per_block);
-            return Ok((Selector::new(self.plan, self.device).select(&known)?, None));
+            let findings = self.proofs.findings(self.device.shared_memory_per_block);
+            return Ok((Selector::new(self.plan, self.device).select(&findings)?, None));
         }
         self.enlist()?;
         let mut selected = self.prove_selection().await?;
@@ -155,7 +155,7 @@ impl<'a> Work<'a> {
         let mut selector = Selector::new(self.plan, self.device);
         // Every round learns of at least one kernel, and there are finitely many: this ends.
         loop {
-            let selected = selector.select(&self.proofs.known(self.device.shared_memory_per_block))?;
+            let selected = selector.select(&self.proofs.findings(self.device.shared_memory_per_block))?;
             let kernels = kernels(&selected);
             // What was just learnt can change the choice; only a choice that stands is proven.
             if self.proofs.unknown(&kernels).is_empty() {
@@ -169,8 +169,8 @@ impl<'a> Work<'a> {
     async fn race(&mut self, spec: &StrategySpec, selected: &mut [Selected]) -> Result<Raced, RunError> {
         let all = Contests::new(self.plan, self.device, &HashSet::new(), &self.plan.incumbents);
         self.compile_all(&all).await?;
-        let known = self.proofs.known(self.device.shared_memory_per_block);
-        let rejected = known.rejected.into_keys().collect();
+        let findings = self.proofs.findings(self.device.shared_memory_per_block);
+        let rejected = findings.rejected.into_keys().collect();
         let contests = Contests::new(self.plan, self.device, &rejected, &self.plan.incumbents);
         let mut strategy = spec.strategy(Arc::clone(&contests.problem));
         let Searched { spent, trace, leaders, .. } = self.search(&mut *strategy, &contests).await?;

@@ -14,7 +14,7 @@ use crate::shape::{KernelConfig, Role, Tile};
 
 /// What is known of kernels that were compiled.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Known {
+pub(crate) struct KernelFindings {
     /// Those that cannot be used, with the reason.
     pub rejected: HashMap<(Role, Tile), String>,
     /// Those that work and spill registers: passed over while anything that does not spill is left.
@@ -84,12 +84,12 @@ impl<'a> Selector<'a> {
     }
 
     /// The choice for every batch size of the plan.
-    pub(crate) fn select(&mut self, known: &Known) -> Result<Vec<Selected>, NothingLeft> {
+    pub(crate) fn select(&mut self, findings: &KernelFindings) -> Result<Vec<Selected>, NothingLeft> {
         let plan = self.plan;
-        plan.batch_sizes.iter().map(|&batch_size| self.select_one(batch_size, known)).collect()
+        plan.batch_sizes.iter().map(|&batch_size| self.select_one(batch_size, findings)).collect()
     }
 
-    fn select_one(&mut self, batch_size: u32, known: &Known) -> Result<Selected, NothingLeft> {
+    fn select_one(&mut self, batch_size: u32, findings: &KernelFindings) -> Result<Selected, NothingLeft> {
         let shape = &self.plan.shape;
         let limit = self.device.shared_memory_per_block;
         let default = self.plan.target.runtime.default_config(shape, batch_size, limit);
@@ -98,7 +98,8 @@ impl<'a> Selector<'a> {
             (needs > limit).then(|| format!("needs {needs} bytes of shared memory, the device has {limit}"));
         // Without a file both kernels run the same default: one that fails fails the layer. The other
         // kernel's default still holds its place, and with it the BLOCK_SIZE_M both share.
-        let refusal = |role| unfit.clone().or_else(|| known.rejected.get(&(role, default.tile())).cloned());
+        let refusal =
+            |role| unfit.clone().or_else(|| findings.rejected.get(&(role, default.tile())).cloned());
         let (up_refusal, down_refusal) = (refusal(Role::Up), refusal(Role::Down));
         let keeps_default =
             |refusal: &Option<String>| self.plan.policy == Policy::RuntimeDefault && refusal.is_none();
@@ -110,7 +111,7 @@ impl<'a> Selector<'a> {
             if kept {
                 vec![Candidate { config: default, cost: default_cost(role).unwrap_or(0.0) }]
             } else {
-                self.ranked(batch_size, role, known, spilling_too)
+                self.ranked(batch_size, role, findings, spilling_too)
             }
         };
         // A default kept for one role may leave the other nothing with its BLOCK_SIZE_M, and tiles that
@@ -155,7 +156,13 @@ impl<'a> Selector<'a> {
         })
     }
 
-    fn ranked(&mut self, batch_size: u32, role: Role, known: &Known, spilling_too: bool) -> Vec<Candidate> {
+    fn ranked(
+        &mut self,
+        batch_size: u32,
+        role: Role,
+        findings: &KernelFindings,
+        spilling_too: bool,
+    ) -> Vec<Candidate> {
         let (plan, device) = (self.plan, self.device);
         self.rankings
             .entry((batch_size, role))
@@ -163,7 +170,8 @@ impl<'a> Selector<'a> {
             .iter()
             .filter(|ranked| {
                 let kernel = (role, ranked.config.tile());
-                !known.rejected.contains_key(&kernel) && (spilling_too || !known.spilling.contains(&kernel))
+                !findings.rejected.contains_key(&kernel)
+                    && (spilling_too || !findings.spilling.contains(&kernel))
             })
             .map(|ranked| Candidate { config: ranked.config, cost: ranked.predicted_us })
             .collect()

@@ -18,7 +18,7 @@ use crate::host_name::HostName;
 
 /// What becomes of a unit, or of a run of an arm.
 #[derive(Debug, Clone)]
-pub(crate) enum Fate {
+pub(crate) enum Reaction {
     /// It ends after so long.
     Ends(Duration),
     /// It never ends, and the worker still answers.
@@ -30,7 +30,7 @@ pub(crate) enum Fate {
 }
 
 /// How a worker behaves: the fate of the unit or arm of this name.
-pub(crate) type Behaviour = Arc<dyn Fn(&str) -> Fate + Send + Sync>;
+pub(crate) type Behaviour = Arc<dyn Fn(&str) -> Reaction + Send + Sync>;
 
 /// A host called `name` whose every Python is a worker that behaves like this, and what starts one there.
 pub(crate) fn host(name: &str, behaviour: Behaviour) -> (Arc<LookAlike>, OnHost) {
@@ -189,10 +189,10 @@ impl Worker {
         if task.due.is_none() {
             match fate {
                 None => task.due = Some(Instant::now()),
-                Some(Fate::Ends(after)) => task.due = Some(Instant::now() + after),
-                Some(Fate::Hangs) => {}
-                Some(Fate::Kills(ending)) => return Some(ending),
-                Some(Fate::Says(mut line)) => {
+                Some(Reaction::Ends(after)) => task.due = Some(Instant::now() + after),
+                Some(Reaction::Hangs) => {}
+                Some(Reaction::Kills(ending)) => return Some(ending),
+                Some(Reaction::Says(mut line)) => {
                     line["id"] = task.id.into();
                     task.steps[0].line = line;
                     task.due = Some(Instant::now());

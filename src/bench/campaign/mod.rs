@@ -22,10 +22,10 @@ pub(crate) use self::one_run::{CampaignRun, FinishedRun};
 
 use super::compare::MeasuredRun;
 use super::plan::LoadPlan;
-use super::profile::Settled;
+use super::profile::ResolvedPlan;
 use super::results::ResultsDir;
 use super::server;
-use super::session::Session;
+use super::session::ServerUnderTest;
 use super::target::ServerTarget;
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
@@ -77,7 +77,7 @@ type Result<T> = std::result::Result<T, Box<dyn Failure>>;
 /// A server that answers, and how it is measured.
 #[derive(Debug)]
 pub(crate) struct Campaign<'a> {
-    session: Session,
+    server: ServerUnderTest,
     conditions: &'a Conditions,
 }
 
@@ -103,23 +103,28 @@ impl<'a> Campaign<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let ca = conditions.ca_cert.as_deref().map(server::ca::read).transpose()?;
-        let opening = Session::open(conditions.target.clone(), ca, asked);
-        let session = stop.run_until_cancelled(opening).await.ok_or(CampaignStopped::BeforeTheFirst)??;
-        if let Some(note) = session.note() {
+        let opening = ServerUnderTest::open(conditions.target.clone(), ca, asked);
+        let server = stop.run_until_cancelled(opening).await.ok_or(CampaignStopped::BeforeTheFirst)??;
+        if let Some(note) = server.note() {
             observer.note(note);
         }
-        Ok(Self { session, conditions })
+        Ok(Self { server, conditions })
     }
 
     /// The plan, under the name the server has for the model.
-    pub(crate) fn plan(&self, settled: &Settled) -> LoadPlan {
-        settled.plan.clone().with_model(self.session.model().to_owned())
+    pub(crate) fn plan(&self, resolved: &ResolvedPlan) -> LoadPlan {
+        resolved.plan.clone().with_model(self.server.model().to_owned())
     }
 
-    /// The directory of several runs of `settled`, or of plans that begin with it: that of each lies in it.
+    /// The directory of several runs of `resolved`, or of plans that begin with it: that of each lies in it.
     /// `what` they are (`repeats`, `sweep`) stands in its name.
-    pub(crate) fn parent_dir(&self, place: &Place, settled: &Settled, what: &str) -> Result<ResultsDir> {
-        let plan = self.plan(settled);
+    pub(crate) fn parent_dir(
+        &self,
+        place: &Place,
+        resolved: &ResolvedPlan,
+        what: &str,
+    ) -> Result<ResultsDir> {
+        let plan = self.plan(resolved);
         let name = format!("{}-{what}", plan.profile);
         Ok(ResultsDir::create(place, Timestamp::now(), &plan.model, &name)?)
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Campaign, CampaignStopped, Result};
 use crate::bench::compare::MeasuredRun;
 use crate::bench::metrics::summarise;
-use crate::bench::profile::Settled;
+use crate::bench::profile::ResolvedPlan;
 use crate::bench::record::RequestRecord;
 use crate::bench::results::environment::RunEnvironment;
 use crate::bench::results::{HowEnded, RequestLog, ResultsDir, RunFile, SummaryFile};
@@ -21,7 +21,7 @@ use crate::run_dir::Place;
 #[derive(Debug)]
 pub(crate) struct CampaignRun<'a> {
     /// What is sent and how it is judged.
-    pub settled: &'a Settled,
+    pub resolved: &'a ResolvedPlan,
     /// Where it goes.
     pub place: Place,
     /// Which repeat it is, from 0.
@@ -58,7 +58,7 @@ impl Campaign<'_> {
         stop: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<FinishedRun> {
-        let plan = self.plan(run.settled);
+        let plan = self.plan(run.resolved);
         let dir = ResultsDir::create(&run.place, Timestamp::now(), &plan.model, &plan.profile)?;
         let path = dir.path().to_owned();
         let result = self.measure_into(dir, run, stop, observer).await;
@@ -76,11 +76,11 @@ impl Campaign<'_> {
         stop: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<FinishedRun> {
-        let Self { session, conditions } = self;
-        let CampaignRun { settled, place: _, repeat, round, part } = run;
-        let plan = self.plan(settled);
+        let Self { server, conditions } = self;
+        let CampaignRun { resolved, place: _, repeat, round, part } = run;
+        let plan = self.plan(resolved);
         observer.say(LoadEvent::Preparing { requests: plan.requests });
-        let preparing = session.prepare(&plan, &settled.files, conditions.tokenizer.as_ref(), round);
+        let preparing = server.prepare(&plan, &resolved.files, conditions.tokenizer.as_ref(), round);
         let prepared = stop.run_until_cancelled(preparing).await;
         let load = prepared.ok_or(CampaignStopped::BeforeTheFirst)??;
         observer.say(LoadEvent::Prepared { requests: plan.requests });
@@ -92,7 +92,7 @@ impl Campaign<'_> {
         let file = RunFile::new(
             plan.clone(),
             &conditions.target,
-            session.view().clone(),
+            server.view().clone(),
             environment,
             workload,
             repeat,
@@ -109,7 +109,7 @@ impl Campaign<'_> {
                 records.push(record);
                 Ok(())
             };
-            let measured = session.measure(&plan, load, &manner, stop, observer, &mut keep).await?;
+            let measured = server.measure(&plan, load, &manner, stop, observer, &mut keep).await?;
             log.finish()?;
             Result::Ok(measured)
         };
@@ -118,7 +118,7 @@ impl Campaign<'_> {
             Err(failure) => {
                 let how = HowEnded::Failed { reason: failure.to_string() };
                 // A disk that is full may refuse this, too; what it refused first is what the user hears.
-                let _ = dir.write_run(&file.ended(how, Timestamp::now(), None, session.view().clone()));
+                let _ = dir.write_run(&file.ended(how, Timestamp::now(), None, server.view().clone()));
                 return Err(failure);
             }
         };

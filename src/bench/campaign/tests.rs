@@ -15,7 +15,7 @@ fn conditions(mock: &RunningMock) -> Conditions {
     Conditions { target, ca_cert: None, scrape_every: None, tokenizer: None, keep_text: false }
 }
 
-fn settled() -> Settled {
+fn resolved() -> ResolvedPlan {
     let flags = Layer {
         requests: Some(3),
         concurrency: Some(Bound::At(2)),
@@ -28,15 +28,15 @@ fn settled() -> Settled {
 
 /// Three runs below a new directory, of which number `breaks`, from 1, is stopped or fails.
 async fn three(breaks: usize, stop_it: bool) -> (Vec<String>, RunSeries, ResultsDir, tempfile::TempDir) {
-    let (mock, settled, root) = (mock(), settled(), tempfile::tempdir().unwrap());
+    let (mock, resolved, root) = (mock(), resolved(), tempfile::tempdir().unwrap());
     let conditions = conditions(&mock);
     let stop = CancellationToken::new();
     let opened = Campaign::open(&conditions, None, &stop, &mut Silent).await;
     let campaign = opened.map_err(|failure| failure.to_string()).unwrap();
     let place = Place::Below(root.path().join("results"));
-    let parent = campaign.parent_dir(&place, &settled, "repeats").map_err(|it| it.to_string()).unwrap();
+    let parent = campaign.parent_dir(&place, &resolved, "repeats").map_err(|it| it.to_string()).unwrap();
     let runs = (0..3).map(|number| CampaignRun {
-        settled: &settled,
+        resolved: &resolved,
         place: Place::Exactly(parent.path().join(format!("run-{}", number + 1))),
         repeat: number,
         round: number,

@@ -90,7 +90,7 @@ impl crate::failure::Failure for BadHeader {
 
 /// What became of one request.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct Attempt {
     /// When sending began, connecting included.
     pub sent: Instant,
     /// When it was over.
@@ -171,7 +171,7 @@ impl Client {
         body: &[u8],
         watcher: &impl Watcher,
         halt: &Halt,
-    ) -> Asked {
+    ) -> Attempt {
         let (mut idle, mut turn) = (self.idle_connection(), None);
         // Whoever needs a new connection waits for a turn to open it. That is this client's affair: the
         // request begins after it, and is late.
@@ -198,7 +198,7 @@ impl Client {
                 (ended, outcome)
             }
         };
-        Asked { sent, ended: ended.max(sent), answer, outcome }
+        Attempt { sent, ended: ended.max(sent), answer, outcome }
     }
 
     /// Send, and read until the answer is over; what is behind it may still be unread.

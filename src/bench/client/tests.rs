@@ -104,7 +104,7 @@ impl Watcher for Count {
     }
 }
 
-async fn ask(client: &Rc<Client>) -> Asked {
+async fn ask(client: &Rc<Client>) -> Attempt {
     let halt = Halt::new(CancellationToken::new());
     let count = Count::default();
     let asked = client.ask("id", b"{}", &count, &halt);
@@ -121,7 +121,7 @@ async fn settled(client: &Rc<Client>, idle: usize) {
     tokio::time::timeout(Duration::from_secs(20), ready).await.expect("no connection was kept");
 }
 
-fn class(asked: &Asked) -> FailureClass {
+fn class(asked: &Attempt) -> FailureClass {
     match &asked.outcome {
         Outcome::Failed { class, .. } => *class,
         other => panic!("{other:?}"),

@@ -10,7 +10,7 @@
 //! | `datafile` | the files a plan is made of, by their content |
 //! | `fields` | one field of a plan from its layers, or what holds where nobody says anything |
 //! | `workload`, `arrival` | the rules where flags meet profiles |
-//! | `resolve` | layers -> [`Settled`] |
+//! | `resolve` | layers -> [`ResolvedPlan`] |
 //! | `parse` | a profile's TOML -> a layer that is a plan without any flag |
 //! | `catalogue` | the profiles known by name, and those in files |
 //!
@@ -36,7 +36,7 @@ pub(crate) use layer::{
     WorkloadKind, WorkloadLayer,
 };
 pub(crate) use origin::Origin;
-pub(crate) use resolve::{Files, Layers, Settled, resolve};
+pub(crate) use resolve::{Files, Layers, ResolvedPlan, resolve};
 
 #[cfg(test)]
 mod tests;

@@ -31,7 +31,7 @@ pub(crate) struct Files {
 
 /// What the layers come to.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Settled {
+pub(crate) struct ResolvedPlan {
     /// What will be done.
     pub plan: PlanDraft,
     /// Where each of its values came from.
@@ -45,7 +45,7 @@ pub(crate) struct Settled {
 pub(crate) fn resolve(
     layers: Layers<'_>,
     fingerprint: &dyn Fn(&Path) -> Result<DataFile, BadDataFile>,
-) -> Result<Settled, PlanError> {
+) -> Result<ResolvedPlan, PlanError> {
     let Layers { profile, flags } = layers;
     check::check(flags).map_err(|wrong| PlanError::Value {
         field: wrong.field,
@@ -78,7 +78,7 @@ pub(crate) fn resolve(
         limits: limits(it),
         slo: slo(it),
     };
-    Ok(Settled { plan, origins: settling.origins, files: Files { workload: data, trace } })
+    Ok(ResolvedPlan { plan, origins: settling.origins, files: Files { workload: data, trace } })
 }
 
 fn sampling(it: &mut Settling<'_>) -> Sampling {

@@ -140,23 +140,23 @@ pub(crate) enum RequestRate {
 impl SummaryFile {
     /// Of what was asked and what it came to.
     pub(crate) fn new(plan: &LoadPlan, summary: Summary) -> Self {
-        let asked = Asked::of(&plan.workload);
+        let workload = SglangWorkload::of(&plan.workload);
         let latency = &summary.latency_ms;
         let rates = summary.throughput;
         Self {
             format: FORMAT,
             tag: Some(plan.profile.clone()),
             backend: backend(plan.protocol, &summary.server.runtime).into(),
-            dataset_name: asked.name.into(),
+            dataset_name: workload.name.into(),
             request_rate: request_rate(&plan.arrival),
             max_concurrency: plan.concurrency,
             sharegpt_output_len: match &plan.workload {
                 Workload::Sharegpt { output_tokens, .. } => *output_tokens,
                 _ => None,
             },
-            random_input_len: asked.input,
-            random_output_len: asked.output,
-            random_range_ratio: asked.range_ratio,
+            random_input_len: workload.input,
+            random_output_len: workload.output,
+            random_range_ratio: workload.range_ratio,
             server_info: summary.server.info.clone().map(|info| without_secrets(info, None)),
             duration: rates.duration_s,
             completed: summary.counts.completed,
@@ -212,14 +212,14 @@ impl SummaryFile {
 }
 
 /// What a workload is in SGLang's words.
-struct Asked {
+struct SglangWorkload {
     name: &'static str,
     input: Option<u32>,
     output: Option<u32>,
     range_ratio: Option<f64>,
 }
 
-impl Asked {
+impl SglangWorkload {
     fn of(workload: &Workload) -> Self {
         let random = |name, input, output, lengths| Self {
             name,

@@ -21,7 +21,7 @@ use self::health::HealthProbe;
 pub(crate) use self::live::Live;
 use self::nap::Nap;
 use super::arrival::Schedule;
-use super::client::{Asked, Client, Halt, Watcher};
+use super::client::{Attempt, Client, Halt, Watcher};
 use super::conversation::{Conversation, Turn};
 use super::plan::LoadPlan;
 use super::record::{FailureClass, Outcome, RequestRecord};
@@ -309,7 +309,7 @@ impl Sender {
         self.live.sent();
         self.nap.sent();
         let mut attempts = 0;
-        let asked = loop {
+        let attempt = loop {
             attempts += 1;
             let body = match &body {
                 Ok(body) => body,
@@ -317,23 +317,23 @@ impl Sender {
                 Err(error) => break unsendable(error.to_string()),
             };
             let id = format!("{}-{conversation}-{turn_number}-{attempts}", self.id);
-            let asked = self.client.ask(&id, body, self, &self.halt).await;
+            let attempt = self.client.ask(&id, body, self, &self.halt).await;
             if attempts == 1 {
-                self.probe.sent(asked.sent.saturating_duration_since(ready));
+                self.probe.sent(attempt.sent.saturating_duration_since(ready));
             }
-            let failed = matches!(asked.outcome, Outcome::Failed { .. });
-            let again = failed && asked.answer.chunk_us.is_empty() && attempts <= self.plan.limits.retries;
+            let failed = matches!(attempt.outcome, Outcome::Failed { .. });
+            let again = failed && attempt.answer.chunk_us.is_empty() && attempts <= self.plan.limits.retries;
             // Stopped: how it failed says more than that it would have been tried again.
             if !again || self.halt.is_stopped() {
-                break asked;
+                break attempt;
             }
         };
         self.nap.ended();
-        match &asked.outcome {
+        match &attempt.outcome {
             Outcome::Done => {
-                let (first, last) = (asked.answer.chunk_us.first(), asked.answer.chunk_us.last());
+                let (first, last) = (attempt.answer.chunk_us.first(), attempt.answer.chunk_us.last());
                 let later_us = last.zip(first).map_or(0, |(last, first)| last - first);
-                self.live.done(u64::from(asked.answer.output_tokens.saturating_sub(1)), later_us);
+                self.live.done(u64::from(attempt.answer.output_tokens.saturating_sub(1)), later_us);
             }
             Outcome::Failed { .. } => self.live.failed(),
             Outcome::Interrupted => {}
@@ -342,13 +342,13 @@ impl Sender {
             conversation,
             turn: turn_number,
             scheduled_us: due.map(|due| self.since_start(due)),
-            sent_us: self.since_start(asked.sent),
-            ended_us: self.since_start(asked.ended),
+            sent_us: self.since_start(attempt.sent),
+            ended_us: self.since_start(attempt.ended),
             attempts,
             planned_input_tokens: turn.input_tokens,
             planned_output_tokens: turn.output_tokens,
-            answer: asked.answer,
-            outcome: asked.outcome,
+            answer: attempt.answer,
+            outcome: attempt.outcome,
         }
     }
 
@@ -396,10 +396,10 @@ fn open_files(
 }
 
 /// A question that the protocol cannot carry.
-fn unsendable(message: String) -> Asked {
+fn unsendable(message: String) -> Attempt {
     let now = Instant::now();
     let outcome = Outcome::Failed { class: FailureClass::Malformed, message };
-    Asked { sent: now, ended: now, answer: Default::default(), outcome }
+    Attempt { sent: now, ended: now, answer: Default::default(), outcome }
 }
 
 #[cfg(test)]

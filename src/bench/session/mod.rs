@@ -38,7 +38,7 @@ const WARM_UP_AT_ONCE: u32 = 16;
 
 /// A server that has been found to serve the model.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct ServerUnderTest {
     target: ServerTarget,
     endpoints: Endpoints,
     ca: Option<Vec<u8>>,
@@ -82,15 +82,11 @@ pub(crate) struct Measured {
     pub stopped: bool,
 }
 
-type Outcome<T> = Result<T, Box<dyn Failure>>;
+type Result<T> = std::result::Result<T, Box<dyn Failure>>;
 
-impl Session {
+impl ServerUnderTest {
     /// Ask the server who it is and choose the model: the one `asked` for, or the only one.
-    pub(crate) async fn open(
-        target: ServerTarget,
-        ca: Option<Vec<u8>>,
-        asked: Option<&str>,
-    ) -> Outcome<Self> {
+    pub(crate) async fn open(target: ServerTarget, ca: Option<Vec<u8>>, asked: Option<&str>) -> Result<Self> {
         let endpoints = Endpoints::new(target.clone(), ca.as_deref())?;
         let models = identity::models(&endpoints).await?;
         let chosen = identity::choose(&models, asked)?;
@@ -124,7 +120,7 @@ impl Session {
         files: &Files,
         tokenizer: Option<&PathBuf>,
         round: u32,
-    ) -> Outcome<Load> {
+    ) -> Result<Load> {
         if let (Workload::Sharegpt { file, .. } | Workload::Jsonl { file, .. }, Some(path)) =
             (&plan.workload, &files.workload)
         {
@@ -180,8 +176,8 @@ impl Session {
         manner: &Manner,
         stop: &CancellationToken,
         observer: &mut dyn Observer,
-        keep: &mut dyn FnMut(RequestRecord) -> Outcome<()>,
-    ) -> Outcome<Measured> {
+        keep: &mut dyn FnMut(RequestRecord) -> Result<()>,
+    ) -> Result<Measured> {
         self.warm_up(plan, load.warmup, stop, observer).await?;
         let mut watch = Watch::new(self.endpoints.clone(), manner.scrape_every);
         watch.look().await;
@@ -212,7 +208,7 @@ impl Session {
         conversations: Vec<Conversation>,
         stop: &CancellationToken,
         observer: &mut dyn Observer,
-    ) -> Outcome<()> {
+    ) -> Result<()> {
         if conversations.is_empty() || stop.is_cancelled() {
             return Ok(());
         }
@@ -250,8 +246,8 @@ impl Session {
         halt: &CancellationToken,
         telling: Telling,
         observer: &mut dyn Observer,
-        keep: &mut dyn FnMut(RequestRecord) -> Outcome<()>,
-    ) -> Outcome<runner::RunEnd> {
+        keep: &mut dyn FnMut(RequestRecord) -> Result<()>,
+    ) -> Result<runner::RunEnd> {
         let connector = Connector::new(&self.target, self.ca.clone()).await?;
         let (protocol, limits) = (run.plan.protocol, run.plan.limits);
         let client = Client::new(&self.target, connector, protocol, limits, keep_text)?;

@@ -46,8 +46,11 @@ fn words(failure: Box<dyn Failure>) -> String {
     failure.to_string()
 }
 
-async fn open(mock: &RunningMock) -> Session {
-    Session::open(ServerTarget::new(&mock.url(), None).unwrap(), None, None).await.map_err(words).unwrap()
+async fn open(mock: &RunningMock) -> ServerUnderTest {
+    ServerUnderTest::open(ServerTarget::new(&mock.url(), None).unwrap(), None, None)
+        .await
+        .map_err(words)
+        .unwrap()
 }
 
 /// Measure with a disk that is full after so many records, and a stop at so many.
@@ -55,17 +58,17 @@ async fn measured(
     plan: &LoadPlan,
     full_after: usize,
     stop_at: usize,
-) -> (Outcome<Measured>, Vec<RequestRecord>) {
+) -> (Result<Measured>, Vec<RequestRecord>) {
     let mock = mock();
-    let session = open(&mock).await;
-    let load = session.prepare(plan, &Files::default(), None, 0).await.map_err(words).unwrap();
+    let server = open(&mock).await;
+    let load = server.prepare(plan, &Files::default(), None, 0).await.map_err(words).unwrap();
     assert_eq!((load.conversations.len(), load.warmup.len()), (plan.requests as usize, plan.warmup as usize));
     let stop = CancellationToken::new();
     if stop_at == 0 {
         stop.cancel();
     }
     let mut records = Vec::new();
-    let mut keep = |record| -> Outcome<()> {
+    let mut keep = |record| -> Result<()> {
         if records.len() == full_after {
             return Err(runner::RunnerError::Thread(std::io::Error::other("no space left")).into());
         }
@@ -76,7 +79,7 @@ async fn measured(
         Ok(())
     };
     let manner = Manner { scrape_every: None, keep_text: false, part: LoadPart::WarmUp };
-    let measured = session.measure(plan, load, &manner, &stop, &mut Nobody, &mut keep).await;
+    let measured = server.measure(plan, load, &manner, &stop, &mut Nobody, &mut keep).await;
     (measured, records)
 }
 
@@ -111,7 +114,7 @@ async fn a_stop_in_the_run_keeps_what_ended_and_what_was_in_flight() {
 #[tokio::test]
 async fn a_data_file_that_changed_since_the_plan_was_made_is_refused() {
     let mock = mock();
-    let session = open(&mock).await;
+    let server = open(&mock).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("data");
     crate::fs::write_atomic(&path, b"0\n1\n").unwrap();
@@ -123,7 +126,7 @@ async fn a_data_file_that_changed_since_the_plan_was_made_is_refused() {
         (jsonl, Files { workload: Some(path.clone()), ..Files::default() }),
         (trace, Files { trace: Some(path.clone()), ..Files::default() }),
     ] {
-        let error = session.prepare(&plan, &files, None, 0).await.unwrap_err();
+        let error = server.prepare(&plan, &files, None, 0).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Input);
         assert!(words(error).contains("has changed since the plan was made"));
     }

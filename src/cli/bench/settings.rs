@@ -10,13 +10,13 @@ use super::args::{
     ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
     PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,
 };
-use super::values::{self, Dataset, Interval, Limit, Objective, RateArg, SloArg};
+use super::values::{self, Dataset, Limit, Objective, RateArg, ScrapeInterval, SloArg};
 use super::variables::Variables;
 use crate::bench::campaign::Conditions;
 use crate::bench::plan::Protocol;
 use crate::bench::profile::{
     ArrivalKind, ArrivalLayer, Bound, Layer, Layers, LengthKind, LimitsLayer, Origin, Profile, Profiles,
-    Rate, SamplingLayer, Settled, SloLayer, WorkloadKind, WorkloadLayer, fingerprint, resolve,
+    Rate, ResolvedPlan, SamplingLayer, SloLayer, WorkloadKind, WorkloadLayer, fingerprint, resolve,
 };
 use crate::bench::target::ServerTarget;
 use crate::commands::bench::calibrate::CalibrateSettings;
@@ -81,8 +81,8 @@ pub(super) fn run(args: RunArgs, variables: &Variables) -> Settings<RunSettings>
     });
     let said = said(server, load, workload, limits, output, variables)?;
     let layer = Layer { arrival, concurrency, ..said.layer };
-    let settled = settled(said.profile.as_ref(), &layer)?;
-    Ok(RunSettings { settled, with: said.with, repeat })
+    let resolved = resolved(said.profile.as_ref(), &layer)?;
+    Ok(RunSettings { resolved, with: said.with, repeat })
 }
 
 pub(super) fn sweep(args: SweepArgs, variables: &Variables) -> Settings<SweepSettings> {
@@ -120,7 +120,7 @@ pub(super) fn sweep(args: SweepArgs, variables: &Variables) -> Settings<SweepSet
             SweepAxis::Concurrency => layer.concurrency = Some(Bound::At(at as u32)),
             SweepAxis::Rate => layer.arrival.rate = Some(Rate::PerSecond(at)),
         }
-        steps.push(SweepStep { at, settled: settled(said.profile.as_ref(), &layer)? });
+        steps.push(SweepStep { at, resolved: resolved(said.profile.as_ref(), &layer)? });
     }
     Ok(SweepSettings { axis, steps, with: said.with })
 }
@@ -189,8 +189,8 @@ fn said(
         target,
         ca_cert,
         scrape_every: match server_metrics_interval {
-            Interval::Every(time) => Some(time),
-            Interval::Never => None,
+            ScrapeInterval::Every(time) => Some(time),
+            ScrapeInterval::Never => None,
         },
         tokenizer,
         keep_text,
@@ -211,7 +211,7 @@ fn find(folder: Option<PathBuf>, query: &str) -> Settings<Profile> {
     Ok(Profiles::load(folder.as_deref())?.find(query)?)
 }
 
-fn settled(profile: Option<&(Profile, Origin)>, flags: &Layer) -> Settings<Settled> {
+fn resolved(profile: Option<&(Profile, Origin)>, flags: &Layer) -> Settings<ResolvedPlan> {
     let layers = Layers { profile: profile.map(|(profile, origin)| (profile, origin)), flags };
     Ok(resolve(layers, &|path| fingerprint(path))?)
 }

@@ -25,7 +25,7 @@ pub(crate) enum RateArg {
 
 /// How often, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interval {
+pub(crate) enum ScrapeInterval {
     /// So often.
     Every(Duration),
     /// Never.
@@ -156,12 +156,12 @@ pub(super) fn seconds(text: &str) -> Parsed<f64> {
 }
 
 /// A time above zero, or `none`.
-pub(super) fn interval(text: &str) -> Parsed<Interval> {
+pub(super) fn interval(text: &str) -> Parsed<ScrapeInterval> {
     if text == "none" {
-        return Ok(Interval::Never);
+        return Ok(ScrapeInterval::Never);
     }
     match pause(text) {
-        Ok(time) if time >= Duration::from_millis(100) => Ok(Interval::Every(time)),
+        Ok(time) if time >= Duration::from_millis(100) => Ok(ScrapeInterval::Every(time)),
         _ => Err("expected a time of at least 100ms with its unit, such as 5s, or none".to_owned()),
     }
 }
@@ -222,8 +222,8 @@ mod tests {
             assert!(pause(text).is_err_and(|error| error.contains("500ms")), "{text}");
         }
         assert!(pause("-5s").is_err_and(|error| error.contains("negative")));
-        assert_eq!(interval("none"), Ok(Interval::Never));
-        assert_eq!(interval("1s"), Ok(Interval::Every(Duration::from_secs(1))));
+        assert_eq!(interval("none"), Ok(ScrapeInterval::Never));
+        assert_eq!(interval("1s"), Ok(ScrapeInterval::Every(Duration::from_secs(1))));
         assert!(interval("0s").is_err() && interval("1ms").is_err() && interval("5").is_err());
     }
 

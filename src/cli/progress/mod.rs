@@ -9,7 +9,7 @@ use indicatif::MultiProgress;
 
 use self::nodes::Nodes;
 use self::screen::Screen;
-use crate::events::{CommandEvent, Event, MockEvent, Observer, SetupEvent, Source, What};
+use crate::events::{CommandEvent, Event, EventOrigin, MockEvent, Observer, SetupEvent, What};
 
 /// Shows events to people.
 #[derive(Debug, Default)]
@@ -29,8 +29,8 @@ impl Observer for Progress {
     fn on(&mut self, event: &Event) {
         let Self { screen, nodes } = self;
         let host = match &event.from {
-            Source::Harness => None,
-            Source::Host(name) => Some(name),
+            EventOrigin::Harness => None,
+            EventOrigin::Host(name) => Some(name),
         };
         match &event.what {
             What::Note { text } => screen.line(&format!("warning: {text}")),

@@ -275,8 +275,8 @@ pub(crate) struct SpaceArgs {
     #[arg(long)]
     pub distinct: bool,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
+    #[arg(long, value_enum, default_value_t = FormatArg::Table)]
+    pub format: FormatArg,
     /// The same as --format json
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
@@ -284,7 +284,7 @@ pub(crate) struct SpaceArgs {
 
 /// `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
+pub(crate) enum FormatArg {
     /// For people
     Table,
     /// Comma-separated, with a header

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
+    CheckArgs, CompilerArgs, EvidenceArg, FormatArg, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
     PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
     TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::commands::tune::check::CheckSettings;
 use crate::commands::tune::merge::MergeSettings;
-use crate::commands::tune::moe::{MoeSettings, Place};
+use crate::commands::tune::moe::{Destination, MoeSettings};
 use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
@@ -115,10 +115,10 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         incumbents: incumbent,
         batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
         compiler: self::compiler(compiler, offline)?,
-        place: match (out, resume) {
-            (_, Some(dir)) => Place::Resume(dir),
-            (Some(dir), None) => Place::Out(dir),
-            (None, None) => Place::Results,
+        destination: match (out, resume) {
+            (_, Some(dir)) => Destination::Resume(dir),
+            (Some(dir), None) => Destination::Out(dir),
+            (None, None) => Destination::Results,
         },
         dry_run,
         json,
@@ -135,9 +135,9 @@ pub(super) fn space(args: SpaceArgs) -> Checked<SpaceSettings> {
     let SpaceArgs { model, target, distinct, format, json } = args;
     let format = match format {
         _ if json => space::Format::Json,
-        Format::Table => space::Format::Table,
-        Format::Csv => space::Format::Csv,
-        Format::Json => space::Format::Json,
+        FormatArg::Table => space::Format::Table,
+        FormatArg::Csv => space::Format::Csv,
+        FormatArg::Json => space::Format::Json,
     };
     Ok(SpaceSettings { subject: subject(model, target)?, distinct, format })
 }

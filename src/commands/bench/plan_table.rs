@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::shared::SharedSettings;
 use crate::bench::conversation::{Prompt, Turn};
 use crate::bench::plan::{Arrival, Lengths, PlanDraft, Protocol, Workload};
-use crate::bench::profile::{Origin, Settled};
+use crate::bench::profile::{Origin, ResolvedPlan};
 use crate::bench::stream;
 use crate::commands::Output;
 use crate::run_dir::Place;
@@ -21,7 +21,7 @@ pub(crate) struct PlannedRun<'a> {
     /// Where on a sweep's axis, by its name.
     pub at: Option<(&'static str, f64)>,
     /// Its plan.
-    pub settled: &'a Settled,
+    pub resolved: &'a ResolvedPlan,
 }
 
 /// What a plan comes to. Sums are expectations where lengths vary.
@@ -62,14 +62,14 @@ pub(crate) fn print(
     // The steps of a sweep differ in its axis alone, which a table of its own shows.
     let mut table =
         vec![vec!["target".to_owned(), with.conditions.target.to_string(), with.target_origin.to_string()]];
-    table.extend(rows(first.settled));
+    table.extend(rows(first.resolved));
     out.table(&["value", "", "from"], &table)?;
     out.line("")?;
     if let Some((name, _)) = first.at {
         let rows: Vec<Vec<String>> = steps
             .iter()
             .map(|step| {
-                let plan = &step.settled.plan;
+                let plan = &step.resolved.plan;
                 let limit = plan.concurrency.map_or("-".to_owned(), |limit| limit.to_string());
                 let number = |sum: Option<f64>| sum.map_or("-".to_owned(), |sum| format!("{sum:.0}"));
                 let Expected { requests, input_tokens, output_tokens, schedule_s, .. } = expected(plan);
@@ -88,7 +88,7 @@ pub(crate) fn print(
             [name, "arrival", "in flight", "requests", "input tokens", "output tokens", "sent within s"];
         out.table(&header, &rows)?;
     } else {
-        out.line(&words(&expected(&first.settled.plan)))?;
+        out.line(&words(&expected(&first.resolved.plan)))?;
         if repeat > 1 {
             out.line(&format!("{repeat} times"))?;
         }
@@ -99,11 +99,11 @@ pub(crate) fn print(
     })?;
     out.line("")?;
     out.line("one of the requests:")?;
-    out.line(&curl(&first.settled.plan, with))
+    out.line(&curl(&first.resolved.plan, with))
 }
 
 fn as_json(step: &PlannedRun<'_>, with: &SharedSettings) -> Value {
-    let Settled { plan, origins, files } = step.settled;
+    let ResolvedPlan { plan, origins, files } = step.resolved;
     let mut value = json!({
         "plan": plan,
         "origins": origins,
@@ -118,11 +118,11 @@ fn as_json(step: &PlannedRun<'_>, with: &SharedSettings) -> Value {
 }
 
 /// A row a value: its path in the plan, itself, and where it came from.
-pub(super) fn rows(settled: &Settled) -> Vec<Vec<String>> {
-    let plan = serde_json::to_value(&settled.plan).expect("plain data always serialises");
+pub(super) fn rows(resolved: &ResolvedPlan) -> Vec<Vec<String>> {
+    let plan = serde_json::to_value(&resolved.plan).expect("plain data always serialises");
     let mut rows = Vec::new();
     leaves("", &plan, &mut |path, value| {
-        let origin = settled.origins.of(path).cloned().unwrap_or(Origin::Default);
+        let origin = resolved.origins.of(path).cloned().unwrap_or(Origin::Default);
         let shown = match (path, value) {
             ("model", Value::Null) => "what the server lists".to_owned(),
             ("concurrency", Value::Null) => "no limit".to_owned(),
@@ -255,7 +255,7 @@ fn body(plan: &PlanDraft) -> Value {
     };
     let model = plan.model.as_deref().unwrap_or("<what /v1/models lists>");
     // The client's own, so that what is shown is what is sent. A text goes by every protocol, and the plan's
-    // extra fields were checked when it was settled.
+    // extra fields were checked when it was resolved.
     let bytes = stream::body(plan.protocol, model, &[], &turn, &plan.sampling).unwrap_or_default();
     let mut body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     if tokens.is_none() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::bench::plan::{Arrival, DataFile, Lengths, Workload};
-use crate::bench::profile::{Layers, Origin, Profiles, Settled, resolve};
+use crate::bench::profile::{Layers, Origin, Profiles, ResolvedPlan, resolve};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 
 /// What the user said.
@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &ProfilesSettings, out: &mut dyn Output) -> CommandR
         // A listing says which file a profile wants, not what is in it; that may be far away or large.
         let named =
             |path: &std::path::Path| Ok(DataFile { name: path.display().to_string(), sha256: String::new() });
-        let Settled { plan, files, .. } = resolve(layers, &named)?;
+        let ResolvedPlan { plan, files, .. } = resolve(layers, &named)?;
         let (input, output, lengths) = shown(&plan.workload);
         rows.push(vec![
             profile.name.clone(),

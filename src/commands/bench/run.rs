@@ -6,7 +6,7 @@ use super::report::{show, summary_json};
 use super::shared::{PAGE, SharedSettings, verdict, write_beside};
 use super::{plan_table, summary_table};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
-use crate::bench::profile::Settled;
+use crate::bench::profile::ResolvedPlan;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{LoadPart, Observer};
 use crate::run_dir::Place;
@@ -15,7 +15,7 @@ use crate::run_dir::Place;
 #[derive(Debug, Clone)]
 pub(crate) struct RunSettings {
     /// What is sent and how it is judged, and where each value came from.
-    pub settled: Settled,
+    pub resolved: ResolvedPlan,
     /// The server, and how it is measured.
     pub with: SharedSettings,
     /// Runs of the same plan.
@@ -29,29 +29,29 @@ pub(crate) async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let RunSettings { settled, with, repeat } = settings;
+    let RunSettings { resolved, with, repeat } = settings;
     if with.dry_run {
-        plan_table::print(with, *repeat, &[plan_table::PlannedRun { at: None, settled }], out)
+        plan_table::print(with, *repeat, &[plan_table::PlannedRun { at: None, resolved }], out)
             .map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
-    let campaign = Campaign::open(&with.conditions, settled.plan.model.as_deref(), &stop, observer).await?;
+    let campaign = Campaign::open(&with.conditions, resolved.plan.model.as_deref(), &stop, observer).await?;
     let mut empty = EmptyDirs::before(&with.out);
     let parent = match repeat {
         1 => None,
-        _ => Some(campaign.parent_dir(&with.out, settled, "repeats")?),
+        _ => Some(campaign.parent_dir(&with.out, resolved, "repeats")?),
     };
     if let Some(parent) = &parent {
         empty.also(parent.path());
     }
-    let profile = &settled.plan.profile;
+    let profile = &resolved.plan.profile;
     let turns = (0..*repeat).map(|number| {
         let place = match &parent {
             None => with.out.clone(),
             Some(parent) => Place::Exactly(parent.path().join(format!("run-{}", number + 1))),
         };
         let part = LoadPart::Run { profile: profile.clone(), number: number + 1, of: *repeat };
-        CampaignRun { settled, place, repeat: number, round: number, part }
+        CampaignRun { resolved, place, repeat: number, round: number, part }
     });
     let mut each = |done: &FinishedRun| {
         write_beside(done, with)?;

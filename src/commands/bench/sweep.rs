@@ -6,7 +6,7 @@ use super::plan_table;
 use super::report::show;
 use super::shared::{PAGE, SharedSettings, verdict, write_beside};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
-use crate::bench::profile::Settled;
+use crate::bench::profile::ResolvedPlan;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{LoadPart, Observer};
 use crate::run_dir::Place;
@@ -47,7 +47,7 @@ pub(crate) struct SweepStep {
     /// Where on the axis.
     pub at: f64,
     /// Its plan.
-    pub settled: Settled,
+    pub resolved: ResolvedPlan,
 }
 
 /// Measure, or say what would be measured.
@@ -61,20 +61,20 @@ pub(crate) async fn run(
     if with.dry_run {
         let steps: Vec<_> = steps
             .iter()
-            .map(|step| plan_table::PlannedRun { at: Some((axis.name(), step.at)), settled: &step.settled })
+            .map(|step| plan_table::PlannedRun { at: Some((axis.name(), step.at)), resolved: &step.resolved })
             .collect();
         plan_table::print(with, 1, &steps, out).map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
     let Some(first) = steps.first() else { return Ok(Verdict::Done) };
-    let model = first.settled.plan.model.as_deref();
+    let model = first.resolved.plan.model.as_deref();
     let campaign = Campaign::open(&with.conditions, model, &stop, observer).await?;
     let mut empty = EmptyDirs::before(&with.out);
-    let parent = campaign.parent_dir(&with.out, &first.settled, "sweep")?;
+    let parent = campaign.parent_dir(&with.out, &first.resolved, "sweep")?;
     empty.also(parent.path());
     let of = u32::try_from(steps.len()).unwrap_or(u32::MAX);
     let turns = (0..).zip(steps).map(|(round, step)| CampaignRun {
-        settled: &step.settled,
+        resolved: &step.resolved,
         place: Place::Exactly(parent.path().join(format!("{}-{}", axis.name(), step.at))),
         repeat: 0,
         round,

@@ -11,7 +11,7 @@ use crate::events::Observer;
 use crate::kernel::shared_memory;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::shape::{KernelConfig, Role};
-use crate::tuner::estimate::{self, Estimate, Roofline};
+use crate::tuner::estimate::{self, Roofline, TuningEstimate};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ struct Page {
     down: Option<String>,
     size: space::Size,
     batch_sizes: Vec<BatchSize>,
-    estimates: Vec<Estimate>,
+    estimates: Vec<TuningEstimate>,
 }
 
 /// What is known of one batch size before anything is tuned.

@@ -12,10 +12,10 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{Observer, RunEvent};
 use crate::failure::{Failure, Kind};
 use crate::kernel::space::STANDARD_BATCH_SIZES;
-use crate::tuner::asked::Asked;
 use crate::tuner::error::RunError;
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::Policy;
+use crate::tuner::requested_plan::RequestedPlan;
 use crate::tuner::session::{CompilerSettings, MeasuringSettings, Session, SessionJob};
 use crate::tuner::strategy::{Method, StrategySpec, recording};
 use crate::tuner::table::recorded::{self, FORMAT, TableManifest};
@@ -87,9 +87,9 @@ pub async fn run(
         recording::Options { repeats: settings.repeats as usize, sessions: settings.sessions as usize };
     plan.strategy = Some(StrategySpec { method: Method::Recording(options), seed: 0 });
     let mut dir = if settings.resume {
-        let asked = Asked::all(&plan);
+        let requested = RequestedPlan::all(&plan);
         plan = OpenRun::recorded_plan(&settings.out)?;
-        asked.hold_against(&plan, &settings.out)?;
+        requested.hold_against(&plan, &settings.out)?;
         OpenRun::resume(&settings.out, &plan)?
     } else {
         OpenRun::start(&settings.out, &plan)?

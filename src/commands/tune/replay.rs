@@ -12,8 +12,9 @@ use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::tuner::plan::Policy;
 use crate::tuner::replay::Disturbance;
 use crate::tuner::replay::regret::{STOCK_RUNS, Spread, Trial, spread, trials};
+use crate::tuner::replay::resolution::resolution;
 use crate::tuner::strategy::Method;
-use crate::tuner::table::{self, Statistic, Table};
+use crate::tuner::table::{self, Statistic, TimingTable};
 
 /// What the user said.
 #[derive(Debug, Clone)]
@@ -57,6 +58,9 @@ struct Report {
     regret_median: f64,
     regret_p95: f64,
     regret_max: f64,
+    /// The largest regret of a choice that the table's own runs cannot tell from the best; none by medians, and
+    /// where configs ran once.
+    table_resolution: Option<f64>,
     /// Measuring time over that of every run in the table.
     cost_ratio: f64,
     exhaustive_regret_median: f64,
@@ -109,13 +113,13 @@ pub async fn run(settings: &ReplaySettings, out: &mut dyn Output) -> CommandResu
     Ok(Verdict::Done)
 }
 
-async fn look_alike(model: &str) -> Result<Table, Box<dyn Failure>> {
+async fn look_alike(model: &str) -> Result<TimingTable, Box<dyn Failure>> {
     let subject = Subject::resolve(&SubjectSettings::of_model(model)).await?;
     let plan = subject.plan(STANDARD_BATCH_SIZES.to_vec(), Policy::RuntimeDefault, Evidence::Predicted);
     Ok(table::look_alike::table(&plan, &subject.device, 1))
 }
 
-fn report(settings: &ReplaySettings, table: &Table) -> Report {
+fn report(settings: &ReplaySettings, table: &TimingTable) -> Report {
     let problem = &table.problem;
     let try_all = |method| trials(table, settings.truth, settings.disturbance, 0..settings.seeds, method);
     let ours = try_all(settings.method);
@@ -141,6 +145,10 @@ fn report(settings: &ReplaySettings, table: &Table) -> Report {
         regret_median: all.median,
         regret_p95: all.p95,
         regret_max: all.max,
+        table_resolution: match settings.truth {
+            Statistic::Mean => resolution(table),
+            Statistic::Median => None,
+        },
         cost_ratio: mean(&ours, |trial| trial.seconds) / (table.total_us() / 1e6),
         exhaustive_regret_median: their.median,
         exhaustive_regret_p95: their.p95,
@@ -176,7 +184,7 @@ fn report(settings: &ReplaySettings, table: &Table) -> Report {
 
 fn print(
     settings: &ReplaySettings,
-    table: &Table,
+    table: &TimingTable,
     report: &Report,
     out: &mut dyn Output,
 ) -> std::io::Result<()> {
@@ -203,6 +211,12 @@ fn print(
         rows.push(row("exhaustive", theirs, report.exhaustive_seconds));
     }
     out.table(&header, &rows)?;
+    if let Some(resolution) = report.table_resolution.filter(|resolution| *resolution > 0.0) {
+        out.line(&format!(
+            "  the table's runs cannot tell the best from choices up to {} slower (95 %)",
+            percent(resolution)
+        ))?;
+    }
     if report.by_batch_size.len() > 1 {
         let rows: Vec<Vec<String>> = report
             .by_batch_size

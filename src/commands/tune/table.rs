@@ -8,10 +8,10 @@ use crate::failure::Failure;
 use crate::fs::{sha256_hex, write_atomic};
 use crate::report::table_file::{ColumnKind, ParquetColumn, ParquetTable, Values};
 use crate::tuner::table::recorded::{self, CONFIG_COLUMNS, FORMAT, Rows, TableManifest};
-use crate::tuner::table::{Table, TableError, kernel_tuner};
+use crate::tuner::table::{TableError, TimingTable, kernel_tuner};
 
 /// Read the table at `path`, whichever kind it is; of a recorded one, what fits `mask`, where given.
-pub(super) fn read(path: &Path, mask: Option<&str>) -> Result<Table, Box<dyn Failure>> {
+pub(super) fn read(path: &Path, mask: Option<&str>) -> Result<TimingTable, Box<dyn Failure>> {
     if path.extension().is_none_or(|extension| extension != "parquet") {
         return Ok(kernel_tuner::read(path)?);
     }

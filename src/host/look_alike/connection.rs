@@ -11,19 +11,19 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use super::super::{End, Ending, Process};
-use super::{Streams, Trouble, TroubleKind, lock};
+use super::{HostFault, HostFaultKind, Streams, lock};
 
-/// A program as whoever started it sees it, over a connection with this trouble ahead.
+/// A program as whoever started it sees it, over a connection with this fault ahead.
 pub(super) fn process(
     wire: Arc<Connection>,
     ours: Streams,
-    trouble: Option<Trouble>,
+    fault: Option<HostFault>,
     program: AbortHandle,
     told: watch::Receiver<Option<Ending>>,
 ) -> Process {
-    let left = trouble.as_ref().map_or(u64::MAX, |trouble| trouble.after);
+    let left = fault.as_ref().map_or(u64::MAX, |fault| fault.after);
     let pipe = Some(ours.output.take(left));
-    let mut output = OutputStream { pipe, trouble, program: program.clone(), wire: wire.clone() };
+    let mut output = OutputStream { pipe, fault, program: program.clone(), wire: wire.clone() };
     output.strike();
     Process {
         input: Box::pin(InputStream { pipe: Some(ours.input), wire: wire.clone() }),
@@ -137,26 +137,26 @@ impl Drop for InputStream {
 
 /// The program's standard output, read by us.
 struct OutputStream {
-    /// What comes over before the trouble; there until it is dropped.
+    /// What comes over before the fault; there until it is dropped.
     pipe: Option<Take<DuplexStream>>,
-    trouble: Option<Trouble>,
+    fault: Option<HostFault>,
     program: AbortHandle,
     wire: Arc<Connection>,
 }
 
 impl OutputStream {
-    /// Let the trouble happen if its time has come.
+    /// Let the fault happen if its time has come.
     fn strike(&mut self) {
         let Some(pipe) = self.pipe.as_mut().filter(|pipe| pipe.limit() == 0) else { return };
-        let Some(trouble) = self.trouble.take() else { return };
-        match trouble.what {
-            TroubleKind::Lost => self.wire.break_off(Cut::Lost),
-            TroubleKind::Silent => self.wire.break_off(Cut::Silent),
-            TroubleKind::Ends(ending) => {
+        let Some(fault) = self.fault.take() else { return };
+        match fault.what {
+            HostFaultKind::Lost => self.wire.break_off(Cut::Lost),
+            HostFaultKind::Silent => self.wire.break_off(Cut::Silent),
+            HostFaultKind::Ends(ending) => {
                 self.wire.ended(ending);
                 self.program.abort();
             }
-            TroubleKind::Unreachable => pipe.set_limit(u64::MAX),
+            HostFaultKind::Unreachable => pipe.set_limit(u64::MAX),
         }
     }
 }

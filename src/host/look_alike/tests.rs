@@ -1,4 +1,4 @@
-//! The look-alike as a host like any other, and its troubles.
+//! The look-alike as a host like any other, and its faults.
 
 use std::time::Duration;
 
@@ -118,8 +118,8 @@ fn ticking() -> LookAlike {
     })
 }
 
-async fn ticks(host: &LookAlike, trouble: Trouble) -> (Process, String, bool) {
-    host.expect([Some(trouble)]);
+async fn ticks(host: &LookAlike, fault: HostFault) -> (Process, String, bool) {
+    host.expect([Some(fault)]);
     let mut process = host.start(&Program::new("tick", [""; 0])).await.unwrap();
     let mut said = String::new();
     let limit = tokio::time::sleep(Duration::from_secs(5));
@@ -133,7 +133,7 @@ async fn ticks(host: &LookAlike, trouble: Trouble) -> (Process, String, bool) {
 #[tokio::test(start_paused = true)]
 async fn a_lost_link_is_noticed_and_its_program_goes_on() {
     let host = ticking();
-    let (mut process, said, closed) = ticks(&host, Trouble { after: 7, what: TroubleKind::Lost }).await;
+    let (mut process, said, closed) = ticks(&host, HostFault { after: 7, what: HostFaultKind::Lost }).await;
     assert_eq!((said.as_str(), closed), ("tick\nti", true));
     assert!(process.input.write_all(b"x\n").await.is_err());
     assert_eq!(process.end.ended().await, Ending::Lost { why: "connection reset".into() });
@@ -148,7 +148,7 @@ async fn a_lost_link_is_noticed_and_its_program_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_link_tells_nobody() {
     let host = ticking();
-    let (mut process, _, closed) = ticks(&host, Trouble { after: 5, what: TroubleKind::Silent }).await;
+    let (mut process, _, closed) = ticks(&host, HostFault { after: 5, what: HostFaultKind::Silent }).await;
     assert!(!closed);
     process.input.write_all(b"x\n").await.unwrap();
     tokio::time::timeout(Duration::from_secs(1), process.end.ended()).await.unwrap_err();
@@ -163,7 +163,7 @@ async fn a_silent_link_tells_nobody() {
 #[tokio::test(start_paused = true)]
 async fn a_program_dies_where_it_is_told_to() {
     let host = ticking();
-    let dies = Trouble { after: 10, what: TroubleKind::Ends(Ending::Signal(11)) };
+    let dies = HostFault { after: 10, what: HostFaultKind::Ends(Ending::Signal(11)) };
     let (mut process, said, closed) = ticks(&host, dies).await;
     assert_eq!((said.as_str(), closed), ("tick\ntick\n", true));
     assert_eq!(process.end.ended().await, Ending::Signal(11));
@@ -174,7 +174,7 @@ async fn a_program_dies_where_it_is_told_to() {
 #[tokio::test(start_paused = true)]
 async fn troubles_come_in_turn_and_pass() {
     let host = ticking();
-    host.expect([None, Some(Trouble { after: 0, what: TroubleKind::Unreachable })]);
+    host.expect([None, Some(HostFault { after: 0, what: HostFaultKind::Unreachable })]);
     let program = Program::new("tick", [""; 0]);
     let _first = host.start(&program).await.unwrap();
     let error = host.start(&program).await.unwrap_err();

@@ -2,6 +2,7 @@
 
 pub(crate) mod disturbance;
 pub(crate) mod regret;
+pub(crate) mod resolution;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,12 +12,12 @@ pub(crate) use disturbance::Disturbance;
 #[cfg(test)]
 use crate::tuner::strategy::Strategy;
 use crate::tuner::strategy::{Entrant, Round, Timings};
-use crate::tuner::table::{ArmResult, Table};
+use crate::tuner::table::{ArmResult, TimingTable};
 
 /// Answers rounds from a table: each run is one of the arm's repeats, drawn with replacement.
 #[derive(Debug)]
 pub(crate) struct Replay<'a> {
-    table: &'a Table,
+    table: &'a TimingTable,
     rng: ChaCha8Rng,
     weather: disturbance::Weather,
     /// Time of all runs so far, microseconds.
@@ -26,7 +27,7 @@ pub(crate) struct Replay<'a> {
 
 impl<'a> Replay<'a> {
     /// A device that behaves as recorded but for `disturbance`; equal seeds answer equally.
-    pub(crate) fn new(table: &'a Table, disturbance: Disturbance, seed: u64) -> Self {
+    pub(crate) fn new(table: &'a TimingTable, disturbance: Disturbance, seed: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let weather = disturbance.weather(&mut rng);
         Self { table, rng, weather, busy_us: 0.0, launches: 0 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{Disturbance, Replay};
 use crate::tuner::strategy::paired::quantile;
 use crate::tuner::strategy::{Choice, Contest, Grounds, Method, StrategySpec};
-use crate::tuner::table::{Statistic, Table};
+use crate::tuner::table::{Statistic, TimingTable};
 
 /// Kernel runs SGLang's tuner spends on one config and batch size: 1 to compile, 5 warm-up and 10 timed
 /// replays of a graph of ten.
@@ -45,7 +45,7 @@ pub(crate) struct Spread {
 
 /// Run `method` on `table` once for each seed, on all processors.
 pub(crate) fn trials(
-    table: &Table,
+    table: &TimingTable,
     statistic: Statistic,
     disturbance: Disturbance,
     seeds: std::ops::Range<u64>,
@@ -123,7 +123,7 @@ pub(crate) fn spread(trials: &[Trial], of: impl Fn(&Trial) -> Vec<f64>) -> Optio
 }
 
 /// The least true time of a whole choice in each contest, microseconds.
-fn best_us(table: &Table, statistic: Statistic) -> Vec<Option<f64>> {
+fn best_us(table: &TimingTable, statistic: Statistic) -> Vec<Option<f64>> {
     let contest = |(contest, data): (usize, &Contest)| {
         let time = |slot: usize, arm: usize| table.answers[contest][slot][arm].true_us(statistic);
         let best = data.best_by(time)?;
@@ -132,7 +132,7 @@ fn best_us(table: &Table, statistic: Statistic) -> Vec<Option<f64>> {
     table.problem.contests.iter().enumerate().map(contest).collect()
 }
 
-fn whole_us(table: &Table, contest: usize, choice: &Choice, statistic: Statistic) -> Option<f64> {
+fn whole_us(table: &TimingTable, contest: usize, choice: &Choice, statistic: Statistic) -> Option<f64> {
     let time = |(slot, &arm): (usize, &usize)| table.answers[contest][slot][arm].true_us(statistic);
     choice.iter().enumerate().map(time).sum()
 }

@@ -37,12 +37,12 @@ fn gb10() -> Device {
     Device::find("gb10").unwrap()
 }
 
-fn select(plan: &Plan, known: &Known) -> Vec<Selected> {
-    Selector::new(plan, &Device::find(&plan.device.id).unwrap()).select(known).unwrap()
+fn select(plan: &Plan, findings: &KernelFindings) -> Vec<Selected> {
+    Selector::new(plan, &Device::find(&plan.device.id).unwrap()).select(findings).unwrap()
 }
 
 /// What must hold of every selection.
-fn holds(plan: &Plan, known: &Known, selected: &[Selected]) {
+fn holds(plan: &Plan, findings: &KernelFindings, selected: &[Selected]) {
     let limit = plan.device.shared_memory_per_block;
     let keys: Vec<u32> = selected.iter().map(|entry| entry.batch_size).collect();
     assert_eq!(keys, plan.batch_sizes);
@@ -54,7 +54,7 @@ fn holds(plan: &Plan, known: &Known, selected: &[Selected]) {
             let choice = entry.role(role);
             let tile = choice.config.tile();
             assert!(shared_memory::required_bytes(&tile, &plan.shape.quantization) <= limit, "{m} {role}");
-            assert!(!known.rejected.contains_key(&(role, tile)), "{m} {role}");
+            assert!(!findings.rejected.contains_key(&(role, tile)), "{m} {role}");
             match choice.source {
                 Source::RuntimeDefault => {
                     assert_eq!((choice.config, &choice.default_replaced), (default, &None), "{m} {role}");
@@ -75,16 +75,16 @@ fn every_tile(plan: &Plan, role: Role) -> impl Iterator<Item = (Role, Tile)> {
     space::tiles(&space::configs(&plan.shape.quantization)).into_iter().map(move |tile| (role, tile))
 }
 
-fn reject(tiles: impl IntoIterator<Item = (Role, Tile)>) -> Known {
+fn reject(tiles: impl IntoIterator<Item = (Role, Tile)>) -> KernelFindings {
     let rejected = tiles.into_iter().map(|kernel| (kernel, "crashes the compiler".to_owned())).collect();
-    Known { rejected, ..Known::default() }
+    KernelFindings { rejected, ..KernelFindings::default() }
 }
 
 #[test]
 fn glm_keeps_the_default_up_to_its_expert_count_and_not_above() {
     let plan = glm_plan(&STANDARD_BATCH_SIZES);
-    let selected = select(&plan, &Known::default());
-    holds(&plan, &Known::default(), &selected);
+    let selected = select(&plan, &KernelFindings::default());
+    holds(&plan, &KernelFindings::default(), &selected);
     for entry in &selected {
         for role in Role::BOTH {
             let choice = entry.role(role);
@@ -106,7 +106,7 @@ fn glm_keeps_the_default_up_to_its_expert_count_and_not_above() {
 #[test]
 fn the_border_is_the_expert_count_itself() {
     let plan = glm_plan(&[160, 161]);
-    let selected = select(&plan, &Known::default());
+    let selected = select(&plan, &KernelFindings::default());
     let sources: Vec<Source> = selected.iter().map(|entry| entry.up.source).collect();
     assert_eq!(sources, [Source::RuntimeDefault, Source::BestPredicted]);
 }
@@ -117,8 +117,8 @@ fn a_device_that_holds_the_defaults_keeps_all_of_them() {
     assert_eq!(h200.shared_memory_per_block, 232_448);
     for runtime in [Runtime::Sglang054, Runtime::Sglang0523] {
         let plan = plan(glm(), &h200, runtime, Policy::RuntimeDefault, &STANDARD_BATCH_SIZES);
-        let selected = select(&plan, &Known::default());
-        holds(&plan, &Known::default(), &selected);
+        let selected = select(&plan, &KernelFindings::default());
+        holds(&plan, &KernelFindings::default(), &selected);
         for entry in &selected {
             assert_eq!(
                 (entry.up.source, entry.down.source),
@@ -131,8 +131,8 @@ fn a_device_that_holds_the_defaults_keeps_all_of_them() {
 #[test]
 fn the_newer_runtimes_small_defaults_fit_a_gb10() {
     let plan = plan(glm(), &gb10(), Runtime::Sglang0523, Policy::RuntimeDefault, &[160, 161]);
-    let selected = select(&plan, &Known::default());
-    holds(&plan, &Known::default(), &selected);
+    let selected = select(&plan, &KernelFindings::default());
+    holds(&plan, &KernelFindings::default(), &selected);
     let configs: Vec<String> = selected.iter().map(|entry| entry.down.config.to_string()).collect();
     assert_eq!(configs, ["32x64x256 g1 w4 s4", "64x128x256 g64 w4 s2"]);
     assert!(selected.iter().all(|entry| entry.up.source == Source::RuntimeDefault));
@@ -143,9 +143,9 @@ fn a_default_rejected_in_one_role_is_replaced_in_that_role_only() {
     let plan = glm_plan(&[64]);
     let default = Runtime::Sglang054.default_config(&plan.shape, 64, gb10().shared_memory_per_block);
     for role in Role::BOTH {
-        let known = reject([(role, default.tile())]);
-        let selected = select(&plan, &known);
-        holds(&plan, &known, &selected);
+        let findings = reject([(role, default.tile())]);
+        let selected = select(&plan, &findings);
+        holds(&plan, &findings, &selected);
         let other = if role == Role::Up { Role::Down } else { Role::Up };
         assert_eq!(selected[0].role(other).config, default);
         let choice = selected[0].role(role);
@@ -162,9 +162,9 @@ fn a_default_rejected_in_one_role_is_replaced_in_that_role_only() {
 #[test]
 fn a_kept_default_that_leaves_the_other_role_nothing_goes_too() {
     let plan = glm_plan(&[64]);
-    let known = reject(every_tile(&plan, Role::Up).filter(|(_, tile)| tile.block_size_m == 64));
-    let selected = select(&plan, &known);
-    holds(&plan, &known, &selected);
+    let findings = reject(every_tile(&plan, Role::Up).filter(|(_, tile)| tile.block_size_m == 64));
+    let selected = select(&plan, &findings);
+    holds(&plan, &findings, &selected);
     assert_ne!(selected[0].up.config.block_size_m, 64);
     assert_eq!(
         selected[0].down.default_replaced.as_deref(),
@@ -178,31 +178,31 @@ fn a_kept_default_that_leaves_the_other_role_nothing_goes_too() {
 #[test]
 fn tiles_that_spill_are_passed_over_while_others_are_left() {
     let plan = glm_plan(&[256]);
-    let first = select(&plan, &Known::default());
-    let mut known = Known::default();
-    known.spilling.extend(Role::BOTH.map(|role| (role, first[0].role(role).config.tile())));
-    let second = select(&plan, &known);
-    holds(&plan, &known, &second);
+    let first = select(&plan, &KernelFindings::default());
+    let mut findings = KernelFindings::default();
+    findings.spilling.extend(Role::BOTH.map(|role| (role, first[0].role(role).config.tile())));
+    let second = select(&plan, &findings);
+    holds(&plan, &findings, &second);
     for role in Role::BOTH {
-        assert!(!known.spilling.contains(&(role, second[0].role(role).config.tile())));
+        assert!(!findings.spilling.contains(&(role, second[0].role(role).config.tile())));
     }
     // Where all spill, the best of them is better than none.
     for role in Role::BOTH {
-        known.spilling.extend(every_tile(&plan, role));
+        findings.spilling.extend(every_tile(&plan, role));
     }
-    assert_eq!(select(&plan, &known), first);
+    assert_eq!(select(&plan, &findings), first);
 }
 
 /// The default is what the runtime would launch anyway: that it spills is no reason to touch it.
 #[test]
 fn a_default_that_spills_is_kept() {
     let plan = glm_plan(&[64]);
-    let first = select(&plan, &Known::default());
-    let mut known = Known::default();
+    let first = select(&plan, &KernelFindings::default());
+    let mut findings = KernelFindings::default();
     for role in Role::BOTH {
-        known.spilling.extend(every_tile(&plan, role));
+        findings.spilling.extend(every_tile(&plan, role));
     }
-    assert_eq!(select(&plan, &known), first);
+    assert_eq!(select(&plan, &findings), first);
 }
 
 #[test]
@@ -210,8 +210,8 @@ fn nothing_left_says_where_and_for_what() {
     let plan = glm_plan(&[1, 256]);
     let device = gb10();
     // The default is in the space, so this takes it away as well.
-    let known = reject(Role::BOTH.into_iter().flat_map(|role| every_tile(&plan, role)));
-    let error = Selector::new(&plan, &device).select(&known).unwrap_err();
+    let findings = reject(Role::BOTH.into_iter().flat_map(|role| every_tile(&plan, role)));
+    let error = Selector::new(&plan, &device).select(&findings).unwrap_err();
     assert_eq!(
         error.to_string(),
         "no config is left for batch size 1: none that fits NVIDIA GB10 (101376 bytes of shared memory a \
@@ -219,22 +219,22 @@ fn nothing_left_says_where_and_for_what() {
     );
     // One role alone is no pair; at 1 the other keeps a default that nobody can follow.
     for role in Role::BOTH {
-        let known = reject(every_tile(&plan, role));
-        assert_eq!(Selector::new(&plan, &device).select(&known), Err(error.clone()));
+        let findings = reject(every_tile(&plan, role));
+        assert_eq!(Selector::new(&plan, &device).select(&findings), Err(error.clone()));
     }
     // Something for each, and no BLOCK_SIZE_M for both.
     let up = every_tile(&plan, Role::Up).filter(|(_, tile)| tile.block_size_m != 16);
     let down = every_tile(&plan, Role::Down).filter(|(_, tile)| tile.block_size_m == 16);
-    let known = reject(up.chain(down));
-    assert_eq!(Selector::new(&plan, &device).select(&known), Err(error));
+    let findings = reject(up.chain(down));
+    assert_eq!(Selector::new(&plan, &device).select(&findings), Err(error));
 }
 
 #[test]
 fn best_predicted_takes_the_pair_with_the_least_sum() {
     let device = gb10();
     let plan = plan(glm(), &device, Runtime::Sglang054, Policy::BestPredicted, &[1, 16, 64, 160, 161, 4096]);
-    let selected = select(&plan, &Known::default());
-    holds(&plan, &Known::default(), &selected);
+    let selected = select(&plan, &KernelFindings::default());
+    holds(&plan, &KernelFindings::default(), &selected);
     for entry in &selected {
         let m = entry.batch_size;
         let [up, down] = Role::BOTH.map(|role| rank(&plan.shape, &device, plan.target.runtime, m, role));
@@ -259,13 +259,13 @@ fn a_selector_asked_again_answers_as_a_new_one() {
     for policy in [Policy::RuntimeDefault, Policy::BestPredicted] {
         let plan = plan(glm(), &device, Runtime::Sglang054, policy, &[64, 256]);
         let mut selector = Selector::new(&plan, &device);
-        let mut known = Known::default();
+        let mut findings = KernelFindings::default();
         for _ in 0..4 {
-            let selected = selector.select(&known).unwrap();
-            holds(&plan, &known, &selected);
-            assert_eq!(selected, select(&plan, &known));
+            let selected = selector.select(&findings).unwrap();
+            holds(&plan, &findings, &selected);
+            assert_eq!(selected, select(&plan, &findings));
             let up = selected.last().unwrap().up.config.tile();
-            assert_eq!(known.rejected.insert((Role::Up, up), "no".into()), None);
+            assert_eq!(findings.rejected.insert((Role::Up, up), "no".into()), None);
         }
     }
 }
@@ -285,7 +285,7 @@ fn every_kind_of_layer_has_a_pair_on_a_gb10() {
         for runtime in Runtime::ALL {
             for policy in [Policy::RuntimeDefault, Policy::BestPredicted] {
                 let plan = plan(MoeShape::glm(quantization, 0), &device, runtime, policy, &[1, 161, 4096]);
-                holds(&plan, &Known::default(), &select(&plan, &Known::default()));
+                holds(&plan, &KernelFindings::default(), &select(&plan, &KernelFindings::default()));
             }
         }
     }

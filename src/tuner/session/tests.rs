@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::events::Silent;
-use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 use crate::host::{Ending, HostPath};
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
 use crate::tuner::fleet::executor::Executor as _;
-use crate::worker::look_alike::{self, Fate};
+use crate::worker::look_alike::{self, Reaction};
 use crate::worker::protocol::FailureReason;
 use crate::worker::{CompileWorker, WorkerError};
 
@@ -32,21 +32,21 @@ fn job() -> CompileJob {
 const A_BATCH: u64 = 900;
 
 /// Units end after a second; the `killer` takes its worker along.
-fn behaving(name: &str) -> Fate {
+fn behaving(name: &str) -> Reaction {
     match name {
-        "killer" => Fate::Kills(Ending::Signal(11)),
-        _ => Fate::Ends(Duration::from_secs(1)),
+        "killer" => Reaction::Kills(Ending::Signal(11)),
+        _ => Reaction::Ends(Duration::from_secs(1)),
     }
 }
 
-/// A worker that probed its kernel and ended since: the next batch starts the first of those that `troubles` befall.
-async fn worker(troubles: impl IntoIterator<Item = Trouble>) -> (Arc<LookAlike>, CompileWorker) {
+/// A worker that probed its kernel and ended since: the next batch starts the first of those that `faults` befall.
+async fn worker(faults: impl IntoIterator<Item = HostFault>) -> (Arc<LookAlike>, CompileWorker) {
     let (host, starter) = look_alike::host("spark-1", Arc::new(behaving));
     let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
     host.kill_all();
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(host.running(), 0);
-    host.expect(troubles.into_iter().map(Some));
+    host.expect(faults.into_iter().map(Some));
     (host, worker)
 }
 
@@ -95,10 +95,10 @@ async fn only_the_killer_is_given_up() {
 /// Wherever the link breaks, and however, every unit is compiled and none is blamed.
 #[tokio::test(start_paused = true)]
 async fn a_link_that_breaks_costs_no_unit_its_name() {
-    for what in [TroubleKind::Lost, TroubleKind::Silent] {
+    for what in [HostFaultKind::Lost, HostFaultKind::Silent] {
         for after in (0..A_BATCH).step_by(25) {
             // As many deaths, of both and then of one alone twice, would be held against it.
-            let breaks = Trouble { after, what: what.clone() };
+            let breaks = HostFault { after, what: what.clone() };
             let (host, worker) = worker([breaks.clone(), breaks.clone(), breaks]).await;
             let outcomes = compile(worker, &["a", "b"]).await.unwrap();
             assert_eq!(names_of(&outcomes), ["a", "b"]);
@@ -113,7 +113,7 @@ async fn a_link_that_breaks_costs_no_unit_its_name() {
 #[tokio::test(start_paused = true)]
 async fn a_link_that_always_breaks_is_an_error_and_no_loop() {
     // Far enough for a hello, and not for a unit.
-    let (_, worker) = worker(vec![Trouble { after: 200, what: TroubleKind::Lost }; 9]).await;
+    let (_, worker) = worker(vec![HostFault { after: 200, what: HostFaultKind::Lost }; 9]).await;
     let error = compile(worker, &["a"]).await.unwrap_err();
     assert!(matches!(error, RunError::Worker(WorkerError::Lost { .. })), "{error}");
 }
@@ -121,9 +121,9 @@ async fn a_link_that_always_breaks_is_an_error_and_no_loop() {
 /// The link is lost between the last result and the end of the batch: nothing is missing, so nothing is the matter.
 #[tokio::test(start_paused = true)]
 async fn a_link_lost_after_the_last_result_is_no_trouble() {
-    for what in [TroubleKind::Lost, TroubleKind::Silent] {
+    for what in [HostFaultKind::Lost, HostFaultKind::Silent] {
         for after in (0..A_BATCH).step_by(5) {
-            let (_, worker) = worker([Trouble { after, what: what.clone() }]).await;
+            let (_, worker) = worker([HostFault { after, what: what.clone() }]).await;
             let mut executor = WorkerExecutor::new(worker, None, job());
             let mut heard = 0;
             let ended = executor.compile(&units(&["a", "b"]), &mut |_, _| heard += 1).await;

@@ -17,9 +17,9 @@ use crate::shape::{Dtype, MoeShape, Quantization};
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy};
 use crate::tuner::replay::regret::{Trial, spread, trials};
 use crate::tuner::replay::{Disturbance, Replay};
-use crate::tuner::table::{ArmResult, Statistic, Table, look_alike};
+use crate::tuner::table::{ArmResult, Statistic, TimingTable, look_alike};
 
-fn glm_look_alike(batch_sizes: &[u32]) -> Table {
+fn glm_look_alike(batch_sizes: &[u32]) -> TimingTable {
     let device = Device::find("gb10").unwrap();
     let quantization = Quantization { per_channel: true, ..Quantization::none(Dtype::Fp8W8a8) };
     let plan = Plan {
@@ -48,7 +48,7 @@ fn exhaustive() -> Method {
     Method::Exhaustive(Default::default())
 }
 
-fn strategy(method: Method, table: &Table, seed: u64) -> Box<dyn Strategy> {
+fn strategy(method: Method, table: &TimingTable, seed: u64) -> Box<dyn Strategy> {
     StrategySpec { method, seed }.strategy(Arc::clone(&table.problem))
 }
 
@@ -149,7 +149,7 @@ fn a_history_of_other_questions_is_told_apart_where_it_begins() {
 /// answers by the contest alone, as if each machine were as good as the next.
 fn interleaved(
     method: Method,
-    table: &Table,
+    table: &TimingTable,
     machines: usize,
     dice: &mut ChaCha8Rng,
 ) -> (Vec<Option<Decision>>, BTreeMap<ContestId, Vec<Round>>) {

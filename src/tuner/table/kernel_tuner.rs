@@ -12,7 +12,7 @@ use flate2::read::GzDecoder;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ArmResult, Table, TableError};
+use super::{ArmResult, TableError, TimingTable};
 use crate::fs::{read_at_most, read_rest_at_most};
 use crate::tuner::strategy::{Arm, ArmFailure, Contest, SearchProblem, Slot};
 
@@ -29,7 +29,7 @@ struct CacheFile {
 }
 
 /// Read the cache file at `path`.
-pub(crate) fn read(path: &Path) -> Result<Table, TableError> {
+pub(crate) fn read(path: &Path) -> Result<TimingTable, TableError> {
     let unreadable = |source| TableError::Read { path: path.to_owned(), source };
     let mut text = read_at_most(path, MAX_BYTES).map_err(|error| unreadable(error.into()))?;
     if text.starts_with(&[0x1f, 0x8b]) {
@@ -40,7 +40,7 @@ pub(crate) fn read(path: &Path) -> Result<Table, TableError> {
 }
 
 /// Parse a cache file's text. The error says what is wrong and where.
-pub(crate) fn parse(text: &[u8]) -> Result<Table, String> {
+pub(crate) fn parse(text: &[u8]) -> Result<TimingTable, String> {
     let file: CacheFile =
         serde_json::from_slice(text).map_err(|error| format!("is no Kernel Tuner cache: {error}"))?;
     let steps: Vec<&[Value]> = file
@@ -75,7 +75,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Table, String> {
     }
     let contest = Contest { key: 0, slots: vec![Slot { arms }], default: None, incumbents: Vec::new() };
     let unnamed = |name: Option<String>, what: &str| name.unwrap_or_else(|| what.to_owned());
-    Ok(Table {
+    Ok(TimingTable {
         title: format!(
             "{} on {}",
             unnamed(file.kernel_name, "an unnamed kernel"),

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{ArmResult, Table};
+use super::{ArmResult, TimingTable};
 use crate::device::Device;
 use crate::kernel::cost::CostModel;
 use crate::shape::Role;
@@ -27,7 +27,7 @@ const BATCH_BEND: f64 = 0.03;
 const RUN_NOISE: f64 = 0.01;
 
 /// A look-alike of what measuring `plan` on `device` might give; equal seeds are equal tables.
-pub(crate) fn table(plan: &Plan, device: &Device, seed: u64) -> Table {
+pub(crate) fn table(plan: &Plan, device: &Device, seed: u64) -> TimingTable {
     let contests = Contests::new(plan, device, &Default::default(), &[]);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let answers = contests
@@ -57,7 +57,7 @@ pub(crate) fn table(plan: &Plan, device: &Device, seed: u64) -> Table {
                 .collect()
         })
         .collect();
-    Table {
+    TimingTable {
         title: format!(
             "look-alike of {} on {}, made from the cost model and not measured",
             plan.model.name, device.name

@@ -13,7 +13,7 @@ use crate::tuner::strategy::{ArmFailure, SearchProblem};
 
 /// A problem with the answers.
 #[derive(Debug, Clone)]
-pub(crate) struct Table {
+pub(crate) struct TimingTable {
     /// What was measured, for people: a kernel and a device.
     pub title: String,
     /// The choices.
@@ -56,7 +56,7 @@ impl ArmResult {
     }
 }
 
-impl Table {
+impl TimingTable {
     /// Arms that ran, and arms that did not, over all contests.
     pub(crate) fn size(&self) -> (usize, usize) {
         let failed = |answer: &&ArmResult| matches!(answer, ArmResult::Failed(_));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ArmResult, Table};
+use super::{ArmResult, TimingTable};
 use crate::device::Device;
 use crate::shape::{KernelConfig, Role};
 use crate::tuner::contests::Contests;
@@ -95,7 +95,7 @@ pub(crate) fn rows<'a>(
 /// The table behind `rows`, for a device that holds what `mask` holds: configs that do not fit are left out.
 ///
 /// The error names the row or the config.
-pub(crate) fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<Table, String> {
+pub(crate) fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Result<TimingTable, String> {
     let plan = &manifest.plan;
     let mut measured: HashMap<(u32, Role, KernelConfig), ArmResult> = HashMap::new();
     for at in 0..rows.time_us.len() {
@@ -150,7 +150,7 @@ pub(crate) fn table(manifest: &TableManifest, rows: &Rows, mask: &Device) -> Res
     } else {
         String::new()
     };
-    Ok(Table {
+    Ok(TimingTable {
         title: format!("{} on {}{masked}", plan.model.name, manifest.gpu.name),
         problem: contests.problem.clone(),
         labels: contests.labels(),
@@ -183,7 +183,7 @@ pub(crate) mod tests {
     use crate::tuner::table::look_alike;
 
     /// A space of one batch size as it would be recorded, and the table it was recorded from.
-    pub(crate) fn recorded() -> (TableManifest, Rows, Table) {
+    pub(crate) fn recorded() -> (TableManifest, Rows, TimingTable) {
         let device = Device::find("h200").unwrap();
         let plan = Plan {
             model: PlannedModel { name: "GLM".into(), architecture: None, tp: 4, ep: 1 },

@@ -2,10 +2,10 @@
 
 use std::sync::Mutex;
 
-use super::super::look_alike::{self, Fate};
+use super::super::look_alike::{self, Reaction};
 use super::super::protocol::{CompileTarget, LaunchShape};
 use super::*;
-use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
 
 fn unit(name: &str) -> Unit {
@@ -28,11 +28,11 @@ fn job() -> CompileJob {
 }
 
 /// Units end after a second; the `killer` takes its worker along, `stuck` never ends.
-fn behaving(name: &str) -> Fate {
+fn behaving(name: &str) -> Reaction {
     match name {
-        "killer" => Fate::Kills(Ending::Signal(11)),
-        "stuck" => Fate::Hangs,
-        _ => Fate::Ends(Duration::from_secs(1)),
+        "killer" => Reaction::Kills(Ending::Signal(11)),
+        "stuck" => Reaction::Hangs,
+        _ => Reaction::Ends(Duration::from_secs(1)),
     }
 }
 
@@ -55,7 +55,7 @@ async fn a_batch_ends_with_an_account() {
     let end = worker.compile_batch(&job(), &units(&["e", "stuck"]), tell).await;
     let BatchEnd::Lost { left, why: WorkerError::Stalled { .. } } = end else { panic!("{end:?}") };
     assert_eq!(left, ["stuck"]);
-    host.expect([Some(Trouble { after: 0, what: TroubleKind::Unreachable })]);
+    host.expect([Some(HostFault { after: 0, what: HostFaultKind::Unreachable })]);
     let end = worker.compile_batch(&job(), &units(&["f"]), tell).await;
     let BatchEnd::Lost { left, why: WorkerError::Host(_) } = end else { panic!("{end:?}") };
     assert_eq!(left, ["f"]);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use futures_util::future::FutureExt;
 use tokio::io::AsyncWriteExt;
 
-use super::super::look_alike::{self, Fate};
+use super::super::look_alike::{self, Reaction};
 use super::super::start::{OnHost, Starter};
 use super::*;
-use crate::host::look_alike::{LookAlike, Streams, Trouble, TroubleKind};
+use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike, Streams};
 use crate::host::{Ending, HostPath};
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
 use crate::worker::protocol::{CompileTarget, LaunchShape, Unit};
@@ -59,11 +59,11 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 /// Units end after a second, but for `slow` (an hour) and `stuck` (never).
-fn behaving(name: &str) -> Fate {
+fn behaving(name: &str) -> Reaction {
     match name {
-        "slow" => Fate::Ends(seconds(3600)),
-        "stuck" => Fate::Hangs,
-        _ => Fate::Ends(seconds(1)),
+        "slow" => Reaction::Ends(seconds(3600)),
+        "stuck" => Reaction::Hangs,
+        _ => Reaction::Ends(seconds(1)),
     }
 }
 
@@ -171,7 +171,7 @@ async fn a_request_nobody_waits_for_is_cancelled_by_the_next() {
 async fn a_silent_link_ends_within_its_limit() {
     for after in [300, 400, 500] {
         let (host, starter) = look_alike::host("spark-1", Arc::new(behaving));
-        host.expect([Some(Trouble { after, what: TroubleKind::Silent })]);
+        host.expect([Some(HostFault { after, what: HostFaultKind::Silent })]);
         let mut link = starter.start().await.unwrap();
         let id = link.ask(compile(&["a", "b", "c", "slow"])).await.unwrap();
         let mut last = Instant::now();
@@ -195,9 +195,9 @@ async fn a_silent_link_ends_within_its_limit() {
 async fn a_lost_link_is_no_death() {
     let (host, starter) = look_alike::host("spark-1", Arc::new(behaving));
     host.expect([
-        Some(Trouble { after: 300, what: TroubleKind::Lost }),
-        Some(Trouble { after: 50, what: TroubleKind::Lost }),
-        Some(Trouble { after: 300, what: TroubleKind::Ends(Ending::Signal(9)) }),
+        Some(HostFault { after: 300, what: HostFaultKind::Lost }),
+        Some(HostFault { after: 50, what: HostFaultKind::Lost }),
+        Some(HostFault { after: 300, what: HostFaultKind::Ends(Ending::Signal(9)) }),
     ]);
     let mut link = starter.start().await.unwrap();
     let id = link.ask(compile(&["a", "b", "slow"])).await.unwrap();

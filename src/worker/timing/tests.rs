@@ -2,18 +2,18 @@
 
 use serde_json::json;
 
-use super::super::look_alike::{self, Behaviour, Fate};
+use super::super::look_alike::{self, Behaviour, Reaction};
 use super::super::protocol::{LaunchShape, TimedRouting};
 use super::*;
 use crate::host::Ending;
-use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 use crate::shape::{Dtype, MoeShape, Quantization, Tile};
 
 const RUN_TIMEOUT: Duration = Duration::from_secs(20);
 
-async fn timer(behaviour: Behaviour, troubles: Vec<Option<Trouble>>) -> (Arc<LookAlike>, GpuTimer) {
+async fn timer(behaviour: Behaviour, faults: Vec<Option<HostFault>>) -> (Arc<LookAlike>, GpuTimer) {
     let (host, starter) = look_alike::host("spark-1", behaviour);
-    host.expect(troubles);
+    host.expect(faults);
     let preparation = Preparation {
         sglang_root: "/sglang".into(),
         runtime: "sglang-0.5.4.post2".into(),
@@ -40,13 +40,13 @@ fn request() -> TimingRequest {
     }
 }
 
-fn after(seconds: u64) -> Fate {
-    Fate::Ends(Duration::from_secs(seconds))
+fn after(seconds: u64) -> Reaction {
+    Reaction::Ends(Duration::from_secs(seconds))
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_arm_that_hangs_falls_out_and_the_others_are_timed() {
-    let hangs = |name: &str| if name == "arm 1" { Fate::Hangs } else { after(1) };
+    let hangs = |name: &str| if name == "arm 1" { Reaction::Hangs } else { after(1) };
     let (_, mut timer) = timer(Arc::new(hangs), Vec::new()).await;
     let timed = timer.time(&request()).await.unwrap();
     assert_eq!(timed.times_us, [Some(10.0), None, None, Some(10.0)]);
@@ -55,7 +55,7 @@ async fn an_arm_that_hangs_falls_out_and_the_others_are_timed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_arm_that_kills_two_workers_falls_out() {
-    let kills = |name: &str| if name == "arm 1" { Fate::Kills(Ending::Exit(3)) } else { after(1) };
+    let kills = |name: &str| if name == "arm 1" { Reaction::Kills(Ending::Exit(3)) } else { after(1) };
     let (_, mut timer) = timer(Arc::new(kills), Vec::new()).await;
     let timed = timer.time(&request()).await.unwrap();
     assert_eq!(timed.times_us, [Some(10.0), None, None, Some(10.0)]);
@@ -65,8 +65,8 @@ async fn an_arm_that_kills_two_workers_falls_out() {
 /// Twice lost or silent in the middle of the same arm: as often as kills it where a worker dies.
 #[tokio::test(start_paused = true)]
 async fn a_link_that_breaks_costs_no_arm_its_name() {
-    for what in [TroubleKind::Lost, TroubleKind::Silent] {
-        let breaks = Some(Trouble { after: 250, what });
+    for what in [HostFaultKind::Lost, HostFaultKind::Silent] {
+        let breaks = Some(HostFault { after: 250, what });
         let (host, mut timer) = timer(Arc::new(|_: &str| after(15)), vec![breaks.clone(), breaks]).await;
         let timed = timer.time(&request()).await.unwrap();
         assert_eq!(timed.times_us, [Some(10.0); 4]);
@@ -79,7 +79,7 @@ async fn a_link_that_breaks_costs_no_arm_its_name() {
 
 #[tokio::test(start_paused = true)]
 async fn a_link_that_always_breaks_is_an_error_and_no_loop() {
-    let breaks = Some(Trouble { after: 250, what: TroubleKind::Lost });
+    let breaks = Some(HostFault { after: 250, what: HostFaultKind::Lost });
     let (_, mut timer) = timer(Arc::new(|_: &str| after(1)), vec![breaks; 9]).await;
     let error = timer.time(&request()).await.unwrap_err();
     assert!(matches!(error, WorkerError::Lost { .. }), "{error}");
@@ -102,7 +102,7 @@ async fn a_word_about_an_arm_that_was_not_asked_for_is_an_error() {
         json!({"event": "arm_failed", "arm": u16::MAX, "outcome": "wrong_result", "message": "off"}),
     ] {
         let line = said.clone();
-        let says = move |name: &str| if name == "arm 1" { Fate::Says(line.clone()) } else { after(1) };
+        let says = move |name: &str| if name == "arm 1" { Reaction::Says(line.clone()) } else { after(1) };
         let (_, mut timer) = timer(Arc::new(says), Vec::new()).await;
         let error = timer.time(&request()).await.unwrap_err();
         assert!(

@@ -142,9 +142,9 @@ fn the_arrival_follows_the_rules() {
             "flag --arrival",
         ),
     ] {
-        let settled = with(profile, &flags).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((&settled.plan.arrival, settled.plan.concurrency), (&wanted, limit), "{name}");
-        assert_eq!(origin(&settled, "arrival.kind"), from, "{name}");
+        let resolved = with(profile, &flags).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((&resolved.plan.arrival, resolved.plan.concurrency), (&wanted, limit), "{name}");
+        assert_eq!(origin(&resolved, "arrival.kind"), from, "{name}");
     }
 }
 

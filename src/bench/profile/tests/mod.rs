@@ -22,13 +22,13 @@ fn profile(text: &str) -> Profile {
     parsed("folder/mine.toml", text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-fn with(profile: Option<&Profile>, flags: &Layer) -> Result<Settled, PlanError> {
+fn with(profile: Option<&Profile>, flags: &Layer) -> Result<ResolvedPlan, PlanError> {
     let origin = Origin::Flag("--profile");
     resolve(Layers { profile: profile.map(|profile| (profile, &origin)), flags }, &named)
 }
 
-fn origin(settled: &Settled, path: &str) -> String {
-    settled.origins.of(path).unwrap_or_else(|| panic!("{path} has no origin")).to_string()
+fn origin(resolved: &ResolvedPlan, path: &str) -> String {
+    resolved.origins.of(path).unwrap_or_else(|| panic!("{path} has no origin")).to_string()
 }
 
 fn rated(rate: f64) -> ArrivalLayer {
@@ -106,13 +106,13 @@ fn extra_fields_are_merged_key_by_key() {
     let mine = profile("[sampling.extra_body]\na = 1\nb = 2");
     let extra_body = serde_json::json!({ "b": 3, "c": null }).as_object().unwrap().clone();
     let flags = Layer { sampling: SamplingLayer { extra_body, ..Default::default() }, ..Layer::default() };
-    let settled = with(Some(&mine), &flags).unwrap();
+    let resolved = with(Some(&mine), &flags).unwrap();
     assert_eq!(
-        serde_json::json!(settled.plan.sampling.extra_body),
+        serde_json::json!(resolved.plan.sampling.extra_body),
         serde_json::json!({ "a": 1, "b": 3, "c": null })
     );
-    assert_eq!(origin(&settled, "sampling.extra_body.a"), "profile mine");
-    assert_eq!(origin(&settled, "sampling.extra_body.b"), "flag --extra-body");
+    assert_eq!(origin(&resolved, "sampling.extra_body.a"), "profile mine");
+    assert_eq!(origin(&resolved, "sampling.extra_body.b"), "flag --extra-body");
 }
 
 #[test]

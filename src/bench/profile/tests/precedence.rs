@@ -182,14 +182,14 @@ proptest! {
     fn a_flag_always_wins_and_changes_nothing_else((path, flag, flags, value) in single_fields()) {
         let profile = profile(SAYS_EVERYTHING);
         let before = serde_json::to_value(with(Some(&profile), &Layer::default()).unwrap().plan).unwrap();
-        let settled = with(Some(&profile), &flags).unwrap();
-        let mut after = serde_json::to_value(&settled.plan).unwrap();
+        let resolved = with(Some(&profile), &flags).unwrap();
+        let mut after = serde_json::to_value(&resolved.plan).unwrap();
         let pointer = format!("/{}", path.replace('.', "/"));
         prop_assert_eq!(after.pointer(&pointer), Some(&value));
-        prop_assert_eq!(origin(&settled, path), format!("flag {flag}"));
-        let others = settled.origins.paths().filter(|other| *other != path && *other != "profile");
+        prop_assert_eq!(origin(&resolved, path), format!("flag {flag}"));
+        let others = resolved.origins.paths().filter(|other| *other != path && *other != "profile");
         for other in others {
-            prop_assert_eq!(origin(&settled, other), "profile mine", "{}", other);
+            prop_assert_eq!(origin(&resolved, other), "profile mine", "{}", other);
         }
         *after.pointer_mut(&pointer).unwrap() = before.pointer(&pointer).unwrap().clone();
         prop_assert_eq!(after, before);

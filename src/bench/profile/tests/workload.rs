@@ -120,9 +120,9 @@ fn the_workload_follows_the_rules() {
             Workload::Jsonl { file: data("folder/a.jsonl"), output_tokens: Some(5) },
         ),
     ] {
-        let settled = with(profile, &Layer { workload: flags, ..Layer::default() });
-        let settled = settled.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(settled.plan.workload, wanted, "{name}");
+        let resolved = with(profile, &Layer { workload: flags, ..Layer::default() });
+        let resolved = resolved.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(resolved.plan.workload, wanted, "{name}");
     }
 }
 

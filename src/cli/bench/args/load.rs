@@ -28,7 +28,7 @@ pub(crate) struct ServerArgs {
     pub ca_cert: Option<PathBuf>,
     /// How often the server's /metrics are read; `none`: never
     #[arg(long, value_name = "TIME|none", allow_hyphen_values = true, default_value = "5s", value_parser = values::interval)]
-    pub server_metrics_interval: values::Interval,
+    pub server_metrics_interval: values::ScrapeInterval,
 }
 
 /// `--protocol`.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::bench::profile::{Layer, Layers, WorkloadKind, WorkloadLayer, resolve};
 
-fn settled(flags: &Layer) -> Settled {
+fn resolved(flags: &Layer) -> ResolvedPlan {
     let named = |path: &std::path::Path| {
         Ok(crate::bench::plan::DataFile { name: path.display().to_string(), sha256: "0".into() })
     };
@@ -38,12 +38,12 @@ fn every_value_of_a_plan_has_an_origin() {
                 "trace" => said.file = Some("t".into()),
                 _ => {}
             }
-            let settled = settled(&layer);
-            let plan = serde_json::to_value(&settled.plan).unwrap();
+            let resolved = resolved(&layer);
+            let plan = serde_json::to_value(&resolved.plan).unwrap();
             leaves("", &plan, &mut |path, _| {
-                assert!(settled.origins.of(path).is_some(), "{path} of {arrival}");
+                assert!(resolved.origins.of(path).is_some(), "{path} of {arrival}");
             });
-            assert!(rows(&settled).iter().any(|row| row[0] == "sampling.extra_body.deep"));
+            assert!(rows(&resolved).iter().any(|row| row[0] == "sampling.extra_body.deep"));
         }
     }
 }
@@ -51,7 +51,7 @@ fn every_value_of_a_plan_has_an_origin() {
 #[test]
 fn sums_count_prefixes_history_and_ranges() {
     let sums = |flags: &Layer| {
-        let expected = expected(&settled(flags).plan);
+        let expected = expected(&resolved(flags).plan);
         (expected.conversations, expected.input_tokens, expected.output_tokens)
     };
     let lengths = WorkloadLayer { input_tokens: Some(10), output_tokens: Some(4), ..Default::default() };
@@ -72,15 +72,15 @@ fn sums_count_prefixes_history_and_ranges() {
 #[test]
 fn the_schedule_is_known_where_a_rate_is() {
     let mut flags = workload(11, WorkloadLayer::default());
-    assert_eq!(expected(&settled(&flags).plan).schedule_s, None);
+    assert_eq!(expected(&resolved(&flags).plan).schedule_s, None);
     flags.arrival.rate = Some(crate::bench::profile::Rate::PerSecond(2.0));
-    assert_eq!(expected(&settled(&flags).plan).schedule_s, Some(5.0));
+    assert_eq!(expected(&resolved(&flags).plan).schedule_s, Some(5.0));
     // A rate counts conversations: 6 of at most two turns have 5 gaps.
     flags.workload.turns = Some(2);
-    assert_eq!(expected(&settled(&flags).plan).schedule_s, Some(2.5));
+    assert_eq!(expected(&resolved(&flags).plan).schedule_s, Some(2.5));
     flags.arrival = Default::default();
     (flags.arrival.from_rate, flags.arrival.to_rate) = (Some(1.0), Some(4.0));
-    assert_eq!(expected(&settled(&flags).plan).schedule_s, Some(2.0));
+    assert_eq!(expected(&resolved(&flags).plan).schedule_s, Some(2.0));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::settings::{MoeSettings, Place};
+pub use self::settings::{Destination, MoeSettings};
 
 use self::output::{dry_run, introduce, report};
 use self::settings::{RESULTS, run_name};
@@ -44,17 +44,19 @@ pub async fn run(
 ) -> CommandResult {
     let incumbents =
         settings.incumbents.iter().map(|path| read_incumbent(path)).collect::<Result<Vec<_>, _>>()?;
-    let (plan, device, headline) = match &settings.place {
-        Place::Resume(dir) => resume::recorded_plan(settings, incumbents, dir)?,
+    let (plan, device, headline) = match &settings.destination {
+        Destination::Resume(dir) => resume::recorded_plan(settings, incumbents, dir)?,
         _ => new_plan(settings, incumbents, &cancel, observer).await?,
     };
     if settings.dry_run {
         return dry_run(settings, &plan, &device, &headline, out);
     }
-    let mut dir = match &settings.place {
-        Place::Resume(path) => OpenRun::resume(path, &plan)?,
-        Place::Out(path) => OpenRun::start(path, &plan)?,
-        Place::Results => OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &run_name(&plan), &plan)?,
+    let mut dir = match &settings.destination {
+        Destination::Resume(path) => OpenRun::resume(path, &plan)?,
+        Destination::Out(path) => OpenRun::start(path, &plan)?,
+        Destination::Results => {
+            OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &run_name(&plan), &plan)?
+        }
     };
     let session = if plan.evidence >= Evidence::Compiled {
         let job = SessionJob::of(&plan, &device, &settings.compiler, &settings.measuring);
@@ -127,7 +129,7 @@ async fn new_plan(
 
 /// From here on the run's directory stays, whatever happens.
 fn began(settings: &MoeSettings, dir: &OpenRun) -> RunEvent {
-    let resumed = matches!(settings.place, Place::Resume(_));
+    let resumed = matches!(settings.destination, Destination::Resume(_));
     RunEvent::Began { directory: dir.path().to_owned(), resumed }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::settings::{MoeSettings, Place, RESULTS, run_name};
+use super::settings::{Destination, MoeSettings, RESULTS, run_name};
 use crate::artifact::{ConfigName, Evidence};
 use crate::commands::tune::subject::grouped;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -51,9 +51,9 @@ pub(super) fn dry_run(
     headline: &str,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let dir = match &settings.place {
-        Place::Results => Path::new(RESULTS).join(run_name(plan)),
-        Place::Out(path) | Place::Resume(path) => path.clone(),
+    let dir = match &settings.destination {
+        Destination::Results => Path::new(RESULTS).join(run_name(plan)),
+        Destination::Out(path) | Destination::Resume(path) => path.clone(),
     };
     let files = file_names(plan, device);
     if settings.json {

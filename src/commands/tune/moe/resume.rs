@@ -7,9 +7,9 @@ use crate::commands::tune::subject::{SubjectSettings, devices, headline};
 use crate::device::Device;
 use crate::failure::Failure;
 use crate::model::Parallelism;
-use crate::tuner::asked::Asked;
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Incumbent, Plan};
+use crate::tuner::requested_plan::RequestedPlan;
 use crate::tuner::strategy::Method;
 
 /// The plan a run was started with; flags that say otherwise are refused, not ignored.
@@ -35,7 +35,7 @@ pub(super) fn recorded_plan(
     let plan = OpenRun::recorded_plan(dir)?;
     let device = devices.find(&plan.device.id)?.clone();
     let races = matches!(plan.strategy.as_ref().map(|spec| spec.method), None | Some(Method::Race(_)));
-    let asked = Asked {
+    let requested = RequestedPlan {
         model: model.clone(),
         tp: *tp,
         ep: *ep,
@@ -51,7 +51,7 @@ pub(super) fn recorded_plan(
         evidence: settings.evidence,
         incumbents: (!incumbents.is_empty()).then_some(incumbents),
     };
-    asked.hold_against(&plan, dir)?;
+    requested.hold_against(&plan, dir)?;
     let split = Parallelism::new(plan.model.tp, plan.model.ep)?;
     let headline = headline(&plan.model.name, split, &plan.shape, &device);
     Ok((plan, device, headline))

@@ -26,7 +26,7 @@ pub struct MoeSettings {
     /// What compiles.
     pub compiler: CompilerSettings,
     /// Where the run goes.
-    pub place: Place,
+    pub destination: Destination,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
     /// Print one JSON object.
@@ -35,7 +35,7 @@ pub struct MoeSettings {
 
 /// Where a run goes.
 #[derive(Debug, Clone)]
-pub enum Place {
+pub enum Destination {
     /// A new folder below `results/`.
     Results,
     /// This folder.

@@ -11,7 +11,7 @@ use crate::shape::MoeShape;
 
 /// What the user says; where nothing is said, it is as recorded.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Asked {
+pub(crate) struct RequestedPlan {
     /// A model's name, with or without its organisation.
     pub model: Option<String>,
     /// Tensor parallelism.
@@ -40,7 +40,7 @@ pub(crate) struct Asked {
     pub incumbents: Option<Vec<Incumbent>>,
 }
 
-impl Asked {
+impl RequestedPlan {
     /// Everything, as `plan` has it.
     pub(crate) fn all(plan: &Plan) -> Self {
         let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents } = plan;
@@ -156,30 +156,30 @@ mod tests {
         Incumbent { path: path.into(), up: vec![(64, config)], down: vec![(64, config)] }
     }
 
-    fn refused(asked: &Asked, plan: &Plan) -> Option<String> {
+    fn refused(asked: &RequestedPlan, plan: &Plan) -> Option<String> {
         asked.hold_against(plan, Path::new("run")).err().map(|error| error.to_string())
     }
 
     #[test]
     fn what_a_plan_says_of_itself_fits_it_and_so_does_nothing() {
         for plan in [glm(), Plan { incumbents: vec![incumbent("f.json", 3)], ..confirmed() }] {
-            assert_eq!(refused(&Asked::all(&plan), &plan), None);
-            assert_eq!(refused(&Asked::default(), &plan), None);
+            assert_eq!(refused(&RequestedPlan::all(&plan), &plan), None);
+            assert_eq!(refused(&RequestedPlan::default(), &plan), None);
         }
     }
 
     #[test]
     fn every_field_that_differs_is_named_with_both_values() {
         let plan = confirmed();
-        let other = |change: &dyn Fn(&mut Asked)| {
-            let mut asked = Asked::all(&plan);
+        let other = |change: &dyn Fn(&mut RequestedPlan)| {
+            let mut asked = RequestedPlan::all(&plan);
             change(&mut asked);
             refused(&asked, &plan).unwrap()
         };
         for (words, change) in [
             (
                 "`model.name` was org/GLM, now X",
-                &(|it: &mut Asked| it.model = Some("X".into())) as &dyn Fn(&mut Asked),
+                &(|it: &mut RequestedPlan| it.model = Some("X".into())) as &dyn Fn(&mut RequestedPlan),
             ),
             ("`model.tp` was 4, now 8", &|it| it.tp = Some(8)),
             ("`model.ep` was 1, now 2", &|it| it.ep = Some(2)),
@@ -204,14 +204,14 @@ mod tests {
 
     #[test]
     fn a_model_may_be_named_without_its_organisation() {
-        let asked = Asked { model: Some("glm".into()), ..Asked::default() };
+        let asked = RequestedPlan { model: Some("glm".into()), ..RequestedPlan::default() };
         assert_eq!(refused(&asked, &glm()), None);
     }
 
     #[test]
     fn incumbents_are_what_they_hold_wherever_they_lie() {
         let plan = Plan { incumbents: vec![incumbent("f.json", 3)], ..confirmed() };
-        let asked = |file| Asked { incumbents: Some(vec![file]), ..Asked::default() };
+        let asked = |file| RequestedPlan { incumbents: Some(vec![file]), ..RequestedPlan::default() };
         assert_eq!(refused(&asked(incumbent("../elsewhere/f.json", 3)), &plan), None);
         let said = refused(&asked(incumbent("f.json", 4)), &plan).unwrap();
         assert!(said.contains("`incumbents` was f.json, now f.json, with other entries"), "{said}");
