@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use super::ssh::{ForwardFailure, SshFailure};
 use super::{BadProgram, HostPath};
 use crate::failure::{Failure, Kind};
 use crate::host_name::HostName;
@@ -60,6 +61,12 @@ pub enum HostFailure {
         /// What was noticed.
         why: String,
     },
+    /// ssh does not get there.
+    #[error(transparent)]
+    Ssh(#[from] SshFailure),
+    /// ssh gets there, but not to a socket or port there.
+    #[error(transparent)]
+    Forward(#[from] ForwardFailure),
 }
 
 impl fmt::Display for HostError {
@@ -85,7 +92,16 @@ impl Failure for HostError {
             HostFailure::Start { .. }
             | HostFailure::Write { .. }
             | HostFailure::Read { .. }
-            | HostFailure::Unreachable { .. } => Kind::Environment,
+            | HostFailure::Unreachable { .. }
+            | HostFailure::Ssh(_)
+            | HostFailure::Forward(_) => Kind::Environment,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match &self.what {
+            HostFailure::Ssh(failure) => failure.hint(),
+            _ => None,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! A place where programs run and files lie: this machine now; a node over ssh and a container on it have their
-//! room beside it.
+//! A place where programs run and files lie: this machine, a node over ssh; a container on either has its room beside
+//! them.
 //!
 //! Everything here speaks of *there*: a [`HostPath`] is a path of the host, a [`Program`]'s variables are set on
 //! top of what the host gives its programs. What a host cannot do is a [`HostError`], which names it. Hosts are
@@ -14,6 +14,7 @@ mod path;
 mod program;
 mod remote;
 mod shell;
+pub mod ssh;
 #[cfg(test)]
 mod suite;
 mod tree;
@@ -29,6 +30,7 @@ pub use here::Here;
 pub use path::{HostPath, NotUtf8};
 pub use program::{BadProgram, Program, Variable};
 pub use shell::ShellLine;
+pub use ssh::SshFailure;
 pub use tree::{BadTreePath, Tree};
 
 use crate::host_name::HostName;

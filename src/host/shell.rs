@@ -36,6 +36,13 @@ impl ShellLine {
         // In a shell of its own, so that whoever pastes the line keeps folder and variables.
         Self(if before.len() > 1 { format!("({})", before.join(" && ")) } else { before.concat() })
     }
+
+    /// The line that has `inner` read by the shell which the program `outer` hands its last argument to: ssh's.
+    pub(super) fn handed_to(outer: &[String], inner: &Self) -> Self {
+        let outer: Vec<_> = outer.iter().map(|word| quoted(word)).collect();
+        // In one piece, which a person can read.
+        Self(format!("{} '{}'", outer.join(" "), inner.0.replace('\'', r"'\''")))
+    }
 }
 
 impl fmt::Display for ShellLine {

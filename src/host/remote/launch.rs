@@ -195,7 +195,7 @@ struct KillOrder {
 /// Where this fails the link is lost, and whoever waits for the end is told so.
 async fn kill(interpreter: Arc<dyn Interpreter>, group: i32) {
     let work = async {
-        let mut process = interpreter.python(KILL).await.map_err(|error| error.what)?;
+        let mut process = interpreter.python_at_once(KILL).await.map_err(|error| error.what)?;
         let sent = send(&mut process.input, &line(&KillOrder { group })).await;
         sent.map_err(|error| HostFailure::Unreachable { why: error.to_string() })?;
         process.end.ended().await;

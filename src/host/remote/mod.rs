@@ -39,6 +39,12 @@ pub(super) trait Interpreter: fmt::Debug + Send + Sync + 'static {
     /// where the link was lost.
     fn python<'a>(&'a self, code: &'static str) -> BoxFuture<'a, Result<Process, HostError>>;
 
+    /// The same for a short program that ends another one: where a host bounds how many run at a time, it must not wait
+    /// for the one that it is to end.
+    fn python_at_once<'a>(&'a self, code: &'static str) -> BoxFuture<'a, Result<Process, HostError>> {
+        self.python(code)
+    }
+
     /// The command a person would type to start `program` there.
     fn as_shell(&self, program: &Program) -> ShellLine;
 }
@@ -121,7 +127,7 @@ async fn within<T>(
 }
 
 /// A text that nothing else on a stream is likely to hold: it tells our lines from everybody else's.
-fn mark() -> String {
+pub(super) fn mark() -> String {
     // Each state is seeded by the system.
     let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
     format!("spark-{high:016x}{low:016x}:")

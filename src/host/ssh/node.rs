@@ -1,0 +1,96 @@
+//! A node as an interpreter.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Connection;
+use super::connection::Queue;
+use crate::host::remote::Interpreter;
+use crate::host::{End, Ending, HostError, Process, Program, ShellLine};
+use crate::host_name::HostName;
+
+/// Runs `python3` on a node, each in a session of the one connection.
+#[derive(Debug)]
+pub(super) struct SshNode {
+    connection: Arc<Connection>,
+}
+
+impl SshNode {
+    pub(super) fn new(connection: Arc<Connection>) -> Self {
+        Self { connection }
+    }
+
+    fn run<'a>(&'a self, code: &'static str, queue: Queue) -> BoxFuture<'a, Result<Process, HostError>> {
+        async move {
+            let turn = self.connection.turn(queue).await.map_err(|what| self.connection.fail(what))?;
+            let session = self.connection.session(&line(code)).await;
+            let Process { input, output, log, end } = session.map_err(|what| self.connection.fail(what))?;
+            let connection = Arc::clone(&self.connection);
+            let end = SessionEnd { end, connection, ending: None, turn: Some(turn) };
+            Ok(Process { input, output, log, end: Box::new(end) })
+        }
+        .boxed()
+    }
+}
+
+impl Interpreter for SshNode {
+    fn name(&self) -> &HostName {
+        self.connection.name()
+    }
+
+    fn python<'a>(&'a self, code: &'static str) -> BoxFuture<'a, Result<Process, HostError>> {
+        self.run(code, Queue::Programs)
+    }
+
+    fn python_at_once<'a>(&'a self, code: &'static str) -> BoxFuture<'a, Result<Process, HostError>> {
+        self.run(code, Queue::Endings)
+    }
+
+    fn as_shell(&self, program: &Program) -> ShellLine {
+        let mut words = vec!["ssh".to_owned()];
+        words.extend(self.connection.settings().config_words());
+        words.extend(self.connection.destination().words());
+        ShellLine::handed_to(&words, &ShellLine::of(program))
+    }
+}
+
+/// What makes any login shell run `code`. In hexadecimal, because shells agree on no way to quote: within single quotes a
+/// new line is an error to csh and a backslash something to fish.
+fn line(code: &str) -> String {
+    let mut line = "exec python3 -c 'import sys;exec(bytes.fromhex(sys.argv[1]))' ".to_owned();
+    for byte in code.bytes() {
+        // Writing to a string cannot fail.
+        let _ = write!(line, "{byte:02x}");
+    }
+    line
+}
+
+/// The end of a session's ssh. Dropping it ends that ssh, and with it the session.
+struct SessionEnd {
+    end: Box<dyn End>,
+    connection: Arc<Connection>,
+    ending: Option<Ending>,
+    turn: Option<OwnedSemaphorePermit>,
+}
+
+impl End for SessionEnd {
+    fn ended(&mut self) -> BoxFuture<'_, Ending> {
+        async {
+            if let Some(ending) = &self.ending {
+                return ending.clone();
+            }
+            let ending = self.end.ended().await;
+            self.turn = None;
+            let ending = self.connection.ending(ending).await;
+            self.ending.insert(ending).clone()
+        }
+        .boxed()
+    }
+
+    fn kill(&mut self) {
+        self.end.kill();
+    }
+}
