@@ -7,6 +7,7 @@
 //!
 //! A new way to reach one is a file beside `here.rs` that passes `suite.rs`.
 
+pub mod container_spec;
 mod error;
 pub mod here;
 pub mod look_alike;
@@ -24,6 +25,7 @@ use std::pin::Pin;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use container_spec::{ContainerSpec, EngineKind};
 pub use error::{HostError, HostFailure};
 pub use here::Here;
 pub use path::{HostPath, NotUtf8};

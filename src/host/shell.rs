@@ -36,6 +36,36 @@ impl ShellLine {
         // In a shell of its own, so that whoever pastes the line keeps folder and variables.
         Self(if before.len() > 1 { format!("({})", before.join(" && ")) } else { before.concat() })
     }
+
+    /// The line of these words, the first of which is the program.
+    pub(super) fn of_words(words: &[Word]) -> Self {
+        let written: Vec<Cow<'_, str>> = words
+            .iter()
+            .enumerate()
+            .map(|(at, word)| match word {
+                Word::Plain(word) if at == 0 => quoted_program(word),
+                Word::Plain(word) => quoted(word),
+                // Not within the quotes, where no shell would look for a home.
+                Word::BelowHome(rest) => Cow::Owned(format!("~/{}", quoted(rest))),
+            })
+            .collect();
+        Self(written.join(" "))
+    }
+}
+
+/// A word of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It reaches the program as it is.
+    Plain(String),
+    /// It reaches the program behind the home of whoever runs the shell, and a `/`.
+    BelowHome(String),
+}
+
+impl Word {
+    pub(super) fn plain(word: impl Into<String>) -> Self {
+        Self::Plain(word.into())
+    }
 }
 
 impl fmt::Display for ShellLine {
