@@ -8,6 +8,7 @@
 //! A new way to reach one is a file beside `here.rs` that passes `suite.rs`.
 
 pub mod container_spec;
+pub mod engine;
 mod error;
 pub mod here;
 pub mod look_alike;

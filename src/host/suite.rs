@@ -177,10 +177,13 @@ pub(super) async fn a_file_is_replaced_only_where_its_folder_is(host: &dyn Host,
     assert!(host.get(&path, 9).await.is_err());
 }
 
-/// A test a check, on a bed of its own each.
+/// A test a check, on a bed of its own each. `#[ignore = "..."]` may stand before the bed.
 macro_rules! every_host_passes {
     ($bed:ty) => {
-        $crate::host::suite::every_host_passes!($bed:
+        $crate::host::suite::every_host_passes!(#[cfg(test)] $bed);
+    };
+    (#[$how:meta] $bed:ty) => {
+        $crate::host::suite::every_host_passes!(#[$how] $bed:
             a_program_hears_and_is_heard,
             output_and_log_are_apart,
             endings_are_told_apart,
@@ -196,8 +199,9 @@ macro_rules! every_host_passes {
             a_file_is_replaced_only_where_its_folder_is,
         );
     };
-    ($bed:ty: $($check:ident,)+) => {$(
+    (#[$how:meta] $bed:ty: $($check:ident,)+) => {$(
         #[tokio::test]
+        #[$how]
         async fn $check() {
             use $crate::host::suite::Bed as _;
             let bed = <$bed>::new();
