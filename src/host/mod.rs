@@ -7,6 +7,8 @@
 //!
 //! A new way to reach one is a file beside `here.rs` that passes `suite.rs`.
 
+pub mod container_spec;
+pub mod engine;
 mod error;
 pub mod here;
 pub mod look_alike;
@@ -25,6 +27,7 @@ use std::pin::Pin;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use container_spec::{ContainerSpec, EngineKind};
 pub use error::{HostError, HostFailure};
 pub use here::Here;
 pub use path::{HostPath, NotUtf8};

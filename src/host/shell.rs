@@ -43,6 +43,36 @@ impl ShellLine {
         // In one piece, which a person can read.
         Self(format!("{} '{}'", outer.join(" "), inner.0.replace('\'', r"'\''")))
     }
+
+    /// The line of these words, the first of which is the program.
+    pub(super) fn of_words(words: &[Word]) -> Self {
+        let written: Vec<Cow<'_, str>> = words
+            .iter()
+            .enumerate()
+            .map(|(at, word)| match word {
+                Word::Plain(word) if at == 0 => quoted_program(word),
+                Word::Plain(word) => quoted(word),
+                // Not within the quotes, where no shell would look for a home.
+                Word::BelowHome(rest) => Cow::Owned(format!("~/{}", quoted(rest))),
+            })
+            .collect();
+        Self(written.join(" "))
+    }
+}
+
+/// A word of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It reaches the program as it is.
+    Plain(String),
+    /// It reaches the program behind the home of whoever runs the shell, and a `/`.
+    BelowHome(String),
+}
+
+impl Word {
+    pub(super) fn plain(word: impl Into<String>) -> Self {
+        Self::Plain(word.into())
+    }
 }
 
 impl fmt::Display for ShellLine {

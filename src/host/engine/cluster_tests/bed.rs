@@ -1,0 +1,145 @@
+//! The engines of the test cluster, and a container on one of them for as long as a test lasts.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde::Deserialize;
+
+use super::super::fixture::spec;
+use super::super::{Engine, EngineAddress, OwnContainer};
+use crate::host::container_spec::Restart;
+use crate::host::{ContainerSpec, Host, HostPath, suite};
+
+/// As `tests/cluster/up` describes what it has brought up.
+#[derive(Debug, Deserialize)]
+pub(super) struct Cluster {
+    pub(super) nodes: Vec<Node>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Node {
+    pub(super) name: String,
+    pub(super) docker_socket: PathBuf,
+    pub(super) podman_socket: Option<PathBuf>,
+    pub(super) pid: u32,
+}
+
+impl Cluster {
+    /// The one that is up. A test without it fails.
+    pub(super) fn up() -> Self {
+        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/cluster/cluster.json");
+        let path = std::env::var("SPARK_CLUSTER").unwrap_or_else(|_| default.to_owned());
+        let text = std::fs::read_to_string(&path);
+        let text = text.unwrap_or_else(|error| panic!("{path}: {error}; run tests/cluster/up"));
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    pub(super) fn with_podman(&self) -> &Node {
+        self.nodes.iter().find(|node| node.podman_socket.is_some()).expect("one node has Podman")
+    }
+}
+
+/// Which of its engines.
+pub(super) trait Which {
+    fn socket(cluster: &Cluster) -> &PathBuf;
+}
+
+#[derive(Debug)]
+pub(super) struct Docker;
+#[derive(Debug)]
+pub(super) struct Podman;
+
+impl Which for Docker {
+    fn socket(cluster: &Cluster) -> &PathBuf {
+        &cluster.nodes[0].docker_socket
+    }
+}
+
+impl Which for Podman {
+    fn socket(cluster: &Cluster) -> &PathBuf {
+        cluster.with_podman().podman_socket.as_ref().unwrap()
+    }
+}
+
+pub(super) async fn engine<E: Which>() -> Engine {
+    let address = EngineAddress::unix(E::socket(&Cluster::up())).unwrap();
+    Engine::connect(address, "n-test".parse().unwrap()).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A name that no other test has.
+pub(super) fn fresh_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("engine-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What needs nothing of the node and does nothing.
+pub(super) fn idle(image: &str) -> ContainerSpec {
+    let whole = spec(image, &fresh_name());
+    ContainerSpec { volumes: Vec::new(), devices: Vec::new(), restart: Restart::No, ..whole }
+}
+
+/// A container, gone with this.
+pub(super) struct Guard {
+    pub(super) engine: Engine,
+    pub(super) container: OwnContainer,
+}
+
+impl Guard {
+    pub(super) async fn create(engine: &Engine, spec: &ContainerSpec) -> Self {
+        let variables = spec.variables(|_| None).unwrap();
+        let created = engine.create(spec, &variables, &HostPath::new("/root")).await;
+        let container = created.unwrap_or_else(|error| panic!("{error}"));
+        Self { engine: engine.clone(), container }
+    }
+
+    pub(super) async fn running(engine: &Engine, spec: &ContainerSpec) -> Self {
+        let made = Self::create(engine, spec).await;
+        engine.start(&made.container).await.unwrap_or_else(|error| panic!("{error}"));
+        made
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let (engine, container) = (self.engine.clone(), self.container.clone());
+        let removed = apart(async move { engine.remove(&container).await });
+        if !std::thread::panicking() {
+            removed.unwrap();
+        }
+    }
+}
+
+/// Run `work` from where nothing can be awaited.
+fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::scope(|threads| threads.spawn(|| runtime().block_on(work)).join().unwrap())
+}
+
+/// A container as a host.
+pub(super) struct ContainerBed<E> {
+    host: Arc<dyn Host>,
+    _container: Guard,
+    _which: std::marker::PhantomData<E>,
+}
+
+impl<E: Which> suite::Bed for ContainerBed<E> {
+    fn new() -> Self {
+        let (container, host) = apart(async {
+            let engine = engine::<E>().await;
+            let container = Guard::running(&engine, &idle("spark-test:python")).await;
+            let host = engine.within_container(&container.container);
+            (container, host)
+        });
+        Self { host, _container: container, _which: std::marker::PhantomData }
+    }
+
+    fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    fn folder(&self) -> HostPath {
+        HostPath::new("/root")
+    }
+}

@@ -1,0 +1,4 @@
+//! What only real engines can say: `tests/cluster/up` brings them up.
+
+mod bed;
+mod hosts;
