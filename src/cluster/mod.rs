@@ -1,0 +1,3 @@
+//! The machines that work together.
+
+pub mod inventory;
