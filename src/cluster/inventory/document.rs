@@ -15,7 +15,7 @@ use crate::host_name::HostName;
 #[serde(deny_unknown_fields)]
 pub(super) struct Document {
     pub name: String,
-    pub engine: Option<EngineKey>,
+    pub engine: Option<EngineChoice>,
     pub image: Option<String>,
     pub expect_gpu: Option<String>,
     #[serde(default)]
@@ -46,7 +46,7 @@ pub(super) struct NodeKeys {
     pub engine_url: Option<String>,
     pub tls: Option<TlsFiles>,
     // From here on as the cluster's.
-    pub engine: Option<EngineKey>,
+    pub engine: Option<EngineChoice>,
     pub image: Option<String>,
     pub expect_gpu: Option<String>,
     #[serde(default)]
@@ -59,21 +59,25 @@ pub(super) struct NodeKeys {
     pub env_from: Vec<String>,
 }
 
-/// `engine`.
+/// What a node's programs run in, as people say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum EngineKey {
+pub enum EngineChoice {
+    /// Containers of Docker.
     Docker,
+    /// Containers of Podman.
     Podman,
+    /// No containers.
     None,
 }
 
-impl EngineKey {
-    pub(super) fn kind(self) -> Option<EngineKind> {
+impl EngineChoice {
+    /// The engine, where there is one.
+    pub fn kind(self) -> Option<EngineKind> {
         match self {
-            EngineKey::Docker => Some(EngineKind::Docker),
-            EngineKey::Podman => Some(EngineKind::Podman),
-            EngineKey::None => None,
+            EngineChoice::Docker => Some(EngineKind::Docker),
+            EngineChoice::Podman => Some(EngineKind::Podman),
+            EngineChoice::None => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod document;
+mod draft;
 mod error;
 mod file;
 mod reach;
@@ -17,9 +18,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Address, BadAddress};
+pub use document::EngineChoice;
+pub use draft::{Draft, DraftNode};
 pub use error::InventoryError;
 pub use file::{FILE_NAME, Found, find};
-pub use reach::{EngineAt, Login, Reach, SshDestination, TlsFiles};
+pub use reach::{BadReach, EngineAt, Login, Reach, SshDestination, TlsFiles};
 pub use settings::NodeSettings;
 
 use crate::host_name::HostName;
@@ -64,7 +67,7 @@ pub enum Role {
 impl Inventory {
     /// This machine alone, its programs in no container.
     pub fn this_machine() -> Self {
-        let bare = settings::Settings { engine: Some(document::EngineKey::None), ..Default::default() };
+        let bare = settings::Settings { engine: Some(EngineChoice::None), ..Default::default() };
         let node = Node {
             name: HostName::local(),
             role: Role::Head,
@@ -77,5 +80,7 @@ impl Inventory {
     }
 }
 
+#[cfg(test)]
+mod example_tests;
 #[cfg(test)]
 mod tests;

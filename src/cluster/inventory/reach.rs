@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Deserialize;
 
 use super::Address;
 use crate::host::HostPath;
@@ -55,7 +58,7 @@ pub enum EngineAt {
 }
 
 /// Files of this machine that let it in to an engine, PEM. Relative to the inventory's folder.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
     /// Who vouches for the engine.
@@ -76,11 +79,14 @@ pub(super) enum EngineUrl {
 
 /// A text that reaches nothing. What it says is not repeated: it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum BadReach {
+pub enum BadReach {
+    /// A password would show in logs and lists of processes.
     #[error("a password stands in it; use keys: it would show in logs and lists of processes")]
     Password,
+    /// No destination of ssh.
     #[error("it is no destination of ssh: expected `HOST`, `USER@HOST` or `ssh://USER@HOST:PORT`")]
     Destination,
+    /// No URL of an engine.
     #[error(
         "it is no URL of an engine: expected `unix:///PATH`, `ssh://USER@HOST:PORT/PATH` (all but HOST may be \
          left out) or `tcp://HOST:PORT`"
@@ -88,16 +94,21 @@ pub(super) enum BadReach {
     EngineUrl,
 }
 
-impl SshDestination {
-    /// `HOST`, `USER@HOST` or ssh's own `ssh://USER@HOST:PORT`.
-    pub(super) fn parse(text: &str) -> Result<Self, BadReach> {
-        let Some(rest) = text.strip_prefix("ssh://") else {
-            let destination = Self::of_authority(text, false, BadReach::Destination);
-            return destination;
-        };
-        Self::of_authority(rest.strip_suffix('/').unwrap_or(rest), true, BadReach::Destination)
-    }
+/// `HOST`, `USER@HOST` or ssh's own `ssh://USER@HOST:PORT`.
+impl FromStr for SshDestination {
+    type Err = BadReach;
 
+    fn from_str(text: &str) -> Result<Self, BadReach> {
+        match text.strip_prefix("ssh://") {
+            None => Self::of_authority(text, false, BadReach::Destination),
+            Some(rest) => {
+                Self::of_authority(rest.strip_suffix('/').unwrap_or(rest), true, BadReach::Destination)
+            }
+        }
+    }
+}
+
+impl SshDestination {
     /// `USER@HOST:PORT`, without the port where there may be none.
     fn of_authority(text: &str, ports: bool, bad: BadReach) -> Result<Self, BadReach> {
         let (user, rest) = match text.rsplit_once('@') {
@@ -193,7 +204,7 @@ mod tests {
 
     #[test]
     fn destinations_are_those_of_ssh() {
-        let of = |text: &str| SshDestination::parse(text).map(|it| (it.user, it.host, it.port));
+        let of = |text: &str| text.parse::<SshDestination>().map(|it| (it.user, it.host, it.port));
         let some = |text: &str| Some(text.to_owned());
         assert_eq!(of("spark-1"), Ok((None, "spark-1".into(), None)));
         assert_eq!(of("flash@192.168.1.116"), Ok((some("flash"), "192.168.1.116".into(), None)));
@@ -201,7 +212,7 @@ mod tests {
         assert_eq!(of("ssh://me@spark:2222"), Ok((some("me"), "spark".into(), Some(2222))));
         assert_eq!(of("ssh://[::2]:22/"), Ok((None, "::2".into(), Some(22))));
         for good in ["spark-1", "me@spark", "ssh://me@spark:2222", "ssh://[::2]:22"] {
-            assert_eq!(SshDestination::parse(good).unwrap().to_string(), good);
+            assert_eq!(good.parse::<SshDestination>().unwrap().to_string(), good);
         }
         for bad in [
             "",
@@ -227,7 +238,7 @@ mod tests {
     fn engines_are_at_a_socket_behind_ssh_or_behind_tls() {
         let of = EngineUrl::parse;
         assert_eq!(of("unix:///run/docker.sock"), Ok(EngineUrl::Unix(HostPath::new("/run/docker.sock"))));
-        let spark = || SshDestination::parse("ssh://me@spark:2222").unwrap();
+        let spark = || "ssh://me@spark:2222".parse::<SshDestination>().unwrap();
         assert_eq!(of("ssh://me@spark:2222"), Ok(EngineUrl::Ssh(spark(), None)));
         let socket = HostPath::new("/run/podman/podman.sock");
         assert_eq!(

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{BareKeys, ContainerKeys, EngineKey};
+use super::document::{BareKeys, ContainerKeys, EngineChoice};
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
 use crate::host::{ContainerSpec, EngineKind};
 
 /// What the cluster and each of its nodes may set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Settings {
-    pub engine: Option<EngineKey>,
+    pub engine: Option<EngineChoice>,
     pub image: Option<String>,
     pub expect_gpu: Option<String>,
     pub container: ContainerKeys,
@@ -74,7 +74,7 @@ impl NodeSettings {
     /// The engine whose containers its programs run in; none where they run on the node itself.
     pub fn engine(&self) -> Option<EngineKind> {
         // Docker is what the machines come with.
-        self.0.engine.unwrap_or(EngineKey::Docker).kind()
+        self.0.engine.unwrap_or(EngineChoice::Docker).kind()
     }
 
     /// The image of its containers. Always there with an engine.

@@ -115,9 +115,7 @@ impl Connection {
                 return Err(Wrong::new(field.key("ssh"), message));
             }
             (true, None) => Some(Login::Local),
-            (false, Some(text)) => {
-                Some(Login::Ssh(SshDestination::parse(&text).map_err(|why| bad("ssh", why))?))
-            }
+            (false, Some(text)) => Some(Login::Ssh(text.parse().map_err(|why| bad("ssh", why))?)),
             (false, None) => None,
         };
         let login = with_port(field, login, ssh_port)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Wrong;
-use crate::cluster::inventory::document::{BareKeys, ContainerKeys, EngineKey};
+use crate::cluster::inventory::document::{BareKeys, ContainerKeys, EngineChoice};
 use crate::cluster::inventory::secrets::looks_secret;
 use crate::cluster::inventory::settings::Settings;
 use crate::host::container_spec::{ContainerVariable, Ulimit};
@@ -13,7 +13,7 @@ use crate::toml_text::Field;
 
 /// The keys as they are written.
 pub(super) struct Keys {
-    pub engine: Option<EngineKey>,
+    pub engine: Option<EngineChoice>,
     pub image: Option<String>,
     pub expect_gpu: Option<String>,
     pub container: ContainerKeys,
