@@ -1,7 +1,9 @@
-//! The cluster: its nodes, what they are, and what is put on them.
+//! The machines that work together: which they are, what each has, and what is put on them.
 
 mod ask;
+pub mod connect;
 pub mod deploy;
 pub mod installed;
+pub mod inventory;
 
 pub use ask::{AskError, AskFailure};
