@@ -1,7 +1,9 @@
 """Put config files into one folder of one node so that a reader finds all old ones or all new ones, whatever dies.
 
-Input: one line of JSON {"op", "folder", ...}, then the bytes of the files to stage, one after the other.
+Input: one line of JSON {"op", "folder", "above", ...}, then the bytes of the files to stage, one after the other.
 Output: one line of JSON, {"answer": ...} or {"failed": {"what", "path", "errno", "message"}}.
+
+The folder is made where it is not there, but only below the folder `above`, which must be.
 
 look      {}                                 what lies in the folder and what was deployed
 stage     {"id", "files": [{"name", "length", "sha256"}]}   everything that can fail for want of room or rights
@@ -144,6 +146,8 @@ class Folder:
 
 
 def look(folder, order):
+    if not os.path.isdir(folder.path):
+        return {"folder": folder.path, "files": {}, "deployed": None, "unfinished": False}
     deployed = read_json(folder.deployed)
     names = sorted(name for name in os.listdir(folder.path) if name.endswith(".json"))
     files = {name: digest(folder.file(name)) for name in names if os.path.isfile(folder.file(name))}
@@ -152,7 +156,6 @@ def look(folder, order):
         "files": files,
         "deployed": deployed,
         "unfinished": os.path.exists(folder.intent),
-        "writable": os.access(folder.path, os.W_OK | os.X_OK),
     }
 
 
@@ -312,8 +315,8 @@ def main():
     operation = {"look": look, "stage": stage, "commit": commit, "abort": abort, "rollback": rollback}[order["op"]]
 
     def work():
-        if not os.path.isdir(order["folder"]):
-            raise Refused("missing", order["folder"], "is no folder here")
+        if not os.path.isdir(order["above"]):
+            raise Refused("missing", order["above"], "is no folder here")
         return operation(Folder(order["folder"]), order)
 
     if order["op"] in ("commit", "rollback"):

@@ -26,7 +26,12 @@ pub struct Here {
 impl Here {
     /// This machine, as [`HostName::local`].
     pub fn new() -> Self {
-        Self { name: HostName::local() }
+        Self::named(HostName::local())
+    }
+
+    /// This machine, as a node of that name.
+    pub fn named(name: HostName) -> Self {
+        Self { name }
     }
 
     fn fail<T>(&self, what: HostFailure) -> Result<T, HostError> {

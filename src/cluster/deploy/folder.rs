@@ -22,9 +22,14 @@ const SLOWEST_LINK: u64 = 100_000;
 /// A folder of a node, and the interpreter that works there.
 #[derive(Debug, Clone)]
 pub struct ConfigFolder {
-    host: Arc<dyn Host>,
-    python: HostPath,
-    folder: HostPath,
+    /// The node, or a container on it.
+    pub host: Arc<dyn Host>,
+    /// The interpreter there.
+    pub python: HostPath,
+    /// The folder. It is made where it is not there.
+    pub folder: HostPath,
+    /// A folder above it that must be there, so that a wrong path is no new folder. It may be the same.
+    pub above: HostPath,
 }
 
 /// What lies in a folder.
@@ -38,8 +43,6 @@ pub struct Held {
     pub deployed: Option<Record>,
     /// The node died while it renamed; the next deployment there ends that first.
     pub unfinished: bool,
-    /// Files can be written there.
-    pub writable: bool,
 }
 
 #[derive(Serialize)]
@@ -69,6 +72,7 @@ struct Origin<'a> {
 #[derive(Serialize)]
 struct Addressed<'a> {
     folder: &'a HostPath,
+    above: &'a HostPath,
     #[serde(flatten)]
     order: Order<'a>,
 }
@@ -89,19 +93,9 @@ struct Undone {
 }
 
 impl ConfigFolder {
-    /// The folder `folder` of `host`, worked in by the interpreter `python` there.
-    pub fn new(host: Arc<dyn Host>, python: HostPath, folder: HostPath) -> Self {
-        Self { host, python, folder }
-    }
-
     /// The node.
     pub fn on(&self) -> &HostName {
         self.host.name()
-    }
-
-    /// The folder's path as it was given.
-    pub fn path(&self) -> &HostPath {
-        &self.folder
     }
 
     /// What lies there.
@@ -146,8 +140,8 @@ impl ConfigFolder {
     async fn ask<T: DeserializeOwned>(&self, order: Order<'_>, bytes: &[&[u8]]) -> Result<T, FolderError> {
         let size: u64 = bytes.iter().map(|bytes| bytes.len() as u64).sum();
         let limit = LIMIT + Duration::from_secs(size / SLOWEST_LINK);
-        let mut line =
-            serde_json::to_vec(&Addressed { folder: &self.folder, order }).expect("orders are plain data");
+        let mut line = serde_json::to_vec(&Addressed { folder: &self.folder, above: &self.above, order })
+            .expect("orders are plain data");
         line.push(b'\n');
         let input: Vec<&[u8]> = std::iter::once(line.as_slice()).chain(bytes.iter().copied()).collect();
         parse(&ask(&*self.host, &self.python, PROGRAM, &input, limit).await?)

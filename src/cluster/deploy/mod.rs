@@ -13,7 +13,7 @@ mod transaction;
 pub use error::{DeployError, FolderError, NodeFailure};
 pub use folder::{ConfigFolder, Held};
 pub use record::{DeployedFile, Deployment, Record};
-pub use transaction::{Deployed, deploy, rollback};
+pub use transaction::{Delivery, Deployed, deploy, rollback};
 
 #[cfg(test)]
 mod tests;

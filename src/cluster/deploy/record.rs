@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Config files to deploy, by name, and where they are from.
+/// Config files for one folder, by name, and where they are from.
 #[derive(Debug, Clone)]
 pub struct Deployment {
     /// The files.

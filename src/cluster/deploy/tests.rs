@@ -121,16 +121,18 @@ impl Cluster {
     }
 
     fn folders(&self) -> Vec<ConfigFolder> {
-        let folder = |(index, node): (usize, &Arc<Node>)| {
-            let path = HostPath::try_from(self.path(index + 1).as_path()).unwrap();
-            ConfigFolder::new(Arc::clone(node) as Arc<dyn Host>, HostPath::new("python3"), path)
-        };
-        self.nodes.iter().enumerate().map(folder).collect()
+        let of = |(index, node): (usize, &Arc<Node>)| folder(node, &self.path(index + 1), "python3");
+        self.nodes.iter().enumerate().map(of).collect()
+    }
+
+    fn deliveries(&self, deployment: &Deployment) -> Vec<Delivery> {
+        let of = |folder| Delivery { folder, deployment: deployment.clone() };
+        self.folders().into_iter().map(of).collect()
     }
 
     async fn deploy(&self, id: &str, deployment: &Deployment) -> Result<Vec<Deployed>, DeployError> {
         let waits = [Duration::from_millis(50); 3];
-        deploy_patiently(&self.folders(), deployment, id, &CancellationToken::new(), &waits).await
+        deploy_patiently(&self.deliveries(deployment), id, &CancellationToken::new(), &waits).await
     }
 
     /// `a.json` and `b.json` of every node, and that nothing else of the user's was touched.
@@ -141,6 +143,16 @@ impl Cluster {
             ["a.json", "b.json"].map(|name| std::fs::read_to_string(path.join(name)).ok())
         };
         (1..=self.nodes.len()).map(of).collect()
+    }
+}
+
+fn folder(node: &Arc<Node>, path: &Path, python: &str) -> ConfigFolder {
+    let path = HostPath::try_from(path).unwrap();
+    ConfigFolder {
+        host: Arc::clone(node) as Arc<dyn Host>,
+        python: HostPath::new(python),
+        folder: path.clone(),
+        above: path,
     }
 }
 
@@ -322,10 +334,9 @@ async fn a_folder_that_is_a_link_is_the_folder_it_links_to() {
     let cluster = Cluster::new(1);
     let link = cluster.root.path().join("link");
     std::os::unix::fs::symlink(cluster.path(1), &link).unwrap();
-    let path = HostPath::try_from(link.as_path()).unwrap();
-    let folder =
-        ConfigFolder::new(Arc::clone(&cluster.nodes[0]) as Arc<dyn Host>, HostPath::new("python3"), path);
-    deploy(&[folder.clone()], &deployment("new"), "one", &CancellationToken::new()).await.unwrap();
+    let folder = folder(&cluster.nodes[0], &link, "python3");
+    let delivery = Delivery { folder: folder.clone(), deployment: deployment("new") };
+    deploy(&[delivery], "one", &CancellationToken::new()).await.unwrap();
     assert_eq!(cluster.texts(), [new("new")]);
     let canonical = cluster.path(1).canonicalize().unwrap();
     assert_eq!(folder.look().await.unwrap().folder.as_str(), canonical.to_str().unwrap());
@@ -334,9 +345,7 @@ async fn a_folder_that_is_a_link_is_the_folder_it_links_to() {
 #[tokio::test]
 async fn a_host_without_python_says_so() {
     let cluster = Cluster::new(1);
-    let path = HostPath::try_from(cluster.path(1).as_path()).unwrap();
-    let folder =
-        ConfigFolder::new(Arc::clone(&cluster.nodes[0]) as Arc<dyn Host>, HostPath::new("no-python"), path);
+    let folder = folder(&cluster.nodes[0], &cluster.path(1), "no-python");
     let error = folder.look().await.unwrap_err().to_string();
     assert!(error.contains("cannot start `no-python`"), "{error}");
 }
@@ -346,7 +355,19 @@ async fn an_interruption_before_the_renaming_changes_nothing() {
     let cluster = Cluster::new(2);
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let error = deploy(&cluster.folders(), &deployment("new"), "one", &cancel).await.unwrap_err();
+    let error = deploy(&cluster.deliveries(&deployment("new")), "one", &cancel).await.unwrap_err();
     assert!(matches!(error, DeployError::Interrupted), "{error}");
     assert_eq!(cluster.texts(), vec![old(); 2]);
+}
+
+#[tokio::test]
+async fn a_folder_is_made_below_one_that_is_there() {
+    let cluster = Cluster::new(1);
+    let mut folder = folder(&cluster.nodes[0], &cluster.path(1), "python3");
+    folder.folder = folder.above.join("configs/triton_3_5_0");
+    assert_eq!(folder.look().await.unwrap().files, BTreeMap::new());
+    let delivery = Delivery { folder: folder.clone(), deployment: deployment("new") };
+    assert_eq!(deploy(&[delivery], "one", &CancellationToken::new()).await.unwrap(), [Deployed::New]);
+    let made = cluster.path(1).join("configs/triton_3_5_0/a.json");
+    assert_eq!(std::fs::read_to_string(made).unwrap(), "new");
 }

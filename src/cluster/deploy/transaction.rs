@@ -22,44 +22,51 @@ pub enum Deployed {
     Already,
 }
 
-/// Deploy to every folder of `folders`, or to none; one outcome a folder, in their order.
+/// Files, and the folder they are for. Nodes may differ in both: another GPU reads files of another name.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// The folder.
+    pub folder: ConfigFolder,
+    /// The files.
+    pub deployment: Deployment,
+}
+
+/// Deploy to the folders of all `deliveries`, or to none; one outcome each, in their order.
 ///
 /// Once renaming has begun it is not given up: `cancel` is heard before.
 pub async fn deploy(
-    folders: &[ConfigFolder],
-    deployment: &Deployment,
+    deliveries: &[Delivery],
     id: &str,
     cancel: &CancellationToken,
 ) -> Result<Vec<Deployed>, DeployError> {
-    deploy_patiently(folders, deployment, id, cancel, &ASK_AGAIN).await
+    deploy_patiently(deliveries, id, cancel, &ASK_AGAIN).await
 }
 
 pub(super) async fn deploy_patiently(
-    folders: &[ConfigFolder],
-    deployment: &Deployment,
+    deliveries: &[Delivery],
     id: &str,
     cancel: &CancellationToken,
     ask_again: &[Duration],
 ) -> Result<Vec<Deployed>, DeployError> {
-    let outcomes = match cancel.run_until_cancelled(look(folders, deployment)).await {
+    let outcomes = match cancel.run_until_cancelled(look(deliveries)).await {
         Some(outcomes) => outcomes.map_err(DeployError::NothingChanged)?,
         None => return Err(DeployError::Interrupted),
     };
-    let behind: Vec<&ConfigFolder> = folders
+    let behind: Vec<&Delivery> = deliveries
         .iter()
         .zip(&outcomes)
-        .filter_map(|(folder, outcome)| (*outcome == Deployed::New).then_some(folder))
+        .filter_map(|(delivery, outcome)| (*outcome == Deployed::New).then_some(delivery))
         .collect();
-    let staged = cancel.run_until_cancelled(on_all(&behind, |it| it.stage(id, deployment))).await;
+    let staged = cancel.run_until_cancelled(on_all(&behind, |it| it.folder.stage(id, &it.deployment))).await;
     match staged {
         Some(failures) if failures.is_empty() => {}
         stopped => {
             // What stays where this fails is swept by the next deployment.
-            on_all(&behind, |it| it.abort(id)).await;
+            on_all(&behind, |it| it.folder.abort(id)).await;
             return Err(stopped.map_or(DeployError::Interrupted, DeployError::NothingChanged));
         }
     }
-    let failures = on_all(&behind, |it| commit(it, id, deployment, ask_again)).await;
+    let failures = on_all(&behind, |it| commit(it, id, ask_again)).await;
     if failures.is_empty() {
         return Ok(outcomes);
     }
@@ -71,7 +78,7 @@ async fn look(folders: &[ConfigFolder], deployment: &Deployment) -> Result<Vec<D
     let looks = join_all(folders.iter().map(ConfigFolder::look)).await;
     let mut outcomes = Vec::new();
     let mut failures = Vec::new();
-    for (folder, held) in folders.iter().zip(looks) {
+    for (Delivery { folder, deployment }, held) in deliveries.iter().zip(looks) {
         match held {
             Err(error) => failures.push(failure(folder, error)),
             Ok(held) => {
@@ -86,9 +93,8 @@ async fn look(folders: &[ConfigFolder], deployment: &Deployment) -> Result<Vec<D
 
 /// Rename there; where the answer is lost, find out what was done.
 async fn commit(
-    folder: &ConfigFolder,
+    Delivery { folder, deployment }: &Delivery,
     id: &str,
-    deployment: &Deployment,
     ask_again: &[Duration],
 ) -> Result<(), FolderError> {
     let error = match folder.commit(id, deployment).await {
@@ -110,14 +116,14 @@ async fn commit(
 }
 
 /// Bring every folder back to what it had, those included that may have renamed without our hearing of it.
-async fn restore(folders: &[&ConfigFolder], failures: Vec<NodeFailure>, id: &str) -> DeployError {
+async fn restore(deliveries: &[&Delivery], failures: Vec<NodeFailure>, id: &str) -> DeployError {
     let failed = |folder: &ConfigFolder| {
-        failures.iter().any(|failure| failure.on == *folder.on() && failure.folder == *folder.path())
+        failures.iter().any(|failure| failure.on == *folder.on() && failure.folder == folder.folder)
     };
-    let undone = join_all(folders.iter().map(|folder| folder.undo(id))).await;
+    let undone = join_all(deliveries.iter().map(|it| it.folder.undo(id))).await;
     let mut later = Vec::new();
     let (mut new, mut unknown) = (Vec::new(), Vec::new());
-    for (folder, undone) in folders.iter().zip(undone) {
+    for (Delivery { folder, .. }, undone) in deliveries.iter().zip(undone) {
         let Err(error) = undone else { continue };
         let told = !matches!(error, FolderError::Ask(_) | FolderError::Garbled(_));
         match (failed(folder), told) {
@@ -155,18 +161,18 @@ pub async fn rollback(folders: &[ConfigFolder]) -> Vec<Result<bool, NodeFailure>
     join_all(folders.iter().map(one)).await
 }
 
-/// `work` in all folders at once; what went wrong.
+/// `work` for all deliveries at once; what went wrong.
 async fn on_all<'a, F: Future<Output = Result<(), FolderError>>>(
-    folders: &[&'a ConfigFolder],
-    work: impl Fn(&'a ConfigFolder) -> F,
+    deliveries: &[&'a Delivery],
+    work: impl Fn(&'a Delivery) -> F,
 ) -> Vec<NodeFailure> {
-    let outcomes = join_all(folders.iter().map(|folder| work(folder))).await;
-    let failed = |(folder, outcome): (&&ConfigFolder, Result<(), FolderError>)| {
-        outcome.err().map(|error| failure(folder, error))
+    let outcomes = join_all(deliveries.iter().map(|delivery| work(delivery))).await;
+    let failed = |(delivery, outcome): (&&Delivery, Result<(), FolderError>)| {
+        outcome.err().map(|error| failure(&delivery.folder, error))
     };
-    folders.iter().zip(outcomes).filter_map(failed).collect()
+    deliveries.iter().zip(outcomes).filter_map(failed).collect()
 }
 
 fn failure(folder: &ConfigFolder, error: FolderError) -> NodeFailure {
-    NodeFailure { on: folder.on().clone(), folder: folder.path().clone(), error }
+    NodeFailure { on: folder.on().clone(), folder: folder.folder.clone(), error }
 }

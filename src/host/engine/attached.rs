@@ -189,7 +189,8 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_shared_out_in_their_order() {
-        let frames = vec![out("a"), log("x\ny"), out("b\nc"), log(""), log("z"), out("OCI runtime exec failed: ")];
+        let frames =
+            vec![out("a"), log("x\ny"), out("b\nc"), log(""), log("z"), out("OCI runtime exec failed: ")];
         let (output, errors, done) = taken_apart(frames).await;
         assert_eq!((output.as_str(), errors.as_str()), ("ab\ncOCI runtime exec failed: ", "x\nyz"));
         done.unwrap();
@@ -197,7 +198,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_docker_says_in_a_programs_place_is_no_output() {
-        let words = "OCI runtime exec failed: exec: \"python3\": executable file not found in $PATH: unknown\r\n";
+        let words =
+            "OCI runtime exec failed: exec: \"python3\": executable file not found in $PATH: unknown\r\n";
         let (output, errors, _) = taken_apart(vec![out(words)]).await;
         assert_eq!((output.as_str(), errors.as_str()), ("", words));
     }

@@ -118,7 +118,9 @@ impl Engine {
                 labels: labels.into_iter().collect(),
             })
         });
-        Ok(listed.filter(|found| labels.iter().all(|(key, value)| found.labels.get(key) == Some(value))).collect())
+        Ok(listed
+            .filter(|found| labels.iter().all(|(key, value)| found.labels.get(key) == Some(value)))
+            .collect())
     }
 
     /// What `container` wrote so far, and then what it writes, until it ends. A link that is cut ends it with an error

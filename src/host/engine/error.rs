@@ -44,7 +44,9 @@ pub enum EngineFailure {
         why: String,
     },
     /// An engine from before what is asked of it here.
-    #[error("{engine} {version} speaks version {api} of the API; the oldest that is spoken here is {OLDEST_API}")]
+    #[error(
+        "{engine} {version} speaks version {api} of the API; the oldest that is spoken here is {OLDEST_API}"
+    )]
     TooOld {
         /// Which engine.
         engine: EngineKind,
@@ -86,6 +88,9 @@ pub enum EngineFailure {
     /// There is no such container on the node.
     #[error("the container `{0}` is not there")]
     NoContainer(String),
+    /// The container is there and does not run.
+    #[error("the container `{0}` does not run")]
+    Stopped(String),
     /// The name is another container's.
     #[error("a container named `{0}` is there already")]
     NameTaken(String),
@@ -107,7 +112,8 @@ impl EngineFailure {
     /// What `error` means for whoever wanted the engine at `at` to do something.
     pub(super) fn of(error: Error, doing: &'static str, at: &EngineAddress) -> Self {
         match error {
-            Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
+            Error::DockerResponseServerError { message, .. }
+            | Error::DockerStreamError { error: message } => {
                 Self::Refused { doing, message: first_line(&message) }
             }
             Error::IOError { err } => Self::of_io(err, at),
@@ -197,7 +203,9 @@ impl Failure for EngineError {
                 "add the user to the group of the socket (`sudo usermod -aG docker $USER`) and log in again"
             }
             EngineFailure::NotRunning(_) => "start the engine on that node: `systemctl start docker`",
-            EngineFailure::NotAnEngine { .. } => "name the socket of Docker or Podman, or the port of its API",
+            EngineFailure::NotAnEngine { .. } => {
+                "name the socket of Docker or Podman, or the port of its API"
+            }
             EngineFailure::TooOld { .. } => "update the engine on that node",
             EngineFailure::NoImage(_) => "pull the image on that node, or copy it there",
             EngineFailure::NameTaken(_) => "remove that container, or choose another name",
@@ -212,6 +220,7 @@ impl Failure for EngineError {
             | EngineFailure::Lost { .. }
             | EngineFailure::Refused { .. }
             | EngineFailure::NoContainer(_)
+            | EngineFailure::Stopped(_)
             | EngineFailure::NotOurs(_) => return None,
         };
         Some(hint.to_owned())

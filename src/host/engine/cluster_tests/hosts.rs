@@ -51,7 +51,10 @@ async fn lost<E: Which>() {
     let ending = process.end.ended().await;
     assert!(matches!(ending, Ending::Lost { .. }), "{ending}");
     let error = host.start(&Program::new("true", [""; 0])).await.unwrap_err();
-    assert!(matches!(&error.what, HostFailure::Unreachable { why } if why.contains("is not there")), "{error}");
+    assert!(
+        matches!(&error.what, HostFailure::Unreachable { why } if why.contains("is not there")),
+        "{error}"
+    );
 }
 
 #[tokio::test]

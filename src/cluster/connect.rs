@@ -1,0 +1,195 @@
+//! The way to every node of an inventory, opened once a command and shared by everything it does there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::io::AsyncReadExt;
+use tokio::sync::OnceCell;
+
+use super::inventory::{EngineAt, Login, Node, SshDestination};
+use crate::failure::{Failure, Kind};
+use crate::host::engine::{BadEngineAddress, Certificates, Engine, EngineAddress, EngineError, Tcp};
+use crate::host::ssh::{BadDestination, Connection, Destination, Forward, Settings};
+use crate::host::{EngineKind, Here, Host, HostError, HostFailure, HostPath, Program};
+use crate::host_name::HostName;
+
+/// How long a node may take to say one word, and how long that may be, bytes.
+const WORD_LIMIT: Duration = Duration::from_secs(20);
+const WORD_BYTES: u64 = 4 << 10;
+
+/// A node within reach.
+#[derive(Debug)]
+pub struct Connected {
+    /// What the inventory says of it.
+    pub node: Node,
+    /// Where programs run on it; none where only its engine is reached.
+    host: Option<Arc<dyn Host>>,
+    /// The connection behind the host; none on this machine.
+    connection: Option<Arc<Connection>>,
+    engine: OnceCell<ReachedEngine>,
+}
+
+/// An engine, and what brings it within reach.
+#[derive(Debug)]
+struct ReachedEngine {
+    engine: Engine,
+    _forward: Option<Forward<PathBuf>>,
+}
+
+/// A node out of reach, or its engine.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The node.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Its engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// What the inventory says cannot be spoken to.
+    #[error("{on}: {error}")]
+    Destination {
+        /// The node.
+        on: HostName,
+        /// Why not.
+        error: BadDestination,
+    },
+    /// The same of its engine.
+    #[error("{on}: {error}")]
+    EngineAddress {
+        /// The node.
+        on: HostName,
+        /// Why not.
+        error: BadEngineAddress,
+    },
+    /// There is only its engine.
+    #[error("{on}: its inventory names an engine and no login, and this needs one: add `ssh = \"...\"`")]
+    NoLogin {
+        /// The node.
+        on: HostName,
+    },
+    /// Its programs run in no container.
+    #[error("{on}: `engine = \"none\"`, and this needs an engine")]
+    NoEngine {
+        /// The node.
+        on: HostName,
+    },
+}
+
+impl Failure for ConnectError {
+    fn kind(&self) -> Kind {
+        match self {
+            ConnectError::Host(error) => error.kind(),
+            ConnectError::Engine(error) => error.kind(),
+            ConnectError::Destination { .. }
+            | ConnectError::EngineAddress { .. }
+            | ConnectError::NoLogin { .. }
+            | ConnectError::NoEngine { .. } => Kind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ConnectError::Host(error) => error.hint(),
+            ConnectError::Engine(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+/// Connect to all `nodes` at once; one outcome a node, in their order. A node that does not answer keeps the others
+/// waiting for no longer than the limits of `settings`.
+pub async fn connect_all(nodes: &[Node], settings: &Settings) -> Vec<Result<Connected, ConnectError>> {
+    join_all(nodes.iter().map(|node| connect(node, settings))).await
+}
+
+async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
+    let (host, connection): (Option<Arc<dyn Host>>, _) = match &node.reach.login {
+        None => (None, None),
+        Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),
+        Some(Login::Ssh(destination)) => {
+            let SshDestination { user, host, port } = destination;
+            let destination = Destination::new(user.as_deref(), host, *port)
+                .map_err(|error| ConnectError::Destination { on: node.name.clone(), error })?;
+            let connection = Connection::open(node.name.clone(), destination, settings.clone()).await?;
+            (Some(connection.host()), Some(connection))
+        }
+    };
+    Ok(Connected { node: node.clone(), host, connection, engine: OnceCell::new() })
+}
+
+impl Connected {
+    /// Its name.
+    pub fn name(&self) -> &HostName {
+        &self.node.name
+    }
+
+    /// The node itself as a host.
+    pub fn host(&self) -> Result<&Arc<dyn Host>, ConnectError> {
+        self.host.as_ref().ok_or_else(|| ConnectError::NoLogin { on: self.name().clone() })
+    }
+
+    /// Its engine, connected to at the first call.
+    pub async fn engine(&self) -> Result<&Engine, ConnectError> {
+        let kind = self.node.settings.engine();
+        let kind = kind.ok_or_else(|| ConnectError::NoEngine { on: self.name().clone() })?;
+        let reached = self.engine.get_or_try_init(|| self.reach_engine(kind)).await?;
+        Ok(&reached.engine)
+    }
+
+    async fn reach_engine(&self, kind: EngineKind) -> Result<ReachedEngine, ConnectError> {
+        let bad = |error| ConnectError::EngineAddress { on: self.name().clone(), error };
+        let socket = match &self.node.reach.engine {
+            EngineAt::Usual => self.usual_socket(kind).await?,
+            EngineAt::Socket(path) => path.clone(),
+            EngineAt::Tcp { host, port, tls } => {
+                let at = Tcp { host: host.to_string(), port: *port };
+                let certificates =
+                    Certificates { ca: tls.ca.clone(), cert: tls.cert.clone(), key: tls.key.clone() };
+                let address = EngineAddress::Tls { at, certificates };
+                let engine = Engine::connect(address, self.name().clone()).await?;
+                return Ok(ReachedEngine { engine, _forward: None });
+            }
+        };
+        let forward = match &self.connection {
+            Some(connection) => Some(connection.forward(&socket).await?),
+            None => None,
+        };
+        let local = forward.as_ref().map_or(Path::new(socket.as_str()), |forward| forward.local());
+        let address = EngineAddress::unix(local).map_err(bad)?;
+        let engine = Engine::connect(address, self.name().clone()).await?;
+        Ok(ReachedEngine { engine, _forward: forward })
+    }
+
+    /// Where an engine of this kind listens unless told otherwise. Podman has a socket a user, by systemd's folders.
+    async fn usual_socket(&self, kind: EngineKind) -> Result<HostPath, ConnectError> {
+        if kind == EngineKind::Docker {
+            return Ok(HostPath::new("/var/run/docker.sock"));
+        }
+        Ok(HostPath::new(match self.word(&Program::new("id", ["-u"])).await?.as_str() {
+            "0" => "/run/podman/podman.sock".to_owned(),
+            user => format!("/run/user/{user}/podman/podman.sock"),
+        }))
+    }
+
+    /// The home of whoever logs in there.
+    pub async fn home(&self) -> Result<HostPath, ConnectError> {
+        Ok(HostPath::new(self.word(&Program::new("sh", ["-c", "echo \"$HOME\""])).await?))
+    }
+
+    /// The one line that `program` says there.
+    async fn word(&self, program: &Program) -> Result<String, ConnectError> {
+        let program = Program { limit: Some(WORD_LIMIT), ..program.clone() };
+        let mut process = self.host()?.start(&program).await?;
+        let mut word = String::new();
+        let read = (&mut process.output).take(WORD_BYTES).read_to_string(&mut word).await;
+        match read {
+            Ok(_) => Ok(word.trim_end().to_owned()),
+            Err(error) => {
+                let what = HostFailure::Unreachable { why: error.to_string() };
+                Err(HostError { on: self.name().clone(), what }.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! `sparktune deploy`: config files on every node, where that node's runtime looks; what lies there; and back again.
+
+mod files;
+mod place;
+mod show;
+
+use std::path::PathBuf;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use self::files::ForNodes;
+use self::place::Place;
+pub use self::place::PlaceChoice;
+use crate::cluster::connect::{ConnectError, Connected, connect_all};
+use crate::cluster::deploy::{ConfigFolder, DeployError, Delivery, NodeFailure, deploy, rollback};
+use crate::cluster::installed::Family;
+use crate::cluster::inventory::{self, Inventory};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
+use crate::failure::{Failure, Kind};
+use crate::host::ssh::Settings;
+use crate::host_name::HostName;
+
+/// What the user said.
+#[derive(Debug)]
+pub struct DeploySettings {
+    /// The inventory; the usual one where not given.
+    pub cluster: Option<PathBuf>,
+    /// What to do.
+    pub action: Action,
+    /// Where on each node.
+    pub place: PlaceChoice,
+    /// The runtime, where a node has both.
+    pub family: Option<Family>,
+    /// The user's own profiles.
+    pub profiles: Option<PathBuf>,
+    /// Print one JSON object.
+    pub json: bool,
+}
+
+/// What is done with the nodes.
+#[derive(Debug)]
+pub enum Action {
+    /// Bring these files and folders of them there, or, if dry, say by which commands.
+    Deploy {
+        /// Files and folders.
+        paths: Vec<PathBuf>,
+        /// Say it and do nothing.
+        dry_run: bool,
+    },
+    /// Say what was deployed.
+    Status,
+    /// Restore what was there before.
+    Rollback,
+}
+
+/// Some nodes could not be reached or have no place for files; nothing was changed on any.
+#[derive(Debug)]
+struct NotReady {
+    failures: Vec<Box<dyn Failure>>,
+}
+
+impl std::fmt::Display for NotReady {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("nothing was changed on any node")?;
+        self.failures.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
+    }
+}
+
+impl std::error::Error for NotReady {}
+
+impl Failure for NotReady {
+    fn kind(&self) -> Kind {
+        // What can be mended here first.
+        let input = self.failures.iter().any(|failure| failure.kind() == Kind::Input);
+        if input { Kind::Input } else { Kind::Environment }
+    }
+
+    fn hint(&self) -> Option<String> {
+        self.failures.iter().find_map(|failure| failure.hint())
+    }
+}
+
+/// Some nodes could not be restored; the others were.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of {asked} nodes could not be restored, the others were:{}", .failures.len(), show::lines(.failures))]
+struct NotRestored {
+    asked: usize,
+    failures: Vec<NodeFailure>,
+}
+
+impl Failure for NotRestored {
+    fn kind(&self) -> Kind {
+        Kind::Incomplete
+    }
+}
+
+/// A node, the way to it, and where files go there.
+struct Ready {
+    node: Connected,
+    place: Place,
+}
+
+impl Ready {
+    fn name(&self) -> &HostName {
+        self.node.name()
+    }
+}
+
+/// Deploy, roll back, or say what is there.
+pub async fn run(
+    settings: &DeploySettings,
+    cancel: CancellationToken,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let found = inventory::find(settings.cluster.as_deref())?;
+    // Every file is read and judged before any node is asked.
+    let files = match &settings.action {
+        Action::Deploy { paths, .. } => Some(ForNodes::read(paths, settings.profiles.as_deref())?),
+        Action::Status | Action::Rollback => None,
+    };
+    let ready = match cancel.run_until_cancelled(ready(&found.inventory, settings, files.as_ref())).await {
+        Some(ready) => ready?,
+        None => return Err(DeployError::Interrupted.into()),
+    };
+    match (&settings.action, files) {
+        (Action::Deploy { dry_run, .. }, Some(files)) => {
+            let refused = files.refusals(&ready);
+            if !refused.is_empty() {
+                return Err(NotReady { failures: refused }.into());
+            }
+            let deliveries: Vec<Delivery> = ready
+                .iter()
+                .map(|it| Delivery { folder: it.place.folder.clone(), deployment: files.of(it) })
+                .collect();
+            if *dry_run {
+                show::commands(&ready, &deliveries, out).map_err(OutputError)?;
+                return Ok(Verdict::Done);
+            }
+            let outcomes = deploy(&deliveries, &id(), &cancel).await?;
+            show::deployed(&ready, &deliveries, &outcomes, settings.json, out).map_err(OutputError)?;
+            Ok(Verdict::Done)
+        }
+        (Action::Rollback, _) => {
+            let folders: Vec<ConfigFolder> = ready.iter().map(|it| it.place.folder.clone()).collect();
+            let outcomes = rollback(&folders).await;
+            show::restored(&ready, &outcomes, settings.json, out).map_err(OutputError)?;
+            let asked = outcomes.len();
+            let failures: Vec<NodeFailure> = outcomes.into_iter().filter_map(Result::err).collect();
+            if failures.is_empty() { Ok(Verdict::Done) } else { Err(NotRestored { asked, failures }.into()) }
+        }
+        (Action::Status | Action::Deploy { .. }, _) => {
+            let held = join_all(ready.iter().map(|it| it.place.folder.look())).await;
+            let sound = show::status(&ready, &held, settings.json, out).map_err(OutputError)?;
+            Ok(if sound { Verdict::Done } else { Verdict::CheckSaidNo })
+        }
+    }
+}
+
+/// Every node of `inventory`, connected to, with the place for files found there. All of them, or why not.
+async fn ready(
+    inventory: &Inventory,
+    settings: &DeploySettings,
+    files: Option<&ForNodes>,
+) -> Result<Vec<Ready>, Box<dyn Failure>> {
+    let connected = connect_all(&inventory.nodes, &Settings::default()).await;
+    let places = connected.into_iter().map(|node| async {
+        let node = node.map_err(|error: ConnectError| Box::new(error) as Box<dyn Failure>)?;
+        let place = place::find(&node, &settings.place, settings.family, files).await?;
+        Ok(Ready { node, place })
+    });
+    let outcomes: Vec<Result<Ready, Box<dyn Failure>>> = join_all(places).await;
+    let mut ready = Vec::new();
+    let mut failures = Vec::new();
+    for outcome in outcomes {
+        match outcome {
+            Ok(node) => ready.push(node),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(ready) } else { Err(NotReady { failures }.into()) }
+}
+
+/// A name that no other deployment of this cluster has: the time, and which of this second's it is.
+fn id() -> String {
+    format!("{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S"), std::process::id())
+}
