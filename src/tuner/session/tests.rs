@@ -1,6 +1,7 @@
 //! A fleet of one node with a real executor, whose workers die and get lost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -90,6 +91,62 @@ async fn only_the_killer_is_given_up() {
             }
         }
     }
+}
+
+/// As many as may be before the node itself looks like the reason.
+#[tokio::test(start_paused = true)]
+async fn five_killers_are_told_from_a_node_where_no_worker_lives() {
+    let kills = |name: &str| match name.starts_with("killer") {
+        true => Reaction::Kills(Ending::Signal(11)),
+        false => Reaction::Ends(Duration::from_secs(1)),
+    };
+    let (_, starter) = look_alike::host("spark-1", Arc::new(kills));
+    let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
+    let names = ["killer 1", "a", "killer 2", "b", "killer 3", "c", "killer 4", "d", "killer 5"];
+    let outcomes = compile(worker, &names).await.unwrap();
+    assert_eq!(outcomes.len(), names.len());
+    for (name, outcome) in outcomes {
+        assert_eq!(matches!(outcome, CompileOutcome::Failed(_)), name.starts_with("killer"), "{name}");
+    }
+}
+
+/// A thousand kernels would go through two thousand workers. The one that is given up names how the last of them ended.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_workers_always_die_is_given_up() {
+    let deaths = Arc::new(AtomicU32::new(0));
+    let counted = deaths.clone();
+    let kills = move |_: &str| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Reaction::Kills(Ending::Signal(9))
+    };
+    let (host, starter) = look_alike::host("spark-1", Arc::new(kills));
+    let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
+    let names: Vec<String> = (0..1000).map(|at| format!("unit {at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let error = compile(worker, &names).await.unwrap_err();
+    assert!(
+        matches!(&error, RunError::Worker(WorkerError::AlwaysDies { on, deaths: 16, .. }) if on.as_str() == "spark-1"),
+        "{error:?}"
+    );
+    assert_eq!(error.kind().exit_code(), 3);
+    let said = error.to_string();
+    assert!(said.starts_with("16 workers in a row ended on spark-1 before they had any result"), "{said}");
+    assert!(said.contains("signal: 9"), "{said}");
+    assert!(error.hint().unwrap().contains("--jobs"));
+    assert_eq!((deaths.load(Ordering::Relaxed), host.running()), (16, 0));
+}
+
+/// They end before they say hello: no kernel can be the reason.
+#[tokio::test(start_paused = true)]
+async fn a_node_where_no_worker_starts_again_is_given_up() {
+    let dies = HostFault { after: 0, what: HostFaultKind::Ends(Ending::Exit(1)) };
+    let (_, worker) = worker(vec![dies; 99]).await;
+    let began = tokio::time::Instant::now();
+    let error = compile(worker, &["a", "b"]).await.unwrap_err();
+    assert!(matches!(error, RunError::Worker(WorkerError::NoHello { .. })), "{error:?}");
+    assert_eq!(error.kind().exit_code(), 3);
+    // Pauses of one, two and four seconds.
+    assert_eq!(began.elapsed().as_secs(), 7);
 }
 
 /// Wherever the link breaks, and however, every unit is compiled and none is blamed.
