@@ -9,9 +9,10 @@ use crate::events::Silent;
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 use crate::host::{Ending, HostPath};
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
-use crate::tuner::fleet::executor::Executor as _;
+use crate::tuner::fleet::executor::{Executor as _, Trouble};
 use crate::worker::look_alike::{self, Reaction};
-use crate::worker::protocol::FailureReason;
+use crate::worker::protocol::{FailureReason, Preparation, TimedArm, TimedRouting, TimingRequest};
+use crate::worker::timing::GpuTimer;
 use crate::worker::{CompileWorker, WorkerError};
 
 fn units(names: &[&str]) -> Vec<Unit> {
@@ -188,4 +189,39 @@ async fn a_link_lost_after_the_last_result_is_no_trouble() {
             Box::new(executor).close().await;
         }
     }
+}
+
+/// A worker that talks nonsense died, as far as the run goes; one that does not start again is nobody's fault.
+#[tokio::test(start_paused = true)]
+async fn the_next_worker_may_time_what_the_last_one_could_not() {
+    let says = |_: &str| Reaction::Says(serde_json::json!({"event": "timed", "arm": 7, "time_us": 1.0}));
+    let (host, starter) = look_alike::host("spark-1", Arc::new(says));
+    let starter = Arc::new(starter);
+    let worker = CompileWorker::start(starter.clone(), HostPath::new("/sglang")).await.unwrap();
+    let preparation = Preparation {
+        sglang_root: "/sglang".into(),
+        runtime: "sglang-0.5.4.post2".into(),
+        shape: job().shape,
+        fused_shared_experts: 0,
+        max_tokens: 64,
+        seed: 0,
+        cache_dir: None,
+    };
+    let timer = GpuTimer::start(starter, preparation, Duration::from_secs(20)).await.unwrap();
+    let mut executor = WorkerExecutor::new(worker, Some(timer), job());
+    let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+    let request = TimingRequest {
+        batch_size: 8,
+        routing: TimedRouting { kind: "skewed", seed: 3 },
+        arms: vec![TimedArm::Up { config: tile.with_group(1) }],
+        order: vec![0],
+        warm_up: 1,
+        abort_above_us: None,
+    };
+    let trouble = executor.time(&request).await.unwrap_err();
+    assert!(matches!(trouble, Trouble::Died(WorkerError::Garbled { .. })), "{trouble:?}");
+    host.expect([Some(HostFault { after: 0, what: HostFaultKind::Ends(Ending::Exit(1)) })]);
+    let trouble = executor.time(&request).await.unwrap_err();
+    assert!(matches!(trouble, Trouble::Lost(WorkerError::NoHello { .. })), "{trouble:?}");
+    Box::new(executor).close().await;
 }
