@@ -3,6 +3,8 @@
 //!
 //! Ignored by default: it needs a Python with torch, Triton 3.5.0 and numpy in SPARK_TORCH_PYTHON.
 
+#[path = "support/layer.rs"]
+mod layer;
 #[path = "support/real.rs"]
 mod real;
 
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use spark::host::{Here, HostPath, Variable};
 use spark::runtime::{Runtime, Target};
-use spark::shape::{Dtype, MoeShape, Quantization, Tile};
+use spark::shape::Tile;
 use spark::worker::protocol::LaunchShape;
 use spark::worker::protocol::{ArmOutcome, Preparation, TimedArm, TimedRouting, TimingRequest};
 use spark::worker::timing::{GpuTimer, Timed, Timer};
@@ -28,19 +30,10 @@ async fn start(trick: &str) -> Result<GpuTimer, WorkerError> {
         OnHost::module(Arc::new(Here::new()), HostPath::new(python), package_dir, "tests.lookalike")
             .with("TRITON_INTERPRET", Variable::Set("1".into()))
             .with("SPARK_LOOKALIKE_TRICK", Variable::Set(trick.into()));
-    let shape = MoeShape {
-        experts: 4,
-        intermediate: 64,
-        hidden: 128,
-        top_k: 2,
-        fused_shared_experts: 0,
-        gated: true,
-        quantization: Quantization::none(Dtype::Bfloat16),
-    };
     let preparation = Preparation {
         sglang_root: environment.sglang_root.to_string(),
         runtime: Runtime::Sglang054.name().to_owned(),
-        shape: LaunchShape::new(&shape, 1),
+        shape: LaunchShape::new(&layer::tiny(), 1),
         fused_shared_experts: 0,
         max_tokens: 64,
         seed: 0,

@@ -1,12 +1,15 @@
 //! The worker's Python as a process of this machine, behind a link: its compiler is a look-alike that sleeps, all else
 //! is what runs beside a GPU. Needs `python3` alone.
 
+#[path = "support/layer.rs"]
+mod layer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use spark::host::{Ending, Here, HostPath, Variable};
-use spark::shape::{Dtype, MoeShape, Quantization, Role, Tile};
+use spark::shape::{Role, Tile};
 use spark::worker::protocol::{CompileOutcome, CompileTarget, LaunchShape, Unit};
 use spark::worker::{BatchEnd, CompileJob, CompileWorker, Keepalive, OnHost, WorkerError};
 
@@ -80,18 +83,9 @@ async fn compile(worker: &mut CompileWorker, names: &[&str]) -> (BatchEnd, Vec<C
 }
 
 fn job() -> CompileJob {
-    let shape = MoeShape {
-        experts: 4,
-        intermediate: 64,
-        hidden: 128,
-        top_k: 2,
-        fused_shared_experts: 0,
-        gated: true,
-        quantization: Quantization::none(Dtype::Bfloat16),
-    };
     CompileJob {
         target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
-        shape: LaunchShape::new(&shape, 1),
+        shape: LaunchShape::new(&layer::tiny(), 1),
         jobs: 2,
         timeout_s: 600,
         kernel_cache: None,

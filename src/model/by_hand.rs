@@ -1,8 +1,8 @@
 //! A shape said with flags: all of it, or single numbers in place of what a model says.
 
-use super::geometry::Numbers;
 use super::geometry_error::GeometryError;
 use super::limits::MAX_COUNT;
+use super::numbers::Numbers;
 use crate::shape::{BlockShape, Dtype, Quantization};
 
 /// What flags say about a model, in the model's terms (before tp and ep).

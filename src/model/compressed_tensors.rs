@@ -8,8 +8,9 @@
 use serde_json::{Map, Value};
 
 use super::config_json::count_of;
+use super::config_section::ConfigSection;
 use super::excluded::targets_experts;
-use super::quantization_config::{ConfigSection, QuantizationError, QuantizationMethod, Scheme, plain_dtype};
+use super::scheme::{MXFP4, NVFP4, QuantizationError, QuantizationMethod, Scheme, W4AFP8, plain_dtype};
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
 use crate::shape::{BlockShape, Dtype, Quantization};
@@ -72,9 +73,9 @@ pub(super) fn scheme(section: &ConfigSection<'_>, runtime: Runtime) -> Result<Sc
             "the fused-MoE kernel has no such path",
         )),
         (true, 4, _) if weights.group.and_then(count_of) == Some(32) => {
-            Err(section.refuse("compressed-tensors mxfp4", ConfigSection::MXFP4))
+            Err(section.refuse("compressed-tensors mxfp4", MXFP4))
         }
-        (true, 4, _) => Err(section.refuse("compressed-tensors NVFP4", ConfigSection::NVFP4)),
+        (true, 4, _) => Err(section.refuse("compressed-tensors NVFP4", NVFP4)),
         (false, 8, Some(8)) => Ok(not_served(
             found(Dtype::Int8W8a8, None),
             runtime,
@@ -82,9 +83,7 @@ pub(super) fn scheme(section: &ConfigSection<'_>, runtime: Runtime) -> Result<Sc
             &[Runtime::Sglang054, Runtime::Sglang0523],
         )),
         (false, 4 | 8, None) => weight_only(section, &weights, runtime, found),
-        (false, 4, Some(_)) => {
-            Err(section.refuse("compressed-tensors int4 with 8-bit activations", ConfigSection::W4AFP8))
-        }
+        (false, 4, Some(_)) => Err(section.refuse("compressed-tensors int4 with 8-bit activations", W4AFP8)),
         _ => Err(section.refuse(
             "compressed-tensors",
             "this combination of weight and activation types has no fused-MoE path",

@@ -17,7 +17,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::config_json::{ConfigError, ModelConfig};
-use super::quantization_config::{QuantizationMethod, Scheme};
+use super::scheme::{QuantizationMethod, Scheme};
 use crate::runtime::Runtime;
 use crate::shape::Dtype;
 

@@ -14,7 +14,9 @@ use super::config_json::ModelConfig;
 use super::fusion::{self, ExpertLayer, FusionChoice, SharedExperts};
 use super::geometry_error::GeometryError;
 use super::limits::MAX_PARALLELISM;
-use super::quantization_config::{QuantizationMethod, Scheme, scheme};
+use super::numbers::Numbers;
+use super::quantization_config::scheme;
+use super::scheme::{QuantizationMethod, Scheme};
 use super::warning::GeometryWarning;
 use crate::runtime::Runtime;
 use crate::shape::{MoeShape, Quantization};
@@ -167,17 +169,6 @@ impl Geometry {
         };
         Draft { config: Some(config), row, numbers, scheme, parallelism, runtime, fusion }.finish()
     }
-}
-
-/// A model in its own terms.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Numbers {
-    pub experts: u32,
-    pub intermediate: u32,
-    pub hidden: u32,
-    pub top_k: u32,
-    pub gated: bool,
-    pub quantization: Quantization,
 }
 
 /// The row of the config's architecture; none if it is unknown but nothing needs to be looked up.

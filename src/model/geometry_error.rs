@@ -2,7 +2,7 @@
 
 use super::config_json::ConfigError;
 use super::limits::{MAX_COUNT, MAX_PARALLELISM};
-use super::quantization_config::QuantizationError;
+use super::scheme::QuantizationError;
 use super::warning::list;
 use crate::failure::{Failure, Kind, forwards};
 use crate::shape::{BlockShape, Dtype};

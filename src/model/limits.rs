@@ -1,4 +1,4 @@
-//! How much a model may say.
+//! How much a model may say, and whoever hands it over.
 
 /// Bytes of a `config.json` we are willing to read. The largest published ones (long
 /// `modules_to_not_convert` lists) are about 1 MiB.
@@ -13,3 +13,9 @@ pub(super) const MAX_RECIPE_BYTES: u64 = 1024 * 1024;
 
 /// The largest tp or ep accepted.
 pub(crate) const MAX_PARALLELISM: u32 = 1024;
+
+/// Bytes of a revision's name in the hub's cache: a commit hash, with room.
+pub(super) const MAX_REVISION_BYTES: u64 = 4096;
+
+/// Redirects followed. The hub answers with one.
+pub(super) const MAX_REDIRECTS: usize = 5;

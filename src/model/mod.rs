@@ -9,6 +9,7 @@ mod by_hand;
 mod catalogue;
 mod compressed_tensors;
 mod config_json;
+mod config_section;
 mod excluded;
 mod fusion;
 mod geometry;
@@ -16,8 +17,10 @@ mod geometry_error;
 mod limits;
 mod model_id;
 mod modelopt;
+mod numbers;
 mod quantization_config;
 mod recipe;
+mod scheme;
 pub(crate) mod source;
 #[cfg(test)]
 mod tests;

@@ -8,92 +8,14 @@ use serde_json::Value;
 
 use super::compressed_tensors;
 use super::config_json::{ConfigError, ModelConfig, count_of, shorten};
+use super::config_section::ConfigSection;
 use super::excluded::{Excluded, excluded, names};
+use super::scheme::{
+    KNOWN_METHODS, MXFP4, MXFP8, NVFP4, QuantizationError, QuantizationMethod, Scheme, W4AFP8, plain_dtype,
+};
 use super::warning::GeometryWarning;
-use crate::failure::{Failure, Kind, forwards};
 use crate::runtime::Runtime;
 use crate::shape::{BlockShape, Dtype, Quantization};
-
-/// The family of a `quant_method`, as far as later rules ask for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum QuantizationMethod {
-    /// No quantisation of the experts.
-    None,
-    /// `fp8`.
-    Fp8,
-    /// `compressed-tensors`.
-    CompressedTensors,
-    /// Anything else that is understood.
-    Other,
-}
-
-/// How a checkpoint's experts are stored, and what to know about it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Scheme {
-    /// Element types and scales.
-    pub quantization: Quantization,
-    /// The family of the method.
-    pub method: QuantizationMethod,
-    /// What a user should know.
-    pub warnings: Vec<GeometryWarning>,
-}
-
-impl Scheme {
-    pub(super) fn new(method: QuantizationMethod, quantization: Quantization) -> Self {
-        Self { quantization, method, warnings: Vec::new() }
-    }
-
-    pub(super) fn warn(mut self, warning: GeometryWarning) -> Self {
-        self.warnings.push(warning);
-        self
-    }
-}
-
-/// Why a checkpoint's quantisation cannot be tuned for.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QuantizationError {
-    /// The config itself is wrong.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Understood, and no fused-MoE config file is ever read for it.
-    #[error("{origin}: quantisation `{method}`: {reason}")]
-    NoConfigFiles {
-        origin: String,
-        /// What the checkpoint says.
-        method: String,
-        /// Why there is nothing to tune.
-        reason: &'static str,
-    },
-    /// Not known at all.
-    #[error("{origin}: unknown quantisation `{method}` (field `{field}`); known: {KNOWN_METHODS}")]
-    Unknown {
-        origin: String,
-        /// The field it stands in.
-        field: String,
-        /// What the checkpoint says.
-        method: String,
-    },
-}
-
-const KNOWN_METHODS: &str = "fp8, compressed-tensors, w8a8_fp8, w8a8_int8, blockwise_int8, gptq, awq, auto-round, \
-                             moe_wna16, modelopt (FP8)";
-
-forwards! {
-    impl Failure for QuantizationError forwarding Config {
-        Self::NoConfigFiles { .. } | Self::Unknown { .. } => Kind::Input,
-            "if you know that your server runs this model through the Triton fused-MoE kernel, say how with --dtype \
-             (and --block-shape)";
-    }
-}
-
-const MXFP4: &str = "mxfp4 experts run through their own kernels (FlashInfer, triton_kernels or Marlin), which read \
-                     no fused-MoE config files";
-const NVFP4: &str = "NVFP4 experts run through FlashInfer, CUTLASS or Marlin kernels, which read no fused-MoE config \
-                     files";
-const W4AFP8: &str =
-    "int4 weights with fp8 activations run through a CUTLASS kernel, which reads no fused-MoE config files";
-const MXFP8: &str =
-    "mxfp8 (scales in groups of 32) runs through its own kernels, which read no fused-MoE config files";
 
 /// Methods that never read these files, with the reason.
 const REFUSED: &[(&str, &str)] = &[
@@ -144,29 +66,6 @@ pub(super) fn scheme(config: &ModelConfig, runtime: Runtime) -> Result<Scheme, Q
                 .warn(GeometryWarning::ExpertsUnquantised { pattern: shorten(&pattern) }))
         }
     }
-}
-
-/// The dtype of unquantised weights; bfloat16 where the config says nothing, as SGLang's tuner does.
-pub(super) fn plain_dtype(config: &ModelConfig) -> Result<Dtype, ConfigError> {
-    for name in ["dtype", "torch_dtype"] {
-        let at_root = || config.root_field(name).map(|value| (name.to_owned(), value));
-        let found = config.text_field(name).map(|value| (config.text_name(name), value)).or_else(at_root);
-        let Some((field, value)) = found else { continue };
-        return match value.as_str().map(|text| text.strip_prefix("torch.").unwrap_or(text)) {
-            Some("bfloat16" | "auto") => Ok(Dtype::Bfloat16),
-            Some("float16" | "half") => Ok(Dtype::Float16),
-            Some("float32" | "float") => Ok(Dtype::Float32),
-            _ => Err(config.bad(&field, "bfloat16, float16 or float32", value)),
-        };
-    }
-    Ok(Dtype::Bfloat16)
-}
-
-/// The `quantization_config` object with what is needed to complain about it.
-pub(super) struct ConfigSection<'a> {
-    pub config: &'a ModelConfig,
-    pub name: String,
-    pub value: &'a Value,
 }
 
 impl ConfigSection<'_> {
@@ -306,55 +205,4 @@ impl ConfigSection<'_> {
     fn weight_block_size(&self) -> Result<Option<BlockShape>, ConfigError> {
         self.get("weight_block_size").map(|value| self.block("weight_block_size", value)).transpose()
     }
-
-    /// A list of two block sizes.
-    pub(super) fn block(&self, field: &str, value: &Value) -> Result<BlockShape, ConfigError> {
-        let sizes: Option<Vec<u32>> =
-            value.as_array().map(|list| list.iter().map(count_of).collect::<Option<_>>()).unwrap_or_default();
-        match sizes.as_deref() {
-            Some(&[n, k]) => Ok(BlockShape { n, k }),
-            _ => Err(self.bad(field, "two block sizes, such as [128, 128]", value)),
-        }
-    }
-
-    /// A field of the section; null counts as absent.
-    pub(super) fn get(&self, field: &str) -> Option<&Value> {
-        self.value.get(field).filter(|value| !value.is_null())
-    }
-
-    fn first<'n>(&self, fields: &[&'n str]) -> (&'n str, Option<&Value>) {
-        let present = fields.iter().find(|field| self.get(field).is_some()).unwrap_or(&fields[0]);
-        (present, self.get(present))
-    }
-
-    pub(super) fn field(&self, field: &str) -> String {
-        format!("{}.{field}", self.name)
-    }
-
-    pub(super) fn bad(&self, field: &str, expected: &str, found: &Value) -> ConfigError {
-        self.config.bad(&self.field(field), expected, found)
-    }
-
-    pub(super) fn missing(&self, field: &str, expected: &str) -> ConfigError {
-        self.config.missing(&self.field(field), expected)
-    }
-
-    pub(super) fn wrong(&self, field: &str, expected: &str, found: Option<&Value>) -> ConfigError {
-        match found {
-            Some(found) => self.bad(field, expected, found),
-            None => self.missing(field, expected),
-        }
-    }
-
-    pub(super) fn refuse(&self, method: &str, reason: &'static str) -> QuantizationError {
-        QuantizationError::NoConfigFiles {
-            origin: self.config.origin().to_owned(),
-            method: shorten(method),
-            reason,
-        }
-    }
-
-    pub(super) const NVFP4: &'static str = NVFP4;
-    pub(super) const MXFP4: &'static str = MXFP4;
-    pub(super) const W4AFP8: &'static str = W4AFP8;
 }

@@ -61,6 +61,16 @@ pub enum WorkerError {
         /// Its last words.
         log: Log,
     },
+    /// Workers ended one after another, and none had a result.
+    #[error("{deaths} workers in a row ended on {on} before they had any result; of the last: {last}")]
+    AlwaysDies {
+        /// Their host.
+        on: HostName,
+        /// How many.
+        deaths: u32,
+        /// How the last one ended.
+        last: Box<WorkerError>,
+    },
     /// The link to it is gone. What it was asked says nothing about what it was asked for.
     #[error("the link to the worker on {on} is lost: {why}")]
     Lost {
@@ -113,6 +123,8 @@ forwards! {
             "measure on a machine with the device, or prove without one: --evidence compiled";
         Self::Refused { code, .. } if code == "torch_missing" => Kind::Environment,
             "name the Python that SGLang runs in with --python, or drop measuring: --evidence compiled";
+        Self::AlwaysDies { .. } => Kind::Environment,
+            "is there memory for so many --jobs? The kernel's log (dmesg) says whom it ended for want of it";
         // What the machine lacks, or a fault of the worker's own, is no input.
         Self::Refused { code, .. } if NOT_INPUT.contains(&code.as_str()) => Kind::Environment;
         // The user named the kernel or the interpreter: what is wrong with them is input.

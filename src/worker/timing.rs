@@ -29,7 +29,8 @@ pub struct Timed {
 
 /// Times arms: the real GPU, or a look-alike in tests.
 pub trait Timer {
-    /// Carry out `request`. An error means that nothing can be timed any more.
+    /// Carry out `request`. An error is no arm's doing: the worker ended, was lost again and again, or refused. After
+    /// [`WorkerError::Died`] or a loss the next request gets another worker.
     fn time(&mut self, request: &TimingRequest) -> impl Future<Output = Result<Timed, WorkerError>>;
 }
 
@@ -43,11 +44,13 @@ pub struct GpuTimer {
     deaths: HashMap<TimedArm, u32>,
 }
 
-/// How one attempt at a request ended early.
+/// How one attempt at a request ended early. `Ended` is no arm's doing: whoever asked decides whether it is worth
+/// another worker.
 enum AttemptError {
     Hung { arm: u16 },
-    Died { arm: Option<u16>, error: WorkerError },
+    Died { arm: u16, error: WorkerError },
     Lost(WorkerError),
+    Ended(WorkerError),
     Refused(WorkerError),
 }
 
@@ -145,7 +148,7 @@ fn refuse_stranger(message: &Message, request: &TimingRequest) -> Result<(), Att
             if usize::from(*arm) >= request.arms.len() =>
         {
             let line = format!("arm {arm} of a request with {} arms", request.arms.len());
-            Err(AttemptError::Died { arm: None, error: WorkerError::Garbled { line } })
+            Err(AttemptError::Ended(WorkerError::Garbled { line }))
         }
         _ => Ok(()),
     }
@@ -157,9 +160,10 @@ impl AttemptError {
         match (error, arm) {
             // The worker answers and its GPU does not: the arm's doing.
             (WorkerError::Stalled { .. }, Some(arm)) => AttemptError::Hung { arm },
-            (error @ WorkerError::Stalled { .. }, None) => AttemptError::Died { arm: None, error },
+            (error @ WorkerError::Stalled { .. }, None) => AttemptError::Ended(error),
             (error, _) if error.is_loss() => AttemptError::Lost(error),
-            (error, arm) => AttemptError::Died { arm, error },
+            (error, Some(arm)) => AttemptError::Died { arm, error },
+            (error, None) => AttemptError::Ended(error),
         }
     }
 }
@@ -167,7 +171,7 @@ impl AttemptError {
 impl Timer for GpuTimer {
     async fn time(&mut self, request: &TimingRequest) -> Result<Timed, WorkerError> {
         let mut lost: Vec<(u16, ArmOutcome, String)> = Vec::new();
-        let (mut nameless_deaths, mut losses) = (0, 0);
+        let mut losses = 0;
         loop {
             let gone: Vec<u16> = lost.iter().map(|it| it.0).collect();
             match self.attempt(request, &gone).await {
@@ -181,7 +185,7 @@ impl Timer for GpuTimer {
                     let after = format!("no answer within {} s", self.run_timeout.as_secs());
                     lost.push((arm, ArmOutcome::TimedOut, after));
                 }
-                Err(AttemptError::Died { arm: Some(arm), error }) => {
+                Err(AttemptError::Died { arm, error }) => {
                     self.link = None;
                     let deaths = self.deaths.entry(request.arms[usize::from(arm)]).or_default();
                     *deaths += 1;
@@ -189,12 +193,9 @@ impl Timer for GpuTimer {
                         lost.push((arm, ArmOutcome::WorkerLost, error.to_string()));
                     }
                 }
-                Err(AttemptError::Died { arm: None, error }) => {
+                Err(AttemptError::Ended(error)) => {
                     self.link = None;
-                    nameless_deaths += 1;
-                    if nameless_deaths >= DEATHS_PER_ARM || matches!(error, WorkerError::Refused { .. }) {
-                        return Err(error);
-                    }
+                    return Err(error);
                 }
                 Err(AttemptError::Lost(error)) => {
                     self.link = None;

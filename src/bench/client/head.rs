@@ -8,7 +8,7 @@ use super::framing::Framing;
 const MAX_HEADERS: usize = 100;
 
 /// Bytes its head may have.
-pub(super) const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: usize = 64 * 1024;
 
 /// An answer's head.
 #[derive(Debug, Clone, PartialEq, Eq)]

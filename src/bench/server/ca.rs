@@ -6,11 +6,9 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
+use super::limits::MAX_CA_BYTES;
 use crate::failure::{Failure, Kind};
 use crate::fs::{ReadError, read_at_most};
-
-/// Certificates are a few kilobytes.
-const MAX_BYTES: u64 = 1024 * 1024;
 
 /// A file that holds no certificate.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +30,7 @@ impl Failure for BadCa {
 /// A file that cannot be read, is no certificate, or holds several: which of them is meant nobody can tell.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, BadCa> {
     let bad = |problem: String| BadCa { path: path.to_owned(), problem };
-    let bytes = read_at_most(path, MAX_BYTES).map_err(|error| match error {
+    let bytes = read_at_most(path, MAX_CA_BYTES).map_err(|error| match error {
         ReadError::Io(error) => bad(error.to_string()),
         ReadError::TooLarge { bytes, .. } => bad(format!("{bytes} bytes are too many for a certificate")),
     })?;

@@ -10,12 +10,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::ServerError;
-use super::limits::MAX_ANSWER;
+use super::limits::{MAX_ANSWER, MAX_REDIRECTS};
 use crate::bench::stream::words::{EXCERPT, WORDS, harmless};
 use crate::bench::target::ServerTarget;
-
-/// Redirects followed, and only within one origin: the key goes nowhere else.
-const MAX_REDIRECTS: usize = 3;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,10 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::fs::read_text_at_most;
+use crate::model::limits::MAX_REVISION_BYTES;
 use crate::model::model_id::ModelId;
-
-/// Bytes of a revision's name: a commit hash, with room.
-const MAX_REVISION: u64 = 4096;
 
 /// The `config.json` of a cached model: of `main` where that is known, else of the newest snapshot.
 pub(super) fn find(root: &Path, id: &ModelId) -> Option<PathBuf> {
@@ -19,7 +17,7 @@ pub(super) fn find(root: &Path, id: &ModelId) -> Option<PathBuf> {
     let snapshots = repository.join("snapshots");
     let config =
         |revision: &Path| Some(snapshots.join(revision).join("config.json")).filter(|path| path.is_file());
-    let main = read_text_at_most(&repository.join("refs").join("main"), MAX_REVISION).ok();
+    let main = read_text_at_most(&repository.join("refs").join("main"), MAX_REVISION_BYTES).ok();
     main.as_deref()
         .map(str::trim)
         .filter(|text| is_revision(text))

@@ -11,15 +11,12 @@ use reqwest::{Client, Response, StatusCode, Url};
 use super::environment::HfEnvironment;
 use crate::failure::{Failure, Kind};
 use crate::model::config_json::{ConfigError, ModelConfig};
-use crate::model::limits::MAX_CONFIG_BYTES;
+use crate::model::limits::{MAX_CONFIG_BYTES, MAX_REDIRECTS};
 use crate::model::model_id::ModelId;
 use crate::model::modelopt;
 
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Redirects followed. The hub answers with one.
-const MAX_REDIRECTS: usize = 5;
 
 /// Why the hub gave no config.
 #[derive(Debug, thiserror::Error)]

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::failure::Failure;
-use crate::model::quantization_config::{QuantizationError, Scheme, scheme};
+use crate::model::quantization_config::scheme;
+use crate::model::scheme::{QuantizationError, Scheme};
 use crate::model::warning::GeometryWarning;
 
 fn read(root: Value, runtime: Runtime) -> Result<Scheme, QuantizationError> {

@@ -28,7 +28,8 @@ pub(crate) trait Executor: Send {
 /// Why a node could not do what it was asked.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// Its worker ended in the middle: what it was at may be the reason.
+    /// Its worker ended in the middle: what it was at may be the reason. Where that goes on without a result, the node
+    /// is the reason, and is given up.
     Died(WorkerError),
     /// Nothing is heard of it. Nobody's fault.
     Lost(WorkerError),

@@ -16,6 +16,10 @@ use crate::worker::{CompilerIdentity, ResultCache, WorkerError};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Links lost in a row, with nothing heard in between, after which a node is given up.
 const LOSSES_IN_A_ROW: u32 = 4;
+/// Workers that died in a row, with nothing heard in between, after which a node is given up: a node where no worker
+/// lives would go through two for every kernel. Kernels that take their workers along look the same, and there five
+/// of them come first.
+const DEATHS_IN_A_ROW: u32 = 16;
 
 /// A node that is ready to work.
 pub(crate) struct Node {
@@ -107,7 +111,7 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let mut voice = Voice { from, order: 0, mailbox };
-    let mut losses = 0;
+    let (mut losses, mut deaths) = (0, 0);
     loop {
         let order = tokio::select! {
             order = orders.recv() => order,
@@ -121,9 +125,19 @@ pub(super) async fn serve(
             () = stop.cancelled() => break,
         };
         if heard || done.is_ok() {
-            losses = 0;
+            (losses, deaths) = (0, 0);
         }
-        let Err(trouble) = done else { continue };
+        let Err(mut trouble) = done else { continue };
+        if let Trouble::Died(last) = trouble {
+            deaths += 1;
+            trouble = match deaths < DEATHS_IN_A_ROW {
+                true => Trouble::Died(last),
+                false => {
+                    let (on, last) = (voice.from.clone(), Box::new(last));
+                    Trouble::Unfit(WorkerError::AlwaysDies { on, deaths, last })
+                }
+            };
+        }
         let pause = match &trouble {
             Trouble::Died(_) => Some(Duration::ZERO),
             Trouble::Lost(_) => {

@@ -13,6 +13,7 @@ use super::executor::{Executor, OnResult, Trouble};
 use super::*;
 use crate::artifact::Manifest;
 use crate::events::Silent;
+use crate::failure::{Failure, Kind};
 use crate::host::Ending;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::runtime::{Runtime, Target};
@@ -305,6 +306,50 @@ async fn a_node_whose_link_is_lost_again_and_again_is_given_up_and_the_last_says
     // What was done is kept, and others can go on.
     let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
     carry_out(&plan, &mut open, sixty_four(&plan, 1, 0.0, &Arc::default())).await.unwrap();
+}
+
+/// The choice is four kernels, which end unjudged; the whole space is too much to go through with. Either way
+/// the run ends, and goes on where workers live.
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_every_worker_dies_ends_and_can_go_on_elsewhere() {
+    let plan = confirmed();
+    let peace = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(peace.path(), &plan).unwrap();
+    let node = Scripted::node(&plan, "spark-2", Vec::new());
+    let expected = written(peace.path(), &carry_out(&plan, &mut open, vec![node]).await.unwrap());
+
+    for (alive, kind, left) in [(0, Kind::Incomplete, 11), (1, Kind::Environment, 16)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+        let ends = [vec![well as fn() -> _; alive], vec![died; 1000]].concat();
+        let node = Scripted::node(&plan, "spark-1", ends);
+        let error = carry_out(&plan, &mut open, vec![node]).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let says_it = match alive {
+            0 => matches!(error, RunError::Unjudged { count: 4, .. }),
+            _ => matches!(error, RunError::Worker(WorkerError::AlwaysDies { deaths: 16, .. })),
+        };
+        assert!(says_it, "{error}");
+        drop(open);
+        let (records, journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
+        drop(journal);
+        let troubles: Vec<&Left> = records
+            .iter()
+            .filter_map(|it| match it {
+                Record::Left { how: Left::Drained, .. } => None,
+                Record::Left { how, .. } => Some(how),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(troubles.len(), left);
+        assert!(matches!(troubles[0], Left::Died { .. }), "{troubles:?}");
+        assert_eq!(matches!(troubles[left - 1], Left::Unfit { .. }), alive == 1, "{troubles:?}");
+
+        let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
+        let node = Scripted::node(&plan, "spark-2", Vec::new());
+        let finished = carry_out(&plan, &mut open, vec![node]).await.unwrap();
+        assert_eq!(written(dir.path(), &finished), expected);
+    }
 }
 
 /// A phase may end while a node is away; what it is told in the next one it is told once.

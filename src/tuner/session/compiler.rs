@@ -55,11 +55,37 @@ pub(super) async fn start_compiler(
         compiler = CompileWorker::start(Arc::new(environment.starter), environment.sglang_root) => compiler?,
         () = cancel.cancelled() => return Err(RunError::Interrupted.into()),
     };
-    let found = &compiler.identity().triton;
-    if *found != target.triton.to_string() {
-        let found = found.clone();
-        compiler.stop().await;
-        return Err(OtherTriton { python, found, wanted: target.triton }.into());
+    match same_triton(python, &compiler.identity().triton, target.triton) {
+        Ok(()) => Ok(compiler),
+        Err(other) => {
+            compiler.stop().await;
+            Err(other.into())
+        }
     }
-    Ok(compiler)
+}
+
+/// A binary of another Triton proves nothing about what the server compiles.
+fn same_triton(python: HostPath, found: &str, wanted: TritonVersion) -> Result<(), OtherTriton> {
+    if found == wanted.to_string() {
+        return Ok(());
+    }
+    Err(OtherTriton { python, found: found.to_owned(), wanted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_targets_own_triton_is_accepted() {
+        let wanted: TritonVersion = "3.5.0".parse().unwrap();
+        let held = |found| same_triton(HostPath::new("/opt/python"), found, wanted);
+        assert!(held("3.5.0").is_ok());
+        for found in ["3.5.1", "3.8.0", "3.5", "3.5.0+git1234", "13.5.0", " 3.5.0", "none", ""] {
+            let other = held(found).unwrap_err();
+            let said = format!("`/opt/python` has Triton {found}, the target needs 3.5.0");
+            assert_eq!((other.to_string(), other.kind()), (said, Kind::Input));
+            assert!(other.hint().unwrap().starts_with(&format!("pass --triton {found} ")), "{found}");
+        }
+    }
 }

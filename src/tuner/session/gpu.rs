@@ -57,16 +57,7 @@ pub(super) async fn start_timer(
 ) -> Result<(GpuTimer, GpuReport), Box<dyn Failure>> {
     let (device, settings) = (job.device, timing.settings);
     let report = compiler.device().await?;
-    if report.name != device.name {
-        return Err(NotThisGpu::OtherDevice { found: report.name, wanted: device.name.clone() }.into());
-    }
-    if report.shared_memory_per_block < device.shared_memory_per_block {
-        let (found, wanted) = (report.shared_memory_per_block, device.shared_memory_per_block);
-        return Err(NotThisGpu::OtherLimit { found, wanted }.into());
-    }
-    if settings.limits.strict && !report.other_processes.is_empty() {
-        return Err(NotThisGpu::Busy(report.other_processes).into());
-    }
+    fit_to_measure_on(&report, device, settings.limits.strict)?;
     let preparation = Preparation {
         sglang_root: compiler.sglang_root().as_str().to_owned(),
         runtime: job.target.runtime.name().to_owned(),
@@ -80,12 +71,32 @@ pub(super) async fn start_timer(
     Ok((timer, report))
 }
 
+/// Times of another GPU, of one that can do less than its profile says, or (where that is asked for) of one that others
+/// use, too, choose for that one.
+fn fit_to_measure_on(report: &GpuReport, device: &Device, strict: bool) -> Result<(), NotThisGpu> {
+    if report.name != device.name {
+        return Err(NotThisGpu::OtherDevice { found: report.name.clone(), wanted: device.name.clone() });
+    }
+    if report.shared_memory_per_block < device.shared_memory_per_block {
+        let (found, wanted) = (report.shared_memory_per_block, device.shared_memory_per_block);
+        return Err(NotThisGpu::OtherLimit { found, wanted });
+    }
+    if strict && !report.other_processes.is_empty() {
+        return Err(NotThisGpu::Busy(report.other_processes.clone()));
+    }
+    Ok(())
+}
+
 /// The rung a run aims at unless told, with a word to the user where a better one is near.
 ///
 /// `confirmed` where the device is in this machine and the user named a Python, which then is the one SGLang
 /// runs in: the managed environment has no torch.
 pub(crate) fn default_evidence(device: &Device, has_python: bool) -> (Evidence, Option<String>) {
-    match (local_gpus().contains(&device.name), has_python) {
+    evidence_in_reach(device, &local_gpus(), has_python)
+}
+
+fn evidence_in_reach(device: &Device, gpus: &[String], has_python: bool) -> (Evidence, Option<String>) {
+    match (gpus.contains(&device.name), has_python) {
         (true, true) => (Evidence::Confirmed, None),
         (true, false) => {
             let tell = "this machine has the device, and nothing is measured: name the Python that SGLang runs in \
@@ -104,5 +115,68 @@ fn local_gpus() -> Vec<String> {
             String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gb10() -> Device {
+        Device::find("gb10").unwrap()
+    }
+
+    fn report() -> GpuReport {
+        serde_json::from_value(serde_json::json!({
+            "name": "NVIDIA GB10", "capability": 121, "shared_memory_per_block": 101_376,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn only_the_planned_gpu_is_measured_on() {
+        let device = gb10();
+        let held = |report: &GpuReport, strict| fit_to_measure_on(report, &device, strict);
+        let refused = |report: &GpuReport, strict| {
+            let refused = held(report, strict).unwrap_err();
+            assert_eq!(refused.kind(), Kind::Environment);
+            (refused.to_string(), refused.hint().is_some_and(|hint| hint.contains("--evidence compiled")))
+        };
+        assert!(held(&report(), true).is_ok());
+        let more = GpuReport { shared_memory_per_block: 101_377, ..report() };
+        assert!(held(&more, true).is_ok(), "what fits the profile fits");
+
+        for name in ["NVIDIA Thor", "NVIDIA GB10 ", "nvidia gb10", ""] {
+            let said = format!("this machine has a {name}, the run is for a NVIDIA GB10");
+            assert_eq!(refused(&GpuReport { name: name.into(), ..report() }, false), (said, true));
+        }
+        for bytes in [0, 101_375] {
+            let less = GpuReport { shared_memory_per_block: bytes, ..report() };
+            let said = format!(
+                "a block may use {bytes} bytes of shared memory here, the device's profile says 101376"
+            );
+            assert_eq!(refused(&less, false), (said, false));
+        }
+        let busy = GpuReport { other_processes: vec![7, 4711], ..report() };
+        assert!(held(&busy, false).is_ok(), "others are welcome unless --strict");
+        let (said, _) = refused(&busy, true);
+        assert!(said.contains("[7, 4711]") && said.contains("--strict"), "{said}");
+    }
+
+    #[test]
+    fn a_run_aims_at_measuring_where_device_and_python_are_there() {
+        let reach = |gpus: &[&str], has_python| {
+            let gpus: Vec<String> = gpus.iter().map(|&name| name.to_owned()).collect();
+            let (evidence, tell) = evidence_in_reach(&gb10(), &gpus, has_python);
+            (evidence, tell.is_some_and(|tell| tell.contains("--python")))
+        };
+        assert_eq!(reach(&["NVIDIA GB10"], true), (Evidence::Confirmed, false));
+        assert_eq!(reach(&["NVIDIA A40", "NVIDIA GB10"], true), (Evidence::Confirmed, false));
+        assert_eq!(reach(&["NVIDIA GB10"], false), (Evidence::Compiled, true), "and says what is missing");
+        for gpus in [&[][..], &["NVIDIA Thor"], &["NVIDIA GB10 2"], &["nvidia gb10"]] {
+            for has_python in [true, false] {
+                assert_eq!(reach(gpus, has_python), (Evidence::Compiled, false), "{gpus:?}");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A fleet of one node with a real executor, whose workers die and get lost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -8,9 +9,10 @@ use crate::events::Silent;
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 use crate::host::{Ending, HostPath};
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
-use crate::tuner::fleet::executor::Executor as _;
+use crate::tuner::fleet::executor::{Executor as _, Trouble};
 use crate::worker::look_alike::{self, Reaction};
-use crate::worker::protocol::FailureReason;
+use crate::worker::protocol::{FailureReason, Preparation, TimedArm, TimedRouting, TimingRequest};
+use crate::worker::timing::GpuTimer;
 use crate::worker::{CompileWorker, WorkerError};
 
 fn units(names: &[&str]) -> Vec<Unit> {
@@ -92,6 +94,62 @@ async fn only_the_killer_is_given_up() {
     }
 }
 
+/// As many as may be before the node itself looks like the reason.
+#[tokio::test(start_paused = true)]
+async fn five_killers_are_told_from_a_node_where_no_worker_lives() {
+    let kills = |name: &str| match name.starts_with("killer") {
+        true => Reaction::Kills(Ending::Signal(11)),
+        false => Reaction::Ends(Duration::from_secs(1)),
+    };
+    let (_, starter) = look_alike::host("spark-1", Arc::new(kills));
+    let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
+    let names = ["killer 1", "a", "killer 2", "b", "killer 3", "c", "killer 4", "d", "killer 5"];
+    let outcomes = compile(worker, &names).await.unwrap();
+    assert_eq!(outcomes.len(), names.len());
+    for (name, outcome) in outcomes {
+        assert_eq!(matches!(outcome, CompileOutcome::Failed(_)), name.starts_with("killer"), "{name}");
+    }
+}
+
+/// A thousand kernels would go through two thousand workers. The one that is given up names how the last of them ended.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_workers_always_die_is_given_up() {
+    let deaths = Arc::new(AtomicU32::new(0));
+    let counted = deaths.clone();
+    let kills = move |_: &str| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Reaction::Kills(Ending::Signal(9))
+    };
+    let (host, starter) = look_alike::host("spark-1", Arc::new(kills));
+    let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
+    let names: Vec<String> = (0..1000).map(|at| format!("unit {at}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let error = compile(worker, &names).await.unwrap_err();
+    assert!(
+        matches!(&error, RunError::Worker(WorkerError::AlwaysDies { on, deaths: 16, .. }) if on.as_str() == "spark-1"),
+        "{error:?}"
+    );
+    assert_eq!(error.kind().exit_code(), 3);
+    let said = error.to_string();
+    assert!(said.starts_with("16 workers in a row ended on spark-1 before they had any result"), "{said}");
+    assert!(said.contains("signal: 9"), "{said}");
+    assert!(error.hint().unwrap().contains("--jobs"));
+    assert_eq!((deaths.load(Ordering::Relaxed), host.running()), (16, 0));
+}
+
+/// They end before they say hello: no kernel can be the reason.
+#[tokio::test(start_paused = true)]
+async fn a_node_where_no_worker_starts_again_is_given_up() {
+    let dies = HostFault { after: 0, what: HostFaultKind::Ends(Ending::Exit(1)) };
+    let (_, worker) = worker(vec![dies; 99]).await;
+    let began = tokio::time::Instant::now();
+    let error = compile(worker, &["a", "b"]).await.unwrap_err();
+    assert!(matches!(error, RunError::Worker(WorkerError::NoHello { .. })), "{error:?}");
+    assert_eq!(error.kind().exit_code(), 3);
+    // Pauses of one, two and four seconds.
+    assert_eq!(began.elapsed().as_secs(), 7);
+}
+
 /// Wherever the link breaks, and however, every unit is compiled and none is blamed.
 #[tokio::test(start_paused = true)]
 async fn a_link_that_breaks_costs_no_unit_its_name() {
@@ -131,4 +189,39 @@ async fn a_link_lost_after_the_last_result_is_no_trouble() {
             Box::new(executor).close().await;
         }
     }
+}
+
+/// A worker that talks nonsense died, as far as the run goes; one that does not start again is nobody's fault.
+#[tokio::test(start_paused = true)]
+async fn the_next_worker_may_time_what_the_last_one_could_not() {
+    let says = |_: &str| Reaction::Says(serde_json::json!({"event": "timed", "arm": 7, "time_us": 1.0}));
+    let (host, starter) = look_alike::host("spark-1", Arc::new(says));
+    let starter = Arc::new(starter);
+    let worker = CompileWorker::start(starter.clone(), HostPath::new("/sglang")).await.unwrap();
+    let preparation = Preparation {
+        sglang_root: "/sglang".into(),
+        runtime: "sglang-0.5.4.post2".into(),
+        shape: job().shape,
+        fused_shared_experts: 0,
+        max_tokens: 64,
+        seed: 0,
+        cache_dir: None,
+    };
+    let timer = GpuTimer::start(starter, preparation, Duration::from_secs(20)).await.unwrap();
+    let mut executor = WorkerExecutor::new(worker, Some(timer), job());
+    let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+    let request = TimingRequest {
+        batch_size: 8,
+        routing: TimedRouting { kind: "skewed", seed: 3 },
+        arms: vec![TimedArm::Up { config: tile.with_group(1) }],
+        order: vec![0],
+        warm_up: 1,
+        abort_above_us: None,
+    };
+    let trouble = executor.time(&request).await.unwrap_err();
+    assert!(matches!(trouble, Trouble::Died(WorkerError::Garbled { .. })), "{trouble:?}");
+    host.expect([Some(HostFault { after: 0, what: HostFaultKind::Ends(Ending::Exit(1)) })]);
+    let trouble = executor.time(&request).await.unwrap_err();
+    assert!(matches!(trouble, Trouble::Lost(WorkerError::NoHello { .. })), "{trouble:?}");
+    Box::new(executor).close().await;
 }

@@ -51,7 +51,12 @@ impl Executor for WorkerExecutor {
                 return Err(Trouble::Unfit(WorkerError::Refused { code, message }));
             };
             timer.time(request).await.map_err(|error| match error {
-                WorkerError::Died { .. } => Trouble::Died(error),
+                // One that talks nonsense was ended for it. The next may do better.
+                WorkerError::Died { .. } | WorkerError::Garbled { .. } | WorkerError::LineTooLong { .. } => {
+                    Trouble::Died(error)
+                }
+                // As with a batch: a worker that does not start again is nobody's fault.
+                WorkerError::Host(_) | WorkerError::NoHello { .. } => Trouble::Lost(error),
                 error if error.is_loss() => Trouble::Lost(error),
                 error => Trouble::Unfit(error),
             })

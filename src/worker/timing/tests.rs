@@ -111,3 +111,16 @@ async fn a_word_about_an_arm_that_was_not_asked_for_is_an_error() {
         );
     }
 }
+
+/// It dies while it is made ready: no arm is blamed, whoever asked hears of it at once, and may ask again.
+#[tokio::test(start_paused = true)]
+async fn a_death_that_is_no_arms_doing_is_told_at_once_and_the_next_worker_times() {
+    let (host, mut timer) = timer(Arc::new(|_: &str| after(1)), Vec::new()).await;
+    host.kill_all();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    host.expect([Some(HostFault { after: 120, what: HostFaultKind::Ends(Ending::Signal(9)) })]);
+    let error = timer.time(&request()).await.unwrap_err();
+    assert!(matches!(error, WorkerError::Died { ending: Ending::Signal(9), .. }), "{error}");
+    let timed = timer.time(&request()).await.unwrap();
+    assert_eq!((timed.times_us, timed.failures), (vec![Some(10.0); 4], Vec::new()));
+}
