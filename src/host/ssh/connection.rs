@@ -176,7 +176,6 @@ impl Connection {
         ] {
             words.extend(["-o".to_owned(), option.to_owned()]);
         }
-        words.push("--".to_owned());
         words.extend(self.destination.words());
         words.push(line.to_owned());
         let started = Here::new().start(&Program::new("ssh", words)).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use super::bed::{Sshd, SshdBed, children, master};
 use super::*;
@@ -373,4 +373,53 @@ async fn the_line_a_person_would_type_does_the_same() {
     assert!(line.starts_with("ssh -F "), "{line}");
     let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "it's \"$HOME\"|a b|\\n|", "{line}");
+}
+
+/// This test is its own harness: the program of tests runs it once more, as the one that is killed.
+#[tokio::test]
+#[ignore = "needs sshd: apt-get install openssh-server"]
+async fn a_harness_that_is_killed_leaves_nothing_behind() {
+    const PLACE: &str = "SPARK_TEST_SSHD_CONFIG";
+    const NAME: &str = "host::ssh::sshd_tests::a_harness_that_is_killed_leaves_nothing_behind";
+    if let Some(config) = std::env::var_os(PLACE) {
+        let settings = Settings { config: Some(config.into()), ..Settings::default() };
+        let name = "spark-2".parse().unwrap();
+        let connection = Connection::open(name, "node".parse().unwrap(), settings).await.unwrap();
+        let mut process = connection.host().start(&sh("echo $$; exec sleep 1000")).await.unwrap();
+        let mut pid = vec![0; 32];
+        let count = process.output.read(&mut pid).await.unwrap();
+        let pid = String::from_utf8_lossy(&pid[..count]).trim().to_owned();
+        let folder = connection.master().folder().display().to_string();
+        eprintln!("is: {pid} {} {folder}", master(&connection));
+        return std::future::pending().await;
+    }
+    let sshd = Sshd::start("");
+    let mut harness = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--include-ignored", "--nocapture"])
+        .env(PLACE, sshd.path("config"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = tokio::io::BufReader::new(harness.stderr.take().unwrap()).lines();
+    let line = loop {
+        let line = tokio::time::timeout(Duration::from_secs(30), log.next_line()).await.unwrap().unwrap();
+        if let Some(line) = line.expect("the harness has ended").strip_prefix("is: ") {
+            break line.to_owned();
+        }
+    };
+    let parts: Vec<&str> = line.splitn(3, ' ').collect();
+    let [program, holder, folder] = parts[..] else { panic!("{line}") };
+    // SIGKILL.
+    harness.kill().await.unwrap();
+    gone(holder.parse().unwrap()).await;
+    gone(program.parse().unwrap()).await;
+    for tries in 0.. {
+        if !std::path::Path::new(folder).exists() && sshd.serving().is_empty() {
+            break;
+        }
+        assert!(tries < 500, "something is left: {folder} {:?}", sshd.serving());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
