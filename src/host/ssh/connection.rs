@@ -206,6 +206,9 @@ impl Connection {
             if let Ending::Lost { why } = ending {
                 return Err(SshFailure::Lost { why });
             }
+            if memchr::memmem::find(&logged, b"Session open refused by peer").is_some() {
+                return Err(SshFailure::NoSession);
+            }
             said.extend_from_slice(&logged);
             let words = String::from_utf8_lossy(&said).split_whitespace().collect::<Vec<_>>().join(" ");
             let words = if words.is_empty() { ending.to_string() } else { words };

@@ -91,6 +91,7 @@ async fn a_password_is_never_asked_for() {
     fs::remove_file(sshd.path("user.pub")).unwrap();
     let error = sshd.connect().await.unwrap_err();
     assert!(error.to_string().contains("asks for a password"), "{error}");
+    assert_eq!(error.hint().unwrap(), "let a key in, once: ssh-copy-id node");
     assert!(matches!(ssh_failure(error), SshFailure::Login { .. }));
 }
 
@@ -124,6 +125,8 @@ async fn an_account_without_a_shell_is_no_host() {
     let failure = ssh_failure(sshd.connect().await.unwrap_err());
     let words = "This account is currently not available.".to_owned();
     assert_eq!(failure, SshFailure::NoShell { words });
+    let sshd = Sshd::start("MaxSessions 0");
+    assert_eq!(ssh_failure(sshd.connect().await.unwrap_err()), SshFailure::NoSession);
     let sshd = Sshd::start("ForceCommand sleep 1000");
     let settings = Settings { connect: Duration::from_secs(2), ..sshd.settings() };
     let opened = Connection::open("spark-2".parse().unwrap(), "node".parse().unwrap(), settings).await;
@@ -156,6 +159,24 @@ async fn what_the_users_config_says_for_sessions_of_their_own_is_not_ours() {
     assert_eq!(said(&*host, "echo said").await, "said\n");
     assert!(!sshd.path("own-master").exists());
     assert_eq!(sshd.connections(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs sshd: apt-get install openssh-server"]
+async fn a_jump_host_of_the_users_config_is_gone_by_once() {
+    let sshd = Sshd::start("");
+    let (port, folder) = (sshd.port(), sshd.path(""));
+    let folder = folder.display();
+    sshd.configure(&format!(
+        "Host behind\n  HostName 127.0.0.1\n  Port {port}\n  ProxyJump node\n  IdentityFile {folder}/user\n  \
+         UserKnownHostsFile {folder}/known\n"
+    ));
+    let host = sshd.connect_to("behind").await.unwrap().host();
+    for _ in 0..2 {
+        assert_eq!(said(&*host, "echo said").await, "said\n");
+    }
+    // One to the jump host, and one by it.
+    assert_eq!(sshd.connections(), 2);
 }
 
 #[tokio::test]
@@ -300,7 +321,7 @@ async fn a_socket_of_the_node_is_within_reach() {
     assert_eq!(heard, "there and back");
     drop(forward);
     for tries in 0.. {
-        if tokio::net::UnixStream::connect(&local).await.is_err() {
+        if tokio::net::UnixStream::connect(&local).await.is_err() && !local.exists() {
             break;
         }
         assert!(tries < 500, "the forward outlives its owner");
@@ -349,6 +370,17 @@ async fn a_socket_out_of_reach_says_why() {
     let long = HostPath::new(format!("/{}", "x".repeat(200)));
     let error = connection.forward(&long).await.unwrap_err();
     assert!(matches!(failure(error), ForwardFailure::Other { .. }));
+
+    // Root may use everything, so that it has to log in as somebody else.
+    let nobody = "ForceCommand setpriv --reuid=65534 --clear-groups sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    let sshd = Sshd::start(if rustix::process::getuid().is_root() { nobody } else { "" });
+    let connection = sshd.connect().await.unwrap();
+    let denied = sshd.path("denied.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&denied).unwrap();
+    fs::set_permissions(&denied, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    let denied = HostPath::try_from(&*denied).unwrap();
+    let error = connection.forward(&denied).await.unwrap_err();
+    assert_eq!(failure(error), ForwardFailure::Denied(denied.as_str().into()));
 
     let closed = Sshd::start("AllowStreamLocalForwarding no\nAllowTcpForwarding no");
     let connection = closed.connect().await.unwrap();
