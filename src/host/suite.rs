@@ -22,7 +22,8 @@ pub(super) const TWO_STREAMS: &str = "echo out; echo log >&2";
 pub(super) const VARIABLES: &str = "printf '%s|%s|%s' \"$SET\" \"$TOKEN\" \"${PATH-none}\"";
 pub(super) const FOREVER: &str = "exec sleep 1000";
 pub(super) const FOLDER: &str = "cat note";
-pub(super) const MUCH: &str = "head -c 1000000 /dev/zero";
+/// More than ssh holds on the way: its window is 2 MiB.
+pub(super) const MUCH: &str = "head -c 8000000 /dev/zero";
 
 fn sh(script: &str) -> Program {
     Program::new("sh", ["-c", script])
@@ -102,8 +103,8 @@ pub(super) async fn a_limit_ends_a_program(host: &dyn Host, _: HostPath) {
 
 pub(super) async fn much_output_waits_for_its_reader(host: &dyn Host, _: HostPath) {
     let mut process = start(host, &sh(MUCH)).await;
-    tokio::time::timeout(Duration::from_millis(50), process.end.ended()).await.unwrap_err();
-    assert_eq!(all(&mut process.output).await.len(), 1_000_000);
+    tokio::time::timeout(Duration::from_millis(300), process.end.ended()).await.unwrap_err();
+    assert_eq!(all(&mut process.output).await.len(), 8_000_000);
     assert_eq!(soon(process.end.ended()).await, Ending::Exit(0));
 }
 

@@ -111,7 +111,9 @@ impl WorkerError {
     pub fn is_loss(&self) -> bool {
         match self {
             WorkerError::Lost { .. } | WorkerError::Silent { .. } | WorkerError::Stalled { .. } => true,
-            WorkerError::Host(error) => matches!(error.what, HostFailure::Unreachable { .. }),
+            WorkerError::Host(error) => {
+                matches!(error.what, HostFailure::Unreachable { .. } | HostFailure::Ssh(_))
+            }
             _ => false,
         }
     }
@@ -132,5 +134,19 @@ forwards! {
         Self::NoHello { .. } | Self::OtherProtocol { .. } | Self::Garbled { .. } | Self::LineTooLong { .. }
         | Self::RequestTooLong { .. } | Self::Died { .. } | Self::Lost { .. } | Self::Silent { .. }
         | Self::Stalled { .. } => Kind::Environment;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{BadProgram, HostError, SshFailure};
+
+    #[test]
+    fn a_host_out_of_reach_is_a_loss_and_a_program_that_cannot_be_one_is_not() {
+        let is_loss = |what| WorkerError::Host(HostError { on: HostName::local(), what }).is_loss();
+        assert!(is_loss(HostFailure::Unreachable { why: "no route".into() }));
+        assert!(is_loss(SshFailure::Lost { why: "no route".into() }.into()));
+        assert!(!is_loss(BadProgram::Nameless.into()));
     }
 }

@@ -78,7 +78,7 @@ impl Script {
                 streams.output.write_all(&note).await?;
             }
             suite::MUCH => {
-                for _ in 0..1000 {
+                for _ in 0..8000 {
                     streams.output.write_all(&[0; 1000]).await?;
                 }
             }

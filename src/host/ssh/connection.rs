@@ -176,7 +176,6 @@ impl Connection {
         ] {
             words.extend(["-o".to_owned(), option.to_owned()]);
         }
-        words.push("--".to_owned());
         words.extend(self.destination.words());
         words.push(line.to_owned());
         let started = Here::new().start(&Program::new("ssh", words)).await;
@@ -206,6 +205,9 @@ impl Connection {
             let ending = self.ending(end.ended().await).await;
             if let Ending::Lost { why } = ending {
                 return Err(SshFailure::Lost { why });
+            }
+            if memchr::memmem::find(&logged, b"Session open refused by peer").is_some() {
+                return Err(SshFailure::NoSession);
             }
             said.extend_from_slice(&logged);
             let words = String::from_utf8_lossy(&said).split_whitespace().collect::<Vec<_>>().join(" ");

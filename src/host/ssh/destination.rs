@@ -57,7 +57,7 @@ impl Destination {
         Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port })
     }
 
-    /// The words that tell ssh.
+    /// The words that tell ssh: perhaps an option, and one that is none.
     pub(super) fn words(&self) -> Vec<String> {
         let port = self.port.map(|port| ["-p".to_owned(), port.to_string()]);
         let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();

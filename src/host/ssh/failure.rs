@@ -82,6 +82,9 @@ pub enum SshFailure {
         /// What it says instead.
         words: String,
     },
+    /// sshd lets nobody run anything.
+    #[error("cannot be used by ssh: sshd there opens no session; is `MaxSessions` 0 in its sshd_config?")]
+    NoSession,
     /// It was reached, and is no more.
     #[error("the connection by ssh was lost: {why}")]
     Lost {
@@ -140,6 +143,7 @@ impl SshFailure {
             Self::Local { .. }
             | Self::TimedOut { .. }
             | Self::BrokenOff { .. }
+            | Self::NoSession
             | Self::Lost { .. }
             | Self::Other { .. } => return None,
         })

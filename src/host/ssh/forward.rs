@@ -55,6 +55,8 @@ pub enum ForwardFailure {
 #[derive(Debug)]
 pub struct Forward<L> {
     local: L,
+    /// What ssh leaves lying.
+    file: Option<PathBuf>,
     spec: String,
     connection: Arc<Connection>,
 }
@@ -76,7 +78,7 @@ impl Connection {
                 let why = "the path of a socket begins with `/`".to_owned();
                 return Err(ForwardFailure::Other { place: socket.to_string(), why }.into());
             }
-            let forward = self.ask_for(local, spec).await?;
+            let forward = self.ask_for(local.clone(), Some(local), spec).await?;
             let try_out =
                 UnixStream::connect(forward.local()).await.map(|stream| Box::pin(stream) as BoxRead);
             let place = Place { words: vec![socket.to_string()], setting: "AllowStreamLocalForwarding" };
@@ -106,7 +108,7 @@ impl Connection {
                 let local = free_port().map_err(|error| SshFailure::Local { why: error.to_string() })?;
                 let spec = format!("{local}:{}:{port}", bracketed(host));
                 tries -= 1;
-                match self.ask_for(local, spec).await {
+                match self.ask_for(local, None, spec).await {
                     Err(_) if tries > 0 && self.is_lost().is_none() => {}
                     asked => break asked?,
                 }
@@ -129,8 +131,13 @@ impl Connection {
         done.unwrap_or_else(|_| late()).map_err(|what| self.fail(what))
     }
 
-    async fn ask_for<L>(self: &Arc<Self>, local: L, spec: String) -> Result<Forward<L>, HostFailure> {
-        let forward = Forward { local, spec, connection: Arc::clone(self) };
+    async fn ask_for<L>(
+        self: &Arc<Self>,
+        local: L,
+        file: Option<PathBuf>,
+        spec: String,
+    ) -> Result<Forward<L>, HostFailure> {
+        let forward = Forward { local, file, spec, connection: Arc::clone(self) };
         let place = forward.spec.clone();
         let asked = control(&self.master().socket(), "forward", &forward.spec).await?;
         match asked {
@@ -194,9 +201,14 @@ impl<L> Drop for Forward<L> {
         // Without a runtime the harness itself is about to end, and the connection with it.
         let Ok(runtime) = Handle::try_current() else { return };
         let (connection, spec) = (Arc::clone(&self.connection), self.spec.clone());
+        let file = self.file.take();
         runtime.spawn(async move {
             // Where this fails there is no connection any more.
             let _ = control(&connection.master().socket(), "cancel", &spec).await;
+            if let Some(file) = file {
+                // Else it ends with its folder.
+                let _ = std::fs::remove_file(file);
+            }
         });
     }
 }

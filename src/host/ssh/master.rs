@@ -138,7 +138,6 @@ fn program(folder: &Path, destination: &Destination, settings: &Settings) -> Res
     ] {
         words.extend(["-o".to_owned(), option.to_owned()]);
     }
-    words.push("--".to_owned());
     words.extend(destination.words());
     Ok(Program::new("sh", words))
 }

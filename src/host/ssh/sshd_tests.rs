@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use super::bed::{Sshd, SshdBed, children, master};
 use super::*;
@@ -91,6 +91,7 @@ async fn a_password_is_never_asked_for() {
     fs::remove_file(sshd.path("user.pub")).unwrap();
     let error = sshd.connect().await.unwrap_err();
     assert!(error.to_string().contains("asks for a password"), "{error}");
+    assert_eq!(error.hint().unwrap(), "let a key in, once: ssh-copy-id node");
     assert!(matches!(ssh_failure(error), SshFailure::Login { .. }));
 }
 
@@ -124,6 +125,8 @@ async fn an_account_without_a_shell_is_no_host() {
     let failure = ssh_failure(sshd.connect().await.unwrap_err());
     let words = "This account is currently not available.".to_owned();
     assert_eq!(failure, SshFailure::NoShell { words });
+    let sshd = Sshd::start("MaxSessions 0");
+    assert_eq!(ssh_failure(sshd.connect().await.unwrap_err()), SshFailure::NoSession);
     let sshd = Sshd::start("ForceCommand sleep 1000");
     let settings = Settings { connect: Duration::from_secs(2), ..sshd.settings() };
     let opened = Connection::open("spark-2".parse().unwrap(), "node".parse().unwrap(), settings).await;
@@ -156,6 +159,24 @@ async fn what_the_users_config_says_for_sessions_of_their_own_is_not_ours() {
     assert_eq!(said(&*host, "echo said").await, "said\n");
     assert!(!sshd.path("own-master").exists());
     assert_eq!(sshd.connections(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs sshd: apt-get install openssh-server"]
+async fn a_jump_host_of_the_users_config_is_gone_by_once() {
+    let sshd = Sshd::start("");
+    let (port, folder) = (sshd.port(), sshd.path(""));
+    let folder = folder.display();
+    sshd.configure(&format!(
+        "Host behind\n  HostName 127.0.0.1\n  Port {port}\n  ProxyJump node\n  IdentityFile {folder}/user\n  \
+         UserKnownHostsFile {folder}/known\n"
+    ));
+    let host = sshd.connect_to("behind").await.unwrap().host();
+    for _ in 0..2 {
+        assert_eq!(said(&*host, "echo said").await, "said\n");
+    }
+    // One to the jump host, and one by it.
+    assert_eq!(sshd.connections(), 2);
 }
 
 #[tokio::test]
@@ -300,7 +321,7 @@ async fn a_socket_of_the_node_is_within_reach() {
     assert_eq!(heard, "there and back");
     drop(forward);
     for tries in 0.. {
-        if tokio::net::UnixStream::connect(&local).await.is_err() {
+        if tokio::net::UnixStream::connect(&local).await.is_err() && !local.exists() {
             break;
         }
         assert!(tries < 500, "the forward outlives its owner");
@@ -350,6 +371,17 @@ async fn a_socket_out_of_reach_says_why() {
     let error = connection.forward(&long).await.unwrap_err();
     assert!(matches!(failure(error), ForwardFailure::Other { .. }));
 
+    // Root may use everything, so that it has to log in as somebody else.
+    let nobody = "ForceCommand setpriv --reuid=65534 --clear-groups sh -c \"$SSH_ORIGINAL_COMMAND\"";
+    let sshd = Sshd::start(if rustix::process::getuid().is_root() { nobody } else { "" });
+    let connection = sshd.connect().await.unwrap();
+    let denied = sshd.path("denied.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&denied).unwrap();
+    fs::set_permissions(&denied, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    let denied = HostPath::try_from(&*denied).unwrap();
+    let error = connection.forward(&denied).await.unwrap_err();
+    assert_eq!(failure(error), ForwardFailure::Denied(denied.as_str().into()));
+
     let closed = Sshd::start("AllowStreamLocalForwarding no\nAllowTcpForwarding no");
     let connection = closed.connect().await.unwrap();
     let there = closed.path("there.sock");
@@ -373,4 +405,53 @@ async fn the_line_a_person_would_type_does_the_same() {
     assert!(line.starts_with("ssh -F "), "{line}");
     let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "it's \"$HOME\"|a b|\\n|", "{line}");
+}
+
+/// This test is its own harness: the program of tests runs it once more, as the one that is killed.
+#[tokio::test]
+#[ignore = "needs sshd: apt-get install openssh-server"]
+async fn a_harness_that_is_killed_leaves_nothing_behind() {
+    const PLACE: &str = "SPARK_TEST_SSHD_CONFIG";
+    const NAME: &str = "host::ssh::sshd_tests::a_harness_that_is_killed_leaves_nothing_behind";
+    if let Some(config) = std::env::var_os(PLACE) {
+        let settings = Settings { config: Some(config.into()), ..Settings::default() };
+        let name = "spark-2".parse().unwrap();
+        let connection = Connection::open(name, "node".parse().unwrap(), settings).await.unwrap();
+        let mut process = connection.host().start(&sh("echo $$; exec sleep 1000")).await.unwrap();
+        let mut pid = vec![0; 32];
+        let count = process.output.read(&mut pid).await.unwrap();
+        let pid = String::from_utf8_lossy(&pid[..count]).trim().to_owned();
+        let folder = connection.master().folder().display().to_string();
+        eprintln!("is: {pid} {} {folder}", master(&connection));
+        return std::future::pending().await;
+    }
+    let sshd = Sshd::start("");
+    let mut harness = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--include-ignored", "--nocapture"])
+        .env(PLACE, sshd.path("config"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = tokio::io::BufReader::new(harness.stderr.take().unwrap()).lines();
+    let line = loop {
+        let line = tokio::time::timeout(Duration::from_secs(30), log.next_line()).await.unwrap().unwrap();
+        if let Some(line) = line.expect("the harness has ended").strip_prefix("is: ") {
+            break line.to_owned();
+        }
+    };
+    let parts: Vec<&str> = line.splitn(3, ' ').collect();
+    let [program, holder, folder] = parts[..] else { panic!("{line}") };
+    // SIGKILL.
+    harness.kill().await.unwrap();
+    gone(holder.parse().unwrap()).await;
+    gone(program.parse().unwrap()).await;
+    for tries in 0.. {
+        if !std::path::Path::new(folder).exists() && sshd.serving().is_empty() {
+            break;
+        }
+        assert!(tries < 500, "something is left: {folder} {:?}", sshd.serving());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
