@@ -10,7 +10,7 @@ use bollard::errors::Error;
 use super::transport::Endless;
 use super::{EngineAddress, OLDEST_API};
 use crate::failure::{Failure, Kind};
-use crate::host::EngineKind;
+use crate::host::{EngineKind, HostError};
 use crate::host_name::HostName;
 use crate::tls::BadCertificate;
 
@@ -86,6 +86,9 @@ pub enum EngineFailure {
     /// There is no such container on the node.
     #[error("the container `{0}` is not there")]
     NoContainer(String),
+    /// The container does not run.
+    #[error("the container `{0}` does not run")]
+    NotUp(String),
     /// The name is another container's.
     #[error("a container named `{0}` is there already")]
     NameTaken(String),
@@ -98,9 +101,18 @@ pub enum EngineFailure {
         /// Podman's version.
         version: String,
     },
-    /// A container was created without the GPUs it was to have.
-    #[error("the container `{0}` was created without its GPUs, and is removed again")]
+    /// A container came up without the GPUs it was to have.
+    #[error("the container `{0}` came up without its GPUs, and is removed again")]
     WithoutGpus(String),
+    /// The engine's command could not be run on the node.
+    #[error(transparent)]
+    Command(#[from] HostError),
+    /// What an image was to be loaded from.
+    #[error("the bytes of the image break off: {why}")]
+    Source {
+        /// Why.
+        why: String,
+    },
 }
 
 impl EngineFailure {
@@ -108,7 +120,7 @@ impl EngineFailure {
     pub(super) fn of(error: Error, doing: &'static str, at: &EngineAddress) -> Self {
         match error {
             Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
-                Self::Refused { doing, message: first_line(&message) }
+                Self::refused(doing, &message)
             }
             Error::IOError { err } => Self::of_io(err, at),
             Error::HyperResponseError { err } => Self::of_http(err, at),
@@ -116,6 +128,10 @@ impl EngineFailure {
             Error::JsonSerdeError { err } => Self::garbled(at, err.to_string()),
             error => Self::Lost { at: at.to_string(), why: error.to_string() },
         }
+    }
+
+    pub(super) fn refused(doing: &'static str, message: &str) -> Self {
+        Self::Refused { doing, message: first_line(message) }
     }
 
     fn of_io(error: io::Error, at: &EngineAddress) -> Self {
@@ -184,6 +200,7 @@ impl Failure for EngineError {
     fn kind(&self) -> Kind {
         match &self.what {
             EngineFailure::Certificate(error) => error.kind(),
+            EngineFailure::Command(error) => error.kind(),
             _ => Kind::Environment,
         }
     }
@@ -211,7 +228,10 @@ impl Failure for EngineError {
             | EngineFailure::TimedOut { .. }
             | EngineFailure::Lost { .. }
             | EngineFailure::Refused { .. }
+            | EngineFailure::Command(_)
+            | EngineFailure::Source { .. }
             | EngineFailure::NoContainer(_)
+            | EngineFailure::NotUp(_)
             | EngineFailure::NotOurs(_) => return None,
         };
         Some(hint.to_owned())

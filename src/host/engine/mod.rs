@@ -10,9 +10,16 @@ mod body;
 mod cluster_tests;
 mod containers;
 mod error;
+mod facts;
+#[cfg(test)]
+mod fake_tests;
 #[cfg(test)]
 mod fixture;
+mod image;
+mod images;
 mod own;
+mod progress;
+mod run;
 mod transport;
 mod version;
 mod within;
@@ -28,7 +35,10 @@ use tokio::time::timeout;
 pub use address::{BadEngineAddress, Certificates, EngineAddress, PlainTcp, Tcp};
 pub use containers::{Listed, LogPiece};
 pub use error::{EngineError, EngineFailure};
+pub use facts::{EngineFacts, GpuWays};
+pub use image::{BadImageName, Image, ImageName};
 pub use own::OwnContainer;
+pub use progress::Progress;
 pub use version::ApiVersion;
 
 use self::transport::Transport;
