@@ -190,7 +190,17 @@ impl ContainerSpec {
     /// The command that creates and starts the same container, detached. Secrets stand by name only, so that the
     /// engine's command takes them from the environment it is run in.
     pub fn run_line(&self, engine: EngineKind) -> ShellLine {
-        let mut line = Line(vec![Word::plain(engine.program()), Word::plain("run"), Word::plain("--detach")]);
+        self.line(engine, &["run", "--detach"])
+    }
+
+    /// The command that creates the same container and leaves it to be started.
+    pub(super) fn create_line(&self, engine: EngineKind) -> ShellLine {
+        self.line(engine, &["create"])
+    }
+
+    fn line(&self, engine: EngineKind, command: &[&str]) -> ShellLine {
+        let mut line = Line(vec![Word::plain(engine.program())]);
+        line.0.extend(command.iter().map(|word| Word::plain(*word)));
         line.flag("--name", &self.name);
         line.flag("--network", &self.network);
         if let Some(ipc) = self.ipc {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
+use bytes::Bytes;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{Stream, StreamExt};
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{CALL_LIMIT, Engine, EngineError, OwnContainer};
+use super::{CALL_LIMIT, Engine, EngineError, EngineFailure, OwnContainer, status};
 use crate::host::{End, Ending, Process};
 
 /// What is taken from each stream before its reader has read it, bytes: as much as a pipe.
@@ -24,6 +25,9 @@ const STREAM_BYTES: usize = 64 << 10;
 /// How long an engine may take to note that a program whose streams have ended has ended too.
 const NOTE_LIMIT: Duration = Duration::from_secs(5);
 const NOTE_PAUSE: Duration = Duration::from_millis(20);
+/// What an engine notes of a program that did not start, as shells do.
+const NOT_RUNNABLE: i32 = 126;
+const NOT_FOUND: i32 = 127;
 const DOING: &str = "run a program in a container";
 
 impl Engine {
@@ -33,6 +37,8 @@ impl Engine {
         container: &OwnContainer,
         argv: Vec<String>,
     ) -> Result<Process, EngineError> {
+        let program = argv.first().map_or("", String::as_str);
+        let advice = format!("; is there a `{program}` in the image of `{}`?", container.name());
         let options = CreateExecOptions {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
@@ -41,25 +47,36 @@ impl Engine {
             ..CreateExecOptions::default()
         };
         let created = self.within(DOING, CALL_LIMIT, self.calls.create_exec(container.id(), options)).await?;
-        let exec = created.map_err(|error| self.of_container(DOING, container.name(), error))?.id;
+        let exec = match created {
+            Ok(created) => created.id,
+            Err(error) if status(&error) == Some(409) => {
+                return Err(self.fail(EngineFailure::NotUp(container.name().to_owned())));
+            }
+            Err(error) => return Err(self.of_container(DOING, container.name(), error)),
+        };
         let streams = StartExecOptions { output_capacity: Some(STREAM_BYTES), ..StartExecOptions::default() };
         let started = self.within(DOING, CALL_LIMIT, self.streams.start_exec(&exec, Some(streams))).await?;
         let started = started.map_err(|error| self.of_container(DOING, container.name(), error))?;
         let StartExecResults::Attached { output: frames, input: sink } = started else {
             // It is what `detach` asks for.
-            let message = "it let go of the program at once".into();
-            return Err(self.fail(super::EngineFailure::Refused { doing: DOING, message }));
+            return Err(self.fail(EngineFailure::refused(DOING, "it let go of the program at once")));
         };
         let (input, typed) = duplex(STREAM_BYTES);
-        let (said, output) = duplex(STREAM_BYTES);
-        let (logged, log) = duplex(STREAM_BYTES);
+        let (mut said, output) = duplex(STREAM_BYTES);
+        let (mut logged, log) = duplex(STREAM_BYTES);
         let (tell, told) = watch::channel(None);
         let cut = CancellationToken::new();
         let (engine, container) = (self.clone(), container.clone());
         tokio::spawn(cut.clone().run_until_cancelled_owned(pass_input(typed, sink)));
         tokio::spawn(cut.clone().run_until_cancelled_owned(async move {
-            let cut_off = take_apart(frames, said, logged).await.err();
+            let cut_off = take_apart(frames, &mut said, &mut logged).await.err();
+            drop(said);
             let ending = engine.how_it_ended(&exec, &container, cut_off).await;
+            if matches!(ending, Ending::Exit(NOT_RUNNABLE | NOT_FOUND)) {
+                // Behind the engine's own words, of which each has its own.
+                let _ = logged.write_all(advice.as_bytes()).await;
+            }
+            drop(logged);
             // Nobody may be listening any more.
             let _ = tell.send(Some(ending));
         }));
@@ -117,15 +134,17 @@ async fn pass_input(mut typed: DuplexStream, mut sink: impl AsyncWrite + Unpin) 
 /// Share the frames out between `output` and `log`, until they end. A reader that has gone away misses its own.
 async fn take_apart(
     mut frames: impl Stream<Item = Result<LogOutput, Error>> + Unpin,
-    mut output: DuplexStream,
-    mut log: DuplexStream,
+    output: &mut DuplexStream,
+    log: &mut DuplexStream,
 ) -> Result<(), Error> {
     let mut first = true;
     while let Some(frame) = frames.next().await {
         let (stream, bytes) = match frame? {
-            LogOutput::StdErr { message } => (&mut log, message),
-            LogOutput::StdOut { message } if first && is_the_engines(&message) => (&mut log, message),
-            LogOutput::StdOut { message } | LogOutput::Console { message } => (&mut output, message),
+            LogOutput::StdErr { message } => (&mut *log, message),
+            LogOutput::StdOut { message } if first && is_the_engines(&message) => {
+                (&mut *log, Bytes::copy_from_slice(message.trim_ascii_end()))
+            }
+            LogOutput::StdOut { message } | LogOutput::Console { message } => (&mut *output, message),
             // What was typed comes back from terminals only.
             LogOutput::StdIn { .. } => continue,
         };
@@ -163,7 +182,6 @@ impl End for AttachedEnd {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures_util::stream;
     use tokio::io::AsyncReadExt;
 
@@ -178,9 +196,10 @@ mod tests {
     }
 
     async fn taken_apart(frames: Vec<Result<LogOutput, Error>>) -> (String, String, Result<(), Error>) {
-        let (said, mut output) = duplex(STREAM_BYTES);
-        let (logged, mut errors) = duplex(STREAM_BYTES);
-        let done = take_apart(stream::iter(frames), said, logged).await;
+        let (mut said, mut output) = duplex(STREAM_BYTES);
+        let (mut logged, mut errors) = duplex(STREAM_BYTES);
+        let done = take_apart(stream::iter(frames), &mut said, &mut logged).await;
+        drop((said, logged));
         let (mut first, mut second) = (String::new(), String::new());
         output.read_to_string(&mut first).await.unwrap();
         errors.read_to_string(&mut second).await.unwrap();
@@ -189,8 +208,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_shared_out_in_their_order() {
-        let frames =
-            vec![out("a"), log("x\ny"), out("b\nc"), log(""), log("z"), out("OCI runtime exec failed: ")];
+        let frames = vec![out("a"), log("x\ny"), out("b\nc"), log(""), log("z"), out("OCI runtime exec failed: ")];
         let (output, errors, done) = taken_apart(frames).await;
         assert_eq!((output.as_str(), errors.as_str()), ("ab\ncOCI runtime exec failed: ", "x\nyz"));
         done.unwrap();
@@ -198,9 +216,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_docker_says_in_a_programs_place_is_no_output() {
-        let words =
-            "OCI runtime exec failed: exec: \"python3\": executable file not found in $PATH: unknown\r\n";
-        let (output, errors, _) = taken_apart(vec![out(words)]).await;
+        let words = "OCI runtime exec failed: exec: \"python3\": executable file not found in $PATH: unknown";
+        let (output, errors, _) = taken_apart(vec![out(&format!("{words}\r\n"))]).await;
         assert_eq!((output.as_str(), errors.as_str()), ("", words));
     }
 
@@ -215,9 +232,9 @@ mod tests {
     #[tokio::test]
     async fn a_reader_who_waits_makes_the_program_wait_and_one_who_leaves_does_not() {
         let many = || stream::iter((0..100).map(|_| out(&"x".repeat(STREAM_BYTES / 10))));
-        let (said, output) = duplex(STREAM_BYTES);
-        let (logged, _log) = duplex(STREAM_BYTES);
-        let mut work = Box::pin(take_apart(many(), said, logged));
+        let (mut said, output) = duplex(STREAM_BYTES);
+        let (mut logged, _log) = duplex(STREAM_BYTES);
+        let mut work = Box::pin(take_apart(many(), &mut said, &mut logged));
         tokio::time::timeout(Duration::from_millis(20), &mut work).await.unwrap_err();
         drop(output);
         work.await.unwrap();

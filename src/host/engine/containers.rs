@@ -12,11 +12,11 @@ use futures_util::stream::BoxStream;
 
 use super::body::body;
 use super::{Engine, EngineError, EngineFailure, OwnContainer, status};
-use crate::host::container_spec::Labels;
+use crate::host::container_spec::{Gpus, Labels};
 use crate::host::{ContainerSpec, HostPath, Variable};
 
 /// How long an engine may take to create or remove a container, or to bring one up: it may have to wait for its disk.
-const WORK_LIMIT: Duration = Duration::from_secs(120);
+pub(super) const WORK_LIMIT: Duration = Duration::from_secs(120);
 
 /// A container of ours as an engine lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,8 @@ impl Engine {
     /// node, for volumes below it.
     ///
     /// # Errors
-    /// An image or a device that is not there, a name that is taken, and whatever else the engine does not like.
+    /// An image or a device that is not there, a name that is taken, GPUs that the engine would drop
+    /// ([`EngineFailure::GpusDropped`]), and whatever else it does not like.
     pub async fn create(
         &self,
         spec: &ContainerSpec,
@@ -53,6 +54,9 @@ impl Engine {
         home: &HostPath,
     ) -> Result<OwnContainer, EngineError> {
         const DOING: &str = "create the container";
+        if spec.gpus != Gpus::None && self.drops_gpus() {
+            return Err(self.fail(EngineFailure::GpusDropped { version: self.version.clone() }));
+        }
         let options = CreateContainerOptions { name: Some(spec.name.clone()), ..Default::default() };
         let body = body(spec, self.kind, variables, home);
         let created = self.calls.create_container(Some(options), body);

@@ -10,7 +10,7 @@ use bollard::errors::Error;
 use super::transport::Endless;
 use super::{EngineAddress, OLDEST_API};
 use crate::failure::{Failure, Kind};
-use crate::host::EngineKind;
+use crate::host::{EngineKind, HostError};
 use crate::host_name::HostName;
 use crate::tls::BadCertificate;
 
@@ -44,9 +44,7 @@ pub enum EngineFailure {
         why: String,
     },
     /// An engine from before what is asked of it here.
-    #[error(
-        "{engine} {version} speaks version {api} of the API; the oldest that is spoken here is {OLDEST_API}"
-    )]
+    #[error("{engine} {version} speaks version {api} of the API; the oldest that is spoken here is {OLDEST_API}")]
     TooOld {
         /// Which engine.
         engine: EngineKind,
@@ -88,9 +86,9 @@ pub enum EngineFailure {
     /// There is no such container on the node.
     #[error("the container `{0}` is not there")]
     NoContainer(String),
-    /// The container is there and does not run.
+    /// The container does not run.
     #[error("the container `{0}` does not run")]
-    Stopped(String),
+    NotUp(String),
     /// The name is another container's.
     #[error("a container named `{0}` is there already")]
     NameTaken(String),
@@ -103,18 +101,26 @@ pub enum EngineFailure {
         /// Podman's version.
         version: String,
     },
-    /// A container was created without the GPUs it was to have.
-    #[error("the container `{0}` was created without its GPUs, and is removed again")]
+    /// A container came up without the GPUs it was to have.
+    #[error("the container `{0}` came up without its GPUs, and is removed again")]
     WithoutGpus(String),
+    /// The engine's command could not be run on the node.
+    #[error(transparent)]
+    Command(#[from] HostError),
+    /// What an image was to be loaded from.
+    #[error("the bytes of the image break off: {why}")]
+    Source {
+        /// Why.
+        why: String,
+    },
 }
 
 impl EngineFailure {
     /// What `error` means for whoever wanted the engine at `at` to do something.
     pub(super) fn of(error: Error, doing: &'static str, at: &EngineAddress) -> Self {
         match error {
-            Error::DockerResponseServerError { message, .. }
-            | Error::DockerStreamError { error: message } => {
-                Self::Refused { doing, message: first_line(&message) }
+            Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
+                Self::refused(doing, &message)
             }
             Error::IOError { err } => Self::of_io(err, at),
             Error::HyperResponseError { err } => Self::of_http(err, at),
@@ -122,6 +128,10 @@ impl EngineFailure {
             Error::JsonSerdeError { err } => Self::garbled(at, err.to_string()),
             error => Self::Lost { at: at.to_string(), why: error.to_string() },
         }
+    }
+
+    pub(super) fn refused(doing: &'static str, message: &str) -> Self {
+        Self::Refused { doing, message: first_line(message) }
     }
 
     fn of_io(error: io::Error, at: &EngineAddress) -> Self {
@@ -190,6 +200,7 @@ impl Failure for EngineError {
     fn kind(&self) -> Kind {
         match &self.what {
             EngineFailure::Certificate(error) => error.kind(),
+            EngineFailure::Command(error) => error.kind(),
             _ => Kind::Environment,
         }
     }
@@ -203,9 +214,7 @@ impl Failure for EngineError {
                 "add the user to the group of the socket (`sudo usermod -aG docker $USER`) and log in again"
             }
             EngineFailure::NotRunning(_) => "start the engine on that node: `systemctl start docker`",
-            EngineFailure::NotAnEngine { .. } => {
-                "name the socket of Docker or Podman, or the port of its API"
-            }
+            EngineFailure::NotAnEngine { .. } => "name the socket of Docker or Podman, or the port of its API",
             EngineFailure::TooOld { .. } => "update the engine on that node",
             EngineFailure::NoImage(_) => "pull the image on that node, or copy it there",
             EngineFailure::NameTaken(_) => "remove that container, or choose another name",
@@ -219,8 +228,10 @@ impl Failure for EngineError {
             | EngineFailure::TimedOut { .. }
             | EngineFailure::Lost { .. }
             | EngineFailure::Refused { .. }
+            | EngineFailure::Command(_)
+            | EngineFailure::Source { .. }
             | EngineFailure::NoContainer(_)
-            | EngineFailure::Stopped(_)
+            | EngineFailure::NotUp(_)
             | EngineFailure::NotOurs(_) => return None,
         };
         Some(hint.to_owned())

@@ -10,10 +10,17 @@ mod body;
 mod cluster_tests;
 mod containers;
 mod error;
+mod facts;
+#[cfg(test)]
+mod fake_tests;
 #[cfg(test)]
 mod fixture;
+mod image;
+mod images;
 mod named;
 mod own;
+mod progress;
+mod run;
 mod transport;
 mod version;
 mod within;
@@ -29,7 +36,10 @@ use tokio::time::timeout;
 pub use address::{BadEngineAddress, Certificates, EngineAddress, PlainTcp, Tcp};
 pub use containers::{Listed, LogPiece};
 pub use error::{EngineError, EngineFailure};
+pub use facts::{EngineFacts, GpuWays};
+pub use image::{BadImageName, Image, ImageName};
 pub use own::OwnContainer;
+pub use progress::Progress;
 pub use version::ApiVersion;
 
 use self::transport::Transport;
@@ -156,7 +166,11 @@ impl Engine {
 const HELLO: &str = "say which engine it is";
 
 /// A client whose answers may have so many bytes.
-fn client(transport: &Arc<Transport>, most: u64, version: &bollard::ClientVersion) -> Result<Docker, Error> {
+fn client(
+    transport: &Arc<Transport>,
+    most: u64,
+    version: &bollard::ClientVersion,
+) -> Result<Docker, Error> {
     /// The limits that count are ours.
     const NEVER_S: u64 = u32::MAX as u64;
     let transport = Arc::clone(transport);

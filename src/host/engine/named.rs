@@ -16,7 +16,7 @@ impl Engine {
         let found = self.within(DOING, super::CALL_LIMIT, self.calls.inspect_container(name, None)).await?;
         let found = found.map_err(|error| self.of_container(DOING, name, error))?;
         if found.state.and_then(|state| state.running) != Some(true) {
-            return Err(self.fail(EngineFailure::Stopped(name.to_owned())));
+            return Err(self.fail(EngineFailure::NotUp(name.to_owned())));
         }
         Ok(self.within_container(&OwnContainer::created(found.id.unwrap_or_default(), name)))
     }

@@ -71,7 +71,7 @@ fn as_shell(engine: &str, container: &str, program: &Program) -> ShellLine {
                 line.argv.extend(["--env".to_owned(), name.clone()]);
                 line.environment.insert(name.clone(), variable.clone());
             }
-            Variable::Unset => inside.push(format!("--unset={name}")),
+            Variable::Unset => inside.extend(["-u".to_owned(), name.clone()]),
         }
     }
     line.argv.push(container.to_owned());
@@ -112,7 +112,7 @@ mod tests {
         assert_eq!(
             as_shell("docker", "spark-tune", &whole).to_string(),
             "HF_TOKEN=\"$HF_TOKEN\" docker exec --interactive --workdir \"/srv/it's here\" --env 'A=b c' \
-             --env HF_TOKEN spark-tune env --unset=PYTHONHOME timeout -s KILL 1.5 python3 -m spark_worker"
+             --env HF_TOKEN spark-tune env -u PYTHONHOME timeout -s KILL 1.5 python3 -m spark_worker"
         );
     }
 }

@@ -15,14 +15,18 @@ use crate::host::{ContainerSpec, Host, HostPath, suite};
 /// As `tests/cluster/up` describes what it has brought up.
 #[derive(Debug, Deserialize)]
 pub(super) struct Cluster {
+    /// The folder of `ca.pem`, `cert.pem` and `key.pem`.
+    pub(super) tls: PathBuf,
     pub(super) nodes: Vec<Node>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Node {
-    pub(super) name: String,
     pub(super) docker_socket: PathBuf,
+    /// `HOST:PORT`, with certificates.
+    pub(super) docker_tcp: String,
     pub(super) podman_socket: Option<PathBuf>,
+    /// The first process of its namespaces.
     pub(super) pid: u32,
 }
 
@@ -77,7 +81,9 @@ pub(super) fn fresh_name() -> String {
 /// What needs nothing of the node and does nothing.
 pub(super) fn idle(image: &str) -> ContainerSpec {
     let whole = spec(image, &fresh_name());
-    ContainerSpec { volumes: Vec::new(), devices: Vec::new(), restart: Restart::No, ..whole }
+    // A limit named to Podman makes it set others, which this machine may not allow.
+    let ulimits = std::collections::BTreeMap::new();
+    ContainerSpec { volumes: Vec::new(), devices: Vec::new(), ulimits, restart: Restart::No, ..whole }
 }
 
 /// A container, gone with this.

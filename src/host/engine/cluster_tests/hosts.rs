@@ -3,19 +3,25 @@
 use super::bed::{ContainerBed, Docker, Guard, Podman, Which, engine, idle};
 use crate::host::{Ending, HostFailure, HostPath, Program, suite};
 
-mod docker {
+mod on_docker {
     use super::*;
 
     suite::every_host_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Docker>);
 }
 
-mod podman {
+mod on_podman {
     use super::*;
 
     suite::every_host_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Podman>);
 }
 
-async fn no_python<E: Which>() {
+super::both_engines_pass! {
+    an_image_without_python_is_told,
+    a_container_that_is_removed_is_lost,
+    a_container_that_is_stopped_is_no_host,
+}
+
+async fn an_image_without_python_is_told<E: Which>() {
     let engine = engine::<E>().await;
     let made = Guard::running(&engine, &idle("spark-test:no-python")).await;
     let host = engine.within_container(&made.container);
@@ -26,23 +32,11 @@ async fn no_python<E: Which>() {
         assert!(matches!(&error.what, HostFailure::Start { program, .. } if program == "python3"), "{error}");
         let text = error.to_string();
         assert!(text.contains("executable file not found"), "{text}");
-        assert!(text.contains("Python 3"), "{text}");
+        assert!(text.contains("is there a `python3` in the image of `engine-test-"), "{text}");
     }
 }
 
-#[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
-async fn an_image_without_python_is_told_by_docker() {
-    no_python::<Docker>().await;
-}
-
-#[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
-async fn an_image_without_python_is_told_by_podman() {
-    no_python::<Podman>().await;
-}
-
-async fn lost<E: Which>() {
+async fn a_container_that_is_removed_is_lost<E: Which>() {
     let engine = engine::<E>().await;
     let made = Guard::running(&engine, &idle("spark-test:python")).await;
     let host = engine.within_container(&made.container);
@@ -57,14 +51,10 @@ async fn lost<E: Which>() {
     );
 }
 
-#[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
-async fn a_container_that_is_removed_is_lost_on_docker() {
-    lost::<Docker>().await;
-}
-
-#[tokio::test]
-#[ignore = "needs the test cluster: tests/cluster/up"]
-async fn a_container_that_is_removed_is_lost_on_podman() {
-    lost::<Podman>().await;
+async fn a_container_that_is_stopped_is_no_host<E: Which>() {
+    let engine = engine::<E>().await;
+    let made = Guard::create(&engine, &idle("spark-test:python")).await;
+    let host = engine.within_container(&made.container);
+    let error = host.start(&Program::new("true", [""; 0])).await.unwrap_err();
+    assert!(matches!(&error.what, HostFailure::Unreachable { why } if why.contains("does not run")), "{error}");
 }
