@@ -11,7 +11,7 @@
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, link, starters, environment |
-//! | [`cluster`] | the machines that work together: the inventory of them, what they have, what is put on them |
+//! | [`cluster`] | the machines that work together: which they are, what each is, what is put on them |
 //! | [`host`] | a place where programs run and files lie; the only one that starts workers |
 //! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
 //! | [`kernel`] | the search space, schedules, the shared-memory rule, the cost model |

@@ -1,9 +1,10 @@
-//! The machines that work together: which they are, what each has, and what is put on them.
+//! The machines that work together: which they are, what each is, and what is put on them.
 
 mod ask;
 pub mod connect;
 pub mod deploy;
 pub mod installed;
 pub mod inventory;
+pub mod nearby;
 
 pub use ask::{AskError, AskFailure};
