@@ -1,5 +1,6 @@
 //! The gate's own behaviour: which steps there are, what is refused, and what is said of a step that fails.
-//! Nothing is built here: look-alikes of cargo, python3 and apt-get stand before the real ones on the path.
+//! Nothing is built here: look-alikes of cargo, python3, shellcheck and apt-get stand before the real ones on the path,
+//! and of what brings the test cluster up and down.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -19,6 +20,7 @@ fn gate(folder: &Path, arguments: &[&str]) -> Assert {
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/.ci/run")).args(arguments);
     command.env("PATH", format!("{}:{path}", folder.display()));
     command.env("SPARKTUNE_CACHE", folder.join("cache")).env("CARGO_TARGET_DIR", folder.join("target"));
+    command.env("SPARK_TEST_CLUSTER", folder.join("cluster"));
     command.assert()
 }
 
@@ -126,8 +128,9 @@ fn what_a_step_needs_runs_first_and_once_and_what_fails_is_named() {
 #[test]
 fn steps_that_pass_are_shown_with_their_times() {
     let folder = tempfile::tempdir().unwrap();
-    look_alike(folder.path(), "apt-get", 0);
-    look_alike(folder.path(), "cargo", 0);
+    for name in ["apt-get", "cargo", "shellcheck"] {
+        look_alike(folder.path(), name, 0);
+    }
     let assert = gate(folder.path(), &["lint"]).success();
     let said = stdout(&assert);
     let table: Vec<_> = said.split("== time").nth(1).unwrap().lines().skip(1).collect();
@@ -135,15 +138,21 @@ fn steps_that_pass_are_shown_with_their_times() {
     for row in table {
         assert!(row.trim_start().starts_with("0:") && row.ends_with("passed"), "{row}");
     }
-    assert!(calls(folder.path()).contains("cargo clippy --all-targets -- -D warnings"));
+    let calls = calls(folder.path());
+    assert!(calls.contains("cargo clippy --all-targets -- -D warnings"));
+    for script in [".ci/run", "tests/cluster/up", "tests/cluster/down", "tests/cluster/fault"] {
+        let checked = calls.lines().any(|line| line.starts_with("shellcheck") && line.contains(script));
+        assert!(checked, "{script}: {calls}");
+    }
 }
 
 #[test]
 fn a_target_that_cannot_be_fetched_is_left_out_of_the_whole_and_said() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, code) in [("apt-get", 0), ("cargo", 0), ("python3", 0), ("rustup", 1)] {
-        look_alike(folder.path(), name, code);
+    for name in ["apt-get", "cargo", "python3", "shellcheck", "cluster/up", "cluster/down"] {
+        look_alike(folder.path(), name, 0);
     }
+    look_alike(folder.path(), "rustup", 1);
     // What earlier runs fetched and built.
     let pinned = |text: &'static str, before: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(before));
@@ -168,7 +177,9 @@ fn a_target_that_cannot_be_fetched_is_left_out_of_the_whole_and_said() {
     }
     let calls = calls(folder.path());
     assert!(calls.lines().any(|line| line == "cargo test"), "{calls}");
-    assert!(calls.lines().any(|line| line == "cargo test -- --ignored"), "{calls}");
+    for globs in ["--test real_* --test *report_page", "--test cluster*"] {
+        assert!(calls.lines().any(|line| line == format!("cargo test {globs} -- --ignored")), "{calls}");
+    }
     assert!(!calls.contains("cargo install"), "{calls}");
 }
 
@@ -182,4 +193,58 @@ fn a_target_that_cannot_be_fetched_fails_who_asks_for_it() {
     assert!(stdout(&assert).contains("FAILED"), "{}", stdout(&assert));
     assert!(stderr(&assert).contains("standard library of aarch64"), "{}", stderr(&assert));
     assert!(!calls(folder.path()).contains("cargo"));
+}
+
+#[test]
+fn the_test_cluster_is_taken_down_whatever_happens() {
+    for (up, cargo) in [(0, 0), (0, 101), (3, 0)] {
+        let folder = tempfile::tempdir().unwrap();
+        look_alike(folder.path(), "apt-get", 0);
+        look_alike(folder.path(), "cargo", cargo);
+        look_alike(folder.path(), "cluster/up", up);
+        look_alike(folder.path(), "cluster/down", 0);
+        let assert = gate(folder.path(), &["cluster"]);
+        let code = if up == 0 { cargo } else { up };
+        assert_eq!(assert.get_output().status.code(), Some(code), "{}", stdout(&assert));
+        let calls = calls(folder.path());
+        let calls: Vec<_> = calls.lines().filter(|line| !line.starts_with("apt-get")).collect();
+        let tests = (up == 0).then_some("cargo test --test cluster* -- --ignored");
+        let expected: Vec<_> = ["cluster/up"].into_iter().chain(tests).chain(["cluster/down"]).collect();
+        assert_eq!(calls, expected);
+    }
+}
+
+/// A test that is ignored runs in a step, so no target with one may have a name that no step knows.
+#[test]
+fn every_ignored_test_is_run_by_a_step() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut targets = 0;
+    for entry in fs::read_dir(root.join("tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let file = if path.is_dir() { path.join("main.rs") } else { path.clone() };
+        let text = fs::read_to_string(file).unwrap_or_default();
+        if text.lines().any(|line| line.starts_with("#[ignore")) {
+            targets += 1;
+            let known =
+                name.starts_with("real_") || name.starts_with("cluster") || name.ends_with("report_page");
+            assert!(known, "tests/{name}: which step of .ci/run runs what is ignored there?");
+        }
+    }
+    assert!(targets > 5, "{targets}");
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                assert!(
+                    !text.contains("#[ignore"),
+                    "{}: no step runs what is ignored in the library",
+                    path.display()
+                );
+            }
+        }
+    }
 }
