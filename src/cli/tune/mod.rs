@@ -3,12 +3,15 @@
 mod args;
 mod settings;
 
+use std::sync::Arc;
+
 use self::args::{TuneArguments, TuneCommand};
 use super::audience::Audience;
 use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
+use crate::host::Here;
 
 impl super::Arguments for TuneArguments {
     fn global(&self) -> GlobalOptions {
@@ -22,7 +25,7 @@ pub(super) async fn dispatch(
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{
-        check, devices, merge, models, moe, plan, publish, record, replay, setup, space, subject,
+        check, devices, merge, models, moe, nodes, plan, publish, record, replay, setup, space, subject,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -51,6 +54,10 @@ pub(super) async fn dispatch(
         TuneCommand::Setup(args) => {
             let (environment, target, json) = settings::setup(args)?;
             setup::run(&environment, target, json, &cancelled_by_signals(), progress, &mut out).await
+        }
+        TuneCommand::Nodes(args) => {
+            let settings = settings::nodes(args)?;
+            nodes::run(&[Arc::new(Here::new())], &settings, cancelled_by_signals(), &mut out).await
         }
         TuneCommand::Models(args) => models::run(args.profiles.as_deref(), args.json, &mut out),
         TuneCommand::Devices(args) => {

@@ -5,6 +5,7 @@ pub mod devices;
 pub mod merge;
 pub mod models;
 pub mod moe;
+pub(crate) mod nodes;
 pub mod plan;
 pub mod publish;
 pub mod record;
