@@ -28,13 +28,17 @@ const SIGNS: [&str; 18] = [
 ];
 
 /// Lines that contain a sign and depend on nothing: what they contain, and why.
-const MENTIONS: [(&str, &str); 1] = [(
-    "--platform=manylinux",
-    "the wheel of SGLang that a machine without one of its own reads Python sources from; none of its binaries is used",
-)];
+const MENTIONS: [(&str, &str); 2] = [
+    (
+        "--platform=manylinux",
+        "the wheel of SGLang that a machine without one of its own reads Python sources from; none of its binaries is used",
+    ),
+    ("name = os.uname()", "what a node says of itself, to be shown"),
+];
 
 /// What is compiled, embedded or run on the user's machine.
-const PLACES: [&str; 5] = ["src", "build.rs", "worker/spark_worker", "examples", "fuzz/fuzz_targets"];
+const PLACES: [&str; 6] =
+    ["src", "build.rs", "worker/spark_worker", "worker/node_facts.py", "examples", "fuzz/fuzz_targets"];
 
 fn files(path: &Path, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {

@@ -3,6 +3,8 @@
 mod ask;
 pub mod connect;
 pub mod deploy;
+pub(crate) mod fabric;
+pub(crate) mod facts;
 pub mod installed;
 pub mod inventory;
 pub mod nearby;

@@ -4,6 +4,8 @@ mod args;
 mod questions;
 mod settings;
 
+use std::sync::Arc;
+
 use self::args::{TuneArguments, TuneCommand};
 use self::questions::Questions;
 use super::audience::{Audience, EventForm};
@@ -11,6 +13,7 @@ use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
+use crate::host::Here;
 
 impl super::Arguments for TuneArguments {
     fn global(&self) -> GlobalOptions {
@@ -24,7 +27,7 @@ pub(super) async fn dispatch(
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{
-        check, devices, init, merge, models, moe, plan, publish, record, replay, setup, space, subject,
+        check, devices, init, merge, models, moe, nodes, plan, publish, record, replay, setup, space, subject,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -61,6 +64,10 @@ pub(super) async fn dispatch(
         TuneCommand::Setup(args) => {
             let (environment, target, json) = settings::setup(args)?;
             setup::run(&environment, target, json, &cancelled_by_signals(), progress, &mut out).await
+        }
+        TuneCommand::Nodes(args) => {
+            let settings = settings::nodes(args)?;
+            nodes::run(&[Arc::new(Here::new())], &settings, cancelled_by_signals(), &mut out).await
         }
         TuneCommand::Models(args) => models::run(args.profiles.as_deref(), args.json, &mut out),
         TuneCommand::Devices(args) => {

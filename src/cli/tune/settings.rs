@@ -1,18 +1,21 @@
 //! Literal arguments -> settings. Each structure is taken apart whole, so that a new flag cannot be
 //! forgotten here without the compiler saying so.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    CheckArgs, CompilerArgs, EngineArg, EvidenceArg, FormatArg, Fusion, InitArgs, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
+    CheckArgs, CompilerArgs, EngineArg, EvidenceArg, FormatArg, Fusion, InitArgs, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
+use crate::cluster::fabric::{BadGiven, Given};
 use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::check::CheckSettings;
 use crate::commands::tune::init::{BadNode, InitSettings};
 use crate::commands::tune::merge::MergeSettings;
 use crate::commands::tune::moe::{Destination, MoeSettings};
+use crate::commands::tune::nodes::NodesSettings;
 use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
@@ -20,7 +23,7 @@ use crate::commands::tune::replay::{ReplaySettings, TableSource};
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
-use crate::host_name::BadHostName;
+use crate::host_name::{BadHostName, HostName};
 use crate::model::{ByHand, FusionChoice};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
 use crate::shape::{BadBlockShape, UnknownDtype};
@@ -78,6 +81,12 @@ pub(super) enum BadArgument {
     /// `--head`.
     #[error("--head: {0}")]
     Head(#[from] BadHostName),
+    /// `--set`, where it is no assignment.
+    #[error("--set: `{0}` is not NAME=VALUE")]
+    NoAssignment(String),
+    /// `--set`.
+    #[error("--set: {0}")]
+    Set(#[from] BadGiven),
     /// There is no home to put a cache into.
     #[error("no cache folder: neither --cache, XDG_CACHE_HOME nor HOME says where")]
     NoCache,
@@ -244,6 +253,17 @@ pub(super) fn setup(args: SetupArgs) -> Checked<(environment::EnvironmentSetting
     let runtime = Runtime::from_sglang_version(&sglang)?;
     let triton = known_triton(triton)?.unwrap_or(runtime.default_triton());
     Ok((self::compiler(compiler, offline)?.environment, Target { runtime, triton }, json))
+}
+
+/// For this machine, which is the one node there is without an inventory.
+pub(super) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
+    let NodesArgs { env, control, data, set, json } = args;
+    let mut given = Given::addresses(control, data);
+    for text in set {
+        let (name, value) = text.split_once('=').ok_or_else(|| BadArgument::NoAssignment(text.clone()))?;
+        given.set(name, value)?;
+    }
+    Ok(NodesSettings { given: BTreeMap::from([(HostName::local(), given)]), env, json })
 }
 
 fn subject(model: ModelArgs, target: TargetArgs) -> Checked<SubjectSettings> {

@@ -6,6 +6,7 @@ pub mod init;
 pub mod merge;
 pub mod models;
 pub mod moe;
+pub(crate) mod nodes;
 pub mod plan;
 pub mod publish;
 pub mod record;

@@ -1,0 +1,149 @@
+//! The variables by which NCCL, Gloo, UCX, Open MPI, SGLang and vLLM are told which network to take.
+
+use serde::Serialize;
+
+use super::Member;
+use super::planes::Plane;
+use super::rails::Rail;
+
+/// The variables that are derived.
+pub(super) const NAMES: [&str; 10] = [
+    "NCCL_SOCKET_IFNAME",
+    "GLOO_SOCKET_IFNAME",
+    "TP_SOCKET_IFNAME",
+    "NCCL_IB_DISABLE",
+    "NCCL_IB_HCA",
+    "NCCL_IB_GID_INDEX",
+    "SGLANG_HOST_IP",
+    "VLLM_HOST_IP",
+    "UCX_NET_DEVICES",
+    "OMPI_MCA_btl_tcp_if_include",
+];
+
+/// A variable of a node's runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Variable {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// Its value; none where it is better left unset.
+    pub(crate) value: Option<String>,
+    /// Why.
+    pub(crate) reason: String,
+    /// Whose choice it is.
+    pub(crate) origin: Origin,
+}
+
+/// Whose choice a value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Origin {
+    /// It follows from what the nodes said.
+    Derived,
+    /// The user gave it.
+    Given,
+}
+
+/// What the node's runtime is told: `data` is where it meets the others', `rails` are what RDMA may use.
+pub(super) fn derive(
+    member: &Member<'_>,
+    data: &Plane,
+    rails: &[Rail<'_>],
+    no_rdma: &Option<String>,
+) -> Vec<Variable> {
+    let of_name = |name| derived(name, member, data, rails, no_rdma.as_deref());
+    let all = NAMES.into_iter().filter_map(|name| {
+        let derived = of_name(name);
+        let Some(given) = member.given.variable(name) else {
+            let (value, reason) = derived?;
+            return Some(Variable { name, value, reason, origin: Origin::Derived });
+        };
+        let reason = match derived {
+            Some((Some(value), _)) if value == given => "given; it would be derived too".to_owned(),
+            Some((Some(value), reason)) => format!("given; derived would be {value}: {reason}"),
+            Some((None, reason)) => format!("given; it would be left unset: {reason}"),
+            None => "given; it would be left unset".to_owned(),
+        };
+        Some(Variable { name, value: Some(given.to_owned()), reason, origin: Origin::Given })
+    });
+    all.collect()
+}
+
+/// A value and its reason; none where there is nothing to say.
+fn derived(
+    name: &'static str,
+    member: &Member<'_>,
+    data: &Plane,
+    rails: &[Rail<'_>],
+    no_rdma: Option<&str>,
+) -> Option<(Option<String>, String)> {
+    let interface = &data.interface;
+    let set = |value: String, reason: String| Some((Some(value), reason));
+    match name {
+        "NCCL_SOCKET_IFNAME" => {
+            let others = member.facts.interfaces.iter().map(|it| it.name.as_str());
+            let value = exact([interface.as_str()], others);
+            set(value, format!("the interface of the data address {}", data.address))
+        }
+        "GLOO_SOCKET_IFNAME" => {
+            set(interface.clone(), "Gloo would take what the host's name leads to".to_owned())
+        }
+        "TP_SOCKET_IFNAME" | "UCX_NET_DEVICES" | "OMPI_MCA_btl_tcp_if_include" => {
+            set(interface.clone(), "the interface of the data address".to_owned())
+        }
+        "SGLANG_HOST_IP" | "VLLM_HOST_IP" => set(
+            data.address.to_string(),
+            "else the engine may tell others the address of another network".to_owned(),
+        ),
+        "NCCL_IB_DISABLE" => set("1".to_owned(), no_rdma?.to_owned()),
+        "NCCL_IB_HCA" if no_rdma.is_none() && !rails.is_empty() => {
+            let used = rails.iter().map(|rail| rail.device.name.as_str());
+            let others = member.facts.rdma.iter().map(|device| device.name.as_str());
+            set(exact(used, others), why_these(member, rails))
+        }
+        "NCCL_IB_GID_INDEX" if no_rdma.is_none() => gid_index(rails),
+        _ => None,
+    }
+}
+
+/// `names` as NCCL reads them: each stands for all that begin so, unless a `=` says that it is whole.
+fn exact<'a>(names: impl IntoIterator<Item = &'a str>, all: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    let mut others = all.filter(|other| !names.contains(other));
+    let ambiguous = others.any(|other| names.iter().any(|name| other.starts_with(name)));
+    format!("{}{}", if ambiguous { "=" } else { "" }, names.join(","))
+}
+
+fn why_these(member: &Member<'_>, rails: &[Rail<'_>]) -> String {
+    let mut ports: Vec<_> = rails.iter().map(Rail::port).collect();
+    ports.dedup();
+    let cables =
+        if ports.len() == 1 { "its cable".to_owned() } else { format!("its {} cables", ports.len()) };
+    let left_out = super::rails(member.facts);
+    let left_out = left_out.iter().filter(|it| it.addressed().is_none()).map(|it| it.device.name.as_str());
+    let left_out: Vec<&str> = left_out.collect();
+    match left_out[..] {
+        [] => format!("every device of {cables}: a Spark's cable ends in two"),
+        _ => format!(
+            "what {cables} has an address on; {} is ACTIVE without one, which costs its share of the speed",
+            left_out.join(", ")
+        ),
+    }
+}
+
+/// One number for all devices, if there is one: each has a table of its own.
+fn gid_index(rails: &[Rail<'_>]) -> Option<(Option<String>, String)> {
+    let found = rails.iter().filter_map(|rail| Some((rail, rail.addressed()?)));
+    let found: Vec<_> = found.collect();
+    let (_, first) = found.first()?;
+    if found.iter().all(|(_, it)| it.gid_index == first.gid_index) {
+        let addresses: Vec<String> = found.iter().map(|(_, it)| it.address.to_string()).collect();
+        let reason = format!("RoCE v2 of {} in the device's own table", addresses.join(", "));
+        return Some((Some(first.gid_index.to_string()), reason));
+    }
+    let differ: Vec<String> =
+        found.iter().map(|(rail, it)| format!("{} {}", rail.device.name, it.gid_index)).collect();
+    // Its default is -1 since 2.21: RoCE v2 and IPv4 are looked for in each device's table.
+    let reason =
+        format!("it differs ({}), and NCCL finds each device's own while it is unset", differ.join(", "));
+    Some((None, reason))
+}

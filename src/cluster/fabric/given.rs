@@ -1,0 +1,93 @@
+//! What a user gives in the place of what would be derived.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::environment::NAMES;
+use crate::failure::{Failure, Kind};
+use crate::host_name::HostName;
+
+/// A node's addresses and variables as the user wants them. What is given always wins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Given {
+    /// Where the node is reached for orders.
+    pub(super) control: Option<Ipv4Addr>,
+    /// Where its runtime meets the others'.
+    pub(super) data: Option<Ipv4Addr>,
+    variables: BTreeMap<String, String>,
+}
+
+/// Something given that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadGiven {
+    /// A node would be told to meet itself.
+    #[error(
+        "{plane} address of {node}: {address} is loopback, where every node meets itself; give one of {}",
+        listed(.addresses)
+    )]
+    Loopback {
+        /// Which address.
+        plane: &'static str,
+        /// Of which node.
+        node: HostName,
+        /// It.
+        address: Ipv4Addr,
+        /// What the node has.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// An address that the node does not have.
+    #[error("{plane} address of {node}: it has no {address}; give one of {}", listed(.addresses))]
+    NotThere {
+        /// Which address.
+        plane: &'static str,
+        /// Of which node.
+        node: HostName,
+        /// It.
+        address: Ipv4Addr,
+        /// What the node has.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// A value that would end its line.
+    #[error("the value of {0} holds a control character")]
+    BadValue(String),
+    /// A variable that is not derived here.
+    #[error("`{0}` is no variable that is derived; these are: {known}", known = NAMES.join(", "))]
+    UnknownVariable(String),
+}
+
+impl Failure for BadGiven {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
+
+impl Given {
+    /// Addresses where they are not `None`, and no variable.
+    pub(crate) fn addresses(control: Option<Ipv4Addr>, data: Option<Ipv4Addr>) -> Self {
+        Self { control, data, variables: BTreeMap::new() }
+    }
+
+    /// Give the variable `name`, which is one of those that are derived: a mistyped one would do nothing unseen.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), BadGiven> {
+        if !NAMES.contains(&name) {
+            return Err(BadGiven::UnknownVariable(name.to_owned()));
+        }
+        if value.chars().any(char::is_control) {
+            return Err(BadGiven::BadValue(name.to_owned()));
+        }
+        self.variables.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    /// The variable `name`, if it is given.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+}
+
+fn listed(addresses: &[Ipv4Addr]) -> String {
+    match addresses {
+        [] => "its addresses, of which it has none yet".to_owned(),
+        all => all.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", "),
+    }
+}

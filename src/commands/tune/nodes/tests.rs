@@ -1,0 +1,139 @@
+//! What is shown of nodes that answer and of one that does not.
+
+use comfy_table::Table;
+use futures_util::future::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::host::Ending;
+use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+
+/// What was printed, tables cell by cell.
+#[derive(Default)]
+struct Shown(String);
+
+impl Output for Shown {
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        self.0.push_str(text);
+        self.0.push('\n');
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.push_str(&String::from_utf8_lossy(bytes));
+        Ok(())
+    }
+
+    fn table(&mut self, header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+        let mut table = Table::new();
+        table.load_preset(comfy_table::presets::NOTHING).set_header(header.to_vec());
+        table.add_rows(rows);
+        for line in table.lines() {
+            self.line(line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// A node that answers with a document of `tests/fixtures/nodes`.
+fn node(name: &str, document: &str) -> LookAlike {
+    let path = format!("{}/tests/fixtures/nodes/{document}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read(path).unwrap();
+    LookAlike::new(name.parse().unwrap(), move |_, mut streams| {
+        let text = text.clone();
+        let run = async move {
+            streams.input.read_to_end(&mut Vec::new()).await.unwrap();
+            streams.output.write_all(&text).await.unwrap();
+            Ending::Exit(0)
+        };
+        Some(run.boxed())
+    })
+}
+
+fn two_and_a_dead_one() -> [Arc<dyn Host>; 3] {
+    let dead = node("spark-3", "spark-twins");
+    dead.expect([Some(Trouble { after: 10, what: TroubleKind::Silent })]);
+    [Arc::new(node("spark-1", "spark-twins")), Arc::new(node("thor-1", "thor")), Arc::new(dead)]
+}
+
+async fn show(hosts: &[Arc<dyn Host>], env: bool, json: bool) -> (String, CommandResult) {
+    let settings = NodesSettings { given: BTreeMap::new(), env, json };
+    let mut shown = Shown::default();
+    let result = run(hosts, &settings, CancellationToken::new(), &mut shown).await;
+    (shown.0, result)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_cannot_be_read_is_a_row_and_the_exit_code() {
+    let (shown, result) = show(&two_and_a_dead_one(), false, false).await;
+    insta::assert_snapshot!(shown);
+    let error = result.unwrap_err();
+    assert_eq!(error.kind().exit_code(), 3);
+    assert_eq!(error.to_string(), "1 of 3 nodes could not be read: spark-3: did not answer within 20 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn variables_are_lines_with_their_reasons() {
+    let (shown, result) = show(&two_and_a_dead_one(), true, false).await;
+    insta::assert_snapshot!(shown);
+    assert!(result.is_err());
+    for line in shown.lines().filter(|line| !line.starts_with('#')) {
+        assert!(
+            line.split_once('=').is_some_and(|(name, value)| !name.is_empty() && !value.is_empty()),
+            "{line}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn json_has_what_each_node_is_or_its_error() {
+    let (shown, _) = show(&two_and_a_dead_one(), false, true).await;
+    let value: Value = serde_json::from_str(&shown).unwrap();
+    let nodes = value["nodes"].as_array().unwrap();
+    assert_eq!(nodes[0]["node"], "spark-1");
+    assert_eq!(nodes[0]["facts"]["gpus"][0]["compute_capability"], "12.1");
+    assert_eq!(nodes[0]["data"]["address"], "10.0.0.25");
+    assert!(nodes[0]["clock_ahead_s"]["least"].is_f64());
+    let variable = &nodes[1]["environment"][0];
+    assert_eq!(variable["name"], "NCCL_SOCKET_IFNAME");
+    assert_eq!((&variable["value"], &variable["origin"]), (&json!("enP2p1s0"), &json!("derived")));
+    assert_eq!(nodes[2]["error"], "spark-3: did not answer within 20 s");
+    assert_eq!(value["topology"]["kind"], "unknown");
+    assert_eq!(value["notes"], json!(["spark-3 was not read: the rest is worked out without it"]));
+    assert_eq!(value["netplan"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_missing_is_a_text_for_a_person() {
+    let hosts: [Arc<dyn Host>; 1] = [Arc::new(node("spark-1", "spark-one-cable"))];
+    let (shown, result) = show(&hosts, false, false).await;
+    insta::assert_snapshot!(shown);
+    assert_eq!(result.unwrap(), Verdict::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_is_not_waited_for() {
+    let settings = NodesSettings { given: BTreeMap::new(), env: false, json: false };
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let dead = node("spark-3", "spark-twins");
+    dead.expect([Some(Trouble { after: 10, what: TroubleKind::Silent })]);
+    let begun = tokio::time::Instant::now();
+    let error = run(&[Arc::new(dead)], &settings, cancel, &mut Shown::default()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn gpus_of_a_kind_are_counted() {
+    let gpu = |name: &str| Gpu {
+        name: name.to_owned(),
+        compute_capability: None,
+        driver: None,
+        clock_mhz: None,
+        max_clock_mhz: None,
+        temperature_c: None,
+        power_w: None,
+    };
+    assert_eq!(gpus(&[gpu("A"), gpu("B"), gpu("A")]), ["2 x A", "B"]);
+}
