@@ -31,7 +31,7 @@
 pub mod artifact;
 pub mod bench;
 pub mod cli;
-//! | [`cluster`] | the machines that work together: which they are, what each is, what is put on them |
+pub mod cluster;
 pub mod commands;
 pub mod device;
 pub(crate) mod difference;

@@ -27,7 +27,7 @@ pub(super) async fn dispatch(
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{
-        check, devices, init, merge, models, moe, nodes, plan, publish, record, replay, setup, space, subject,
+        check, deploy, devices, init, merge, models, moe, nodes, plan, publish, record, replay, setup, space, subject,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -68,6 +68,9 @@ pub(super) async fn dispatch(
         TuneCommand::Nodes(args) => {
             let settings = settings::nodes(args)?;
             nodes::run(&[Arc::new(Here::new())], &settings, cancelled_by_signals(), &mut out).await
+        }
+        TuneCommand::Deploy(args) => {
+            deploy::run(&settings::deploy(args)?, cancelled_by_signals(), &mut out).await
         }
         TuneCommand::Models(args) => models::run(args.profiles.as_deref(), args.json, &mut out),
         TuneCommand::Devices(args) => {

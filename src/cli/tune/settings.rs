@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    CheckArgs, CompilerArgs, EngineArg, EvidenceArg, FormatArg, Fusion, InitArgs, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
+    CheckArgs, CompilerArgs, DeployArgs, EngineArg, EvidenceArg, FamilyArg, FormatArg, Fusion, InitArgs, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::cluster::fabric::{BadGiven, Given};
 use crate::cluster::inventory::EngineChoice;
+use crate::cluster::installed::Family;
 use crate::commands::tune::check::CheckSettings;
+use crate::commands::tune::deploy::{Action, DeploySettings, PlaceChoice};
 use crate::commands::tune::init::{BadNode, InitSettings};
 use crate::commands::tune::merge::MergeSettings;
 use crate::commands::tune::moe::{Destination, MoeSettings};
@@ -23,6 +25,7 @@ use crate::commands::tune::replay::{ReplaySettings, TableSource};
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
+use crate::host::container_spec::{BadContainerValue, NodePath};
 use crate::host_name::{BadHostName, HostName};
 use crate::model::{ByHand, FusionChoice};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
@@ -87,6 +90,14 @@ pub(super) enum BadArgument {
     /// `--set`.
     #[error("--set: {0}")]
     Set(#[from] BadGiven),
+    /// `--virtualenv`, `--host-dir`.
+    #[error("{option}: {error}")]
+    NodePath {
+        /// Which of them.
+        option: &'static str,
+        /// What is wrong with it.
+        error: BadContainerValue,
+    },
     /// There is no home to put a cache into.
     #[error("no cache folder: neither --cache, XDG_CACHE_HOME nor HOME says where")]
     NoCache,
@@ -264,6 +275,41 @@ pub(super) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
         given.set(name, value)?;
     }
     Ok(NodesSettings { given: BTreeMap::from([(HostName::local(), given)]), env, json })
+}
+
+pub(super) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {
+    let DeployArgs {
+        paths,
+        cluster,
+        status,
+        rollback,
+        dry_run,
+        container,
+        virtualenv,
+        host_dir,
+        runtime,
+        profiles,
+        json,
+    } = args;
+    let dir = |option, text: String| {
+        text.parse::<NodePath>().map_err(|error| BadArgument::NodePath { option, error })
+    };
+    let place = match (container, virtualenv, host_dir) {
+        (Some(name), _, _) => PlaceChoice::Container(name),
+        (None, Some(text), _) => PlaceChoice::Virtualenv(dir("--virtualenv", text)?),
+        (None, None, Some(text)) => PlaceChoice::HostDir(dir("--host-dir", text)?),
+        (None, None, None) => PlaceChoice::Inventory,
+    };
+    let action = match (status, rollback) {
+        (true, _) => Action::Status,
+        (false, true) => Action::Rollback,
+        (false, false) => Action::Deploy { paths, dry_run },
+    };
+    let family = runtime.map(|runtime| match runtime {
+        FamilyArg::Sglang => Family::Sglang,
+        FamilyArg::Vllm => Family::Vllm,
+    });
+    Ok(DeploySettings { cluster, action, place, family, profiles, json })
 }
 
 fn subject(model: ModelArgs, target: TargetArgs) -> Checked<SubjectSettings> {

@@ -74,8 +74,8 @@ pub(super) async fn deploy_patiently(
 }
 
 /// Which folders need the files.
-async fn look(folders: &[ConfigFolder], deployment: &Deployment) -> Result<Vec<Deployed>, Vec<NodeFailure>> {
-    let looks = join_all(folders.iter().map(ConfigFolder::look)).await;
+async fn look(deliveries: &[Delivery]) -> Result<Vec<Deployed>, Vec<NodeFailure>> {
+    let looks = join_all(deliveries.iter().map(|it| it.folder.look())).await;
     let mut outcomes = Vec::new();
     let mut failures = Vec::new();
     for (Delivery { folder, deployment }, held) in deliveries.iter().zip(looks) {

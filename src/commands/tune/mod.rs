@@ -1,6 +1,7 @@
 //! The subcommands of `sparktune`.
 
 pub mod check;
+pub mod deploy;
 pub mod devices;
 pub mod init;
 pub mod merge;

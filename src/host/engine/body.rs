@@ -41,7 +41,7 @@ pub(super) fn body(
 fn host_config(spec: &ContainerSpec, engine: EngineKind, home: &HostPath) -> HostConfig {
     let bind = |volume: &crate::host::container_spec::Volume| {
         let mode = if volume.read_only { ":ro" } else { "" };
-        format!("{}:{}{mode}", volume.source_on(home), volume.target)
+        format!("{}:{}{mode}", volume.source.on(home), volume.target)
     };
     // With the node's own `/dev/shm` there is no size to set: Docker takes no notice of one, Podman refuses it.
     let shm_size = spec.shm_size.filter(|_| engine == EngineKind::Docker || spec.ipc != Some(Ipc::Host));

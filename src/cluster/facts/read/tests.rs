@@ -11,7 +11,7 @@ use super::super::NodeFacts;
 use super::super::tests::document;
 use super::*;
 use crate::host::Here;
-use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::host::look_alike::{LookAlike, HostFault, HostFaultKind};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -59,9 +59,9 @@ async fn this_machine_is_read() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_node_delays_nobody_beyond_its_limit() {
     let dead = answering("spark-2");
-    dead.expect([Some(Trouble { after: 100, what: TroubleKind::Silent })]);
+    dead.expect([Some(HostFault { after: 100, what: HostFaultKind::Silent })]);
     let gone = answering("spark-3");
-    gone.expect([Some(Trouble { after: 0, what: TroubleKind::Unreachable })]);
+    gone.expect([Some(HostFault { after: 0, what: HostFaultKind::Unreachable })]);
     let hosts: [Arc<dyn Host>; 4] =
         [Arc::new(answering("spark-1")), Arc::new(dead), Arc::new(gone), Arc::new(answering("spark-4"))];
     let begun = Instant::now();
@@ -120,7 +120,7 @@ async fn a_reader_that_fails_says_how() {
     assert!(error.to_string().starts_with("spark-2: cannot start `python3`"), "{error}");
     assert!(error.hint().unwrap().contains("install python3"));
     let lost = answering("spark-2");
-    lost.expect([Some(Trouble { after: 100, what: TroubleKind::Lost })]);
+    lost.expect([Some(HostFault { after: 100, what: HostFaultKind::Lost })]);
     let error = fails(&lost).await;
     assert!(error.to_string().contains("spark-2: python3 ended there (link lost"), "{error}");
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::host::Ending;
-use crate::host::look_alike::{LookAlike, Trouble, TroubleKind};
+use crate::host::look_alike::{LookAlike, HostFault, HostFaultKind};
 
 /// What was printed, tables cell by cell.
 #[derive(Default)]
@@ -52,7 +52,7 @@ fn node(name: &str, document: &str) -> LookAlike {
 
 fn two_and_a_dead_one() -> [Arc<dyn Host>; 3] {
     let dead = node("spark-3", "spark-twins");
-    dead.expect([Some(Trouble { after: 10, what: TroubleKind::Silent })]);
+    dead.expect([Some(HostFault { after: 10, what: HostFaultKind::Silent })]);
     [Arc::new(node("spark-1", "spark-twins")), Arc::new(node("thor-1", "thor")), Arc::new(dead)]
 }
 
@@ -117,7 +117,7 @@ async fn a_stop_is_not_waited_for() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let dead = node("spark-3", "spark-twins");
-    dead.expect([Some(Trouble { after: 10, what: TroubleKind::Silent })]);
+    dead.expect([Some(HostFault { after: 10, what: HostFaultKind::Silent })]);
     let begun = tokio::time::Instant::now();
     let error = run(&[Arc::new(dead)], &settings, cancel, &mut Shown::default()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
