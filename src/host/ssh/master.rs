@@ -130,7 +130,7 @@ fn program(folder: &Path, destination: &Destination, settings: &Settings) -> Res
         // What has to do with us alone: the user's forwards and commands are for the user's own sessions.
         "ClearAllForwardings=yes",
         "RemoteCommand=none",
-        // Only there it says that the other side is silent.
+        // The first level at which it says that the other side is silent.
         "LogLevel=INFO",
         &format!("ConnectTimeout={}", settings.connect.as_secs().max(1)),
         &format!("ServerAliveInterval={interval}"),

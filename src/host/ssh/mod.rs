@@ -20,4 +20,6 @@ pub use forward::{Forward, ForwardFailure};
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod sshd_forward_tests;
+#[cfg(test)]
 mod sshd_tests;
