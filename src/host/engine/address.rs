@@ -58,7 +58,9 @@ pub enum BadEngineAddress {
     #[error("`{0}` is no engine's address: unix:///PATH or tcp://HOST:PORT")]
     Form(String),
     /// Somebody's name or password stands in it.
-    #[error("the address of the engine at `{0}` names a user or holds a password, which engines do not know: use keys")]
+    #[error(
+        "the address of the engine at `{0}` names a user or holds a password, which engines do not know: use keys"
+    )]
     User(String),
     /// A socket's path that the system cannot take.
     #[error("the socket `{path}` {what}")]
@@ -125,7 +127,8 @@ impl EngineAddress {
         if !parsed.username().is_empty() || parsed.password().is_some() {
             return Err(BadEngineAddress::User(shown()));
         }
-        let bare = matches!(parsed.path(), "" | "/") && parsed.query().is_none() && parsed.fragment().is_none();
+        let bare =
+            matches!(parsed.path(), "" | "/") && parsed.query().is_none() && parsed.fragment().is_none();
         let host = parsed.host_str().filter(|host| !host.is_empty()).ok_or_else(form)?;
         if parsed.scheme() != "tcp" || !bare {
             return Err(form());
@@ -133,7 +136,9 @@ impl EngineAddress {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let port = |default| parsed.port().unwrap_or(default);
         match certificates {
-            Some(certificates) => Ok(Self::Tls { at: Tcp { host, port: port(Self::TLS_PORT) }, certificates }),
+            Some(certificates) => {
+                Ok(Self::Tls { at: Tcp { host, port: port(Self::TLS_PORT) }, certificates })
+            }
             None => {
                 let at = Tcp { host, port: port(Self::PLAIN_PORT) };
                 match plain == PlainTcp::Anywhere || at.is_this_machine() {

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::host::container_spec::{
-    ContainerVariable, Gpus, Ipc, Labels, Restart, Ulimit,
-};
 use crate::host::ContainerSpec;
+use crate::host::container_spec::{ContainerVariable, Gpus, Ipc, Labels, Restart, Ulimit};
 
 pub(super) fn spec(image: &str, name: &str) -> ContainerSpec {
     ContainerSpec {
