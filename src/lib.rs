@@ -11,6 +11,7 @@
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, link, starters, environment |
+//! | [`cluster`] | the machines that work together: the inventory of them, and who else is near |
 //! | [`host`] | a place where programs run and files lie; the only one that starts workers |
 //! | [`artifact`] | config files: names, contents, manifests, merge, check, index |
 //! | [`kernel`] | the search space, schedules, the shared-memory rule, the cost model |
@@ -30,6 +31,7 @@
 pub mod artifact;
 pub mod bench;
 pub mod cli;
+pub mod cluster;
 pub mod commands;
 pub mod device;
 pub(crate) mod difference;

@@ -39,6 +39,7 @@ pub(crate) fn plainly(message: &str) -> String {
     let message = message
         .trim()
         .replace('\n', "; ")
+        .replace("expected u16", "expected a whole number from 0 to 65535")
         .replace("expected u32", "expected a whole number from 0 to 4294967295")
         .replace("expected u64", "expected a whole number from 0")
         .replace("expected f64", "expected a number")

@@ -235,7 +235,7 @@ fn the_catalogue_of_devices() {
 #[test]
 fn help_shows_examples() {
     let sandbox = Sandbox::new();
-    for command in ["moe", "plan", "space", "check", "publish", "merge", "setup"] {
+    for command in ["moe", "plan", "space", "check", "publish", "merge", "setup", "init"] {
         let text = sandbox.succeeds(&[command, "--help"]);
         let example = format!("Examples:\n  sparktune {command}");
         assert!(text.contains(&example), "{command}: {text}");

@@ -7,3 +7,8 @@ pub(super) fn line(text: &str) {
     // In one piece: other processes may write there too.
     let _ = std::io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }
+
+/// Write `text`, behind which an answer is typed.
+pub(super) fn question(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}

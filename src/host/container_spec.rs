@@ -11,7 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use mounts::{Device, Source, Volume};
+pub use mounts::{Device, NodePath, Volume};
 pub use values::{BadContainerValue, ByteSize, Capability, Ipc, Restart, Ulimit};
 
 use super::shell::Word;
@@ -226,9 +226,9 @@ impl ContainerSpec {
         for volume in &self.volumes {
             line.0.push(Word::plain("--volume"));
             line.0.push(match &volume.source {
-                Source::Path(_) => Word::Plain(volume.to_string()),
+                NodePath::Absolute(_) => Word::Plain(volume.to_string()),
                 // The shell of the node knows where its home is.
-                Source::Home(_) => Word::BelowHome(volume.to_string().split_off("~/".len())),
+                NodePath::Home(_) => Word::BelowHome(volume.to_string().split_off("~/".len())),
             });
         }
         for (name, variable) in &self.environment {

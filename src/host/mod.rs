@@ -30,6 +30,7 @@ pub use container_spec::{ContainerSpec, EngineKind};
 pub use error::{HostError, HostFailure};
 pub use here::Here;
 pub use path::{HostPath, NotUtf8};
+pub(crate) use program::is_variable_name;
 pub use program::{BadProgram, Program, Variable};
 pub use shell::ShellLine;
 pub use tree::{BadTreePath, Tree};

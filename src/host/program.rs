@@ -94,7 +94,8 @@ impl Program {
     }
 }
 
-fn is_variable_name(name: &str) -> bool {
+/// Whether POSIX lets a shell set a variable of that name.
+pub(crate) fn is_variable_name(name: &str) -> bool {
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     begins && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -1,10 +1,12 @@
 //! `sparktune` on the command line.
 
 mod args;
+mod questions;
 mod settings;
 
 use self::args::{TuneArguments, TuneCommand};
-use super::audience::Audience;
+use self::questions::Questions;
+use super::audience::{Audience, EventForm};
 use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
@@ -18,11 +20,11 @@ impl super::Arguments for TuneArguments {
 
 /// Run the subcommand asked for.
 pub(super) async fn dispatch(
-    TuneArguments { global: _, command }: TuneArguments,
+    TuneArguments { global, command }: TuneArguments,
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{
-        check, devices, merge, models, moe, plan, publish, record, replay, setup, space, subject,
+        check, devices, init, merge, models, moe, plan, publish, record, replay, setup, space, subject,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -31,6 +33,14 @@ pub(super) async fn dispatch(
         TuneCommand::Moe(args) => {
             let settings = settings::moe(*args)?;
             moe::run(&settings, cancelled_by_signals(), progress, &mut out).await
+        }
+        TuneCommand::Init(args) => {
+            let settings = settings::init(args)?;
+            // Who reads events is a program, and answers no questions.
+            let asks = !settings.yes && !settings.dry_run && global.events == EventForm::Text;
+            let mut questions = Questions::of_terminal().filter(|_| asks);
+            let dialogue = questions.as_mut().map(|questions| questions as &mut dyn init::Dialogue);
+            init::run(&settings, dialogue, progress, &mut out).await
         }
         TuneCommand::Plan(args) => plan::run(&settings::plan(args)?, progress, &mut out).await,
         TuneCommand::Space(args) => {

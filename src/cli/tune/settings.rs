@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    CheckArgs, CompilerArgs, EvidenceArg, Format, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
-    PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
-    TruthArg,
+    CheckArgs, CompilerArgs, EngineArg, EvidenceArg, Format, Fusion, InitArgs, MeasuringArgs, MergeArgs,
+    ModelArgs, MoeArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs,
+    StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
+use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::check::CheckSettings;
+use crate::commands::tune::init::{BadNode, InitSettings};
 use crate::commands::tune::merge::MergeSettings;
 use crate::commands::tune::moe::{MoeSettings, Place};
 use crate::commands::tune::plan::PlanSettings;
@@ -20,6 +22,7 @@ use crate::commands::tune::replay::{ReplaySettings, TableSource};
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
+use crate::host_name::BadHostName;
 use crate::model::{ByHand, FusionChoice};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
 use crate::shape::{BadBlockShape, UnknownDtype};
@@ -71,6 +74,12 @@ pub(super) enum BadArgument {
         /// What can be given.
         accepted: &'static str,
     },
+    /// `--node`.
+    #[error("--node: {0}")]
+    Node(#[from] BadNode),
+    /// `--head`.
+    #[error("--head: {0}")]
+    Head(#[from] BadHostName),
     /// There is no home to put a cache into.
     #[error("no cache folder: neither --cache, XDG_CACHE_HOME nor HOME says where")]
     NoCache,
@@ -302,6 +311,26 @@ fn measuring(args: MeasuringArgs) -> Checked<MeasuringSettings> {
     Ok(MeasuringSettings {
         limits: Limits { budget_s, strict },
         run_timeout: Duration::from_secs(run_timeout),
+    })
+}
+
+pub(super) fn init(args: InitArgs) -> Checked<InitSettings> {
+    let InitArgs { node, head, name, engine, image, discover, output, force, dry_run, yes } = args;
+    Ok(InitSettings {
+        output,
+        force,
+        dry_run,
+        yes,
+        name,
+        nodes: node.iter().map(|text| text.parse()).collect::<Result<_, BadNode>>()?,
+        head: head.as_deref().map(str::parse).transpose()?,
+        engine: engine.map(|engine| match engine {
+            EngineArg::Docker => EngineChoice::Docker,
+            EngineArg::Podman => EngineChoice::Podman,
+            EngineArg::None => EngineChoice::None,
+        }),
+        image,
+        discover,
     })
 }
 

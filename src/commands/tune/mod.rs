@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod devices;
+pub mod init;
 pub mod merge;
 pub mod models;
 pub mod moe;

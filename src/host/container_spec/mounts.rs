@@ -62,13 +62,50 @@ impl fmt::Display for Device {
     }
 }
 
-/// Where on the node a volume is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+/// A path as somebody writes it who does not know the node's users.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Cow<'_, str>")]
+pub enum NodePath {
     /// An absolute path.
-    Path(HostPath),
+    Absolute(HostPath),
     /// A path below the home of whoever logs in there, which each node knows for itself.
     Home(HostPath),
+}
+
+impl NodePath {
+    /// Where it is on a node on which the user's home is `home`.
+    pub fn on(&self, home: &HostPath) -> HostPath {
+        match self {
+            NodePath::Absolute(path) => path.clone(),
+            NodePath::Home(rest) => home.join(rest.as_str()),
+        }
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        match text.strip_prefix("~/") {
+            Some(rest) => is_absolute(&text[1..]).then(|| Self::Home(HostPath::new(rest))),
+            None => is_absolute(text).then(|| Self::Absolute(HostPath::new(text))),
+        }
+    }
+}
+
+impl FromStr for NodePath {
+    type Err = BadContainerValue;
+
+    fn from_str(text: &str) -> Result<Self, BadContainerValue> {
+        Self::read(text).ok_or_else(|| {
+            BadContainerValue::new(text, "path of a node", "an absolute path, or one that begins with `~/`")
+        })
+    }
+}
+
+impl fmt::Display for NodePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodePath::Absolute(path) => f.write_str(path.as_str()),
+            NodePath::Home(rest) => write!(f, "~/{}", rest.as_str()),
+        }
+    }
 }
 
 /// A folder or file of the node in a container.
@@ -76,21 +113,11 @@ pub enum Source {
 #[serde(try_from = "Cow<'_, str>")]
 pub struct Volume {
     /// Where it is on the node.
-    pub source: Source,
+    pub source: NodePath,
     /// Where it is in the container.
     pub target: HostPath,
     /// Whether the container may only read it.
     pub read_only: bool,
-}
-
-impl Volume {
-    /// Where it is on a node on which the user's home is `home`.
-    pub fn source_on(&self, home: &HostPath) -> HostPath {
-        match &self.source {
-            Source::Path(path) => path.clone(),
-            Source::Home(rest) => home.join(rest.as_str()),
-        }
-    }
 }
 
 impl FromStr for Volume {
@@ -108,11 +135,7 @@ impl FromStr for Volume {
             [source, target, "ro"] => (source, target, true),
             _ => return Err(bad()),
         };
-        let source = match source.strip_prefix("~/") {
-            Some(rest) if is_absolute(&source[1..]) => Source::Home(HostPath::new(rest)),
-            None if is_absolute(source) => Source::Path(HostPath::new(source)),
-            _ => return Err(bad()),
-        };
+        let source = NodePath::read(source).ok_or_else(bad)?;
         match is_absolute(target) {
             true => Ok(Self { source, target: HostPath::new(target), read_only }),
             false => Err(bad()),
@@ -122,11 +145,8 @@ impl FromStr for Volume {
 
 impl fmt::Display for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Source::Path(path) => f.write_str(path.as_str())?,
-            Source::Home(rest) => write!(f, "~/{}", rest.as_str())?,
-        }
-        write!(f, ":{}{}", self.target.as_str(), if self.read_only { ":ro" } else { "" })
+        let Self { source, target, read_only } = self;
+        write!(f, "{source}:{}{}", target.as_str(), if *read_only { ":ro" } else { "" })
     }
 }
 

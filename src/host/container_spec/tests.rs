@@ -123,6 +123,6 @@ fn whose_it_is_stands_in_five_labels() {
 #[test]
 fn a_home_is_that_of_the_node() {
     let sources: Vec<HostPath> =
-        spec().volumes.iter().map(|volume| volume.source_on(&HostPath::new("/home/me"))).collect();
+        spec().volumes.iter().map(|volume| volume.source.on(&HostPath::new("/home/me"))).collect();
     assert_eq!(sources, ["/home/me/.cache/hugging face", "/raid"].map(HostPath::new));
 }

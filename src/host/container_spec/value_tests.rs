@@ -87,7 +87,7 @@ fn volumes_are_below_the_root_or_the_home() {
         "/a:/b:ro:ro",
     ];
     try_all::<Volume>(&good, &bad, "`SOURCE:TARGET`");
-    let of = |text: &str| text.parse::<Volume>().unwrap().source_on(&HostPath::new("/home/me"));
+    let of = |text: &str| text.parse::<Volume>().unwrap().source.on(&HostPath::new("/home/me"));
     assert_eq!(of("~/.cache:/x"), HostPath::new("/home/me/.cache"));
     assert_eq!(of("/raid:/x"), HostPath::new("/raid"));
 }
@@ -97,4 +97,10 @@ fn restart_policies_are_the_engines() {
     let all = ["no", "always", "unless-stopped", "on-failure", "on-failure:3"];
     let good = all.map(|text| (text, text));
     try_all::<Restart>(&good, &["", "yes", "on-failure:", "on-failure:0", "on-failure:x", "Always"], "`no`");
+}
+
+#[test]
+fn paths_of_nodes_are_absolute_or_below_the_home() {
+    let good = [("/a/b", "/a/b"), ("~/a", "~/a")];
+    try_all::<NodePath>(&good, &["", "/", "a", "~", "~/", "~a/b", "/a/../b", "~/..", "/a\0"], "`~/`");
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::mounts::{Device, Volume};
+use super::mounts::{Device, NodePath, Volume};
 
 /// A text that is no such value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,7 +38,7 @@ macro_rules! read_from_text {
         }
     )+};
 }
-read_from_text! { ByteSize Capability Device Restart Volume }
+read_from_text! { ByteSize Capability Device NodePath Restart Volume }
 
 /// A namespace for System V IPC and POSIX shared memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

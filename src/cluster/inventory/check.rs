@@ -1,0 +1,57 @@
+//! From a text to an inventory: what each value means, and whether it can be.
+
+mod nodes;
+mod shared;
+
+use std::path::Path;
+
+use super::document::Document;
+use super::{Inventory, InventoryError};
+use crate::toml_text::{BadToml, Field, from_toml};
+
+/// A value that cannot be, and what is accepted.
+#[derive(Debug)]
+struct Wrong {
+    field: Field,
+    message: String,
+}
+
+impl Wrong {
+    fn new(field: Field, message: impl Into<String>) -> Self {
+        Self { field, message: message.into() }
+    }
+}
+
+impl Inventory {
+    /// What `text` says, which was read from the file at `path`: messages name it, and files of its folder may be meant.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, InventoryError> {
+        let wrong = |place, message| InventoryError::Wrong { path: path.to_owned(), place, message };
+        let says = |line: &str| !matches!(line.trim().bytes().next(), None | Some(b'#'));
+        if !text.lines().any(says) {
+            return Err(InventoryError::Empty { path: path.to_owned() });
+        }
+        let document: Document =
+            from_toml(text).map_err(|BadToml { place, message }| wrong(place, message))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        inventory(document, folder).map_err(|Wrong { field, message }| {
+            wrong(format!("field `{field}`, line {}", field.line(text)), message)
+        })
+    }
+}
+
+fn inventory(document: Document, folder: &Path) -> Result<Inventory, Wrong> {
+    let Document { name, engine, image, expect_gpu, container, bare, env, env_from, nodes } = document;
+    if !shared::is_plain_name(&name) {
+        let message = format!("`{name}` is no name of a cluster: {}", shared::PLAIN_NAME);
+        return Err(Wrong::new(Field::top("name"), message));
+    }
+    let cluster = shared::settings(
+        &|key| Field::top(key),
+        shared::Keys { engine, image, expect_gpu, container, bare, env, env_from },
+    )?;
+    let nodes = nodes::nodes(nodes, &cluster, folder)?;
+    Ok(Inventory { name, nodes })
+}

@@ -1,0 +1,4 @@
+//! The machines that work together.
+
+pub mod inventory;
+pub mod nearby;
