@@ -221,3 +221,16 @@ fn modules_are_read_out_of_every_form_of_mod() {
     let text = "mod a;\npub mod b;\npub(crate) mod c;\npub(in crate::x) mod d;\n// mod e;\nmod f {\n    mod g;\n}\nmodest;";
     assert_eq!(declared(text).into_iter().collect::<Vec<_>>(), ["a", "b", "c", "d", "g"]);
 }
+
+/// Whoever else needs an engine asks the folder that speaks to it.
+#[test]
+fn one_folder_alone_knows_the_engines_api() {
+    let mut files = Vec::new();
+    rust_files(Path::new("src"), &mut files);
+    let (at_home, elsewhere): (Vec<_>, Vec<_>) = files
+        .into_iter()
+        .filter(|path| fs::read_to_string(path).unwrap().contains("bollard::"))
+        .partition(|path| path.starts_with("src/host/engine"));
+    assert!(!at_home.is_empty(), "nobody speaks to engines");
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}

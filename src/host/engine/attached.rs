@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::errors::Error;
-use bytes::Bytes;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
+use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt, DuplexStream, copy, duplex};
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{CALL_LIMIT, Engine, EngineError, EngineFailure, OwnContainer, status};
+use super::{CALL_LIMIT, Engine, EngineError, EngineFailure, OwnContainer};
 use crate::host::{End, Ending, Process};
 
 /// What is taken from each stream before its reader has read it, bytes: as much as a pipe.
@@ -49,10 +49,15 @@ impl Engine {
         let created = self.within(DOING, CALL_LIMIT, self.calls.create_exec(container.id(), options)).await?;
         let exec = match created {
             Ok(created) => created.id,
-            Err(error) if status(&error) == Some(409) => {
-                return Err(self.fail(EngineFailure::NotUp(container.name().to_owned())));
+            Err(error) => {
+                // Each engine has a status and words of its own for a container that does not run.
+                let error = self.of_container(DOING, container.name(), error);
+                let refused = matches!(error.what, EngineFailure::Refused { .. });
+                return Err(match refused && !self.is_running(container).await? {
+                    true => self.fail(EngineFailure::NotUp(container.name().to_owned())),
+                    false => error,
+                });
             }
-            Err(error) => return Err(self.of_container(DOING, container.name(), error)),
         };
         let streams = StartExecOptions { output_capacity: Some(STREAM_BYTES), ..StartExecOptions::default() };
         let started = self.within(DOING, CALL_LIMIT, self.streams.start_exec(&exec, Some(streams))).await?;
@@ -208,7 +213,8 @@ mod tests {
 
     #[tokio::test]
     async fn frames_are_shared_out_in_their_order() {
-        let frames = vec![out("a"), log("x\ny"), out("b\nc"), log(""), log("z"), out("OCI runtime exec failed: ")];
+        let frames =
+            vec![out("a"), log("x\ny"), out("b\nc"), log(""), log("z"), out("OCI runtime exec failed: ")];
         let (output, errors, done) = taken_apart(frames).await;
         assert_eq!((output.as_str(), errors.as_str()), ("ab\ncOCI runtime exec failed: ", "x\nyz"));
         done.unwrap();

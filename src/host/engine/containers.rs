@@ -54,6 +54,7 @@ impl Engine {
         home: &HostPath,
     ) -> Result<OwnContainer, EngineError> {
         const DOING: &str = "create the container";
+        self.check_name(&spec.name)?;
         if spec.gpus != Gpus::None && self.drops_gpus() {
             return Err(self.fail(EngineFailure::GpusDropped { version: self.version.clone() }));
         }
@@ -62,10 +63,15 @@ impl Engine {
         let created = self.calls.create_container(Some(options), body);
         match self.within(DOING, WORK_LIMIT, created).await? {
             Ok(created) => Ok(OwnContainer::created(created.id, &spec.name)),
-            Err(error) => Err(match status(&error) {
-                Some(404) => self.fail(EngineFailure::NoImage(spec.image.clone())),
-                Some(409) => self.fail(EngineFailure::NameTaken(spec.name.clone())),
-                _ => self.failure(DOING, error),
+            Err(error) if status(&error) == Some(404) => {
+                Err(self.fail(EngineFailure::NoImage(spec.image.clone())))
+            }
+            // Each engine has a status and words of its own for a name that is taken.
+            Err(error) => Err(match self.own(&spec.name).await {
+                Ok(_) | Err(EngineError { what: EngineFailure::NotOurs(_), .. }) => {
+                    self.fail(EngineFailure::NameTaken(spec.name.clone()))
+                }
+                Err(_) => self.failure(DOING, error),
             }),
         }
     }

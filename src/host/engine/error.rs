@@ -44,7 +44,9 @@ pub enum EngineFailure {
         why: String,
     },
     /// An engine from before what is asked of it here.
-    #[error("{engine} {version} speaks version {api} of the API; the oldest that is spoken here is {OLDEST_API}")]
+    #[error(
+        "{engine} {version} speaks version {api} of the API; the oldest that is spoken here is {OLDEST_API}"
+    )]
     TooOld {
         /// Which engine.
         engine: EngineKind,
@@ -89,6 +91,11 @@ pub enum EngineFailure {
     /// The container does not run.
     #[error("the container `{0}` does not run")]
     NotUp(String),
+    /// A text that no engine takes for a name.
+    #[error(
+        "`{0}` is no container's name: letters, digits, `_`, `.` and `-`, beginning with a letter or digit"
+    )]
+    BadName(String),
     /// The name is another container's.
     #[error("a container named `{0}` is there already")]
     NameTaken(String),
@@ -119,9 +126,8 @@ impl EngineFailure {
     /// What `error` means for whoever wanted the engine at `at` to do something.
     pub(super) fn of(error: Error, doing: &'static str, at: &EngineAddress) -> Self {
         match error {
-            Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
-                Self::refused(doing, &message)
-            }
+            Error::DockerResponseServerError { message, .. }
+            | Error::DockerStreamError { error: message } => Self::refused(doing, &message),
             Error::IOError { err } => Self::of_io(err, at),
             Error::HyperResponseError { err } => Self::of_http(err, at),
             Error::JsonDataError { message, .. } => Self::garbled(at, message),
@@ -201,6 +207,7 @@ impl Failure for EngineError {
         match &self.what {
             EngineFailure::Certificate(error) => error.kind(),
             EngineFailure::Command(error) => error.kind(),
+            EngineFailure::BadName(_) => Kind::Input,
             _ => Kind::Environment,
         }
     }
@@ -214,7 +221,9 @@ impl Failure for EngineError {
                 "add the user to the group of the socket (`sudo usermod -aG docker $USER`) and log in again"
             }
             EngineFailure::NotRunning(_) => "start the engine on that node: `systemctl start docker`",
-            EngineFailure::NotAnEngine { .. } => "name the socket of Docker or Podman, or the port of its API",
+            EngineFailure::NotAnEngine { .. } => {
+                "name the socket of Docker or Podman, or the port of its API"
+            }
             EngineFailure::TooOld { .. } => "update the engine on that node",
             EngineFailure::NoImage(_) => "pull the image on that node, or copy it there",
             EngineFailure::NameTaken(_) => "remove that container, or choose another name",
@@ -232,6 +241,7 @@ impl Failure for EngineError {
             | EngineFailure::Source { .. }
             | EngineFailure::NoContainer(_)
             | EngineFailure::NotUp(_)
+            | EngineFailure::BadName(_)
             | EngineFailure::NotOurs(_) => return None,
         };
         Some(hint.to_owned())

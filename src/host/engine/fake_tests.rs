@@ -251,7 +251,8 @@ async fn a_source_that_breaks_off_is_told_as_such() {
 #[tokio::test]
 async fn somebody_elses_container_is_left_alone() {
     let of = |labels: &str| format!(r#"{{"Id":"00","Name":"/x","Config":{{"Labels":{labels}}}}}"#);
-    let (_fake, engine) = Fake::engine(http(200, &of(r#"{"sparktune.project":"other"}"#))).connect_kept().await;
+    let (_fake, engine) =
+        Fake::engine(http(200, &of(r#"{"sparktune.project":"other"}"#))).connect_kept().await;
     let error = engine.own("x").await.unwrap_err();
     assert!(matches!(&error.what, EngineFailure::NotOurs(name) if name == "x"), "{error:?}");
     let (_fake, engine) = Fake::engine(http(200, &of("null"))).connect_kept().await;
@@ -268,7 +269,8 @@ async fn a_log_that_is_cut_ends_with_an_error() {
         let text = match head {
             head if head.contains("/version ") => http(200, VERSION).into_bytes(),
             head if head.contains("/logs") => {
-                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n\x01\0\0\0\0\0\0\x03one\r\n".to_vec()
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n\x01\0\0\0\0\0\0\x03one\r\n"
+                    .to_vec()
             }
             _ => http(200, &of).into_bytes(),
         };

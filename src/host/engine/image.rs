@@ -129,8 +129,24 @@ mod tests {
     fn what_could_lead_elsewhere_is_no_name() {
         let long = "a".repeat(1025);
         for bad in [
-            "", "/", "a//b", "../images", "a/../b", "a?b", "a#b", "a b", "a%2f", "-a", "a:", ":a", "@a", "a@", "a@b@c",
-            "ä", "a\0", &long,
+            "",
+            "/",
+            "a//b",
+            "../images",
+            "a/../b",
+            "a?b",
+            "a#b",
+            "a b",
+            "a%2f",
+            "-a",
+            "a:",
+            ":a",
+            "@a",
+            "a@",
+            "a@b@c",
+            "ä",
+            "a\0",
+            &long,
         ] {
             let error = bad.parse::<ImageName>().unwrap_err();
             assert!(error.to_string().contains("is no image's name"), "{bad}: {error}");

@@ -124,8 +124,7 @@ impl Engine {
         const DOING: &str = "name the image";
         let (repository, version) = tag.parts();
         let options = TagImageOptions { repo: Some(repository.into()), tag: Some(version.into()) };
-        let done =
-            self.within(DOING, CALL_LIMIT, self.calls.tag_image(name.as_str(), Some(options))).await?;
+        let done = self.within(DOING, CALL_LIMIT, self.calls.tag_image(name.as_str(), Some(options))).await?;
         done.map_err(|error| self.of_image(DOING, name, error))
     }
 

@@ -166,11 +166,7 @@ impl Engine {
 const HELLO: &str = "say which engine it is";
 
 /// A client whose answers may have so many bytes.
-fn client(
-    transport: &Arc<Transport>,
-    most: u64,
-    version: &bollard::ClientVersion,
-) -> Result<Docker, Error> {
+fn client(transport: &Arc<Transport>, most: u64, version: &bollard::ClientVersion) -> Result<Docker, Error> {
     /// The limits that count are ours.
     const NEVER_S: u64 = u32::MAX as u64;
     let transport = Arc::clone(transport);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::errors::Error;
 
-use super::{Engine, EngineError, EngineFailure, status};
+use super::{CALL_LIMIT, Engine, EngineError, EngineFailure, status};
 use crate::host::container_spec::Labels;
 
 /// A container that this program created, on the engine that showed its labels: the only kind that can be started,
@@ -47,7 +47,8 @@ impl Engine {
     /// No such container, and one that is not ours.
     pub async fn own(&self, name: &str) -> Result<OwnContainer, EngineError> {
         const DOING: &str = "look at a container";
-        let found = self.within(DOING, super::CALL_LIMIT, self.calls.inspect_container(name, None)).await?;
+        self.check_name(name)?;
+        let found = self.within(DOING, CALL_LIMIT, self.calls.inspect_container(name, None)).await?;
         let found = found.map_err(|error| self.of_container(DOING, name, error))?;
         let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
         let (id, called) = (found.id.unwrap_or_default(), found.name.unwrap_or_default());
@@ -59,9 +60,17 @@ impl Engine {
     pub async fn is_running(&self, container: &OwnContainer) -> Result<bool, EngineError> {
         const DOING: &str = "look at a container";
         let found =
-            self.within(DOING, super::CALL_LIMIT, self.calls.inspect_container(container.id(), None)).await?;
+            self.within(DOING, CALL_LIMIT, self.calls.inspect_container(container.id(), None)).await?;
         let found = found.map_err(|error| self.of_container(DOING, container.name(), error))?;
         Ok(found.state.and_then(|state| state.running) == Some(true))
+    }
+
+    /// Refuse what is no container's name with either engine: in a URL it could lead elsewhere.
+    pub(super) fn check_name(&self, name: &str) -> Result<(), EngineError> {
+        match is_name(name) {
+            true => Ok(()),
+            false => Err(self.fail(EngineFailure::BadName(name.chars().take(100).collect()))),
+        }
     }
 
     /// What `error` means where the container `name` was to be there.
@@ -70,5 +79,38 @@ impl Engine {
             Some(404) => self.fail(EngineFailure::NoContainer(name.to_owned())),
             _ => self.failure(doing, error),
         }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    text.bytes().all(plain) && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_part_of_a_path() {
+        for good in ["spark-tune_1.a", "0"] {
+            assert!(is_name(good), "{good}");
+        }
+        for bad in ["", "-a", ".", "..", "a/b", "a?b", "a#b", "a b", "ä", "a\n", "_a"] {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_container_is_ours_by_the_projects_label_alone() {
+        let of = |key: &str, value: &str| {
+            let labels = HashMap::from([(key.to_owned(), value.to_owned())]);
+            OwnContainer::by_labels("00", "/spark-tune", &labels)
+        };
+        let ours = of("sparktune.project", Labels::PROJECT).unwrap();
+        assert_eq!((ours.id(), ours.name()), ("00", "spark-tune"));
+        assert_eq!(of("sparktune.project", "other"), None);
+        assert_eq!(of("project", Labels::PROJECT), None);
+        assert_eq!(of("sparktune.cluster", Labels::PROJECT), None);
     }
 }

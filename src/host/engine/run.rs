@@ -125,7 +125,10 @@ mod tests {
         let program = by_shell(&spec.create_line(EngineKind::Podman), &variables);
         let line = &program.argv[2];
         assert!(line.starts_with("podman create --name name "), "{line}");
-        assert!(line.contains(" --device nvidia.com/gpu=all ") && line.contains(" --env HF_TOKEN "), "{line}");
+        assert!(
+            line.contains(" --device 'nvidia.com/gpu=all' ") && line.contains(" --env HF_TOKEN "),
+            "{line}"
+        );
         assert!(!line.contains("hush") && !line.contains("--detach"), "{line}");
         let expected = BTreeMap::from([("HF_TOKEN".into(), Variable::Secret(Secret::new("hush")))]);
         assert_eq!(program.environment, expected);

@@ -23,8 +23,8 @@ pub(super) fn nodes(keys: Vec<NodeKeys>, cluster: &Settings, folder: &Path) -> R
     if nodes.is_empty() {
         return Err(Wrong::new(all, "there is none: expected at least one table `[[nodes]]`"));
     }
-    check_heads(&all, &nodes)?;
     check_unlike(&all, &nodes)?;
+    check_heads(&all, &nodes)?;
     if nodes.len() > 1 {
         check_no_loopback(&all, &nodes)?;
     }

@@ -96,7 +96,10 @@ async fn old_podmans_command_gives_gpus_or_nothing() {
     let node = Remote::new(Node { here: Here::new(), pid: on.pid.to_string() });
     // No file says what the device is.
     let why = refused(&engine, &wants_gpus(), Some(&node)).await;
-    assert!(matches!(&why, EngineFailure::Refused { message, .. } if message.contains("nvidia.com/gpu=all")), "{why}");
+    assert!(
+        matches!(&why, EngineFailure::Refused { message, .. } if message.contains("nvidia.com/gpu=all")),
+        "{why}"
+    );
     let _gpu = FakeGpu::new(on.pid);
     let spec = wants_gpus();
     let variables = spec.variables(|_| None).unwrap();

@@ -56,5 +56,8 @@ async fn a_container_that_is_stopped_is_no_host<E: Which>() {
     let made = Guard::create(&engine, &idle("spark-test:python")).await;
     let host = engine.within_container(&made.container);
     let error = host.start(&Program::new("true", [""; 0])).await.unwrap_err();
-    assert!(matches!(&error.what, HostFailure::Unreachable { why } if why.contains("does not run")), "{error}");
+    assert!(
+        matches!(&error.what, HostFailure::Unreachable { why } if why.contains("does not run")),
+        "{error}"
+    );
 }

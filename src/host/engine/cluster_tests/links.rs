@@ -78,7 +78,8 @@ async fn an_engine_is_reached_by_tcp_with_certificates_only() {
         Engine::connect(address, "n-test".parse().unwrap()).await
     };
     let tls: PathBuf = cluster.tls.clone();
-    let engine = connect(url.clone(), Some(files(&tls, "key.pem"))).await.unwrap_or_else(|error| panic!("{error}"));
+    let engine =
+        connect(url.clone(), Some(files(&tls, "key.pem"))).await.unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(engine.facts().await.unwrap().engine, engine.kind());
     let made = Guard::running(&engine, &idle("spark-test:python")).await;
     let host = engine.within_container(&made.container);
@@ -94,5 +95,8 @@ async fn an_engine_is_reached_by_tcp_with_certificates_only() {
     std::fs::write(folder.path().join("other.pem"), other.cert.pem()).unwrap();
     let wrong = Certificates { ca: folder.path().join("other.pem"), ..files(&tls, "key.pem") };
     let error = connect(url, Some(wrong)).await.unwrap_err();
-    assert!(matches!(&error.what, EngineFailure::Lost { why, .. } if why.contains("certificate")), "{error:?}");
+    assert!(
+        matches!(&error.what, EngineFailure::Lost { why, .. } if why.contains("certificate")),
+        "{error:?}"
+    );
 }
