@@ -21,6 +21,29 @@ pub(crate) struct BadToml {
 /// # Errors
 /// The first thing that is wrong with it.
 pub(crate) fn from_toml<T: DeserializeOwned>(text: &str) -> Result<T, BadToml> {
+    read(text, place)
+}
+
+/// The same of a text that may hold secrets: no error repeats a value, but for what `T` itself says of one.
+pub(crate) fn from_confidential_toml<T: DeserializeOwned>(text: &str) -> Result<T, BadToml> {
+    let line_alone = |text: &str, error: &toml::de::Error| {
+        format!("line {}", line_at(text, error.span().unwrap_or_default().start))
+    };
+    read(text, line_alone).map_err(|BadToml { place, message }| {
+        // serde: `invalid type: string "hush", expected a sequence`.
+        let begin = message.find("string \"").map(|at| at + "string".len());
+        let message = match begin.zip(message.rfind("\", expected")) {
+            Some((begin, end)) if begin < end => format!("{}{}", &message[..begin], &message[end + 1..]),
+            _ => message,
+        };
+        BadToml { place, message }
+    })
+}
+
+fn read<T: DeserializeOwned>(
+    text: &str,
+    place: impl Fn(&str, &toml::de::Error) -> String,
+) -> Result<T, BadToml> {
     let bad = |place: String, error: &toml::de::Error| BadToml { place, message: plainly(error.message()) };
     let document = toml::Deserializer::parse(text).map_err(|error| bad(place(text, &error), &error))?;
     serde_path_to_error::deserialize(document).map_err(|error| {
@@ -134,6 +157,19 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_repeated() {
+        let read = |text| from_confidential_toml::<BTreeMap<String, u32>>(text).unwrap_err();
+        let error = read("a = 1\nb = \"hush \\\" hush\"\n");
+        assert_eq!(error.place, "field `b`, line 2");
+        let expected = "invalid type: string, expected a whole number from 0 to 4294967295";
+        assert_eq!(error.message, expected);
+        for text in ["a = hush://hush\n", "a = \"hush\n", "a = { hush", "a = 1 hush"] {
+            let error = read(text);
+            assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+        }
+    }
 
     #[test]
     fn a_value_has_its_line() {

@@ -617,7 +617,7 @@ pub(crate) struct ListArgs {
   sparktune init                                      asks, shows what it found, then writes
   sparktune init --engine none --yes                  this machine alone, without containers
   sparktune init --image lmsysorg/sglang:spark --node a=local --node b=nvidia@192.168.1.12
-  sparktune init --discover --dry-run --engine none   who is near, and the file that would be written
+  sparktune init --discover --dry-run --engine none   who is near, and the file for it
 
 Off a terminal nothing is asked: then --image (or --engine none) is needed, and --yes with --discover.
 What is written is read back first; docs/clusters.md has every key of the file.")]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::document::Document;
 use super::{Inventory, InventoryError};
-use crate::toml_text::{BadToml, Field, from_toml};
+use crate::toml_text::{BadToml, Field, from_confidential_toml};
 
 /// A value that cannot be, and what is accepted.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ impl Inventory {
             return Err(InventoryError::Empty { path: path.to_owned() });
         }
         let document: Document =
-            from_toml(text).map_err(|BadToml { place, message }| wrong(place, message))?;
+            from_confidential_toml(text).map_err(|BadToml { place, message }| wrong(place, message))?;
         let folder = path.parent().unwrap_or(Path::new(""));
         inventory(document, folder).map_err(|Wrong { field, message }| {
             wrong(format!("field `{field}`, line {}", field.line(text)), message)

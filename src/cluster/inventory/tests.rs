@@ -353,6 +353,11 @@ fn ways_that_lead_nowhere() {
         ("ssh = \"me:hush@b\"", &["`nodes[1].ssh`", "password", "use keys"]),
         ("engine_url = \"ssh://me:hush@b\"", &["`nodes[1].engine_url`, line 20", "password", "use keys"]),
         ("engine_url = \"tcp://me:hush@b\"", &["`nodes[1].engine_url`", "password", "use keys"]),
+        // Nor where the text is no TOML, or of another form than it should have.
+        ("engine_url = tcp://me:hush@b", &["line 20"]),
+        ("engine_url = [\"tcp://me:hush@b\"]", &["`nodes[1].engine_url`, line 20", "expected a string"]),
+        ("env_from = \"hush\"", &["`nodes[1].env_from`, line 20", "expected a sequence"]),
+        ("tls = \"tcp://me:hush@b\"", &["`nodes[1].tls`, line 20"]),
     ] {
         refused(&TWO.replace("ssh = \"me@b\"", lines), words);
     }

@@ -121,16 +121,16 @@ pub async fn run(
         }
         _ => false,
     };
-    let found = if looks { look(&Here::new()).await } else { Found::default() };
-    for note in &found.notes {
+    let found = if looks { Some(look(&Here::new()).await) } else { None };
+    for note in found.iter().flat_map(|found| &found.notes) {
         observer.note(note);
     }
     if dialogue.is_none() {
-        for host in &found.hosts {
+        for host in found.iter().flat_map(|found| &found.hosts) {
             observer.note(format!("found {}", nodes::shown(host)));
         }
     }
-    let draft = draft(settings, &found, &mut dialogue)?;
+    let draft = draft(settings, found.as_ref(), &mut dialogue)?;
     let text = draft.render();
     let inventory = Inventory::parse(path, &text).map_err(InitError::from)?;
     if settings.dry_run {
@@ -168,17 +168,17 @@ fn summary(path: &Path, inventory: &Inventory) -> String {
     format!("wrote {}  {count} {nodes}, head {head}", path.display())
 }
 
-/// What was given, found and answered.
+/// What was given, found where anybody looked, and answered.
 fn draft(
     settings: &InitSettings,
-    found: &Found,
+    found: Option<&Found>,
     dialogue: &mut Option<&mut dyn Dialogue>,
 ) -> Result<Draft, InitError> {
     let mut nodes: Vec<DraftNode> = settings.nodes.iter().map(GivenNode::draft).collect();
-    let hosts = nodes::unlike(&found.hosts, &nodes);
+    let hosts = found.map(|found| nodes::unlike(&found.hosts, &nodes));
     if let Some(asked) = dialogue {
-        if settings.discover || !found.hosts.is_empty() {
-            nodes.extend(asked.chosen(&hosts)?);
+        if let Some(hosts) = &hosts {
+            nodes.extend(asked.chosen(hosts)?);
         }
         let alone = nodes.is_empty();
         let here = nodes.iter().any(|node| node.ssh.is_none());
@@ -186,7 +186,7 @@ fn draft(
             nodes.insert(0, nodes::this_machine());
         }
     } else {
-        nodes.extend(hosts.into_iter().map(nodes::of_host));
+        nodes.extend(hosts.into_iter().flatten().map(nodes::of_host));
         if nodes.is_empty() {
             if settings.discover {
                 return Err(InitError::NobodyFound);

@@ -85,7 +85,7 @@ fn drafted(
 ) -> (Vec<(String, bool, String)>, Draft, Vec<String>) {
     let mut scripted = Scripted::of(answers);
     let mut dialogue: Option<&mut dyn Dialogue> = Some(&mut scripted);
-    let draft = draft(settings, &three(), &mut dialogue).unwrap();
+    let draft = draft(settings, Some(&three()), &mut dialogue).unwrap();
     let nodes = draft.nodes.iter().map(|node| {
         let ssh = node.ssh.as_ref().map_or("local".to_owned(), ToString::to_string);
         (node.name.to_string(), node.role == Role::Head, ssh)
@@ -140,6 +140,17 @@ fn who_was_given_is_not_found_again() {
     let (nodes, _, said) = drafted(&settings, &["none", ""]);
     assert_eq!(nodes.len(), 2, "{nodes:?}");
     assert!(said[0].contains("169.254.9.9") && said[1].starts_with("Which of them"), "{said:?}");
+}
+
+#[test]
+fn who_looked_and_saw_nobody_is_told() {
+    let settings = InitSettings { engine: Some(EngineChoice::None), ..settings("x".into()) };
+    for (found, said) in [(Some(Found::default()), &["No other machine was found."][..]), (None, &[])] {
+        let mut scripted = Scripted::of(&[]);
+        let mut dialogue: Option<&mut dyn Dialogue> = Some(&mut scripted);
+        assert_eq!(draft(&settings, found.as_ref(), &mut dialogue).unwrap().nodes.len(), 1);
+        assert_eq!(scripted.said, said);
+    }
 }
 
 #[tokio::test]
