@@ -1,9 +1,12 @@
 //! The literal command line of `sparktune`, as clap sees it. Nothing below `cli` knows these types.
 
-use std::net::Ipv4Addr;
+mod nodes;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use nodes::NodesArgs;
 
 use crate::cli::global_options::GlobalOptions;
 
@@ -504,32 +507,6 @@ pub(crate) struct SetupArgs {
     /// Download nothing: say what is missing
     #[arg(long)]
     pub offline: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `sparktune nodes`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sparktune nodes                                    this machine: GPU, driver, engine, network, and why
-  sparktune nodes --env > node.env                   the variables, for `docker run --env-file node.env`
-  sparktune nodes --env --data 192.168.100.11        the same for another network
-  sparktune nodes --env --set NCCL_IB_HCA=rocep1s0f1
-  sparktune nodes --json")]
-pub(crate) struct NodesArgs {
-    /// Print the variables for the node's runtime, each with its reason as a comment
-    #[arg(long, conflicts_with = "json")]
-    pub env: bool,
-    /// This address for orders, in the place of the one that is chosen
-    #[arg(long, value_name = "ADDRESS", help_heading = "Given")]
-    pub control: Option<Ipv4Addr>,
-    /// This address for what the runtimes send one another
-    #[arg(long, value_name = "ADDRESS", help_heading = "Given")]
-    pub data: Option<Ipv4Addr>,
-    /// This value for a variable that is derived; repeatable
-    #[arg(long, value_name = "NAME=VALUE", help_heading = "Given")]
-    pub set: Vec<String>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
