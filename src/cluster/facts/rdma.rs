@@ -58,7 +58,8 @@ impl RdmaDevice {
     /// Whether it is InfiniBand proper, whose addresses are not in the GID table.
     pub(crate) fn is_infiniband(&self) -> bool {
         let mut active = self.ports.iter().filter(|port| port.active);
-        active.any(|port| port.link_layer.as_deref() == Some("InfiniBand"))
+        // The kernel's documentation and its code differ in how they write it.
+        active.any(|port| port.link_layer.as_ref().is_some_and(|it| it.eq_ignore_ascii_case("infiniband")))
     }
 
     /// The index of the RoCE v2 GID that is `address`, on a port that is ACTIVE. Every device has a table of its own,
