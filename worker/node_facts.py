@@ -86,10 +86,13 @@ class Files:
     def __init__(self):
         self.files, self.unreadable, self.folders, self.links = {}, {}, {}, {}
         self.left = MOST_OF_ALL_FILES
+        # Whether there are more paths than are read.
+        self.cut = False
 
     def room(self):
         held = len(self.files) + len(self.unreadable) + len(self.folders) + len(self.links)
-        return held < MOST_PATHS
+        self.cut = self.cut or held >= MOST_PATHS
+        return not self.cut
 
     def read(self, path):
         if not self.room():
@@ -278,6 +281,7 @@ def answer():
         "system": {"host_name": name.nodename, "kernel": name.release, "machine": name.machine},
         "files": files.files,
         "unreadable": files.unreadable,
+        "cut": files.cut,
         "folders": files.folders,
         "links": files.links,
         "commands": commands,

@@ -79,6 +79,13 @@ class Files(unittest.TestCase):
             link.symlink_to(large)
             files.read(str(link))
         self.assertLessEqual(sum(map(len, files.files.values())), node_facts.MOST_OF_ALL_FILES)
+        self.assertFalse(files.cut)
+
+    def test_more_paths_than_are_read_are_told(self):
+        files = node_facts.Files()
+        files.files = {str(number): "" for number in range(node_facts.MOST_PATHS)}
+        self.assertIsNone(files.read(self.write("text", b"a")))
+        self.assertTrue(files.cut)
 
     def test_of_a_gid_table_what_is_set_is_read(self):
         gid = "0000:0000:0000:0000:0000:ffff:c0a8:640a"

@@ -1,9 +1,12 @@
 //! The literal command line of `sparktune`, as clap sees it. Nothing below `cli` knows these types.
 
-use std::net::Ipv4Addr;
+mod nodes;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use nodes::NodesArgs;
 
 use crate::cli::global_options::GlobalOptions;
 

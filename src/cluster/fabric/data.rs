@@ -105,6 +105,7 @@ fn plane(choice: &Choice<'_>, with_others: bool) -> Plane {
     let by = match choice.rail {
         Some(rail) => format!("{} is ACTIVE{speed}", rail.device.name),
         None if interface.kind == InterfaceKind::Wireless => "there is nothing but Wi-Fi".to_owned(),
+        None if speed.is_empty() => "it is a cable, whose speed is not told".to_owned(),
         None => format!("it is the fastest cable{speed}"),
     };
     let all = if with_others { format!("; every node is in {}", choice.subnet) } else { String::new() };

@@ -7,13 +7,16 @@ use super::planes::Plane;
 use super::rails::Rail;
 
 /// The variables that are derived.
-pub(super) const NAMES: [&str; 10] = [
+pub(super) const NAMES: [&str; 13] = [
     "NCCL_SOCKET_IFNAME",
     "GLOO_SOCKET_IFNAME",
     "TP_SOCKET_IFNAME",
     "NCCL_IB_DISABLE",
     "NCCL_IB_HCA",
     "NCCL_IB_GID_INDEX",
+    "NCCL_IB_SUBNET_AWARE_ROUTING",
+    "NCCL_IB_MERGE_NICS",
+    "NCCL_NET_PLUGIN",
     "SGLANG_HOST_IP",
     "VLLM_HOST_IP",
     "UCX_NET_DEVICES",
@@ -43,14 +46,20 @@ pub(crate) enum Origin {
     Given,
 }
 
-/// What the node's runtime is told: `data` is where it meets the others', `rails` are what RDMA may use.
-pub(super) fn derive(
-    member: &Member<'_>,
-    data: &Plane,
-    rails: &[Rail<'_>],
-    no_rdma: &Option<String>,
-) -> Vec<Variable> {
-    let of_name = |name| derived(name, member, data, rails, no_rdma.as_deref());
+/// What RDMA may use.
+#[derive(Clone, Copy)]
+pub(super) struct Rdma<'a> {
+    /// The node's devices that another node can be met by.
+    pub(super) rails: &'a [Rail<'a>],
+    /// Why no node may use it, where that is so.
+    pub(super) off: Option<&'a str>,
+    /// Whether the cables make a ring.
+    pub(super) ring: bool,
+}
+
+/// What the node's runtime is told; `data` is where it meets the others'.
+pub(super) fn derive(member: &Member<'_>, data: &Plane, rdma: Rdma<'_>) -> Vec<Variable> {
+    let of_name = |name| derived(name, member, data, rdma);
     let all = NAMES.into_iter().filter_map(|name| {
         let derived = of_name(name);
         let Some(given) = member.given.variable(name) else {
@@ -73,8 +82,7 @@ fn derived(
     name: &'static str,
     member: &Member<'_>,
     data: &Plane,
-    rails: &[Rail<'_>],
-    no_rdma: Option<&str>,
+    Rdma { rails, off, ring }: Rdma<'_>,
 ) -> Option<(Option<String>, String)> {
     let interface = &data.interface;
     let set = |value: String, reason: String| Some((Some(value), reason));
@@ -94,13 +102,22 @@ fn derived(
             data.address.to_string(),
             "else the engine may tell others the address of another network".to_owned(),
         ),
-        "NCCL_IB_DISABLE" => set("1".to_owned(), no_rdma?.to_owned()),
-        "NCCL_IB_HCA" if no_rdma.is_none() && !rails.is_empty() => {
+        "NCCL_IB_DISABLE" => set("1".to_owned(), off?.to_owned()),
+        "NCCL_IB_HCA" if off.is_none() && !rails.is_empty() => {
             let used = rails.iter().map(|rail| rail.device.name.as_str());
             let others = member.facts.rdma.iter().map(|device| device.name.as_str());
             set(exact(used, others), why_these(member, rails))
         }
-        "NCCL_IB_GID_INDEX" if no_rdma.is_none() => gid_index(rails),
+        "NCCL_IB_GID_INDEX" if off.is_none() => gid_index(rails),
+        "NCCL_IB_SUBNET_AWARE_ROUTING" if ring => {
+            set("1".to_owned(), "a device reaches only the node at the other end of its cable".to_owned())
+        }
+        "NCCL_IB_MERGE_NICS" if ring => {
+            set("0".to_owned(), "devices of several cables are not one".to_owned())
+        }
+        "NCCL_NET_PLUGIN" if ring => {
+            set("none".to_owned(), "NVIDIA's playbook leaves plugins out in a ring".to_owned())
+        }
         _ => None,
     }
 }
@@ -132,17 +149,20 @@ fn why_these(member: &Member<'_>, rails: &[Rail<'_>]) -> String {
 
 /// One number for all devices, if there is one: each has a table of its own.
 fn gid_index(rails: &[Rail<'_>]) -> Option<(Option<String>, String)> {
-    let found = rails.iter().filter_map(|rail| Some((rail, rail.addressed()?)));
+    let found = rails.iter().filter_map(|rail| {
+        let addressed = rail.addressed()?;
+        Some((rail, addressed.address, addressed.gid_index?))
+    });
     let found: Vec<_> = found.collect();
-    let (_, first) = found.first()?;
-    if found.iter().all(|(_, it)| it.gid_index == first.gid_index) {
-        let addresses: Vec<String> = found.iter().map(|(_, it)| it.address.to_string()).collect();
+    let (_, _, first) = found.first()?;
+    if found.iter().all(|(_, _, index)| index == first) {
+        let addresses: Vec<String> = found.iter().map(|(_, address, _)| address.to_string()).collect();
         let reason = format!("RoCE v2 of {} in the device's own table", addresses.join(", "));
-        return Some((Some(first.gid_index.to_string()), reason));
+        return Some((Some(first.to_string()), reason));
     }
     let differ: Vec<String> =
-        found.iter().map(|(rail, it)| format!("{} {}", rail.device.name, it.gid_index)).collect();
-    // Its default is -1 since 2.21: RoCE v2 and IPv4 are looked for in each device's table.
+        found.iter().map(|(rail, _, index)| format!("{} {index}", rail.device.name)).collect();
+    // From 2.21 on it looks for RoCE v2 in each device's table (read in 2.31.2's net_ib/connect.cc: the default is -1).
     let reason =
         format!("it differs ({}), and NCCL finds each device's own while it is unset", differ.join(", "));
     Some((None, reason))

@@ -22,7 +22,9 @@ pub(crate) use planes::Plane;
 pub(crate) use topology::Topology;
 
 use self::data::Data;
+use self::environment::Rdma;
 use self::rails::{Rail, rails};
+use self::topology::TopologyKind;
 use crate::cluster::facts::NodeFacts;
 use crate::host_name::HostName;
 
@@ -80,11 +82,12 @@ impl Fabric {
         let mut nodes = Vec::new();
         for (at, ((member, control), data)) in members.iter().zip(controls).zip(planes).enumerate() {
             let shared = rails::shared(&all_rails, at);
-            let environment = data
-                .as_ref()
-                .map_or_else(Vec::new, |data| environment::derive(member, data, &shared, &no_rdma));
-            let rdma = shared.iter().map(|rail| rail.device.name.clone()).collect();
-            nodes.push(NodeFabric { node: member.name.clone(), control, data, rdma, environment });
+            let ring = matches!(topology.kind, TopologyKind::Ring(_));
+            let rdma = Rdma { rails: &shared, off: no_rdma.as_deref(), ring };
+            let derive = |data: &Plane| environment::derive(member, data, rdma);
+            let environment = data.as_ref().map_or_else(Vec::new, derive);
+            let names = shared.iter().map(|rail| rail.device.name.clone()).collect();
+            nodes.push(NodeFabric { node: member.name.clone(), control, data, rdma: names, environment });
         }
         Ok(Self { nodes, topology, notes, netplan })
     }

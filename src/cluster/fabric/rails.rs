@@ -63,17 +63,18 @@ pub(super) struct Rail<'a> {
 pub(super) struct Addressed {
     pub(super) address: Ipv4Addr,
     pub(super) subnet: Subnet,
-    /// Where the device's own table has the address for RoCE v2.
-    pub(super) gid_index: u32,
+    /// Where the device's own table has the address for RoCE v2; none on InfiniBand, which does not need it.
+    pub(super) gid_index: Option<u32>,
 }
 
 impl<'a> Rail<'a> {
-    /// Its first IPv4 address that is in the device's GID table: without that RDMA cannot use it.
+    /// Its first IPv4 address that is in the device's GID table: without that RoCE cannot use it.
     pub(super) fn addressed(&self) -> Option<Addressed> {
         let mut addresses = self.interface.ipv4();
         addresses.find_map(|(address, prefix)| {
-            let gid_index = self.device.gid_index(address)?;
-            Some(Addressed { address, subnet: Subnet::of(address, prefix), gid_index })
+            let gid_index = self.device.gid_index(address);
+            let usable = gid_index.is_some() || self.device.is_infiniband();
+            usable.then(|| Addressed { address, subnet: Subnet::of(address, prefix), gid_index })
         })
     }
 

@@ -60,8 +60,10 @@ impl Topology {
     pub(super) fn of(members: &[Member<'_>], all: &[Vec<Rail<'_>>]) -> Self {
         let say = |kind, reason: String| Self { kind, reason };
         let name = |at: usize| members[at].name.as_str();
-        if let [_] = members {
-            return say(TopologyKind::Alone, "one node was asked".to_owned());
+        match members {
+            [] => return say(TopologyKind::Unknown, "no node was read".to_owned()),
+            [_] => return say(TopologyKind::Alone, "one node was read".to_owned()),
+            _ => {}
         }
         let without = (0..all.len()).filter(|at| !all[*at].iter().any(|rail| rail.addressed().is_some()));
         let without: Vec<&str> = without.map(name).collect();

@@ -93,6 +93,7 @@ impl NodeFacts {
     /// What `reading` says. Any document has facts.
     pub(crate) fn of(reading: &NodeReading) -> Self {
         let mut doubts = Doubts::default();
+        reading.doubt_unreadable(&mut doubts);
         let (interfaces, default_route, neighbours) = interfaces::all(reading, &mut doubts);
         Self {
             host_name: reading.system.host_name.clone(),

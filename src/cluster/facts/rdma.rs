@@ -55,6 +55,13 @@ impl RdmaDevice {
         self.ports.iter().any(|port| port.active)
     }
 
+    /// Whether it is InfiniBand proper, whose addresses are not in the GID table.
+    pub(crate) fn is_infiniband(&self) -> bool {
+        let mut active = self.ports.iter().filter(|port| port.active);
+        // The kernel's documentation and its code differ in how they write it.
+        active.any(|port| port.link_layer.as_ref().is_some_and(|it| it.eq_ignore_ascii_case("infiniband")))
+    }
+
     /// The index of the RoCE v2 GID that is `address`, on a port that is ACTIVE. Every device has a table of its own,
     /// so that of another one is no answer.
     pub(crate) fn gid_index(&self, address: Ipv4Addr) -> Option<u32> {

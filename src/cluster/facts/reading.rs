@@ -22,6 +22,8 @@ pub(crate) struct NodeReading {
     files: BTreeMap<String, String>,
     /// Files that are there and could not be read, with the reason.
     unreadable: BTreeMap<String, String>,
+    /// Whether there were more files than are read.
+    cut: bool,
     /// Names in folders.
     folders: BTreeMap<String, Vec<String>>,
     /// Where links lead.
@@ -161,6 +163,21 @@ impl NodeReading {
         }
     }
 
+    /// What could not be read, but for files that say by this that they have nothing to tell: those of `/sys` do, of a
+    /// link that is down and of a radio's speed.
+    pub(super) fn doubt_unreadable(&self, doubts: &mut Doubts) {
+        let nothing = |why: &str| matches!(why, "Invalid argument" | "Operation not supported");
+        for (path, why) in self.unreadable.iter().filter(|(_, why)| !nothing(why)) {
+            doubts.add(path, why.clone());
+        }
+        if self.cut {
+            doubts.add(
+                "/sys",
+                "there are more files than are read: some of what follows is missing".to_owned(),
+            );
+        }
+    }
+
     /// The text of a file.
     pub(super) fn text(&self, path: &str) -> Option<&str> {
         self.files.get(path).map(String::as_str)
@@ -168,14 +185,8 @@ impl NodeReading {
 
     /// The number that is a file's text.
     ///
-    /// None where there is no such file, or where it says so by refusing to be read: `/sys` does of a link that is
-    /// down. What is there and is no number is a doubt.
+    /// None where there is no such file. What is there and is no number is a doubt.
     pub(super) fn number<T: FromStr>(&self, path: &str, doubts: &mut Doubts) -> Option<T> {
-        if let Some(why) = self.unreadable.get(path)
-            && why != "Invalid argument"
-        {
-            doubts.add(path, why.clone());
-        }
         let text = self.text(path)?;
         let number = text.parse().ok();
         if number.is_none() {

@@ -114,7 +114,16 @@ fn traces_of_exhausted_memory_are_of_their_boot() {
 #[test]
 fn what_makes_no_sense_is_a_doubt_that_names_it() {
     type Change = fn(&mut Value);
-    let wrong: [(Change, &str, &str); 15] = [
+    let wrong: [(Change, &str, &str); 17] = [
+        (|it| it["cut"] = json!(true), "/sys", "more files than are read"),
+        (
+            |it| {
+                it["unreadable"]["/sys/class/infiniband/rocep1s0f1/ports/1/state"] =
+                    json!("Permission denied")
+            },
+            "rocep1s0f1/ports/1/state",
+            "Permission denied",
+        ),
         (|it| it["files"]["/sys/class/net/enP7s7/mtu"] = json!("big"), "/sys/class/net/enP7s7/mtu", "`big`"),
         (|it| it["files"]["/sys/class/net/enP7s7/mtu"] = json!("-1"), "/mtu", "`-1`"),
         (|it| it["files"]["/sys/class/net/enP7s7/speed"] = json!("fast"), "/speed", "`fast`"),
@@ -235,7 +244,7 @@ fn an_answer_that_is_none_says_what_it_is() {
 }
 
 /// What an answer can be changed to.
-fn strange() -> impl Strategy<Value = Value> {
+pub(in crate::cluster) fn strange() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(json!("")),
         Just(json!("N/A")),
@@ -253,7 +262,7 @@ fn strange() -> impl Strategy<Value = Value> {
 }
 
 /// Put `with` in the place of the leaf that `pick` falls on.
-fn replace_leaf(value: &mut Value, pick: &mut usize, with: &Value) -> bool {
+pub(in crate::cluster) fn replace_leaf(value: &mut Value, pick: &mut usize, with: &Value) -> bool {
     let children: Vec<&mut Value> = match value {
         Value::Object(map) => map.values_mut().collect(),
         Value::Array(list) => list.iter_mut().collect(),

@@ -31,7 +31,7 @@ pub(crate) struct NodesSettings {
 
 /// Some nodes could not be read; what the others said was shown.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of {asked} {} not be read: {}", .unread.len(), if *.asked == 1 { "node could" } else { "nodes could" }, said(.unread))]
+#[error("{} could not be read: {}", counted(.unread.len(), *.asked), said(.unread))]
 struct NotAllRead {
     asked: usize,
     unread: Vec<ReadError>,
@@ -45,6 +45,10 @@ impl Failure for NotAllRead {
     fn hint(&self) -> Option<String> {
         self.unread.iter().find_map(ReadError::hint)
     }
+}
+
+fn counted(of_them: usize, asked: usize) -> String {
+    format!("{of_them} of {asked} {}", if asked == 1 { "node" } else { "nodes" })
 }
 
 fn said(errors: &[ReadError]) -> String {
@@ -84,7 +88,7 @@ pub(crate) async fn run(
         })
         .collect();
     let mut fabric = Fabric::of(&members)?;
-    let unread = nodes.iter().filter(|(_, read)| read.is_err());
+    let unread = nodes.iter().filter(|(_, read)| read.is_err() && !members.is_empty());
     let left_out = |(name, _): &Node<'_>| format!("{name} was not read: the rest is worked out without it");
     fabric.notes.extend(unread.map(left_out));
     let shown = if settings.json {
