@@ -27,7 +27,8 @@ pub(super) async fn dispatch(
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{
-        check, deploy, devices, init, merge, models, moe, nodes, plan, publish, record, replay, setup, space, subject,
+        check, deploy, devices, init, merge, models, moe, nodes, plan, publish, record, replay, setup, space,
+        subject,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());

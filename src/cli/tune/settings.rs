@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    CheckArgs, CompilerArgs, DeployArgs, EngineArg, EvidenceArg, FamilyArg, FormatArg, Fusion, InitArgs, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
+    CheckArgs, CompilerArgs, DeployArgs, EngineArg, EvidenceArg, FamilyArg, FormatArg, Fusion, InitArgs,
+    MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs,
+    ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::cluster::fabric::{BadGiven, Given};
-use crate::cluster::inventory::EngineChoice;
 use crate::cluster::installed::Family;
+use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::check::CheckSettings;
 use crate::commands::tune::deploy::{Action, DeploySettings, PlaceChoice};
 use crate::commands::tune::init::{BadNode, InitSettings};

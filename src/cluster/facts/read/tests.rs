@@ -11,7 +11,7 @@ use super::super::NodeFacts;
 use super::super::tests::document;
 use super::*;
 use crate::host::Here;
-use crate::host::look_alike::{LookAlike, HostFault, HostFaultKind};
+use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -89,7 +89,9 @@ impl Failure for BadFiles {
 
     fn hint(&self) -> Option<String> {
         match self {
-            BadFiles::Unsound { .. } => Some("`sparktune check --verbose` says everything that was found".into()),
+            BadFiles::Unsound { .. } => {
+                Some("`sparktune check --verbose` says everything that was found".into())
+            }
             BadFiles::Twice { .. } => Some("name the one that is meant".into()),
             BadFiles::Empty(_) | BadFiles::Name { .. } | BadFiles::NoneFor { .. } => None,
         }

@@ -14,7 +14,7 @@ use self::files::ForNodes;
 use self::place::Place;
 pub use self::place::PlaceChoice;
 use crate::cluster::connect::{ConnectError, Connected, connect_all};
-use crate::cluster::deploy::{ConfigFolder, DeployError, Delivery, NodeFailure, deploy, rollback};
+use crate::cluster::deploy::{ConfigFolder, Delivery, DeployError, NodeFailure, deploy, rollback};
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::{self, Inventory};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};

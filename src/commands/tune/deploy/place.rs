@@ -137,8 +137,7 @@ async fn installed(
     };
     let found = probe(&**host, &python).await?.place(host.name(), &python, family, &variables);
     let found = found.map_err(|error: NoPlace| Box::new(error) as Box<dyn Failure>)?;
-    let folder =
-        ConfigFolder { host: Arc::clone(host), python, folder: found.folder, above: found.above };
+    let folder = ConfigFolder { host: Arc::clone(host), python, folder: found.folder, above: found.above };
     Ok(Place {
         folder,
         container,

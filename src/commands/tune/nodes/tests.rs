@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::host::Ending;
-use crate::host::look_alike::{LookAlike, HostFault, HostFaultKind};
+use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 
 /// What was printed, tables cell by cell.
 #[derive(Default)]

@@ -1,0 +1,66 @@
+//! `sparktune deploy`, as clap sees it.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// `sparktune deploy`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune deploy tuned-configs                   on every node of sparks.toml, or on this machine
+  sparktune deploy --cluster lab.toml results/RUN  the files of a run, on that cluster
+  sparktune deploy --container sglang_node results/RUN
+  sparktune deploy --host-dir /srv/tuned results/RUN
+  sparktune deploy --dry-run results/RUN           the commands that equal it
+  sparktune deploy --status                        what lies there, and whether somebody changed it
+  sparktune deploy --rollback                      what was there before
+
+Each node is asked where its runtime looks, unless --host-dir says it. Files for another Triton, runtime or GPU
+(`expect_gpu` in the inventory) are left out of a node; a node for which none is left is refused.
+
+Exit codes: 0 done, 1 a file does not pass the check or --status found a change, 2 bad input, 3 a node cannot do it
+(nothing was changed), 4 the nodes differ: run it again or --rollback.")]
+pub(crate) struct DeployArgs {
+    /// A run directory, a collection, folders or files
+    #[arg(value_name = "PATH", required_unless_present_any = ["status", "rollback"])]
+    pub paths: Vec<PathBuf>,
+    /// The inventory [default: sparks.toml here, else in the user's config folder, else this machine alone]
+    #[arg(long, value_name = "FILE")]
+    pub cluster: Option<PathBuf>,
+    /// Say what was deployed, and whether it still lies there
+    #[arg(long, conflicts_with_all = ["paths", "rollback", "dry_run"])]
+    pub status: bool,
+    /// Restore what the last deployment took the place of
+    #[arg(long, conflicts_with_all = ["paths", "dry_run"])]
+    pub rollback: bool,
+    /// Print the commands that equal it, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Into this running container of every node [default: the one that the inventory names]
+    #[arg(long, value_name = "NAME", help_heading = "Where", conflicts_with_all = ["virtualenv", "host_dir"])]
+    pub container: Option<String>,
+    /// Where the runtime in this virtual environment of every node looks
+    #[arg(long, value_name = "DIR", help_heading = "Where", conflicts_with = "host_dir")]
+    pub virtualenv: Option<String>,
+    /// Into this folder of every node, which the runtime is told of by SGLANG_MOE_CONFIG_DIR or VLLM_TUNED_CONFIG_FOLDER
+    #[arg(long, value_name = "DIR", help_heading = "Where")]
+    pub host_dir: Option<String>,
+    /// This runtime, where a node has both
+    #[arg(long, value_name = "RUNTIME", help_heading = "Where", value_enum)]
+    pub runtime: Option<FamilyArg>,
+    /// A folder with models/*.toml and devices/*.toml of your own
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
+    pub profiles: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "dry_run")]
+    pub json: bool,
+}
+
+/// `--runtime` of `sparktune deploy`.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FamilyArg {
+    /// SGLang
+    Sglang,
+    /// vLLM
+    Vllm,
+}
