@@ -24,7 +24,7 @@ pub struct Found {
 
 /// Look around from `host` both ways at once. A way that fails is a note, never an error.
 pub async fn look(host: &dyn Host) -> Found {
-    let browse = ["--parsable", "--resolve", "--ignore-local", "--no-db-lookup", "--terminate", "_ssh._tcp"];
+    let browse = ["--parsable", "--resolve", "--ignore-local", "--terminate", "_ssh._tcp"];
     let (services, neighbours) = tokio::join!(
         printed(host, Program::new("avahi-browse", browse)),
         printed(host, Program::new("ip", ["-json", "neigh"])),

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::{Seen, Sighting};
 
 /// The hosts of lines `=;INTERFACE;PROTOCOL;NAME;TYPE;DOMAIN;HOST;ADDRESS;PORT;TEXT` (avahi-utils/avahi-browse.c,
-/// `print_service_line`). Other lines, the only ones to lack fields, say that something came, went or failed.
+/// `service_resolver_callback`). Other lines, the only ones to lack fields, say that something came, went or failed.
 pub(super) fn parse(text: &str) -> Vec<Sighting> {
     text.lines().filter_map(sighting).collect()
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Seen, Sighting};
 
-/// An entry, as iproute2's `ip/ipneigh.c` writes it.
+/// An entry, as iproute2 6.1.0 prints it.
 #[derive(Deserialize)]
 struct Neighbour {
     dst: IpAddr,
