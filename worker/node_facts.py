@@ -1,6 +1,6 @@
 """What a node's files and tools say, as one JSON document on stdout: read there, understood by the harness.
 
-Run as `python3 -I -`, with this text as its input. It decides nothing: files are text under their paths, commands
+Run as `python3 -I -c`, with this text. It decides nothing: files are text under their paths, commands
 are what they printed, and whatever is not there is left out. Everything has a bound, so that a node that is odd
 cannot make the answer long or late. Standard library only, Linux, Python 3.8 or newer.
 """

@@ -1,8 +1,11 @@
 //! One small Python program on a node: what it is told goes in, what it answers comes out.
 
 use std::fmt;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::{FusedFuture, FutureExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::failure::{Failure, Kind};
@@ -13,6 +16,9 @@ use crate::host_name::HostName;
 const MOST_OF_AN_ANSWER: usize = 4 << 20;
 /// Bytes of a failing program's last words.
 const MOST_OF_A_LOG: usize = 16 << 10;
+
+/// How long what is left of a log is waited for once the program has ended.
+const REST_OF_A_LOG: Duration = Duration::from_secs(1);
 
 /// A node that did not answer.
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub enum AskFailure {
         limit: Duration,
     },
     /// The program came to another end than its own.
-    #[error("`{python}` ended there ({ending}) and said `{said}`")]
+    #[error("{python} ended there ({ending}) and said `{said}`")]
     Ended {
         /// What ran it.
         python: HostPath,
@@ -46,8 +52,18 @@ pub enum AskFailure {
         said: String,
     },
     /// It said too much.
-    #[error("answered more than {MOST_OF_AN_ANSWER} bytes")]
+    #[error("the node answered more than {MOST_OF_AN_ANSWER} bytes")]
     TooLong,
+}
+
+impl AskError {
+    /// Why not, where the node is named beside it.
+    pub(crate) fn problem(&self) -> String {
+        match &self.what {
+            AskFailure::Host(error) => error.what.to_string(),
+            failure => failure.to_string(),
+        }
+    }
 }
 
 impl fmt::Display for AskError {
@@ -76,7 +92,10 @@ impl Failure for AskError {
 
     fn hint(&self) -> Option<String> {
         let no_python = match &self.what {
-            AskFailure::Host(error) => matches!(error.what, HostFailure::Start { .. }),
+            AskFailure::Host(error) => match error.what {
+                HostFailure::Start { .. } => true,
+                _ => return error.hint(),
+            },
             // A shell between says so by this status (POSIX, 2.8.2).
             AskFailure::Ended { ending, .. } => *ending == Ending::Exit(127),
             AskFailure::Late { .. } | AskFailure::TooLong => false,
@@ -121,12 +140,28 @@ async fn answer(
         drop(process.input);
         Ok(())
     };
-    let log = async { Ok(last_words(process.log).await) };
-    let ((), answer, said) = tokio::try_join!(send, whole(process.output), log)?;
-    match process.end.ended().await {
-        Ending::Exit(0) => Ok(answer),
-        ending => Err(AskFailure::Ended { python: python.clone(), ending, said }),
+    let answered = async {
+        let ((), answer) = tokio::try_join!(send, whole(process.output))?;
+        Ok((answer, process.end.ended().await))
+    };
+    let words = Mutex::new(Vec::new());
+    let mut log = pin!(keep_last(process.log, &words).fuse());
+    let mut answered = pin!(answered);
+    let (answer, ending) = loop {
+        tokio::select! {
+            answered = &mut answered => break answered?,
+            () = &mut log, if !log.is_terminated() => {}
+        }
+    };
+    if ending == Ending::Exit(0) {
+        return Ok(answer);
     }
+    if !log.is_terminated() {
+        // What it started, or a link that is lost, may hold it open.
+        let _ = tokio::time::timeout(REST_OF_A_LOG, log).await;
+    }
+    let said = beginning(lock(&words).trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
+    Err(AskFailure::Ended { python: python.clone(), ending, said })
 }
 
 /// All of a stream, or that it is too long. A stream that breaks is read up to there: the program's end says why.
@@ -136,21 +171,26 @@ async fn whole(stream: BoxRead) -> Result<Vec<u8>, AskFailure> {
     if bytes.len() > MOST_OF_AN_ANSWER { Err(AskFailure::TooLong) } else { Ok(bytes) }
 }
 
-/// The last line of a stream that is read to its end.
-async fn last_words(mut stream: BoxRead) -> String {
-    let mut kept = Vec::new();
+/// Read a stream to its end and keep its last words.
+async fn keep_last(mut stream: BoxRead, words: &Mutex<Vec<u8>>) {
     let mut piece = vec![0; 4096];
     while let Ok(read @ 1..) = stream.read(&mut piece).await {
-        kept.extend_from_slice(&piece[..read]);
-        let over = kept.len().saturating_sub(MOST_OF_A_LOG);
-        kept.drain(..over);
+        let mut words = lock(words);
+        words.extend_from_slice(&piece[..read]);
+        let over = words.len().saturating_sub(MOST_OF_A_LOG);
+        words.drain(..over);
     }
-    beginning(kept.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default())
 }
 
-/// How a line begins, for a message.
-pub(super) fn beginning(line: &[u8]) -> String {
-    const MOST: usize = 200;
-    let text = String::from_utf8_lossy(line);
-    text.chars().take(MOST).filter(|letter| !letter.is_control()).collect()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// The beginning of what somebody else wrote, fit to be shown on one line.
+pub(super) fn beginning(text: &[u8]) -> String {
+    const MOST: usize = 120;
+    let text = String::from_utf8_lossy(&text[..text.len().min(4 * MOST)]);
+    let line = text.lines().next().unwrap_or_default();
+    let shown: String =
+        line.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if shown.chars().count() < line.chars().count() { format!("{shown}...") } else { shown }

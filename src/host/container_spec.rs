@@ -187,6 +187,12 @@ impl ContainerSpec {
         if missing.is_empty() { Ok(found) } else { Err(MissingSecrets(missing)) }
     }
 
+    /// The size of `/dev/shm` as `engine` is told it. With the node's own there is none to set: Docker takes no notice
+    /// of one, Podman refuses it.
+    pub(super) fn shm_size_for(&self, engine: EngineKind) -> Option<ByteSize> {
+        self.shm_size.filter(|_| engine == EngineKind::Docker || self.ipc != Some(Ipc::Host))
+    }
+
     /// The command that creates and starts the same container, detached. Secrets stand by name only, so that the
     /// engine's command takes them from the environment it is run in.
     pub fn run_line(&self, engine: EngineKind) -> ShellLine {
@@ -214,7 +220,7 @@ impl ContainerSpec {
         for (name, limit) in &self.ulimits {
             line.flag("--ulimit", format!("{name}={limit}"));
         }
-        if let Some(size) = self.shm_size {
+        if let Some(size) = self.shm_size_for(engine) {
             line.flag("--shm-size", size);
         }
         for device in &self.devices {

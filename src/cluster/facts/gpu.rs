@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::reading::beginning;
+use crate::cluster::ask::beginning;
 use super::{Doubts, NodeReading};
 
 /// A GPU. Its memory is not asked for: where it has none of its own, the node's is what counts.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::reading::{Captured, beginning};
+use super::reading::Captured;
+use crate::cluster::ask::beginning;
 use super::{Doubts, NodeReading};
 
 /// Memory, bytes (`/proc/meminfo`, proc(5)).

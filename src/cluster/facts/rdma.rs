@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use super::reading::beginning;
+use crate::cluster::ask::beginning;
 use super::{Doubts, NodeReading};
 
 /// An RDMA device, which NCCL calls an HCA.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::Doubts;
+use crate::cluster::ask::beginning;
 use crate::failure::{Failure, Kind};
 
 /// The form of document that is understood.
@@ -83,12 +84,6 @@ pub(crate) enum BadAnswer {
     /// Nothing at all.
     #[error("the node answered nothing")]
     Empty,
-    /// More than any node has to say.
-    #[error("the node answered more than {most} bytes")]
-    TooLong {
-        /// Bytes that are taken.
-        most: usize,
-    },
     /// A document, and text that is not ours.
     #[error("the node's answer comes with other text: `{said}`")]
     Greeting {
@@ -264,13 +259,4 @@ fn document(text: &[u8]) -> Result<NodeReading, Unread> {
     json.end().map_err(|_| Unread::Other)?;
     Ok(reading)
 }
-
-/// The beginning of what somebody else wrote, fit to be shown on one line.
-pub(super) fn beginning(text: &[u8]) -> String {
-    const MOST: usize = 120;
-    let text = String::from_utf8_lossy(&text[..text.len().min(4 * MOST)]);
-    let line = text.lines().next().unwrap_or_default();
-    let shown: String =
-        line.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if shown.chars().count() < line.chars().count() { format!("{shown}...") } else { shown }
 }

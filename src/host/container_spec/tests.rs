@@ -44,8 +44,9 @@ fn the_line_says_every_setting() {
          --label 'sparktune.version={version}' lmsysorg/sglang:spark sleep infinity"
     );
     assert_eq!(spec().run_line(EngineKind::Docker).to_string(), docker);
-    let podman =
-        docker.replacen("docker", "podman", 1).replace("--gpus all", "--device 'nvidia.com/gpu=all'");
+    let podman = docker.replacen("docker", "podman", 1);
+    // With the node's own shared memory Podman takes no size.
+    let podman = podman.replace("--gpus all", "--device 'nvidia.com/gpu=all'").replace("--shm-size 16g ", "");
     assert_eq!(spec().run_line(EngineKind::Podman).to_string(), podman);
 }
 

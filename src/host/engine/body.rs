@@ -7,7 +7,7 @@ use bollard::models::{
     RestartPolicyNameEnum,
 };
 
-use crate::host::container_spec::{Gpus, Ipc, Restart};
+use crate::host::container_spec::{Gpus, Restart};
 use crate::host::{ContainerSpec, EngineKind, HostPath, Variable};
 
 /// What `engine` is told to create `spec`, with these `variables` (the secret ones too), for a user whose home on the
@@ -43,12 +43,10 @@ fn host_config(spec: &ContainerSpec, engine: EngineKind, home: &HostPath) -> Hos
         let mode = if volume.read_only { ":ro" } else { "" };
         format!("{}:{}{mode}", volume.source.on(home), volume.target)
     };
-    // With the node's own `/dev/shm` there is no size to set: Docker takes no notice of one, Podman refuses it.
-    let shm_size = spec.shm_size.filter(|_| engine == EngineKind::Docker || spec.ipc != Some(Ipc::Host));
     HostConfig {
         network_mode: Some(spec.network.clone()),
         ipc_mode: spec.ipc.map(|ipc| ipc.to_string()),
-        shm_size: shm_size.map(|size| i64::try_from(size.0).unwrap_or(i64::MAX)),
+        shm_size: spec.shm_size_for(engine).map(|size| i64::try_from(size.0).unwrap_or(i64::MAX)),
         ulimits: list(spec.ulimits.iter(), |(name, limit)| ResourcesUlimits {
             name: Some(name.clone()),
             soft: Some(limit.soft),
@@ -183,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_nodes_shared_memory_has_no_size_for_podman() {
-        let host = ContainerSpec { ipc: Some(Ipc::Host), ..spec("x", "y") };
+        let host = ContainerSpec { ipc: Some(crate::host::container_spec::Ipc::Host), ..spec("x", "y") };
         assert_eq!(told(&host, EngineKind::Podman)["HostConfig"]["ShmSize"], json!(null));
         assert_eq!(told(&host, EngineKind::Docker)["HostConfig"]["ShmSize"], json!(67_108_864));
         assert_eq!(told(&spec("x", "y"), EngineKind::Podman)["HostConfig"]["ShmSize"], json!(67_108_864));

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::super::NodeFacts;
 use super::super::tests::document;
 use super::*;
-use crate::host::Here;
+use crate::host::{Ending, Here};
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -19,12 +19,10 @@ const LIMIT: Duration = Duration::from_secs(20);
 fn node(name: &str, said: impl Into<Vec<u8>>, log: &'static str, ending: Ending) -> LookAlike {
     let said = said.into();
     LookAlike::new(name.parse().unwrap(), move |program, mut streams| {
-        assert_eq!(program.argv, ["python3", "-I", "-"]);
+        assert_eq!(program.argv, ["python3", "-I", "-c", READER]);
         let (said, ending) = (said.clone(), ending.clone());
         let run = async move {
-            let mut reader = String::new();
-            streams.input.read_to_string(&mut reader).await.unwrap();
-            assert_eq!(reader, READER);
+            streams.input.read_to_end(&mut Vec::new()).await.unwrap();
             // Whoever asked may have heard enough.
             let _ = streams.log.write_all(log.as_bytes()).await;
             let _ = streams.output.write_all(&said).await;
