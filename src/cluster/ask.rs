@@ -160,7 +160,8 @@ async fn answer(
         // What it started, or a link that is lost, may hold it open.
         let _ = tokio::time::timeout(REST_OF_A_LOG, log).await;
     }
-    let said = beginning(lock(&words).trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
+    let said =
+        beginning(lock(&words).trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
     Err(AskFailure::Ended { python: python.clone(), ending, said })
 }
 
@@ -194,3 +195,4 @@ pub(super) fn beginning(text: &[u8]) -> String {
     let shown: String =
         line.chars().take(MOST).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if shown.chars().count() < line.chars().count() { format!("{shown}...") } else { shown }
+}

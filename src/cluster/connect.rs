@@ -77,6 +77,20 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Why not, where the node is named beside it.
+    pub(crate) fn problem(&self) -> String {
+        match self {
+            ConnectError::Host(error) => error.what.to_string(),
+            ConnectError::Engine(error) => error.what.to_string(),
+            ConnectError::Destination { error, .. } => error.to_string(),
+            ConnectError::EngineAddress { error, .. } => error.to_string(),
+            ConnectError::NoLogin { .. } => "its inventory names no login".to_owned(),
+            ConnectError::NoEngine { .. } => "it has no engine".to_owned(),
+        }
+    }
+}
+
 impl Failure for ConnectError {
     fn kind(&self) -> Kind {
         match self {

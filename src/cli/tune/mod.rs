@@ -4,8 +4,6 @@ mod args;
 mod questions;
 mod settings;
 
-use std::sync::Arc;
-
 use self::args::{TuneArguments, TuneCommand};
 use self::questions::Questions;
 use super::audience::{Audience, EventForm};
@@ -13,7 +11,6 @@ use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
-use crate::host::Here;
 
 impl super::Arguments for TuneArguments {
     fn global(&self) -> GlobalOptions {
@@ -67,8 +64,7 @@ pub(super) async fn dispatch(
             setup::run(&environment, target, json, &cancelled_by_signals(), progress, &mut out).await
         }
         TuneCommand::Nodes(args) => {
-            let settings = settings::nodes(args)?;
-            nodes::run(&[Arc::new(Here::new())], &settings, cancelled_by_signals(), &mut out).await
+            nodes::run(&settings::nodes(args)?, cancelled_by_signals(), &mut out).await
         }
         TuneCommand::Deploy(args) => {
             deploy::run(&settings::deploy(args)?, cancelled_by_signals(), &mut out).await

@@ -1,7 +1,6 @@
 //! Literal arguments -> settings. Each structure is taken apart whole, so that a new flag cannot be
 //! forgotten here without the compiler saying so.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use super::args::{
     ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
-use crate::cluster::fabric::{BadGiven, Given};
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::check::CheckSettings;
@@ -28,7 +26,7 @@ use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::{BadContainerValue, NodePath};
-use crate::host_name::{BadHostName, HostName};
+use crate::host_name::BadHostName;
 use crate::model::{ByHand, FusionChoice};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
 use crate::shape::{BadBlockShape, UnknownDtype};
@@ -89,9 +87,9 @@ pub(super) enum BadArgument {
     /// `--set`, where it is no assignment.
     #[error("--set: `{0}` is not NAME=VALUE")]
     NoAssignment(String),
-    /// `--set`.
-    #[error("--set: {0}")]
-    Set(#[from] BadGiven),
+    /// `--node` of `nodes`.
+    #[error("--node: {0}")]
+    NodeName(BadHostName),
     /// `--virtualenv`, `--host-dir`.
     #[error("{option}: {error}")]
     NodePath {
@@ -270,13 +268,24 @@ pub(super) fn setup(args: SetupArgs) -> Checked<(environment::EnvironmentSetting
 
 /// For this machine, which is the one node there is without an inventory.
 pub(super) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
-    let NodesArgs { env, control, data, set, json } = args;
-    let mut given = Given::addresses(control, data);
-    for text in set {
-        let (name, value) = text.split_once('=').ok_or_else(|| BadArgument::NoAssignment(text.clone()))?;
-        given.set(name, value)?;
-    }
-    Ok(NodesSettings { given: BTreeMap::from([(HostName::local(), given)]), env, json })
+    let NodesArgs { cluster, node, env, control, data, set, json } = args;
+    let assignment = |text: String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(BadArgument::NoAssignment(text)),
+    };
+    Ok(NodesSettings {
+        cluster,
+        nodes: node
+            .iter()
+            .map(|name| name.parse())
+            .collect::<Result<_, BadHostName>>()
+            .map_err(BadArgument::NodeName)?,
+        control,
+        data,
+        set: set.into_iter().map(assignment).collect::<Checked<_>>()?,
+        env,
+        json,
+    })
 }
 
 pub(super) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {

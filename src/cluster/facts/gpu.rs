@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use crate::cluster::ask::beginning;
 use super::{Doubts, NodeReading};
+use crate::cluster::ask::beginning;
 
 /// A GPU. Its memory is not asked for: where it has none of its own, the node's is what counts.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::reading::Captured;
-use crate::cluster::ask::beginning;
 use super::{Doubts, NodeReading};
+use crate::cluster::ask::beginning;
 
 /// Memory, bytes (`/proc/meminfo`, proc(5)).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

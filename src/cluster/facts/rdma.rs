@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::Serialize;
 
-use crate::cluster::ask::beginning;
 use super::{Doubts, NodeReading};
+use crate::cluster::ask::beginning;
 
 /// An RDMA device, which NCCL calls an HCA.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -259,4 +259,3 @@ fn document(text: &[u8]) -> Result<NodeReading, Unread> {
     json.end().map_err(|_| Unread::Other)?;
     Ok(reading)
 }
-}

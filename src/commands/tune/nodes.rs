@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::fabric::{Fabric, Given, Member, NodeFabric, Plane, Variable};
+use crate::cluster::connect::{ConnectError, Connected, connect_all};
+use crate::cluster::fabric::{BadGiven, Fabric, Given, Member, NodeFabric, Plane, Variable};
 use crate::cluster::facts::{Answer, Engine, Gpu, NodeFacts, ReadError, read_all};
+use crate::cluster::inventory::{self, Inventory};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
 use crate::host::Host;
+use crate::host::container_spec::ContainerVariable;
 use crate::host_name::HostName;
 
 /// Time for a node's answer: its tools have 5 s, the rest is the way there and a busy machine.
@@ -21,20 +26,71 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// What is shown of nodes.
 #[derive(Debug)]
 pub(crate) struct NodesSettings {
-    /// What the user gave for each node.
-    pub(crate) given: BTreeMap<HostName, Given>,
+    /// The inventory; the usual one where not given.
+    pub(crate) cluster: Option<PathBuf>,
+    /// These nodes of it; all where empty.
+    pub(crate) nodes: Vec<HostName>,
+    /// An address for orders, of the one node that is shown.
+    pub(crate) control: Option<Ipv4Addr>,
+    /// An address for what runtimes send one another, of the one node that is shown.
+    pub(crate) data: Option<Ipv4Addr>,
+    /// Variables, of every node that is shown.
+    pub(crate) set: Vec<(String, String)>,
     /// Only the variables, as lines for a file of them.
     pub(crate) env: bool,
     /// One JSON object.
     pub(crate) json: bool,
 }
 
+/// What cannot be shown.
+#[derive(Debug, thiserror::Error)]
+enum BadRequest {
+    #[error("--node: the inventory has no node `{name}`; it has {known}")]
+    NoSuchNode { name: HostName, known: String },
+    #[error("{option}: it is one node's, and {count} are shown; name the node with --node")]
+    OneNodeOnly { option: &'static str, count: usize },
+    #[error("--set: {0}")]
+    Set(BadGiven),
+}
+
+impl Failure for BadRequest {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+}
+
+/// A node that could not be connected to or read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error(transparent)]
+    Connect(ConnectError),
+    #[error(transparent)]
+    Read(ReadError),
+}
+
+impl Unread {
+    /// Why not, where the node is named beside it.
+    fn problem(&self) -> String {
+        match self {
+            Unread::Connect(error) => error.problem(),
+            Unread::Read(error) => error.problem(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Unread::Connect(error) => error.hint(),
+            Unread::Read(error) => error.hint(),
+        }
+    }
+}
+
 /// Some nodes could not be read; what the others said was shown.
 #[derive(Debug, thiserror::Error)]
-#[error("{} could not be read: {}", counted(.unread.len(), *.asked), said(.unread))]
+#[error("{} of {asked} {} not be read: {}", .unread.len(), if *.asked == 1 { "node could" } else { "nodes could" }, said(.unread))]
 struct NotAllRead {
     asked: usize,
-    unread: Vec<ReadError>,
+    unread: Vec<Unread>,
 }
 
 impl Failure for NotAllRead {
@@ -43,16 +99,12 @@ impl Failure for NotAllRead {
     }
 
     fn hint(&self) -> Option<String> {
-        self.unread.iter().find_map(ReadError::hint)
+        self.unread.iter().find_map(Unread::hint)
     }
 }
 
-fn counted(of_them: usize, asked: usize) -> String {
-    format!("{of_them} of {asked} {}", if asked == 1 { "node" } else { "nodes" })
-}
-
-fn said(errors: &[ReadError]) -> String {
-    errors.iter().map(ReadError::to_string).collect::<Vec<_>>().join("; ")
+fn said(errors: &[Unread]) -> String {
+    errors.iter().map(Unread::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// The user stopped it.
@@ -66,30 +118,105 @@ impl Failure for Stopped {
     }
 }
 
-/// Read the nodes on `hosts`, all at once, and show them.
+/// Connect to the nodes, read them, all at once, and show them.
 pub(crate) async fn run(
-    hosts: &[Arc<dyn Host>],
     settings: &NodesSettings,
     cancel: CancellationToken,
     out: &mut dyn Output,
 ) -> CommandResult {
+    let found = inventory::find(settings.cluster.as_deref())?;
+    let nodes = chosen(&found.inventory, &settings.nodes)?;
+    let given = given(&nodes, settings)?;
+    let Some(connected) = cancel.run_until_cancelled(connect_all(&nodes, &Default::default())).await else {
+        return Err(Stopped.into());
+    };
+    let way = |(node, connected): (&inventory::Node, Result<Connected, ConnectError>)| {
+        let host = connected.and_then(|connected| connected.host().cloned());
+        (node.name.clone(), host)
+    };
+    show(nodes.iter().zip(connected).map(way).collect(), &given, settings, cancel, out).await
+}
+
+/// The nodes of these names, in the inventory's order; all where none is named.
+fn chosen(inventory: &Inventory, names: &[HostName]) -> Result<Vec<inventory::Node>, BadRequest> {
+    if let Some(name) = names.iter().find(|name| inventory.nodes.iter().all(|node| node.name != **name)) {
+        let known = inventory.nodes.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(BadRequest::NoSuchNode { name: name.clone(), known });
+    }
+    let named = |node: &&inventory::Node| names.is_empty() || names.contains(&node.name);
+    Ok(inventory.nodes.iter().filter(named).cloned().collect())
+}
+
+/// What the inventory says of each node, and over it what the command line says.
+fn given(
+    nodes: &[inventory::Node],
+    settings: &NodesSettings,
+) -> Result<BTreeMap<HostName, Given>, BadRequest> {
+    for (option, value) in [("--control", settings.control), ("--data", settings.data)] {
+        if value.is_some() && nodes.len() > 1 {
+            return Err(BadRequest::OneNodeOnly { option, count: nodes.len() });
+        }
+    }
+    let of = |node: &inventory::Node| {
+        let address = node.address.as_ref().and_then(|address| address.to_string().parse().ok());
+        let fabric = node.fabric.iter().find_map(|address| match address {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        });
+        let mut given = Given::addresses(settings.control.or(address), settings.data.or(fabric));
+        for (name, value) in node.settings.environment() {
+            if let ContainerVariable::Set(value) = value {
+                // Others than those that are derived are not this command's.
+                let _ = given.set(name, value);
+            }
+        }
+        for (name, value) in &settings.set {
+            given.set(name, value).map_err(BadRequest::Set)?;
+        }
+        Ok((node.name.clone(), given))
+    };
+    nodes.iter().map(of).collect()
+}
+
+/// The way to a node, or why there is none.
+type Way = (HostName, Result<Arc<dyn Host>, ConnectError>);
+
+async fn show(
+    ways: Vec<Way>,
+    given: &BTreeMap<HostName, Given>,
+    settings: &NodesSettings,
+    cancel: CancellationToken,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let hosts: Vec<Arc<dyn Host>> = ways.iter().filter_map(|(_, host)| host.as_ref().ok().cloned()).collect();
     let answers = tokio::select! {
-        answers = read_all(hosts, LIMIT) => answers,
+        answers = read_all(&hosts, LIMIT) => answers,
         () = cancel.cancelled() => return Err(Stopped.into()),
     };
-    let nodes: Vec<Node<'_>> =
-        hosts.iter().map(|host| host.name()).zip(answers.into_iter().map(|it| it.map(Read::of))).collect();
+    let mut answers = answers.into_iter();
+    let mut nodes: Vec<Node> = Vec::new();
+    for (name, host) in ways {
+        let read = match host {
+            Err(error) => Err(Unread::Connect(error)),
+            // One answer a host, in their order.
+            Ok(_) => match answers.next() {
+                Some(answer) => answer.map(Read::of).map_err(Unread::Read),
+                None => continue,
+            },
+        };
+        nodes.push((name, read));
+    }
     let none = Given::default();
     let members: Vec<Member<'_>> = nodes
         .iter()
         .filter_map(|(name, read)| {
             let facts = &read.as_ref().ok()?.facts;
-            Some(Member { name, facts, given: settings.given.get(*name).unwrap_or(&none) })
+            Some(Member { name, facts, given: given.get(name).unwrap_or(&none) })
         })
         .collect();
     let mut fabric = Fabric::of(&members)?;
     let unread = nodes.iter().filter(|(_, read)| read.is_err() && !members.is_empty());
-    let left_out = |(name, _): &Node<'_>| format!("{name} was not read: the rest is worked out without it");
+    let left_out = |(name, _): &Node| format!("{name} was not read: the rest is worked out without it");
     fabric.notes.extend(unread.map(left_out));
     let shown = if settings.json {
         out.json(&as_json(&nodes, &fabric))
@@ -100,7 +227,7 @@ pub(crate) async fn run(
     };
     shown.map_err(OutputError)?;
     let asked = nodes.len();
-    let unread: Vec<ReadError> = nodes.into_iter().filter_map(|(_, read)| read.err()).collect();
+    let unread: Vec<Unread> = nodes.into_iter().filter_map(|(_, read)| read.err()).collect();
     if unread.is_empty() { Ok(Verdict::Done) } else { Err(NotAllRead { asked, unread }.into()) }
 }
 
@@ -111,7 +238,7 @@ struct Read {
     clock_ahead_s: [f64; 2],
 }
 
-type Node<'a> = (&'a HostName, Result<Read, ReadError>);
+type Node = (HostName, Result<Read, Unread>);
 
 impl Read {
     fn of(answer: Answer) -> Self {
@@ -126,7 +253,7 @@ fn of_node<'a>(fabric: &'a Fabric, name: &HostName) -> Option<&'a NodeFabric> {
     fabric.nodes.iter().find(|node| node.node == *name)
 }
 
-fn as_json(nodes: &[Node<'_>], fabric: &Fabric) -> Value {
+fn as_json(nodes: &[Node], fabric: &Fabric) -> Value {
     let each = nodes.iter().map(|(name, read)| match read {
         Ok(read) => {
             let mut value = json!(of_node(fabric, name));
@@ -146,7 +273,7 @@ fn as_json(nodes: &[Node<'_>], fabric: &Fabric) -> Value {
 }
 
 /// Lines as `docker run --env-file` and a shell read them.
-fn environment(nodes: &[Node<'_>], fabric: &Fabric, out: &mut dyn Output) -> io::Result<()> {
+fn environment(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output) -> io::Result<()> {
     for (name, read) in nodes {
         out.line(&format!("# {name}"))?;
         if let Err(error) = read {
@@ -170,7 +297,7 @@ fn environment(nodes: &[Node<'_>], fabric: &Fabric, out: &mut dyn Output) -> io:
     Ok(())
 }
 
-fn for_people(nodes: &[Node<'_>], fabric: &Fabric, out: &mut dyn Output) -> io::Result<()> {
+fn for_people(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output) -> io::Result<()> {
     let rows: Vec<Vec<String>> = nodes.iter().map(|(name, read)| row(name, read, fabric)).collect();
     let header = ["node", "GPU", "driver", "engine", "memory free", "RDMA", "control", "data", "problem"];
     out.table(&header, &rows)?;
@@ -201,7 +328,7 @@ fn for_people(nodes: &[Node<'_>], fabric: &Fabric, out: &mut dyn Output) -> io::
     Ok(())
 }
 
-fn row(name: &HostName, read: &Result<Read, ReadError>, fabric: &Fabric) -> Vec<String> {
+fn row(name: &HostName, read: &Result<Read, Unread>, fabric: &Fabric) -> Vec<String> {
     let none = || "-".to_owned();
     let read = match read {
         Ok(read) => read,

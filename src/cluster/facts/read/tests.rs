@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::super::NodeFacts;
 use super::super::tests::document;
 use super::*;
-use crate::host::{Ending, Here};
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
+use crate::host::{Ending, Here};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -56,10 +56,19 @@ fn two_and_a_dead_one() -> [Arc<dyn Host>; 3] {
     [Arc::new(node("spark-1", "spark-twins")), Arc::new(node("thor-1", "thor")), Arc::new(dead)]
 }
 
+fn settings(env: bool, json: bool) -> NodesSettings {
+    NodesSettings { cluster: None, nodes: Vec::new(), control: None, data: None, set: Vec::new(), env, json }
+}
+
+fn ways(hosts: &[Arc<dyn Host>]) -> Vec<Way> {
+    hosts.iter().map(|host| (host.name().clone(), Ok(Arc::clone(host)))).collect()
+}
+
 async fn show(hosts: &[Arc<dyn Host>], env: bool, json: bool) -> (String, CommandResult) {
-    let settings = NodesSettings { given: BTreeMap::new(), env, json };
     let mut shown = Shown::default();
-    let result = run(hosts, &settings, CancellationToken::new(), &mut shown).await;
+    let settings = settings(env, json);
+    let cancel = CancellationToken::new();
+    let result = super::show(ways(hosts), &BTreeMap::new(), &settings, cancel, &mut shown).await;
     (shown.0, result)
 }
 
@@ -113,13 +122,16 @@ async fn what_is_missing_is_a_text_for_a_person() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_is_not_waited_for() {
-    let settings = NodesSettings { given: BTreeMap::new(), env: false, json: false };
+    let settings = settings(false, false);
     let cancel = CancellationToken::new();
     cancel.cancel();
     let dead = node("spark-3", "spark-twins");
     dead.expect([Some(HostFault { after: 10, what: HostFaultKind::Silent })]);
     let begun = tokio::time::Instant::now();
-    let error = run(&[Arc::new(dead)], &settings, cancel, &mut Shown::default()).await.unwrap_err();
+    let error =
+        super::show(ways(&[Arc::new(dead)]), &BTreeMap::new(), &settings, cancel, &mut Shown::default())
+            .await
+            .unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
     assert!(begun.elapsed() < Duration::from_secs(1));
 }
