@@ -50,7 +50,7 @@ impl fmt::Display for EngineKind {
 pub enum Gpus {
     /// All of them, in the engine's own way: Docker's device request, Podman's CDI device.
     All,
-    /// All of them, as the CDI device [`Gpus::CDI_DEVICE`] also where the engine is Docker (25 or newer).
+    /// All of them, as the CDI device [`Gpus::CDI_DEVICE`] also where the engine is Docker, which must know CDI.
     Cdi,
     /// None: for machines without one.
     None,

@@ -9,7 +9,7 @@ use crate::fs::{ReadError, read_at_most};
 /// What an inventory is called where no file is named.
 pub const FILE_NAME: &str = "sparks.toml";
 
-/// The longest inventory read, bytes: 500 nodes with every key set stay below a third of it.
+/// The longest inventory read, bytes: 8 KiB a node for 500 of them.
 pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// An inventory, and where it is from.

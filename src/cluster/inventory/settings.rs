@@ -73,7 +73,7 @@ impl NodeSettings {
 
     /// The engine whose containers its programs run in; none where they run on the node itself.
     pub fn engine(&self) -> Option<EngineKind> {
-        // Docker is what the machines come with.
+        // What most guides for these machines use.
         self.0.engine.unwrap_or(EngineChoice::Docker).kind()
     }
 

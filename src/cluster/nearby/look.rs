@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::{NearbyHost, mdns, merged, neighbours};
 use crate::host::{Ending, Host, HostError, HostFailure, Program};
 
-/// How long each of the programs may take. `avahi-browse` waits about 5 s for whoever does not resolve.
+/// How long each of the programs may take; somebody waits at a terminal.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The most that is read of what a program prints, bytes: thousands of hosts.

@@ -50,7 +50,7 @@ pub(super) fn settings(field: &dyn Fn(&str) -> Field, keys: Keys) -> Result<Sett
 
 /// Nothing that an engine's command would take for an option or split.
 fn is_image(image: &str) -> Result<(), String> {
-    // The longest name an image may have, with a digest behind it.
+    // What is longer is no name, but something pasted.
     const LONGEST: usize = 400;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
     let begins = image.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
