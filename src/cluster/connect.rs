@@ -8,10 +8,10 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
 
-use super::inventory::{EngineAt, Login, Node, SshDestination};
+use super::inventory::{EngineAt, Login, Node};
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{BadEngineAddress, Certificates, Engine, EngineAddress, EngineError, Tcp};
-use crate::host::ssh::{BadDestination, Connection, Destination, Forward, Settings};
+use crate::host::ssh::{Connection, Forward, Settings};
 use crate::host::{EngineKind, Here, Host, HostError, HostFailure, HostPath, Program};
 use crate::host_name::HostName;
 
@@ -47,15 +47,7 @@ pub enum ConnectError {
     /// Its engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// What the inventory says cannot be spoken to.
-    #[error("{on}: {error}")]
-    Destination {
-        /// The node.
-        on: HostName,
-        /// Why not.
-        error: BadDestination,
-    },
-    /// The same of its engine.
+    /// What the inventory says of its engine cannot be spoken to.
     #[error("{on}: {error}")]
     EngineAddress {
         /// The node.
@@ -83,7 +75,6 @@ impl ConnectError {
         match self {
             ConnectError::Host(error) => error.what.to_string(),
             ConnectError::Engine(error) => error.what.to_string(),
-            ConnectError::Destination { error, .. } => error.to_string(),
             ConnectError::EngineAddress { error, .. } => error.to_string(),
             ConnectError::NoLogin { .. } => "its inventory names no login".to_owned(),
             ConnectError::NoEngine { .. } => "it has no engine".to_owned(),
@@ -96,8 +87,7 @@ impl Failure for ConnectError {
         match self {
             ConnectError::Host(error) => error.kind(),
             ConnectError::Engine(error) => error.kind(),
-            ConnectError::Destination { .. }
-            | ConnectError::EngineAddress { .. }
+            ConnectError::EngineAddress { .. }
             | ConnectError::NoLogin { .. }
             | ConnectError::NoEngine { .. } => Kind::Input,
         }
@@ -123,10 +113,8 @@ async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectE
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),
         Some(Login::Ssh(destination)) => {
-            let SshDestination { user, host, port } = destination;
-            let destination = Destination::new(user.as_deref(), host, *port)
-                .map_err(|error| ConnectError::Destination { on: node.name.clone(), error })?;
-            let connection = Connection::open(node.name.clone(), destination, settings.clone()).await?;
+            let connection =
+                Connection::open(node.name.clone(), destination.clone(), settings.clone()).await?;
             (Some(connection.host()), Some(connection))
         }
     };

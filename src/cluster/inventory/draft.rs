@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Address, Role, SshDestination};
+use super::{Address, Role};
 use crate::host::EngineKind;
+use crate::host::ssh::Destination;
 use crate::host_name::HostName;
 
 /// What is known of a cluster that is to have an inventory.
@@ -29,7 +30,7 @@ pub struct DraftNode {
     /// Its addresses on the fabric.
     pub fabric: Vec<IpAddr>,
     /// Where ssh logs in; none on this machine.
-    pub ssh: Option<SshDestination>,
+    pub ssh: Option<Destination>,
 }
 
 impl Draft {

@@ -22,7 +22,7 @@ pub use document::EngineChoice;
 pub use draft::{Draft, DraftNode};
 pub use error::InventoryError;
 pub use file::{FILE_NAME, Found, find};
-pub use reach::{BadReach, EngineAt, Login, Reach, SshDestination, TlsFiles};
+pub use reach::{BadReach, EngineAt, Login, Reach, TlsFiles};
 pub use settings::NodeSettings;
 
 use crate::host_name::HostName;

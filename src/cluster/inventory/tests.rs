@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath};
+use crate::host::ssh::Destination;
 use crate::host::{EngineKind, HostPath};
 
 fn of(text: &str) -> Result<Inventory, InventoryError> {
@@ -136,9 +137,8 @@ fn nodes_are_reached_in_these_ways() {
         let reach = of(&text).unwrap_or_else(|error| panic!("{lines}: {error}")).nodes[1].reach.clone();
         (reach.login, reach.engine)
     };
-    let ssh = |user: Option<&str>, host: &str, port| {
-        Some(Login::Ssh(SshDestination { user: user.map(str::to_owned), host: host.to_owned(), port }))
-    };
+    let ssh =
+        |user: Option<&str>, host: &str, port| Some(Login::Ssh(Destination::new(user, host, port).unwrap()));
     let socket = |path: &str| EngineAt::Socket(HostPath::new(path));
     assert_eq!(way("ssh = \"b\""), (ssh(None, "b", None), EngineAt::Usual));
     assert_eq!(way("ssh = \"me@b\"\nssh_port = 2222"), (ssh(Some("me"), "b", Some(2222)), EngineAt::Usual));

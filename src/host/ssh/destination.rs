@@ -57,6 +57,22 @@ impl Destination {
         Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port })
     }
 
+    /// A name, an alias of the user's ssh config, or an address.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port; ssh's choice where not given.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The same at another port.
+    #[must_use]
+    pub fn at_port(self, port: u16) -> Self {
+        Self { port: Some(port), ..self }
+    }
+
     /// The words that tell ssh: perhaps an option, and one that is none.
     pub(super) fn words(&self) -> Vec<String> {
         let port = self.port.map(|port| ["-p".to_owned(), port.to_string()]);
@@ -94,10 +110,16 @@ impl FromStr for Destination {
     }
 }
 
-/// As a person would type it behind `ssh`.
+/// As a person would type it behind `ssh`: `USER@HOST`, or a URL where there is a port. It reads back as the same.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words().join(" "))
+        let Self { user, host, port } = self;
+        let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        match port {
+            Some(port) if host.contains(':') => write!(f, "ssh://{user}[{host}]:{port}"),
+            Some(port) => write!(f, "ssh://{user}{host}:{port}"),
+            None => write!(f, "{user}{host}"),
+        }
     }
 }
 
@@ -116,7 +138,9 @@ mod tests {
             ("ssh://[::1]:22", "-p 22 ::1"),
             ("ssh://[::1]", "::1"),
         ] {
-            assert_eq!(text.parse::<Destination>().unwrap().to_string(), words, "{text}");
+            let destination: Destination = text.parse().unwrap();
+            assert_eq!(destination.words().join(" "), words, "{text}");
+            assert_eq!(destination.to_string().parse(), Ok(destination), "{text}");
         }
     }
 

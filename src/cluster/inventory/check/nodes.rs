@@ -8,11 +8,10 @@ use std::path::Path;
 use super::Wrong;
 use super::shared::{self, Keys};
 use crate::cluster::inventory::document::{BareKeys, ContainerKeys, NodeKeys};
-use crate::cluster::inventory::reach::{BadReach, EngineUrl};
+use crate::cluster::inventory::reach::EngineUrl;
 use crate::cluster::inventory::settings::Settings;
-use crate::cluster::inventory::{
-    Address, EngineAt, Login, Node, NodeSettings, Reach, Role, SshDestination, TlsFiles,
-};
+use crate::cluster::inventory::{Address, EngineAt, Login, Node, NodeSettings, Reach, Role, TlsFiles};
+use crate::host::ssh::BadDestination;
 use crate::toml_text::Field;
 
 /// The nodes of `keys` in a cluster with these settings, whose file lies in `folder`.
@@ -108,19 +107,22 @@ struct Connection {
 impl Connection {
     fn reach(self, field: &Field, has_engine: bool, folder: &Path) -> Result<Reach, Wrong> {
         let Self { local, ssh, ssh_port, engine_url, tls } = self;
-        let bad = |key: &str, why: BadReach| Wrong::new(field.key(key), why.to_string());
+        let bad = |key: &str, why: String| Wrong::new(field.key(key), why);
         let login = match (local, ssh) {
             (true, Some(_)) => {
                 let message = "`local` says that it is this machine: expected one of the two";
                 return Err(Wrong::new(field.key("ssh"), message));
             }
             (true, None) => Some(Login::Local),
-            (false, Some(text)) => Some(Login::Ssh(text.parse().map_err(|why| bad("ssh", why))?)),
+            (false, Some(text)) => {
+                let destination = text.parse().map_err(|why: BadDestination| bad("ssh", why.to_string()))?;
+                Some(Login::Ssh(destination))
+            }
             (false, None) => None,
         };
         let login = with_port(field, login, ssh_port)?;
         let url = engine_url.as_deref().map(EngineUrl::parse).transpose();
-        let url = url.map_err(|why| bad("engine_url", why))?;
+        let url = url.map_err(|why| bad("engine_url", why.to_string()))?;
         if url.is_some() && !has_engine {
             let message = "nothing reads it: the engine of this node is `none`";
             return Err(Wrong::new(field.key("engine_url"), message));
@@ -164,8 +166,8 @@ fn with_port(field: &Field, login: Option<Login>, port: Option<u16>) -> Result<O
     let wrong = |message| Err(Wrong::new(field.key("ssh_port"), message));
     match login {
         _ if port == 0 => wrong("0 is no port: expected a whole number from 1 to 65535"),
-        Some(Login::Ssh(destination)) if destination.port.is_none() => {
-            Ok(Some(Login::Ssh(SshDestination { port: Some(port), ..destination })))
+        Some(Login::Ssh(destination)) if destination.port().is_none() => {
+            Ok(Some(Login::Ssh(destination.at_port(port))))
         }
         Some(Login::Ssh(_)) => wrong("`ssh` has a port already: expected one of the two"),
         _ => wrong("nothing reads it: expected it with `ssh`"),

@@ -3,8 +3,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::cluster::inventory::{Address, BadReach, DraftNode, Role, SshDestination};
+use crate::cluster::inventory::{Address, DraftNode, Role};
 use crate::cluster::nearby::NearbyHost;
+use crate::host::ssh::{BadDestination, Destination};
 use crate::host_name::{BadHostName, HostName};
 
 /// `--node`: `NAME=DEST` or `DEST`, which is `local` or where ssh logs in.
@@ -12,7 +13,7 @@ use crate::host_name::{BadHostName, HostName};
 pub struct GivenNode {
     name: HostName,
     /// None on this machine.
-    ssh: Option<SshDestination>,
+    ssh: Option<Destination>,
 }
 
 /// A `--node` that is none. A destination is not repeated: it may hold a password.
@@ -23,7 +24,7 @@ pub enum BadNode {
     Name(#[from] BadHostName),
     /// No destination.
     #[error("of `NAME=DEST`, DEST is refused: {0} (or `local`, this machine)")]
-    Destination(#[from] BadReach),
+    Destination(#[from] BadDestination),
 }
 
 impl FromStr for GivenNode {
@@ -37,10 +38,10 @@ impl FromStr for GivenNode {
         if destination == "local" {
             return Ok(Self { name: name.unwrap_or_else(own_name), ssh: None });
         }
-        let ssh: SshDestination = destination.parse()?;
+        let ssh: Destination = destination.parse()?;
         let name = match name {
             Some(name) => name,
-            None => name_of(&ssh.host)?,
+            None => name_of(ssh.host())?,
         };
         Ok(Self { name, ssh: Some(ssh) })
     }
@@ -50,7 +51,7 @@ impl GivenNode {
     /// As a node. Where ssh logs in at an IP address, that is where others reach it.
     pub(super) fn draft(&self) -> DraftNode {
         let Self { name, ssh } = self.clone();
-        let address = ssh.as_ref().and_then(|ssh| ssh.host.parse().ok()).map(Address::Ip);
+        let address = ssh.as_ref().and_then(|ssh| ssh.host().parse().ok()).map(Address::Ip);
         DraftNode { name, role: Role::Worker, address, fabric: Vec::new(), ssh }
     }
 }
@@ -79,9 +80,9 @@ fn name_of(host: &str) -> Result<HostName, BadHostName> {
 pub(super) fn unlike<'a>(hosts: &'a [NearbyHost], nodes: &[DraftNode]) -> Vec<&'a NearbyHost> {
     let is = |host: &NearbyHost, node: &DraftNode| {
         let called = |name: &str| host.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name));
-        let at = |ssh: &SshDestination| {
-            let ip: Option<IpAddr> = ssh.host.parse().ok();
-            let name = ssh.host.split('.').next().unwrap_or_default();
+        let at = |ssh: &Destination| {
+            let ip: Option<IpAddr> = ssh.host().parse().ok();
+            let name = ssh.host().split('.').next().unwrap_or_default();
             host.seen.iter().any(|seen| Some(seen.ip) == ip) || called(name)
         };
         called(node.name.as_str()) || node.ssh.as_ref().is_some_and(at)
@@ -95,7 +96,8 @@ pub(super) fn of_host(host: &NearbyHost) -> DraftNode {
     let at = address.or(fabric.first().copied()).map(|ip| ip.to_string()).unwrap_or_default();
     let name = host.name.as_deref().and_then(|name| name.parse().ok());
     let name = name.or_else(|| name_of(&at).ok()).unwrap_or_else(HostName::local);
-    let ssh = Some(SshDestination { user: None, host: at, port: None });
+    // An address is one.
+    let ssh = Destination::new(None, &at, None).ok();
     DraftNode { name, role: Role::Worker, address: address.map(Address::Ip), fabric, ssh }
 }
 
@@ -113,7 +115,7 @@ mod tests {
 
     fn of(text: &str) -> (String, Option<String>, Option<String>) {
         let node = text.parse::<GivenNode>().unwrap_or_else(|error| panic!("{text}: {error}")).draft();
-        let shown = |ssh: SshDestination| ssh.to_string();
+        let shown = |ssh: Destination| ssh.to_string();
         (node.name.to_string(), node.ssh.map(shown), node.address.map(|address| address.to_string()))
     }
 
