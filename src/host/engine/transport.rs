@@ -116,7 +116,11 @@ async fn connect_tcp(at: &Tcp) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     let keep_alive =
         TcpKeepalive::new().with_time(KEEP_ALIVE).with_interval(KEEP_ALIVE).with_retries(KEEP_ALIVE_RETRIES);
-    SockRef::from(&stream).set_tcp_keepalive(&keep_alive)?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_keepalive(&keep_alive)?;
+    // While bytes of ours are on their way no sign of life is asked for: those themselves must arrive.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(KEEP_ALIVE * (KEEP_ALIVE_RETRIES + 1)))?;
     Ok(stream)
 }
 

@@ -15,6 +15,8 @@ use crate::host::{ContainerSpec, Host, HostPath, suite};
 /// As `tests/cluster/up` describes what it has brought up.
 #[derive(Debug, Deserialize)]
 pub(super) struct Cluster {
+    /// What the names of its namespaces begin with.
+    pub(super) prefix: String,
     /// The folder of `ca.pem`, `cert.pem` and `key.pem`.
     pub(super) tls: PathBuf,
     pub(super) nodes: Vec<Node>,
@@ -22,6 +24,7 @@ pub(super) struct Cluster {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Node {
+    pub(super) name: String,
     pub(super) docker_socket: PathBuf,
     /// `HOST:PORT`, with certificates.
     pub(super) docker_tcp: String,
