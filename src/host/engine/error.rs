@@ -188,6 +188,10 @@ impl EngineError {
 
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It names its place itself.
+        if let EngineFailure::Command(error) = &self.what {
+            return error.fmt(f);
+        }
         // A user with one machine need not be told which.
         if self.on != HostName::local() {
             write!(f, "{}: ", self.on)?;
@@ -245,5 +249,30 @@ impl Failure for EngineError {
             | EngineFailure::NotOurs(_) => return None,
         };
         Some(hint.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::HostFailure;
+
+    #[test]
+    fn the_node_is_named_once() {
+        let on: HostName = "spark-1".parse().unwrap();
+        let error = |what| EngineError::new(&on, what).to_string();
+        assert_eq!(error(EngineFailure::NoImage("a:b".into())), "spark-1: the image `a:b` is not there");
+        let what = HostFailure::Unreachable { why: "no route".into() };
+        let failed = HostError { on: on.clone(), what };
+        assert_eq!(error(failed.into()), "spark-1: cannot be reached: no route");
+        let here = EngineError::new(&HostName::local(), EngineFailure::NoImage("a:b".into()));
+        assert_eq!(here.to_string(), "the image `a:b` is not there");
+    }
+
+    #[test]
+    fn a_page_in_a_messages_place_is_cut() {
+        let page = format!("<html>{}\n<body>", "x".repeat(1000));
+        let EngineFailure::Refused { message, .. } = EngineFailure::refused("x", &page) else { panic!() };
+        assert!(message.starts_with("<html>xxx") && message.len() == 500, "{message}");
     }
 }
