@@ -177,7 +177,9 @@ fn a_target_that_cannot_be_fetched_is_left_out_of_the_whole_and_said() {
     }
     let calls = calls(folder.path());
     assert!(calls.lines().any(|line| line == "cargo test"), "{calls}");
-    for globs in ["--test real_* --test *report_page", "--test cluster*"] {
+    let ignored =
+        ["--test real_* --test *report_page", "--lib sshd_", "--lib cluster_tests", "--test cluster*"];
+    for globs in ignored {
         assert!(calls.lines().any(|line| line == format!("cargo test {globs} -- --ignored")), "{calls}");
     }
     assert!(!calls.contains("cargo install"), "{calls}");
@@ -208,8 +210,11 @@ fn the_test_cluster_is_taken_down_whatever_happens() {
         assert_eq!(assert.get_output().status.code(), Some(code), "{}", stdout(&assert));
         let calls = calls(folder.path());
         let calls: Vec<_> = calls.lines().filter(|line| !line.starts_with("apt-get")).collect();
-        let tests = (up == 0).then_some("cargo test --test cluster* -- --ignored");
-        let expected: Vec<_> = ["cluster/up"].into_iter().chain(tests).chain(["cluster/down"]).collect();
+        let tests =
+            ["cargo test --lib cluster_tests -- --ignored", "cargo test --test cluster* -- --ignored"];
+        let run = if up == 0 { if cargo == 0 { 2 } else { 1 } } else { 0 };
+        let expected: Vec<_> =
+            ["cluster/up"].into_iter().chain(tests[..run].iter().copied()).chain(["cluster/down"]).collect();
         assert_eq!(calls, expected);
     }
 }
@@ -239,11 +244,10 @@ fn every_ignored_test_is_run_by_a_step() {
             if path.is_dir() {
                 folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
-                assert!(
-                    !text.contains("#[ignore"),
-                    "{}: no step runs what is ignored in the library",
-                    path.display()
-                );
+                let ignored = text.lines().any(|line| line.trim_start().starts_with("#[ignore"));
+                let path = path.display().to_string();
+                let known = path.contains("/sshd_") || path.contains("/cluster_tests/");
+                assert!(known || !ignored, "{path}: no step runs what is ignored here");
             }
         }
     }

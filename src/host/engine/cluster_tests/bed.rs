@@ -36,8 +36,9 @@ pub(super) struct Node {
 impl Cluster {
     /// The one that is up. A test without it fails.
     pub(super) fn up() -> Self {
-        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/cluster/cluster.json");
-        let path = std::env::var("SPARK_CLUSTER").unwrap_or_else(|_| default.to_owned());
+        let default = concat!(env!("CARGO_MANIFEST_DIR"), "/target/cluster");
+        let state = std::env::var("SPARK_CLUSTER_STATE").unwrap_or_else(|_| default.to_owned());
+        let path = format!("{state}/cluster.json");
         let text = std::fs::read_to_string(&path);
         let text = text.unwrap_or_else(|error| panic!("{path}: {error}; run tests/cluster/up"));
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
