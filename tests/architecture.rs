@@ -37,8 +37,16 @@ const MENTIONS: [(&str, &str); 2] = [
 ];
 
 /// What is compiled, embedded or run on the user's machine.
-const PLACES: [&str; 6] =
-    ["src", "build.rs", "worker/spark_worker", "worker/node_facts.py", "examples", "fuzz/fuzz_targets"];
+const PLACES: [&str; 8] = [
+    "src",
+    "build.rs",
+    "worker/spark_worker",
+    "worker/node_deploy.py",
+    "worker/node_facts.py",
+    "worker/node_runtime.py",
+    "examples",
+    "fuzz/fuzz_targets",
+];
 
 fn files(path: &Path, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {

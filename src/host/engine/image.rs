@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn an_image_is_known_by_its_configuration_only_where_its_id_is_that() {
         let of = |json: &str| Image::of(serde_json::from_str(json).unwrap());
-        let classic = of(r#"{"Id":"sha256:aa","RepoTags":["a:b"],"RepoDigests":null,"Architecture":"arm64",
+        let classic = of(r#"{"Id":"sha256:aa","RepoTags":["a:b"],"RepoDigests":null,"Architecture":"s390x",
             "Size":7,"RootFS":{"Type":"layers","Layers":["sha256:01"]},"Config":{"Labels":{"k":"v"}}}"#);
         assert_eq!(classic.config_digest.as_deref(), Some("sha256:aa"));
         assert_eq!((classic.layers, classic.bytes), (vec!["sha256:01".to_owned()], 7));
