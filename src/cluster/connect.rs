@@ -84,7 +84,9 @@ impl ConnectError {
             ConnectError::Host(error) => error.what.to_string(),
             ConnectError::Engine(error) => error.what.to_string(),
             ConnectError::EngineAddress { error, .. } => error.to_string(),
-            ConnectError::NoSshConfig { path, .. } => format!("the ssh_config `{}` is no file", path.display()),
+            ConnectError::NoSshConfig { path, .. } => {
+                format!("the ssh_config `{}` is no file", path.display())
+            }
             ConnectError::NoLogin { .. } => "its inventory names no login".to_owned(),
             ConnectError::NoEngine { .. } => "it has no engine".to_owned(),
         }
@@ -133,7 +135,8 @@ fn at_home(path: &Path, home: Option<&Path>) -> PathBuf {
     }
 }
 
-async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
+/// Connect to one node.
+pub(super) async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
     let (host, connection): (Option<Arc<dyn Host>>, _) = match &node.reach.login {
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),

@@ -3,6 +3,7 @@
 mod ask;
 pub mod connect;
 pub mod deploy;
+pub(crate) mod doctor;
 pub(crate) mod fabric;
 pub(crate) mod facts;
 pub mod installed;

@@ -1,6 +1,7 @@
 //! The literal command line of `sparktune`, as clap sees it. Nothing below `cli` knows these types.
 
 mod deploy;
+mod doctor;
 mod nodes;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use deploy::{DeployArgs, FamilyArg};
+pub(crate) use doctor::DoctorArgs;
 pub(crate) use nodes::NodesArgs;
 
 use crate::cli::global_options::GlobalOptions;
@@ -58,6 +60,8 @@ pub(crate) enum TuneCommand {
     Setup(SetupArgs),
     /// Write a cluster's inventory, sparks.toml: this machine, hosts given, or hosts found
     Init(InitArgs),
+    /// Is every node ready? What is wrong, and what mends it, an item a node
+    Doctor(DoctorArgs),
     /// Show what each node is, and what its runtime has to be told of the network
     Nodes(NodesArgs),
     /// Put config files on every node where its runtime looks: on all nodes or on none

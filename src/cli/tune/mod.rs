@@ -24,8 +24,8 @@ pub(super) async fn dispatch(
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{
-        check, deploy, devices, init, merge, models, moe, nodes, plan, publish, record, replay, setup, space,
-        subject,
+        check, deploy, devices, doctor, init, merge, models, moe, nodes, plan, publish, record, replay,
+        setup, space, subject,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -65,6 +65,9 @@ pub(super) async fn dispatch(
         }
         TuneCommand::Nodes(args) => {
             nodes::run(&settings::nodes(args)?, cancelled_by_signals(), &mut out).await
+        }
+        TuneCommand::Doctor(args) => {
+            doctor::run(&settings::doctor(args), cancelled_by_signals(), &mut out).await
         }
         TuneCommand::Deploy(args) => {
             deploy::run(&settings::deploy(args)?, cancelled_by_signals(), &mut out).await

@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{
-    CheckArgs, CompilerArgs, DeployArgs, EngineArg, EvidenceArg, FamilyArg, FormatArg, Fusion, InitArgs,
-    MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs,
-    ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
+    CheckArgs, CompilerArgs, DeployArgs, DoctorArgs, EngineArg, EvidenceArg, FamilyArg, FormatArg, Fusion,
+    InitArgs, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs,
+    RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::check::CheckSettings;
 use crate::commands::tune::deploy::{Action, DeploySettings, PlaceChoice};
+use crate::commands::tune::doctor::DoctorSettings;
 use crate::commands::tune::init::{BadNode, InitSettings};
 use crate::commands::tune::merge::MergeSettings;
 use crate::commands::tune::moe::{Destination, MoeSettings};
@@ -286,6 +287,11 @@ pub(super) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
         env,
         json,
     })
+}
+
+pub(super) fn doctor(args: DoctorArgs) -> DoctorSettings {
+    let DoctorArgs { cluster, node, verbose, json } = args;
+    DoctorSettings { cluster, nodes: node, verbose, json }
 }
 
 pub(super) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {

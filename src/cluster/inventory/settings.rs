@@ -92,6 +92,12 @@ impl NodeSettings {
         self.0.expect_gpu.as_deref()
     }
 
+    /// Whether it is to have GPUs: unless its containers get none. Of a node without containers only what
+    /// [`NodeSettings::expect_gpu`] says is known.
+    pub fn wants_gpus(&self) -> bool {
+        self.engine().is_some() && self.0.container.gpus != Some(Gpus::None)
+    }
+
     /// Variables of whatever runs there.
     pub fn environment(&self) -> &BTreeMap<String, ContainerVariable> {
         &self.0.environment

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod deploy;
 pub mod devices;
+pub(crate) mod doctor;
 pub mod init;
 pub mod merge;
 pub mod models;

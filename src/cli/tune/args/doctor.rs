@@ -1,0 +1,32 @@
+//! `sparktune doctor`, as clap sees it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// `sparktune doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  sparktune doctor                          is every node of sparks.toml, or this machine, ready?
+  sparktune doctor --cluster lab.toml       the same of that cluster
+  sparktune doctor --node spark-2 --verbose everything about one node, what is fine too
+  sparktune doctor --json                   one JSON object
+
+A fix is for the node of its line; where ssh does not get there, for this machine. Nothing is changed on any node.
+docs/clusters.md has every item.
+
+Exit codes: 0 nothing failed (warnings do not count), 1 an item failed, 2 bad input, 3 no node could be asked.")]
+pub(crate) struct DoctorArgs {
+    /// The inventory [default: sparks.toml here, else in the user's config folder, else this machine alone]
+    #[arg(long, value_name = "FILE")]
+    pub cluster: Option<PathBuf>,
+    /// Only this node; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub node: Vec<String>,
+    /// Show what is fine too
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Print one JSON object, with what is fine
+    #[arg(long)]
+    pub json: bool,
+}

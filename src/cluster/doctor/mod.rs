@@ -1,0 +1,148 @@
+//! Is every node ready? What is wrong, and what mends it, an item a node.
+//!
+//! `examine` asks all nodes at once and keeps what they said ([`Examined`]); every verdict is a function of that.
+//! docs/clusters.md, "Doctor", has each item with where its limit comes from.
+
+mod examine;
+mod fabric;
+mod gpu;
+mod image;
+mod machine;
+mod memory;
+mod network;
+mod reach;
+mod seen;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+
+pub(crate) use examine::examine;
+pub(crate) use seen::Examined;
+
+use self::seen::Seen;
+use crate::host_name::HostName;
+
+/// One item of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Finding {
+    /// The node.
+    pub(crate) node: HostName,
+    /// The item's name, which stays what it is.
+    pub(crate) item: &'static str,
+    /// How it is.
+    pub(crate) state: State,
+    /// What was found.
+    pub(crate) says: String,
+    /// What mends it: a command for that node where there is one.
+    pub(crate) fix: Option<String>,
+}
+
+/// How an item is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// As it should be.
+    Ok,
+    /// It could not be found out.
+    Unknown,
+    /// It works, and costs speed or may end badly.
+    Warning,
+    /// It keeps the cluster from working.
+    Failed,
+}
+
+/// A verdict, without its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Judgement {
+    state: State,
+    says: String,
+    fix: Option<String>,
+}
+
+impl Judgement {
+    fn new(state: State, says: impl Into<String>) -> Self {
+        Self { state, says: says.into(), fix: None }
+    }
+
+    fn ok(says: impl Into<String>) -> Self {
+        Self::new(State::Ok, says)
+    }
+
+    fn unknown(says: impl Into<String>) -> Self {
+        Self::new(State::Unknown, says)
+    }
+
+    fn warning(says: impl Into<String>) -> Self {
+        Self::new(State::Warning, says)
+    }
+
+    fn failed(says: impl Into<String>) -> Self {
+        Self::new(State::Failed, says)
+    }
+
+    fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: Some(fix.into()), ..self }
+    }
+}
+
+/// Who is judged: a node for itself, or each among the others. None where a node has nothing to do with the item, or
+/// where another item says already why nothing is known.
+enum Judge {
+    Each(fn(&Seen) -> Option<Judgement>),
+    All(fn(&Examined) -> Vec<Option<Judgement>>),
+}
+
+/// Every item, in the order they are shown: what others stand on comes first.
+const ITEMS: &[(&str, Judge)] = &[
+    ("reachable", Judge::Each(reach::reachable)),
+    ("readable", Judge::Each(reach::readable)),
+    ("engine", Judge::Each(reach::engine)),
+    ("gpu", Judge::Each(gpu::gpu)),
+    ("gpu_in_containers", Judge::Each(gpu::in_containers)),
+    ("gpu_clock", Judge::All(gpu::clock)),
+    ("gpu_temperature", Judge::Each(gpu::temperature)),
+    ("image", Judge::All(image::image)),
+    ("fabric_address", Judge::Each(network::fabric_address)),
+    ("mtu", Judge::All(network::mtu)),
+    ("rdma", Judge::All(network::rdma)),
+    ("link_speed", Judge::Each(network::link_speed)),
+    ("fabric", Judge::All(fabric::fabric)),
+    ("ports", Judge::Each(network::ports)),
+    ("disk", Judge::Each(machine::disk)),
+    ("memory", Judge::Each(memory::memory)),
+    ("page_cache", Judge::Each(memory::page_cache)),
+    ("swap", Judge::Each(memory::swap)),
+    ("memory_guard", Judge::Each(memory::guard)),
+    ("memory_traces", Judge::Each(memory::traces)),
+    ("memlock", Judge::Each(memory::memlock)),
+    ("clock", Judge::Each(machine::clock)),
+    ("folders", Judge::Each(machine::folders)),
+    ("ray_token", Judge::All(machine::ray_token)),
+];
+
+impl Examined {
+    /// What is to be said of the nodes: by node, in their order, then by item.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut found = Vec::new();
+        for (item, judge) in ITEMS {
+            let judgements = match judge {
+                Judge::Each(judge) => self.nodes.iter().map(judge).collect(),
+                Judge::All(judge) => judge(self),
+            };
+            for (at, judgement) in judgements.into_iter().enumerate() {
+                let Some(Judgement { state, says, fix }) = judgement else { continue };
+                let node = self.nodes[at].node.name.clone();
+                found.push((at, Finding { node, item, state, says, fix }));
+            }
+        }
+        // Stable: the items of a node keep their order.
+        found.sort_by_key(|(at, _)| *at);
+        found.into_iter().map(|(_, finding)| finding).collect()
+    }
+
+    /// Whether any node could be asked anything.
+    pub(crate) fn any_answered(&self) -> bool {
+        self.nodes.iter().any(Seen::answered)
+    }
+}

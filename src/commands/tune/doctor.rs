@@ -1,0 +1,129 @@
+//! `sparktune doctor`: is every node ready, and what mends it?
+
+use std::io;
+use std::path::PathBuf;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::doctor::{Finding, State, examine};
+use crate::cluster::inventory::{self, Node};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
+use crate::failure::{Failure, Kind};
+use crate::host::ssh::Settings;
+
+/// What the user said.
+#[derive(Debug)]
+pub(crate) struct DoctorSettings {
+    /// The inventory; the usual one where not given.
+    pub(crate) cluster: Option<PathBuf>,
+    /// The nodes; all of them where none is named.
+    pub(crate) nodes: Vec<String>,
+    /// Show what is fine too.
+    pub(crate) verbose: bool,
+    /// Print one JSON object.
+    pub(crate) json: bool,
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+enum DoctorError {
+    /// A name that the inventory does not have.
+    #[error("--node: the cluster has no node `{name}`; it has {}", .known.join(", "))]
+    NoSuchNode { name: String, known: Vec<String> },
+    /// Nobody answered. Why was shown.
+    #[error("no node could be asked anything")]
+    NothingAsked,
+    /// The user stopped it.
+    #[error("stopped; nothing is changed by asking nodes")]
+    Stopped,
+}
+
+impl Failure for DoctorError {
+    fn kind(&self) -> Kind {
+        match self {
+            DoctorError::NoSuchNode { .. } => Kind::Input,
+            DoctorError::NothingAsked => Kind::Environment,
+            DoctorError::Stopped => Kind::Interrupted,
+        }
+    }
+}
+
+/// Examine the nodes and show what was found.
+pub(crate) async fn run(
+    settings: &DoctorSettings,
+    cancel: CancellationToken,
+    out: &mut dyn Output,
+) -> CommandResult {
+    let found = inventory::find(settings.cluster.as_deref())?;
+    let nodes = chosen(found.inventory.nodes, &settings.nodes)?;
+    let examined = cancel.run_until_cancelled(examine(&nodes, &Settings::default())).await;
+    let examined = examined.ok_or(DoctorError::Stopped)?;
+    let findings = examined.findings();
+    show(&findings, nodes.len(), settings, out).map_err(OutputError)?;
+    match findings.iter().any(|finding| finding.state == State::Failed) {
+        _ if !examined.any_answered() => Err(DoctorError::NothingAsked.into()),
+        true => Ok(Verdict::CheckSaidNo),
+        false => Ok(Verdict::Done),
+    }
+}
+
+/// Those of `nodes` that are named, in their order; all where none is.
+fn chosen(nodes: Vec<Node>, names: &[String]) -> Result<Vec<Node>, DoctorError> {
+    if let Some(name) = names.iter().find(|name| !nodes.iter().any(|node| node.name.as_str() == **name)) {
+        let known = nodes.iter().map(|node| node.name.to_string()).collect();
+        return Err(DoctorError::NoSuchNode { name: name.clone(), known });
+    }
+    let wanted = |node: &Node| names.is_empty() || names.iter().any(|name| node.name.as_str() == *name);
+    Ok(nodes.into_iter().filter(wanted).collect())
+}
+
+fn show(
+    findings: &[Finding],
+    nodes: usize,
+    settings: &DoctorSettings,
+    out: &mut dyn Output,
+) -> io::Result<()> {
+    let count = |state| findings.iter().filter(|finding| finding.state == state).count();
+    let [failed, warnings, unknown, ok] =
+        [State::Failed, State::Warning, State::Unknown, State::Ok].map(count);
+    if settings.json {
+        return out.json(&json!({
+            "nodes": nodes,
+            "failed": failed,
+            "warnings": warnings,
+            "unknown": unknown,
+            "ok": ok,
+            "findings": findings,
+        }));
+    }
+    let shown = findings.iter().filter(|finding| settings.verbose || finding.state != State::Ok);
+    let rows: Vec<Vec<String>> = shown.map(row).collect();
+    if !rows.is_empty() {
+        out.table(&["node", "item", "state", "found", "fix"], &rows)?;
+    }
+    let of = if nodes == 1 { "1 node".to_owned() } else { format!("{nodes} nodes") };
+    let warnings = if warnings == 1 { "1 warning".to_owned() } else { format!("{warnings} warnings") };
+    out.line(&format!("{of}: {failed} failed, {warnings}, {unknown} unknown, {ok} fine"))
+}
+
+fn row(finding: &Finding) -> Vec<String> {
+    let state = match finding.state {
+        State::Ok => "ok",
+        State::Unknown => "unknown",
+        State::Warning => "warning",
+        State::Failed => "FAILED",
+    };
+    // What a node or a tool said may be of several lines, and a row is one.
+    let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    vec![
+        finding.node.to_string(),
+        finding.item.to_owned(),
+        state.to_owned(),
+        one_line(&finding.says),
+        finding.fix.as_deref().map(one_line).unwrap_or_default(),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

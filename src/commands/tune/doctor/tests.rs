@@ -1,0 +1,94 @@
+//! What is shown of findings, and whose nodes are asked.
+
+use super::*;
+
+/// What was printed, tables cell by cell.
+#[derive(Default)]
+struct Shown(String);
+
+impl Output for Shown {
+    fn line(&mut self, text: &str) -> io::Result<()> {
+        self.0.push_str(text);
+        self.0.push('\n');
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.push_str(&String::from_utf8_lossy(bytes));
+        Ok(())
+    }
+
+    fn table(&mut self, header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+        self.line(&header.join(" | "))?;
+        rows.iter().try_for_each(|row| self.line(&row.join(" | ")))
+    }
+}
+
+fn finding(node: &str, item: &'static str, state: State, says: &str, fix: Option<&str>) -> Finding {
+    Finding { node: node.parse().unwrap(), item, state, says: says.into(), fix: fix.map(str::to_owned) }
+}
+
+fn findings() -> Vec<Finding> {
+    vec![
+        finding("a", "reachable", State::Ok, "it is this machine", None),
+        finding("a", "ports", State::Unknown, "did not\nanswer", None),
+        finding("b", "engine", State::Failed, "refused", Some("sudo systemctl start docker")),
+        finding("b", "swap", State::Warning, "2.0 GiB of 16.0 GiB are swapped out", None),
+    ]
+}
+
+fn shown(findings: &[Finding], verbose: bool, json: bool) -> String {
+    let settings = DoctorSettings { cluster: None, nodes: Vec::new(), verbose, json };
+    let mut out = Shown::default();
+    show(findings, 2, &settings, &mut out).unwrap();
+    out.0
+}
+
+#[test]
+fn what_is_not_fine_is_a_line_and_the_counts_are_of_all() {
+    assert_eq!(
+        shown(&findings(), false, false),
+        "node | item | state | found | fix\n\
+         a | ports | unknown | did not answer | \n\
+         b | engine | FAILED | refused | sudo systemctl start docker\n\
+         b | swap | warning | 2.0 GiB of 16.0 GiB are swapped out | \n\
+         2 nodes: 1 failed, 1 warning, 1 unknown, 1 fine\n"
+    );
+    let all = shown(&findings(), true, false);
+    assert!(all.contains("\na | reachable | ok | it is this machine | \n"), "{all}");
+    assert_eq!(shown(&findings()[..1], false, false), "2 nodes: 0 failed, 0 warnings, 0 unknown, 1 fine\n");
+}
+
+#[test]
+fn json_has_all_of_it() {
+    let value: serde_json::Value = serde_json::from_str(&shown(&findings(), false, true)).unwrap();
+    assert_eq!((&value["nodes"], &value["failed"], &value["ok"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(value["findings"].as_array().unwrap().len(), 4);
+    assert_eq!(
+        value["findings"][2],
+        json!({
+            "node": "b",
+            "item": "engine",
+            "state": "failed",
+            "says": "refused",
+            "fix": "sudo systemctl start docker",
+        })
+    );
+}
+
+#[test]
+fn only_nodes_of_the_inventory_can_be_chosen() {
+    let text = "name = \"lab\"\nengine = \"none\"\n[[nodes]]\nname = \"a\"\nrole = \"head\"\nlocal = true\n\
+                [[nodes]]\nname = \"b\"\nssh = \"b\"\n";
+    let nodes = || inventory::Inventory::parse("lab.toml".as_ref(), text).unwrap().nodes;
+    let names = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        chosen(nodes(), &names)
+            .map(|nodes| nodes.iter().map(|node| node.name.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(names(&[]).unwrap(), ["a", "b"]);
+    assert_eq!(names(&["b", "a", "b"]).unwrap(), ["a", "b"]);
+    let error = names(&["a", "c"]).unwrap_err();
+    assert_eq!(error.to_string(), "--node: the cluster has no node `c`; it has a, b");
+    assert_eq!(error.kind(), Kind::Input);
+}
