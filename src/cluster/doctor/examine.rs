@@ -204,15 +204,7 @@ async fn pings(hosts: &[Option<Arc<dyn Host>>], data: &[Option<DataLink>]) -> Ve
 
 impl From<ConnectError> for Trouble {
     fn from(error: ConnectError) -> Self {
-        let fix = error.hint();
-        let says = match error {
-            ConnectError::Host(error) => error.what.to_string(),
-            ConnectError::Engine(error) => error.what.to_string(),
-            ConnectError::Destination { error, .. } => error.to_string(),
-            ConnectError::EngineAddress { error, .. } => error.to_string(),
-            error @ (ConnectError::NoLogin { .. } | ConnectError::NoEngine { .. }) => error.to_string(),
-        };
-        Self { says, fix }
+        Self { fix: error.hint(), says: error.problem() }
     }
 }
 
