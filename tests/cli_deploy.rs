@@ -1,0 +1,253 @@
+//! `sparktune deploy` on this machine alone, as a user calls it.
+
+mod support;
+
+#[path = "support/deployment.rs"]
+mod deployment;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use deployment::{
+    TRITON, files, held, moment_within, soon, stages, start, text, time, virtualenv, write_files,
+};
+use support::{GLM_STEM, Sandbox, entry_with, file_of, stderr, stdout};
+
+/// Where SGLang of the virtual environment looks, below the working folder.
+const FOLDER: &str = "venv/site/sglang/srt/layers/moe/fused_moe_triton/configs/triton_3_5_0";
+
+/// A virtual environment with SGLang in `venv`, and one file of GLM-4.7-FP8 in `tuned`.
+fn sandbox() -> Sandbox {
+    let sandbox = Sandbox::new();
+    virtualenv(&sandbox);
+    sandbox.write(format!("tuned/{TRITON}/{GLM_STEM}.json"), text(3));
+    sandbox
+}
+
+/// `deploy` into the virtual environment, with `more`.
+fn deploy<'a>(sandbox: &'a Sandbox, more: &[&'a str]) -> Vec<String> {
+    let venv = sandbox.path("venv").to_str().unwrap().to_owned();
+    ["deploy", "--virtualenv", &venv].iter().chain(more).map(|word| (*word).to_owned()).collect()
+}
+
+#[track_caller]
+fn succeeds(sandbox: &Sandbox, more: &[&str]) -> String {
+    let arguments = deploy(sandbox, more);
+    sandbox.succeeds(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[track_caller]
+fn fails(sandbox: &Sandbox, code: i32, more: &[&str], words: &[&str]) -> String {
+    let arguments = deploy(sandbox, more);
+    sandbox.fails(code, &arguments.iter().map(String::as_str).collect::<Vec<_>>(), words)
+}
+
+/// What `deploy` says with `--json`, and its exit code.
+#[track_caller]
+fn json_of(sandbox: &Sandbox, more: &[&str], code: i32) -> Value {
+    let arguments = deploy(sandbox, &[more, &["--json"]].concat());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let assert = sandbox.sparktune(&arguments).assert().code(code);
+    let value: Value = serde_json::from_str(&stdout(&assert)).unwrap();
+    assert_eq!(value["nodes"].as_array().unwrap().len(), 1, "{value}");
+    value
+}
+
+fn deployed_text(sandbox: &Sandbox) -> Option<String> {
+    std::fs::read_to_string(sandbox.path(FOLDER).join(format!("{GLM_STEM}.json"))).ok()
+}
+
+#[test]
+fn files_go_where_that_runtime_looks_and_back() {
+    let sandbox = sandbox();
+    let said = succeeds(&sandbox, &["tuned"]);
+    assert!(said.contains("deployed") && said.contains(FOLDER), "{said}");
+    assert!(said.contains("SGLang 0.5.4.post2 has its own there") && said.contains("restart it"), "{said}");
+    assert_eq!(deployed_text(&sandbox), Some(text(3)));
+    assert!(succeeds(&sandbox, &["--status"]).contains("as deployed"));
+
+    let before = sandbox.snapshot();
+    let again = succeeds(&sandbox, &["tuned"]);
+    assert!(again.contains("had them") && !again.contains("restart"), "{again}");
+    assert!(sandbox.snapshot() == before, "there was nothing to do");
+
+    sandbox.write(format!("newer/{TRITON}/{GLM_STEM}.json"), text(4));
+    succeeds(&sandbox, &["newer"]);
+    assert_eq!(deployed_text(&sandbox), Some(text(4)));
+    assert!(succeeds(&sandbox, &["--rollback"]).contains("restored"));
+    assert_eq!(deployed_text(&sandbox), Some(text(3)));
+    let status = json_of(&sandbox, &["--status"], 0);
+    assert_eq!(status["nodes"][0]["deployed"]["from"], "tuned");
+}
+
+#[test]
+fn what_was_deployed_is_told_and_whether_somebody_changed_it() {
+    let sandbox = sandbox();
+    assert!(succeeds(&sandbox, &["--status"]).contains("nothing was deployed"));
+    assert!(succeeds(&sandbox, &["--rollback"]).contains("nothing to restore"));
+    let name = format!("{GLM_STEM}.json");
+    let value = json_of(&sandbox, &["tuned"], 0);
+    let node = &value["nodes"][0];
+    assert_eq!((&node["node"], &node["outcome"]), (&json!("localhost"), &json!("deployed")));
+    assert_eq!((&node["files"], &node["container"]), (&json!([name]), &Value::Null));
+
+    let path = sandbox.path(FOLDER).join(&name);
+    support::write(&path, "{}");
+    let value = json_of(&sandbox, &["--status"], 1);
+    assert_eq!((&value["sound"], &value["nodes"][0]["changed"]), (&json!(false), &json!([name])));
+    let assert =
+        sandbox.sparktune(&["deploy", "--status", "--virtualenv"]).arg(sandbox.path("venv")).assert();
+    assert!(stdout(&assert.code(1)).contains("changed since: E=160"));
+    // What somebody wrote by hand is not thrown away.
+    let arguments = deploy(&sandbox, &["--rollback"]);
+    let assert =
+        sandbox.sparktune(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).assert().code(3);
+    assert!(stderr(&assert).contains("somebody changed it after it was deployed"));
+    assert_eq!(deployed_text(&sandbox).as_deref(), Some("{}"));
+
+    std::fs::remove_file(&path).unwrap();
+    let value = json_of(&sandbox, &["--status"], 1);
+    assert_eq!(value["nodes"][0]["missing"], json!([name]));
+    succeeds(&sandbox, &["tuned"]);
+    assert_eq!(json_of(&sandbox, &["--status"], 0)["sound"], true);
+}
+
+#[test]
+fn a_dry_run_says_the_commands_and_does_nothing() {
+    let sandbox = sandbox();
+    let before = sandbox.snapshot();
+    let said = succeeds(&sandbox, &["--dry-run", "tuned"]);
+    assert!(sandbox.snapshot() == before, "a dry run did something");
+    let said = said.replace(sandbox.work().canonicalize().unwrap().to_str().unwrap(), "WORK");
+    insta::assert_snapshot!(said.replace(&text(3).len().to_string(), "SIZE"));
+    // They do what a deployment does.
+    let script = succeeds(&sandbox, &["--dry-run", "tuned"]);
+    let folder = sandbox.path(format!("tuned/{TRITON}"));
+    let ran = std::process::Command::new("sh").args(["-ec", &script]).current_dir(folder).status().unwrap();
+    assert!(ran.success(), "{script}");
+    assert_eq!(deployed_text(&sandbox), Some(text(3)));
+}
+
+#[test]
+fn what_no_node_should_read_is_refused() {
+    let sandbox = sandbox();
+    let bad = format!("bad/{TRITON}/{GLM_STEM}.json");
+    sandbox.write(&bad, file_of(&[("8", entry_with("num_warps", json!(3)))]));
+    fails(&sandbox, 1, &["bad"], &[GLM_STEM, "entry 8", "num_warps"]);
+    fails(&sandbox, 1, &["tuned", "bad"], &[GLM_STEM, "entry 8"]);
+
+    sandbox.write(format!("other/triton_3_8_0/{GLM_STEM}.json"), text(3));
+    let words = ["nothing was changed", "none of the files", "Triton 3.5.0", "Triton 3.8.0"];
+    fails(&sandbox, 2, &["other"], &words);
+
+    std::fs::create_dir(sandbox.path("empty")).unwrap();
+    fails(&sandbox, 2, &["empty"], &["no config files", "`empty`"]);
+    fails(&sandbox, 2, &["nowhere"], &["nowhere"]);
+
+    sandbox.write(format!("twice/{TRITON}/{GLM_STEM}.json"), text(4));
+    fails(&sandbox, 2, &["tuned", "twice"], &["`tuned/", "`twice/", "one name"]);
+    // The same bytes twice are one file.
+    sandbox.write(format!("twice/{TRITON}/{GLM_STEM}.json"), text(3));
+    succeeds(&sandbox, &["tuned", "twice"]);
+}
+
+/// Unsafe to this node's runtime alone is unsafe.
+#[test]
+fn a_folder_without_a_runtime_is_named() {
+    let sandbox = sandbox();
+    let none = sandbox.write("none/bin/python", "#!/bin/sh\nexec python3 \"$@\"\n");
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&none, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let none = sandbox.path("none");
+    let refused = ["deploy", "tuned", "--virtualenv", none.to_str().unwrap()];
+    sandbox.fails(3, &refused, &["nothing was changed", "neither SGLang nor vLLM", "--host-dir"]);
+}
+
+#[test]
+fn a_folder_of_the_host_is_told_to_the_runtime() {
+    let sandbox = sandbox();
+    let dir = sandbox.path("mounted").to_str().unwrap().to_owned();
+    sandbox.fails(3, &["deploy", "tuned", "--host-dir", &dir], &["is no folder there", "mounted"]);
+    sandbox.refused(&["deploy", "tuned", "--host-dir", "mounted"], &["--host-dir", "`mounted`"]);
+    for action in ["--status", "--rollback"] {
+        let assert = sandbox.sparktune(&["deploy", action, "--host-dir", "/none/there"]).assert().code(3);
+        assert!(stderr(&assert).contains("localhost: `/none/there` is no folder there"), "{action}");
+    }
+
+    std::fs::create_dir(&dir).unwrap();
+    let said = sandbox.succeeds(&["deploy", "tuned", "--host-dir", &dir]);
+    assert!(said.contains(&format!("for SGLANG_MOE_CONFIG_DIR={dir}")), "{said}");
+    let folder = sandbox.path("mounted/configs").join(TRITON);
+    assert_eq!(held(&folder).into_values().collect::<Vec<_>>(), [text(3)]);
+    // Without the files it is found by what lies there.
+    let said = sandbox.succeeds(&["deploy", "--status", "--host-dir", &dir]);
+    assert!(said.contains("as deployed") && said.contains(&format!("configs/{TRITON}")), "{said}");
+    sandbox.write(format!("other/triton_3_8_0/{GLM_STEM}.json"), text(3));
+    sandbox.succeeds(&["deploy", "other", "--host-dir", &dir]);
+    let words = ["several folders", "configs/triton_3_5_0`", "configs/triton_3_8_0`"];
+    sandbox.refused(&["deploy", "--status", "--host-dir", &dir], &words);
+    sandbox.succeeds(&["deploy", "--rollback", "--host-dir", &format!("{dir}/configs/triton_3_8_0")]);
+    assert!(sandbox.succeeds(&["deploy", "--rollback", "--host-dir", &dir]).contains("restored"));
+    assert!(held(&folder).is_empty());
+}
+
+#[test]
+fn what_cannot_be_said_together_is_bad_input() {
+    let sandbox = sandbox();
+    let help = sandbox.succeeds(&["deploy", "--help"]);
+    for word in ["--host-dir <DIR>", "--rollback", "Exit codes: 0 done", "SGLANG_MOE_CONFIG_DIR"] {
+        assert!(help.contains(word), "{word}: {help}");
+    }
+    for (arguments, words) in [
+        (&["deploy"][..], &["<PATH>..."][..]),
+        (&["deploy", "--status", "tuned"], &["cannot be used with"]),
+        (&["deploy", "--status", "--rollback"], &["cannot be used with"]),
+        (&["deploy", "--dry-run", "--json", "tuned"], &["cannot be used with"]),
+        (&["deploy", "--container", "a", "--host-dir", "/b", "tuned"], &["cannot be used with"]),
+        (&["deploy", "--cluster", "none.toml", "tuned"], &["none.toml"]),
+    ] {
+        sandbox.refused(arguments, words);
+    }
+}
+
+/// Ended between any two of its steps the program leaves all old files or all new ones, and the next one is not in the
+/// way of what was left.
+#[test]
+fn killed_at_any_moment_it_leaves_all_old_files_or_all_new_ones() {
+    let sandbox = Sandbox::new();
+    virtualenv(&sandbox);
+    let (old, new) = (files(50, 3), files(50, 4));
+    write_files(&sandbox, "old", &old);
+    write_files(&sandbox, "new", &new);
+    let folder = sandbox.path(FOLDER);
+    succeeds(&sandbox, &["old"]);
+    let whole = time(|| drop(succeeds(&sandbox, &["new"])));
+    succeeds(&sandbox, &["--rollback"]);
+    assert_eq!(held(&folder), old);
+    let mut renamed = 0;
+    for turn in 0..20 {
+        let arguments = deploy(&sandbox, &["new"]);
+        let mut program = start(&sandbox, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        // Half of the moments are where most can go wrong.
+        let moment = if turn % 2 == 0 {
+            moment_within(whole)
+        } else {
+            soon("nothing is staged", || stages(&folder));
+            moment_within(Duration::from_millis(200))
+        };
+        std::thread::sleep(moment);
+        program.kill().unwrap();
+        program.wait().unwrap();
+        soon(&format!("killed after {moment:?} of {whole:?}: neither all old nor all new"), || {
+            let held = held(&folder);
+            held == old || held == new
+        });
+        renamed += usize::from(held(&folder) == new);
+        succeeds(&sandbox, &["new"]);
+        assert_eq!(held(&folder), new, "killed after {moment:?}");
+        succeeds(&sandbox, &["--rollback"]);
+        assert_eq!(held(&folder), old, "killed after {moment:?}");
+    }
+    eprintln!("killed 20 times within {whole:?}: new files after {renamed}");
+}
