@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
 
-use super::inventory::{EngineAt, Login, Node, SshDestination};
+use super::inventory::{EngineAt, Inventory, Login, Node, SshDestination};
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{BadEngineAddress, Certificates, Engine, EngineAddress, EngineError, Tcp};
 use crate::host::ssh::{BadDestination, Connection, Destination, Forward, Settings};
@@ -63,6 +63,14 @@ pub enum ConnectError {
         /// Why not.
         error: BadEngineAddress,
     },
+    /// The config that ssh is to read is not there.
+    #[error("{on}: field `ssh_config` of its inventory: `{path}` is no file", path = path.display())]
+    NoSshConfig {
+        /// The node.
+        on: HostName,
+        /// The file.
+        path: PathBuf,
+    },
     /// There is only its engine.
     #[error("{on}: its inventory names an engine and no login, and this needs one: add `ssh = \"...\"`")]
     NoLogin {
@@ -84,6 +92,7 @@ impl Failure for ConnectError {
             ConnectError::Engine(error) => error.kind(),
             ConnectError::Destination { .. }
             | ConnectError::EngineAddress { .. }
+            | ConnectError::NoSshConfig { .. }
             | ConnectError::NoLogin { .. }
             | ConnectError::NoEngine { .. } => Kind::Input,
         }
@@ -98,10 +107,25 @@ impl Failure for ConnectError {
     }
 }
 
+/// How nodes of `inventory` are connected to.
+pub fn settings(inventory: &Inventory) -> Settings {
+    let home = directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned());
+    let config = inventory.ssh_config.as_deref().map(|path| at_home(path, home.as_deref()));
+    Settings { config, ..Settings::default() }
+}
+
 /// Connect to all `nodes` at once; one outcome a node, in their order. A node that does not answer keeps the others
-/// waiting for no longer than the limits of `settings`.
+/// waiting for no longer than the limits of `settings`, which are [`settings`] of their inventory.
 pub async fn connect_all(nodes: &[Node], settings: &Settings) -> Vec<Result<Connected, ConnectError>> {
     join_all(nodes.iter().map(|node| connect(node, settings))).await
+}
+
+/// `~/` is the shell's, and ssh takes it for a folder of that name.
+fn at_home(path: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
 }
 
 /// Connect to one node.
@@ -110,6 +134,10 @@ pub(super) async fn connect(node: &Node, settings: &Settings) -> Result<Connecte
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),
         Some(Login::Ssh(destination)) => {
+            // ssh would say it too, as one of many things that keep it from connecting.
+            if let Some(path) = settings.config.as_ref().filter(|path| !path.is_file()) {
+                return Err(ConnectError::NoSshConfig { on: node.name.clone(), path: path.clone() });
+            }
             let SshDestination { user, host, port } = destination;
             let destination = Destination::new(user.as_deref(), host, *port)
                 .map_err(|error| ConnectError::Destination { on: node.name.clone(), error })?;
@@ -192,5 +220,29 @@ impl Connected {
                 Err(HostError { on: self.name().clone(), what }.into())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_is_where_a_tilde_stands() {
+        let home = Some(Path::new("/home/me"));
+        assert_eq!(at_home(Path::new("~/lab/ssh"), home), Path::new("/home/me/lab/ssh"));
+        assert_eq!(at_home(Path::new("/etc/ssh/ssh_config"), home), Path::new("/etc/ssh/ssh_config"));
+        assert_eq!(at_home(Path::new("lab/~/ssh"), home), Path::new("lab/~/ssh"));
+        assert_eq!(at_home(Path::new("~/ssh"), None), Path::new("~/ssh"));
+    }
+
+    #[tokio::test]
+    async fn a_config_of_ssh_that_is_not_there_is_named_as_the_inventorys() {
+        let text = "name = \"lab\"\nengine = \"none\"\nssh_config = \"none/there\"\n\
+                    [[nodes]]\nname = \"a\"\nrole = \"head\"\nssh = \"a\"\n";
+        let inventory = Inventory::parse(Path::new("/lab/sparks.toml"), text).unwrap();
+        let error = connect_all(&inventory.nodes, &settings(&inventory)).await.remove(0).unwrap_err();
+        assert_eq!(error.to_string(), "a: field `ssh_config` of its inventory: `/lab/none/there` is no file");
+        assert_eq!(error.kind(), Kind::Input);
     }
 }

@@ -210,6 +210,9 @@ impl From<ConnectError> for Trouble {
             ConnectError::Engine(error) => error.what.to_string(),
             ConnectError::Destination { error, .. } => error.to_string(),
             ConnectError::EngineAddress { error, .. } => error.to_string(),
+            ConnectError::NoSshConfig { path, .. } => {
+                format!("field `ssh_config` of its inventory: `{}` is no file", path.display())
+            }
             error @ (ConnectError::NoLogin { .. } | ConnectError::NoEngine { .. }) => error.to_string(),
         };
         Self { says, fix }

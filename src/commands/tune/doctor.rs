@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::connect;
 use crate::cluster::doctor::{Finding, State, examine};
 use crate::cluster::inventory::{self, Node};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
-use crate::host::ssh::Settings;
 
 /// What the user said.
 #[derive(Debug)]
@@ -56,8 +56,9 @@ pub(crate) async fn run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let found = inventory::find(settings.cluster.as_deref())?;
+    let connecting = connect::settings(&found.inventory);
     let nodes = chosen(found.inventory.nodes, &settings.nodes)?;
-    let examined = cancel.run_until_cancelled(examine(&nodes, &Settings::default())).await;
+    let examined = cancel.run_until_cancelled(examine(&nodes, &connecting)).await;
     let examined = examined.ok_or(DoctorError::Stopped)?;
     let findings = examined.findings();
     show(&findings, nodes.len(), settings, out).map_err(OutputError)?;
