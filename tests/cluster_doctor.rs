@@ -2,7 +2,6 @@
 //!
 //! Ignored by default: needs `tests/cluster/up`.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Instant;
@@ -14,9 +13,9 @@ mod cluster;
 
 use cluster::{Faults, TestCluster, TestNode, cluster, whole};
 
-/// The inventory of the test cluster in a folder of its own, with the way to its nodes.
+/// The inventory of the test cluster.
 struct Bench {
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
     inventory: PathBuf,
 }
 
@@ -32,13 +31,10 @@ struct Found {
 impl Bench {
     fn new(cluster: &TestCluster) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // The nodes are known to the cluster's own ssh config alone.
-        let ssh = folder.path().join("ssh");
-        let script = format!("#!/bin/sh\nexec /usr/bin/ssh -F '{}' \"$@\"\n", cluster.ssh_config.display());
-        std::fs::write(&ssh, script).unwrap();
-        std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let mut text =
-            "name = \"bed\"\nimage = \"spark-test:python\"\ncontainer = { gpus = \"none\" }\n".to_owned();
+        let mut text = format!(
+            "name = \"bed\"\nssh_config = \"{}\"\nimage = \"spark-test:python\"\ncontainer = {{ gpus = \"none\" }}\n",
+            cluster.ssh_config.display()
+        );
         for (at, node) in cluster.nodes.iter().enumerate() {
             let TestNode { name, ssh, management, fabric, .. } = node;
             let role = if at == 0 { "head" } else { "worker" };
@@ -49,21 +45,19 @@ impl Bench {
         }
         let inventory = folder.path().join("bed.toml");
         std::fs::write(&inventory, text).unwrap();
-        Self { folder, inventory }
+        Self { _folder: folder, inventory }
     }
 
     fn doctor(&self, arguments: &[&str]) -> Output {
-        let path = format!("{}:{}", self.folder.path().display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparktune"));
-        command.args(["doctor", "--cluster"]).arg(&self.inventory).args(arguments).env("PATH", path);
-        command.output().unwrap()
+        command.args(["doctor", "--cluster"]).arg(&self.inventory).args(arguments).output().unwrap()
     }
 
     /// What failed, and what nothing is known of. Prints how long it took.
     fn failed(&self, fault: &str) -> Vec<Found> {
         let begun = Instant::now();
         let output = self.doctor(&["--json"]);
-        println!("{fault}: {:.1} s", begun.elapsed().as_secs_f64());
+        eprintln!("{fault}: {:.1} s", begun.elapsed().as_secs_f64());
         let value: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
         let all = value["findings"].as_array().unwrap().iter();
