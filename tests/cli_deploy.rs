@@ -152,7 +152,6 @@ fn what_no_node_should_read_is_refused() {
     succeeds(&sandbox, &["tuned", "twice"]);
 }
 
-/// Unsafe to this node's runtime alone is unsafe.
 #[test]
 fn a_folder_without_a_runtime_is_named() {
     let sandbox = sandbox();
