@@ -5,6 +5,7 @@ Output: one line of JSON, {"answer": ...} or {"failed": {"what", "path", "errno"
 
 The folder is made where it is not there, but only below the folder `above`, which must be.
 
+find      {}                                 folders that were deployed to: `folder` itself, and those of SGLang below it
 look      {}                                 what lies in the folder and what was deployed
 stage     {"id", "files": [{"name", "length", "sha256"}]}   everything that can fail for want of room or rights
 commit    {"id", "names", "record"}          renames only; goes on when whoever asked is gone
@@ -17,7 +18,7 @@ All that is ours lies in the folder `.sparktune` below it:
   intent.json        written before the first rename: from then on this node has decided, and whoever comes next ends
                      what was begun
   before-ID/NAME     the files that were there before
-  deployed.json      the record of the last deployment, its files and their digests
+  deployed.json      the intent of the last deployment, once it is done; its `record` has the files and their digests
   lock               held by whoever writes
 
 Standard library only, Python 3.8 and later.
@@ -55,11 +56,16 @@ def sync_folder(path):
 
 def write(path, data):
     temporary = path + ".tmp"
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        # A write that fails does not say to what.
+        error.filename = error.filename or path
+        raise
 
 
 def write_json(path, value):
@@ -129,15 +135,15 @@ class Folder:
             elif os.path.exists(source):
                 os.replace(source, self.file(file["name"]))
         sync_folder(self.path)
+        # What was decided is now what is so. A rename, because a disk may have become full since.
+        os.replace(self.intent, self.deployed)
+        sync_folder(self.ours)
         if intent["record"] is None:
-            if os.path.exists(self.deployed):
-                os.unlink(self.deployed)
-        else:
-            write_json(self.deployed, intent["record"])
-        sync_folder(self.ours)
-        os.unlink(self.intent)
-        sync_folder(self.ours)
+            os.unlink(self.deployed)
         shutil.rmtree(intent["from"], ignore_errors=True)
+
+    def record(self):
+        return (read_json(self.deployed) or {}).get("record")
 
     def forget(self, kinds, keep=None):
         for name in os.listdir(self.ours):
@@ -145,10 +151,18 @@ class Folder:
                 shutil.rmtree(os.path.join(self.ours, name), ignore_errors=True)
 
 
+def find(folder, order):
+    configs = os.path.join(folder.path, "configs")
+    names = sorted(os.listdir(configs)) if os.path.isdir(configs) else []
+    folders = [folder.path] + [os.path.join(configs, name) for name in names if name.startswith("triton_")]
+    ours = [(path, Folder(path)) for path in folders]
+    return {"folders": [path for path, it in ours if os.path.exists(it.deployed) or os.path.exists(it.intent)]}
+
+
 def look(folder, order):
     if not os.path.isdir(folder.path):
         return {"folder": folder.path, "files": {}, "deployed": None, "unfinished": False}
-    deployed = read_json(folder.deployed)
+    deployed = folder.record()
     names = sorted(name for name in os.listdir(folder.path) if name.endswith(".json"))
     files = {name: digest(folder.file(name)) for name in names if os.path.isfile(folder.file(name))}
     return {
@@ -160,20 +174,24 @@ def look(folder, order):
 
 
 def stage(folder, order):
+    # All of it before the lock: a connection that is cut meanwhile can be silent for long.
+    contents = []
+    for file in order["files"]:
+        folder.file(file["name"])
+        data = sys.stdin.buffer.read(file["length"])
+        if len(data) != file["length"]:
+            raise Refused("input", folder.path, "the input ended early")
+        contents.append((file, data))
     os.makedirs(folder.ours, exist_ok=True)
     folder.lock()
     folder.end_what_was_begun()
-    deployed = read_json(folder.deployed)
+    deployed = folder.record()
     folder.forget(("stage-", "before-"), keep=deployed and "before-" + deployed["id"])
     into = folder.stage(order["id"])
     os.mkdir(into)
     try:
-        for file in order["files"]:
-            folder.file(file["name"])
+        for file, data in contents:
             path = os.path.join(into, file["name"])
-            data = sys.stdin.buffer.read(file["length"])
-            if len(data) != file["length"]:
-                raise Refused("input", path, "the input ended early")
             write(path, data)
             if digest(path) != file["sha256"]:
                 raise Refused("digest", path, "its bytes are not those that were sent")
@@ -182,8 +200,7 @@ def stage(folder, order):
     except BaseException:
         folder.forget(("stage-" + order["id"], "before-" + order["id"]))
         raise
-    held = {file["name"]: digest(folder.file(file["name"])) for file in order["files"]}
-    return {"folder": folder.path, "held": held}
+    return {"folder": folder.path}
 
 
 def keep(folder, names, ident):
@@ -216,7 +233,7 @@ def commit(folder, order):
     record["files"] = [
         {"name": name, "sha256": digests[name], "replaced": name in kept} for name in order["names"]
     ]
-    record["before"] = read_json(folder.deployed)
+    record["before"] = folder.record()
     if record["before"] is not None:
         record["before"]["before"] = None
     files = [{"name": name, "sha256": digests[name]} for name in order["names"]]
@@ -231,7 +248,7 @@ def abort(folder, order):
     if os.path.isdir(folder.ours):
         folder.lock()
         folder.end_what_was_begun()
-        deployed = read_json(folder.deployed)
+        deployed = folder.record()
         if deployed is None or deployed["id"] != order["id"]:
             folder.forget(("stage-" + order["id"], "before-" + order["id"]))
     return {"folder": folder.path}
@@ -242,7 +259,7 @@ def rollback(folder, order):
         return {"folder": folder.path, "undone": False}
     folder.lock()
     folder.end_what_was_begun()
-    deployed = read_json(folder.deployed)
+    deployed = folder.record()
     if deployed is None or deployed["id"] != order["id"]:
         return {"folder": folder.path, "undone": False}
     if not os.path.isdir(folder.before(order["id"])):
@@ -312,7 +329,15 @@ def attempt(work):
 
 def main():
     order = json.loads(sys.stdin.buffer.readline())
-    operation = {"look": look, "stage": stage, "commit": commit, "abort": abort, "rollback": rollback}[order["op"]]
+    operations = {
+        "find": find,
+        "look": look,
+        "stage": stage,
+        "commit": commit,
+        "abort": abort,
+        "rollback": rollback,
+    }
+    operation = operations[order["op"]]
 
     def work():
         if not os.path.isdir(order["above"]):

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
 
-use super::inventory::{EngineAt, Login, Node};
+use super::inventory::{EngineAt, Inventory, Login, Node};
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{BadEngineAddress, Certificates, Engine, EngineAddress, EngineError, Tcp};
 use crate::host::ssh::{Connection, Forward, Settings};
@@ -55,6 +55,14 @@ pub enum ConnectError {
         /// Why not.
         error: BadEngineAddress,
     },
+    /// The config that ssh is to read is not there.
+    #[error("{on}: field `ssh_config` of its inventory: `{path}` is no file", path = path.display())]
+    NoSshConfig {
+        /// The node.
+        on: HostName,
+        /// The file.
+        path: PathBuf,
+    },
     /// There is only its engine.
     #[error("{on}: its inventory names an engine and no login, and this needs one: add `ssh = \"...\"`")]
     NoLogin {
@@ -76,6 +84,9 @@ impl ConnectError {
             ConnectError::Host(error) => error.what.to_string(),
             ConnectError::Engine(error) => error.what.to_string(),
             ConnectError::EngineAddress { error, .. } => error.to_string(),
+            ConnectError::NoSshConfig { path, .. } => {
+                format!("field `ssh_config` of its inventory: `{}` is no file", path.display())
+            }
             ConnectError::NoLogin { .. } => "its inventory names no login".to_owned(),
             ConnectError::NoEngine { .. } => "it has no engine".to_owned(),
         }
@@ -88,6 +99,7 @@ impl Failure for ConnectError {
             ConnectError::Host(error) => error.kind(),
             ConnectError::Engine(error) => error.kind(),
             ConnectError::EngineAddress { .. }
+            | ConnectError::NoSshConfig { .. }
             | ConnectError::NoLogin { .. }
             | ConnectError::NoEngine { .. } => Kind::Input,
         }
@@ -102,10 +114,25 @@ impl Failure for ConnectError {
     }
 }
 
+/// How nodes of `inventory` are connected to.
+pub fn settings(inventory: &Inventory) -> Settings {
+    let home = directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned());
+    let config = inventory.ssh_config.as_deref().map(|path| at_home(path, home.as_deref()));
+    Settings { config, ..Settings::default() }
+}
+
 /// Connect to all `nodes` at once; one outcome a node, in their order. A node that does not answer keeps the others
-/// waiting for no longer than the limits of `settings`.
+/// waiting for no longer than the limits of `settings`, which are [`settings`] of their inventory.
 pub async fn connect_all(nodes: &[Node], settings: &Settings) -> Vec<Result<Connected, ConnectError>> {
     join_all(nodes.iter().map(|node| connect(node, settings))).await
+}
+
+/// `~/` is the shell's, and ssh takes it for a folder of that name.
+fn at_home(path: &Path, home: Option<&Path>) -> PathBuf {
+    match (path.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => home.join(rest),
+        _ => path.to_owned(),
+    }
 }
 
 async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
@@ -113,6 +140,10 @@ async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectE
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),
         Some(Login::Ssh(destination)) => {
+            // ssh would say it too, as one of many things that keep it from connecting.
+            if let Some(path) = settings.config.as_ref().filter(|path| !path.is_file()) {
+                return Err(ConnectError::NoSshConfig { on: node.name.clone(), path: path.clone() });
+            }
             let connection =
                 Connection::open(node.name.clone(), destination.clone(), settings.clone()).await?;
             (Some(connection.host()), Some(connection))
@@ -193,5 +224,29 @@ impl Connected {
                 Err(HostError { on: self.name().clone(), what }.into())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_home_is_where_a_tilde_stands() {
+        let home = Some(Path::new("/home/me"));
+        assert_eq!(at_home(Path::new("~/lab/ssh"), home), Path::new("/home/me/lab/ssh"));
+        assert_eq!(at_home(Path::new("/etc/ssh/ssh_config"), home), Path::new("/etc/ssh/ssh_config"));
+        assert_eq!(at_home(Path::new("lab/~/ssh"), home), Path::new("lab/~/ssh"));
+        assert_eq!(at_home(Path::new("~/ssh"), None), Path::new("~/ssh"));
+    }
+
+    #[tokio::test]
+    async fn a_config_of_ssh_that_is_not_there_is_named_as_the_inventorys() {
+        let text = "name = \"lab\"\nengine = \"none\"\nssh_config = \"none/there\"\n\
+                    [[nodes]]\nname = \"a\"\nrole = \"head\"\nssh = \"a\"\n";
+        let inventory = Inventory::parse(Path::new("/lab/sparks.toml"), text).unwrap();
+        let error = connect_all(&inventory.nodes, &settings(&inventory)).await.remove(0).unwrap_err();
+        assert_eq!(error.to_string(), "a: field `ssh_config` of its inventory: `/lab/none/there` is no file");
+        assert_eq!(error.kind(), Kind::Input);
     }
 }

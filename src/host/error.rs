@@ -63,10 +63,17 @@ pub enum HostFailure {
     },
     /// ssh does not get there.
     #[error(transparent)]
-    Ssh(#[from] SshFailure),
+    Ssh(Box<SshFailure>),
     /// ssh gets there, but not to a socket or port there.
     #[error(transparent)]
     Forward(#[from] ForwardFailure),
+}
+
+impl From<SshFailure> for HostFailure {
+    fn from(failure: SshFailure) -> Self {
+        // It has more to tell than the others, and every outcome would be as large.
+        HostFailure::Ssh(Box::new(failure))
+    }
 }
 
 impl fmt::Display for HostError {

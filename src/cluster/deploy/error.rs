@@ -80,6 +80,8 @@ pub enum DeployError {
         failures: Vec<NodeFailure>,
         /// Nodes that have the new files.
         new: Vec<HostName>,
+        /// Nodes that have decided for the new files and could not rename all of them.
+        half_way: Vec<HostName>,
         /// Nodes of which it is not known whether they have all old files or all new ones.
         unknown: Vec<HostName>,
     },
@@ -99,10 +101,13 @@ impl fmt::Display for DeployError {
                 write!(f, "nothing was deployed; nodes that had the new files have their old ones again")?;
                 lines(f, failures)
             }
-            DeployError::Mixed { failures, new, unknown } => {
+            DeployError::Mixed { failures, new, half_way, unknown } => {
                 write!(f, "the nodes differ now")?;
                 if !new.is_empty() {
                     write!(f, "; new files on {}", names(new))?;
+                }
+                if !half_way.is_empty() {
+                    write!(f, "; old and new ones on {}", names(half_way))?;
                 }
                 if !unknown.is_empty() {
                     write!(f, "; all old or all new, not known which, on {}", names(unknown))?;

@@ -48,6 +48,7 @@ pub struct Held {
 #[derive(Serialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Order<'a> {
+    Find,
     Look,
     Stage { id: &'a str, files: Vec<Staged<'a>> },
     Commit { id: &'a str, names: Vec<&'a str>, record: Origin<'a> },
@@ -88,6 +89,11 @@ enum Reply<T> {
 struct Done {}
 
 #[derive(Deserialize)]
+struct Places {
+    folders: Vec<HostPath>,
+}
+
+#[derive(Deserialize)]
 struct Undone {
     undone: bool,
 }
@@ -96,6 +102,11 @@ impl ConfigFolder {
     /// The node.
     pub fn on(&self) -> &HostName {
         self.host.name()
+    }
+
+    /// Folders that were deployed to: this one, and those below it in which SGLang would look for a Triton's files.
+    pub async fn deployed_below(&self) -> Result<Vec<HostPath>, FolderError> {
+        Ok(self.ask::<Places>(Order::Find, &[]).await?.folders)
     }
 
     /// What lies there.

@@ -22,12 +22,15 @@ enum Fault {
     Before,
     /// It runs, and nothing is heard of it.
     Unheard,
+    /// It finds a folder where its file `b.json` is to go.
+    InTheWay,
 }
 
 /// This machine under another name, with a link that breaks where it is told to.
 #[derive(Debug)]
 struct Node {
     name: HostName,
+    folder: PathBuf,
     here: Here,
     faults: Mutex<VecDeque<Fault>>,
 }
@@ -43,6 +46,9 @@ impl Host for Node {
             if let Fault::Before = fault {
                 let what = HostFailure::Unreachable { why: "no route to host".into() };
                 return Err(HostError { on: self.name.clone(), what });
+            }
+            if let Fault::InTheWay = fault {
+                std::fs::create_dir(self.folder.join("b.json")).unwrap();
             }
             let mut process = self.here.start(program).await?;
             if let Fault::Unheard = fault {
@@ -106,7 +112,8 @@ impl Cluster {
             std::fs::create_dir(&folder).unwrap();
             std::fs::write(folder.join("a.json"), OLD).unwrap();
             std::fs::write(folder.join("other.json"), "another's").unwrap();
-            Arc::new(Node { name: name.parse().unwrap(), here: Here::new(), faults: Mutex::default() })
+            let (name, here) = (name.parse().unwrap(), Here::new());
+            Arc::new(Node { name, folder, here, faults: Mutex::default() })
         };
         let nodes = (1..=nodes).map(node).collect();
         Self { root, nodes }
@@ -211,6 +218,45 @@ async fn only_the_last_deployment_is_undone() {
     assert!(error.starts_with("n1: ") && error.contains("only the last deployment can be undone"), "{error}");
 }
 
+/// A node that a deployment did not reach has an older one, which is not the one to undo.
+#[tokio::test]
+async fn what_is_undone_is_one_deployment_on_all_nodes() {
+    let cluster = Cluster::new(2);
+    cluster.deploy("one", &deployment("first")).await.unwrap();
+    let some = &cluster.deliveries(&deployment("second"))[..1];
+    deploy(some, "two", &CancellationToken::new()).await.unwrap();
+    let undone: Vec<bool> = rollback(&cluster.folders()).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(undone, [true, false]);
+    assert_eq!(cluster.texts(), vec![new("first"); 2]);
+}
+
+/// One that got to some nodes and was repeated is undone on all.
+#[tokio::test]
+async fn a_deployment_that_is_repeated_is_undone_as_one() {
+    let cluster = Cluster::new(3);
+    cluster.deploy("one", &deployment("first")).await.unwrap();
+    let some = &cluster.deliveries(&deployment("second"))[..1];
+    deploy(some, "two", &CancellationToken::new()).await.unwrap();
+    let outcomes = cluster.deploy("three", &deployment("second")).await.unwrap();
+    assert_eq!(outcomes, [Deployed::Already, Deployed::New, Deployed::New]);
+    assert!(rollback(&cluster.folders()).await.into_iter().all(Result::unwrap));
+    assert_eq!(cluster.texts(), vec![new("first"); 3]);
+}
+
+/// A node that had these files before the last deployment has no part in another one of them.
+#[tokio::test]
+async fn what_a_node_had_all_along_stays_when_the_others_are_restored() {
+    let cluster = Cluster::new(2);
+    cluster.deploy("one", &deployment("first")).await.unwrap();
+    let some = &cluster.deliveries(&deployment("second"))[..1];
+    deploy(some, "two", &CancellationToken::new()).await.unwrap();
+    let outcomes = cluster.deploy("three", &deployment("first")).await.unwrap();
+    assert_eq!(outcomes, [Deployed::New, Deployed::Already]);
+    let undone: Vec<bool> = rollback(&cluster.folders()).await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(undone, [true, false]);
+    assert_eq!(cluster.texts(), [new("second"), new("first")]);
+}
+
 #[tokio::test]
 async fn what_somebody_changed_since_is_not_rolled_back_over() {
     let cluster = Cluster::new(1);
@@ -259,6 +305,38 @@ async fn a_link_cut_before_the_renaming_restores_the_others() {
     assert_eq!(cluster.texts(), vec![old(); 3]);
     assert_eq!(cluster.deploy("two", &deployment("new")).await.unwrap(), [Deployed::New; 3]);
     assert_eq!(cluster.texts(), vec![new("new"); 3]);
+}
+
+/// A node that cannot end what it has begun is not said to have its old files.
+#[tokio::test]
+async fn a_node_that_is_stuck_half_way_is_told_of_and_ends_it_later() {
+    let cluster = Cluster::new(2);
+    cluster.expect(1, &[Fault::Spared, Fault::Spared, Fault::InTheWay]);
+    let error = cluster.deploy("one", &deployment("new")).await.unwrap_err();
+    let words = error.to_string();
+    assert!(words.contains("old and new ones on n1\n  n1: ") && words.contains("b.json"), "{words}");
+    assert_eq!(cluster.texts(), [[Some("new".to_owned()), None], old()]);
+    std::fs::remove_dir(cluster.path(1).join("b.json")).unwrap();
+    let outcomes = cluster.deploy("two", &deployment("new")).await.unwrap();
+    assert_eq!(outcomes, [Deployed::Already, Deployed::New], "the node ends what it had begun");
+    assert_eq!(cluster.texts(), vec![new("new"); 2]);
+    assert!(rollback(&cluster.folders()).await.into_iter().all(Result::unwrap), "it was one deployment");
+    assert_eq!(cluster.texts(), vec![old(); 2]);
+}
+
+#[tokio::test]
+async fn folders_that_were_deployed_to_are_found_from_above() {
+    let cluster = Cluster::new(1);
+    let above = cluster.folders().remove(0);
+    assert!(above.deployed_below().await.unwrap().is_empty());
+    for name in ["configs/triton_3_5_0", "configs/triton_3_8_0", "configs/other"] {
+        let folder = ConfigFolder { folder: above.folder.join(name), ..above.clone() };
+        let delivery = Delivery { folder, deployment: deployment("new") };
+        deploy(&[delivery], name.rsplit('/').next().unwrap(), &CancellationToken::new()).await.unwrap();
+    }
+    let found = above.deployed_below().await.unwrap();
+    let names: Vec<_> = found.iter().map(|it| it.as_str().rsplit('/').next().unwrap()).collect();
+    assert_eq!(names, ["triton_3_5_0", "triton_3_8_0"]);
 }
 
 /// The node renamed and nobody heard of it: asked again, it says so.

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{DeployError, FolderError, NodeFailure};
-use super::folder::ConfigFolder;
-use super::record::{Deployment, digest};
+use super::folder::{ConfigFolder, Held};
+use super::record::{DeployedFile, Deployment, Record, digest};
 
 /// What is waited before a node whose answer was lost while it renamed is asked again: about as long as a link takes
 /// that comes back by itself.
@@ -48,10 +48,13 @@ pub(super) async fn deploy_patiently(
     cancel: &CancellationToken,
     ask_again: &[Duration],
 ) -> Result<Vec<Deployed>, DeployError> {
-    let outcomes = match cancel.run_until_cancelled(look(deliveries)).await {
-        Some(outcomes) => outcomes.map_err(DeployError::NothingChanged)?,
+    let held = match cancel.run_until_cancelled(look(deliveries, id)).await {
+        Some(held) => held.map_err(DeployError::NothingChanged)?,
         None => return Err(DeployError::Interrupted),
     };
+    let outcomes: Vec<Deployed> = deliveries.iter().zip(&held).map(|(it, held)| it.outcome(held)).collect();
+    let begun = begun_before(deliveries, &held);
+    let id = begun.as_deref().unwrap_or(id);
     let behind: Vec<&Delivery> = deliveries
         .iter()
         .zip(&outcomes)
@@ -73,22 +76,57 @@ pub(super) async fn deploy_patiently(
     Err(restore(&behind, failures, id).await)
 }
 
-/// Which folders need the files.
-async fn look(deliveries: &[Delivery]) -> Result<Vec<Deployed>, Vec<NodeFailure>> {
-    let looks = join_all(deliveries.iter().map(|it| it.folder.look())).await;
-    let mut outcomes = Vec::new();
+impl Delivery {
+    /// Whether a folder that holds this needs the files.
+    fn outcome(&self, held: &Held) -> Deployed {
+        let mut files = self.deployment.files.iter();
+        let same = files.all(|(name, bytes)| held.files.get(name) == Some(&digest(bytes)));
+        if same { Deployed::Already } else { Deployed::New }
+    }
+
+    /// Whether `record` is of these files, one and all.
+    fn is_of(&self, record: &Record) -> bool {
+        let files = &self.deployment.files;
+        let is =
+            |file: &DeployedFile| files.get(&file.name).is_some_and(|bytes| digest(bytes) == file.sha256);
+        record.files.len() == files.len() && record.files.iter().all(is)
+    }
+}
+
+/// What all folders hold, once those are done that had begun something and were kept from its end.
+async fn look(deliveries: &[Delivery], id: &str) -> Result<Vec<Held>, Vec<NodeFailure>> {
+    let one = |folder: &ConfigFolder| {
+        let folder = folder.clone();
+        async move {
+            let held = folder.look().await?;
+            if !held.unfinished {
+                return Ok(held);
+            }
+            folder.abort(id).await?;
+            folder.look().await
+        }
+    };
+    let looks = join_all(deliveries.iter().map(|it| one(&it.folder))).await;
+    let mut all = Vec::new();
     let mut failures = Vec::new();
-    for (Delivery { folder, deployment }, held) in deliveries.iter().zip(looks) {
+    for (Delivery { folder, .. }, held) in deliveries.iter().zip(looks) {
         match held {
             Err(error) => failures.push(failure(folder, error)),
-            Ok(held) => {
-                let mut files = deployment.files.iter();
-                let same = files.all(|(name, bytes)| held.files.get(name) == Some(&digest(bytes)));
-                outcomes.push(if same && !held.unfinished { Deployed::Already } else { Deployed::New });
-            }
+            Ok(held) => all.push(held),
         }
     }
-    if failures.is_empty() { Ok(outcomes) } else { Err(failures) }
+    if failures.is_empty() { Ok(all) } else { Err(failures) }
+}
+
+/// The deployment of the same files that got to some folders and not to others, so that all of them are undone as one:
+/// the last that any folder knows of.
+fn begun_before(deliveries: &[Delivery], held: &[Held]) -> Option<String> {
+    let each =
+        || deliveries.iter().zip(held).filter_map(|(it, held)| Some((it, held, held.deployed.as_ref()?)));
+    let (_, _, last) = each().max_by_key(|(_, _, record)| record.at)?;
+    let mut of_last = each().filter(|(_, _, record)| record.id == last.id);
+    let begun = of_last.all(|(it, held, record)| it.outcome(held) == Deployed::Already && it.is_of(record));
+    begun.then(|| last.id.clone())
 }
 
 /// Rename there; where the answer is lost, find out what was done.
@@ -115,50 +153,71 @@ async fn commit(
     Err(error)
 }
 
+/// What a folder holds that was to be brought back to what it had.
+enum After {
+    Old,
+    New(FolderError),
+    HalfWay(FolderError),
+    Unknown(FolderError),
+}
+
 /// Bring every folder back to what it had, those included that may have renamed without our hearing of it.
 async fn restore(deliveries: &[&Delivery], failures: Vec<NodeFailure>, id: &str) -> DeployError {
-    let failed = |folder: &ConfigFolder| {
-        failures.iter().any(|failure| failure.on == *folder.on() && failure.folder == folder.folder)
-    };
-    let undone = join_all(deliveries.iter().map(|it| it.folder.undo(id))).await;
+    let after = join_all(deliveries.iter().map(|it| bring_back(&it.folder, id))).await;
     let mut later = Vec::new();
-    let (mut new, mut unknown) = (Vec::new(), Vec::new());
-    for (Delivery { folder, .. }, undone) in deliveries.iter().zip(undone) {
-        let Err(error) = undone else { continue };
-        let told = !matches!(error, FolderError::Ask(_) | FolderError::Garbled(_));
-        match (failed(folder), told) {
-            // What it said when it was to rename stands.
-            (true, true) => continue,
-            (false, true) => new.push(folder.on().clone()),
-            (_, false) => unknown.push(folder.on().clone()),
-        }
-        if !failed(folder) {
+    let (mut new, mut half_way, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
+    for (Delivery { folder, .. }, after) in deliveries.iter().zip(after) {
+        let (nodes, error) = match after {
+            After::Old => continue,
+            After::New(error) => (&mut new, error),
+            After::HalfWay(error) => (&mut half_way, error),
+            After::Unknown(error) => (&mut unknown, error),
+        };
+        nodes.push(folder.on().clone());
+        // What it said first is why.
+        if !failures.iter().any(|first| first.on == *folder.on() && first.folder == folder.folder) {
             later.push(failure(folder, error));
         }
     }
-    if new.is_empty() && unknown.is_empty() {
+    if later.is_empty() && new.is_empty() && half_way.is_empty() && unknown.is_empty() {
         return DeployError::Restored(failures);
     }
     let failures = failures.into_iter().chain(later).collect();
-    DeployError::Mixed { failures, new, unknown }
+    DeployError::Mixed { failures, new, half_way, unknown }
 }
 
-/// Restore in every folder what its last deployment took the place of; false where there was none. One outcome a
+async fn bring_back(folder: &ConfigFolder, id: &str) -> After {
+    let Err(error) = folder.undo(id).await else { return After::Old };
+    // What keeps it from being restored may have kept it from being changed too.
+    match folder.look().await {
+        Ok(held) if held.unfinished => After::HalfWay(error),
+        Ok(held) if held.deployed.as_ref().is_some_and(|record| record.id == id) => After::New(error),
+        Ok(_) => After::Old,
+        Err(_) => After::Unknown(error),
+    }
+}
+
+/// Restore in every folder what the last deployment to any of them took the place of; false where that one was not the
+/// folder's last, because it did not get there or found its files there: an older one is left alone. One outcome a
 /// folder, in their order: those that can are restored, whatever becomes of the others.
 pub async fn rollback(folders: &[ConfigFolder]) -> Vec<Result<bool, NodeFailure>> {
-    let one = |folder: &ConfigFolder| {
-        let folder = folder.clone();
+    let looks = join_all(folders.iter().map(ConfigFolder::look)).await;
+    let records = looks.iter().flatten().filter_map(|held| held.deployed.as_ref());
+    let last = records.max_by_key(|record| record.at).map(|record| record.id.clone());
+    let one = |(folder, held): (&ConfigFolder, Result<Held, FolderError>)| {
+        let (folder, last) = (folder.clone(), last.clone());
         async move {
             let done = async {
-                match folder.look().await?.deployed {
-                    Some(record) => folder.undo(&record.id).await,
+                held?;
+                match last {
+                    Some(id) => folder.undo(&id).await,
                     None => Ok(false),
                 }
             };
             done.await.map_err(|error| failure(&folder, error))
         }
     };
-    join_all(folders.iter().map(one)).await
+    join_all(folders.iter().zip(looks).map(one)).await
 }
 
 /// `work` for all deliveries at once; what went wrong.

@@ -3,7 +3,7 @@
 mod nodes;
 mod shared;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::document::Document;
 use super::{Inventory, InventoryError};
@@ -43,7 +43,8 @@ impl Inventory {
 }
 
 fn inventory(document: Document, folder: &Path) -> Result<Inventory, Wrong> {
-    let Document { name, engine, image, expect_gpu, container, bare, env, env_from, nodes } = document;
+    let Document { name, ssh_config, engine, image, expect_gpu, container, bare, env, env_from, nodes } =
+        document;
     if !shared::is_plain_name(&name) {
         let message = format!("`{name}` is no name of a cluster: {}", shared::PLAIN_NAME);
         return Err(Wrong::new(Field::top("name"), message));
@@ -52,6 +53,21 @@ fn inventory(document: Document, folder: &Path) -> Result<Inventory, Wrong> {
         &|key| Field::top(key),
         shared::Keys { engine, image, expect_gpu, container, bare, env, env_from },
     )?;
+    let ssh_config = ssh_config.map(|path| ssh_config_in(folder, path)).transpose()?;
     let nodes = nodes::nodes(nodes, &cluster, folder)?;
-    Ok(Inventory { name, nodes })
+    Ok(Inventory { name, ssh_config, nodes })
+}
+
+/// The file as this program names it; `~/` is for whoever knows a home to follow.
+fn ssh_config_in(folder: &Path, path: PathBuf) -> Result<PathBuf, Wrong> {
+    let text = path.as_os_str().as_encoded_bytes();
+    match text.strip_prefix(b"~/") {
+        Some(rest) if !rest.is_empty() && !rest.contains(&0) => Ok(path),
+        None if !text.is_empty() && !text.starts_with(b"~") && !text.contains(&0) => Ok(folder.join(path)),
+        _ => {
+            let message = "it is no file of this machine: expected an absolute path, one below the inventory's \
+                           folder, or one that begins with `~/`";
+            Err(Wrong::new(Field::top("ssh_config"), message))
+        }
+    }
 }

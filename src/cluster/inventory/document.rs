@@ -1,6 +1,7 @@
 //! The keys of `sparks.toml`, as they are written. What a value means, and whether it can be, is `check`'s.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
@@ -15,6 +16,7 @@ use crate::host_name::HostName;
 #[serde(deny_unknown_fields)]
 pub(super) struct Document {
     pub name: String,
+    pub ssh_config: Option<PathBuf>,
     pub engine: Option<EngineChoice>,
     pub image: Option<String>,
     pub expect_gpu: Option<String>,

@@ -14,6 +14,7 @@ mod secrets;
 mod settings;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ use crate::host_name::HostName;
 pub struct Inventory {
     /// What labels and messages call it.
     pub name: String,
+    /// The config that ssh reads; the user's own where not given. It may begin with `~/`.
+    pub ssh_config: Option<PathBuf>,
     /// As the file has them.
     pub nodes: Vec<Node>,
 }
@@ -76,7 +79,7 @@ impl Inventory {
             reach: Reach { login: Some(Login::Local), engine: EngineAt::Usual },
             settings: NodeSettings::merged(&bare, &settings::Settings::default()),
         };
-        Self { name: HostName::local().as_str().to_owned(), nodes: vec![node] }
+        Self { name: HostName::local().as_str().to_owned(), ssh_config: None, nodes: vec![node] }
     }
 }
 

@@ -68,6 +68,24 @@ fn what_a_file_leaves_out_is_as_always() {
 }
 
 #[test]
+fn the_config_of_ssh_is_in_the_inventorys_folder_or_at_home() {
+    let with = |value: &str| TWO.replacen("image =", &format!("ssh_config = {value}\nimage ="), 1);
+    assert_eq!(of(TWO).unwrap().ssh_config, None);
+    for (value, path) in
+        [("ssh/config", "lab/ssh/config"), ("/etc/lab/ssh", "/etc/lab/ssh"), ("~/lab/ssh", "~/lab/ssh")]
+    {
+        let found = of(&with(&format!("\"{value}\""))).unwrap().ssh_config;
+        assert_eq!(found.as_deref(), Some(Path::new(path)), "{value}");
+    }
+    for value in ["", "~", "~/", "~me/config", "a\\u0000b"] {
+        let words = ["field `ssh_config`, line 3", "no file of this machine", "`~/`"];
+        refused(&with(&format!("\"{value}\"")), &words);
+    }
+    refused(&with("7"), &["field `ssh_config`, line 3", "expected"]);
+    refused(&second("ssh_config = \"x\""), &["unknown field `ssh_config`"]);
+}
+
+#[test]
 fn what_a_node_sets_takes_the_place_of_the_clusters() {
     let own = r#"
 image = "other:1"

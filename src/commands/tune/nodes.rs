@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::connect::{ConnectError, Connected, connect_all};
+use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
 use crate::cluster::fabric::{BadGiven, Fabric, Given, Member, NodeFabric, Plane, Variable};
 use crate::cluster::facts::{Answer, Engine, Gpu, NodeFacts, ReadError, read_all};
 use crate::cluster::inventory::{self, Inventory};
@@ -127,7 +127,8 @@ pub(crate) async fn run(
     let found = inventory::find(settings.cluster.as_deref())?;
     let nodes = chosen(&found.inventory, &settings.nodes)?;
     let given = given(&nodes, settings)?;
-    let Some(connected) = cancel.run_until_cancelled(connect_all(&nodes, &Default::default())).await else {
+    let ssh = connect::settings(&found.inventory);
+    let Some(connected) = cancel.run_until_cancelled(connect_all(&nodes, &ssh)).await else {
         return Err(Stopped.into());
     };
     let way = |(node, connected): (&inventory::Node, Result<Connected, ConnectError>)| {

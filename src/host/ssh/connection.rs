@@ -191,7 +191,7 @@ impl Connection {
             let line = format!("echo {mark}");
             let process = self.session(&line).await;
             let Process { input, output, log, mut end } = process.map_err(|what| match what {
-                HostFailure::Ssh(failure) => failure,
+                HostFailure::Ssh(failure) => *failure,
                 what => SshFailure::Local { why: what.to_string() },
             })?;
             drop(input);

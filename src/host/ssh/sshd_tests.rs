@@ -37,7 +37,7 @@ fn ssh_failure(error: HostError) -> SshFailure {
     assert_eq!(error.on.as_str(), "spark-2");
     assert_eq!(error.kind(), Kind::Environment);
     match error.what {
-        HostFailure::Ssh(failure) => failure,
+        HostFailure::Ssh(failure) => *failure,
         what => panic!("{what:?}"),
     }
 }

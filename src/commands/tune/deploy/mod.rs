@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use self::files::ForNodes;
 use self::place::Place;
 pub use self::place::PlaceChoice;
-use crate::cluster::connect::{ConnectError, Connected, connect_all};
-use crate::cluster::deploy::{ConfigFolder, Delivery, DeployError, NodeFailure, deploy, rollback};
+use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
+use crate::cluster::deploy::{
+    ConfigFolder, Delivery, DeployError, FolderError, Held, NodeFailure, deploy, rollback,
+};
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::{self, Inventory};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
-use crate::host::ssh::Settings;
 use crate::host_name::HostName;
 
 /// What the user said.
@@ -73,8 +74,9 @@ impl std::error::Error for NotReady {}
 impl Failure for NotReady {
     fn kind(&self) -> Kind {
         // What can be mended here first.
-        let input = self.failures.iter().any(|failure| failure.kind() == Kind::Input);
-        if input { Kind::Input } else { Kind::Environment }
+        let first = [Kind::Input, Kind::CheckFailed];
+        let any = |kind: &Kind| self.failures.iter().any(|failure| failure.kind() == *kind);
+        first.into_iter().find(any).unwrap_or(Kind::Environment)
     }
 
     fn hint(&self) -> Option<String> {
@@ -82,17 +84,35 @@ impl Failure for NotReady {
     }
 }
 
-/// Some nodes could not be restored; the others were.
+/// Some nodes could not be restored.
 #[derive(Debug, thiserror::Error)]
-#[error("{} of {asked} nodes could not be restored, the others were:{}", .failures.len(), show::lines(.failures))]
-struct NotRestored {
-    asked: usize,
-    failures: Vec<NodeFailure>,
+enum NotRestored {
+    #[error("{} of {asked} nodes could not be restored, the others were:{}", .failures.len(), show::lines(.failures))]
+    Some { asked: usize, failures: Vec<NodeFailure> },
+    #[error("nothing was restored, every node has what it had:{}", show::lines(.failures))]
+    All { failures: Vec<NodeFailure> },
 }
 
 impl Failure for NotRestored {
     fn kind(&self) -> Kind {
-        Kind::Incomplete
+        match self {
+            NotRestored::Some { .. } => Kind::Incomplete,
+            NotRestored::All { .. } => Kind::Environment,
+        }
+    }
+}
+
+/// Some nodes could not say what they hold.
+#[derive(Debug, thiserror::Error)]
+#[error("{} of {asked} nodes could not say what they hold:{}", .failures.len(), show::lines(.failures))]
+struct Unseen {
+    asked: usize,
+    failures: Vec<NodeFailure>,
+}
+
+impl Failure for Unseen {
+    fn kind(&self) -> Kind {
+        Kind::Environment
     }
 }
 
@@ -148,11 +168,25 @@ pub async fn run(
             show::restored(&ready, &outcomes, settings.json, out).map_err(OutputError)?;
             let asked = outcomes.len();
             let failures: Vec<NodeFailure> = outcomes.into_iter().filter_map(Result::err).collect();
-            if failures.is_empty() { Ok(Verdict::Done) } else { Err(NotRestored { asked, failures }.into()) }
+            match failures.len() {
+                0 => Ok(Verdict::Done),
+                all if all == asked => Err(NotRestored::All { failures }.into()),
+                _ => Err(NotRestored::Some { asked, failures }.into()),
+            }
         }
         (Action::Status | Action::Deploy { .. }, _) => {
             let held = join_all(ready.iter().map(|it| it.place.folder.look())).await;
             let sound = show::status(&ready, &held, settings.json, out).map_err(OutputError)?;
+            let unseen = |(node, held): (&Ready, Result<Held, FolderError>)| {
+                let folder = &node.place.folder;
+                let failure =
+                    |error| NodeFailure { on: folder.on().clone(), folder: folder.folder.clone(), error };
+                held.err().map(failure)
+            };
+            let failures: Vec<NodeFailure> = ready.iter().zip(held).filter_map(unseen).collect();
+            if !failures.is_empty() {
+                return Err(Unseen { asked: ready.len(), failures }.into());
+            }
             Ok(if sound { Verdict::Done } else { Verdict::CheckSaidNo })
         }
     }
@@ -164,7 +198,7 @@ async fn ready(
     settings: &DeploySettings,
     files: Option<&ForNodes>,
 ) -> Result<Vec<Ready>, Box<dyn Failure>> {
-    let connected = connect_all(&inventory.nodes, &Settings::default()).await;
+    let connected = connect_all(&inventory.nodes, &connect::settings(inventory)).await;
     let places = connected.into_iter().map(|node| async {
         let node = node.map_err(|error: ConnectError| Box::new(error) as Box<dyn Failure>)?;
         let place = place::find(&node, &settings.place, settings.family, files).await?;

@@ -56,7 +56,17 @@ pub(super) enum NoHostDir {
         /// What the files are for.
         found: String,
     },
-    /// Without files it is not known what to look for.
+    /// Without files it is not known which of several is meant.
+    #[error("{on}: files were deployed to several folders below `{dir}`; name one with --host-dir: {found}")]
+    DeployedToSeveral {
+        /// The node.
+        on: HostName,
+        /// The folder.
+        dir: HostPath,
+        /// Those that were deployed to.
+        found: String,
+    },
+    /// Files of no Triton say nothing of the folder.
     #[error("{on}: which folder below `{dir}` is meant depends on the files; name it whole, with --host-dir")]
     Unknown {
         /// The node.
@@ -74,7 +84,7 @@ impl Failure for NoHostDir {
     fn hint(&self) -> Option<String> {
         match self {
             NoHostDir::Several { .. } => Some("name the files of one runtime and one Triton".into()),
-            NoHostDir::Unknown { .. } => None,
+            NoHostDir::DeployedToSeveral { .. } | NoHostDir::Unknown { .. } => None,
         }
     }
 }
@@ -157,7 +167,7 @@ async fn host_dir(
     let on = node.name().clone();
     let dir = on_node(node, dir).await?;
     let Some(files) = files else {
-        return Ok(place_in(node, dir.clone(), dir, Family::Sglang, None, "it was named".into())?);
+        return deployed_below(node, dir).await;
     };
     let Some((family, triton)) = files.kind() else {
         return Err(NoHostDir::Several { on, dir, found: files.kinds() }.into());
@@ -165,13 +175,32 @@ async fn host_dir(
     match family {
         Family::Vllm => {
             let reason = format!("for VLLM_TUNED_CONFIG_FOLDER={dir}");
-            Ok(place_in(node, dir.clone(), dir, family, None, reason)?)
+            place_in(node, dir.clone(), dir, family, None, reason)
         }
         Family::Sglang => {
             let Some(triton) = triton else { return Err(NoHostDir::Unknown { on, dir }.into()) };
             let folder = dir.join("configs").join(&triton.directory());
             let reason = format!("for SGLANG_MOE_CONFIG_DIR={dir}");
-            Ok(place_in(node, dir, folder, family, Some(triton), reason)?)
+            place_in(node, dir, folder, family, Some(triton), reason)
+        }
+    }
+}
+
+/// The folder below `dir` that files were deployed to, which were of a runtime that is not known now.
+async fn deployed_below(node: &Connected, dir: HostPath) -> Result<Place, Box<dyn Failure>> {
+    let named = |folder: HostPath, reason: &str| {
+        place_in(node, dir.clone(), folder, Family::Sglang, None, reason.to_owned())
+    };
+    let place = named(dir.clone(), "it was named")?;
+    // Where that cannot be asked, it is told when the folder itself is asked for.
+    let Ok(mut found) = place.folder.deployed_below().await else { return Ok(place) };
+    match (found.pop(), found.is_empty()) {
+        (None, _) => Ok(place),
+        (Some(folder), true) => named(folder, "files were deployed there"),
+        (Some(last), false) => {
+            let found = found.into_iter().chain([last]).map(|it| format!("`{it}`")).collect::<Vec<_>>();
+            let on = node.name().clone();
+            Err(NoHostDir::DeployedToSeveral { on, dir, found: found.join(", ") }.into())
         }
     }
 }
@@ -183,7 +212,7 @@ fn place_in(
     family: Family,
     triton: Option<TritonVersion>,
     reason: String,
-) -> Result<Place, ConnectError> {
+) -> Result<Place, Box<dyn Failure>> {
     let host = Arc::clone(node.host()?);
     let folder = ConfigFolder { host, python: HostPath::new("python3"), folder, above };
     Ok(Place { folder, container: None, family, runtime: None, triton, reason })
