@@ -5,6 +5,7 @@ pub mod connect;
 pub mod deploy;
 pub(crate) mod fabric;
 pub(crate) mod facts;
+pub mod images;
 pub mod installed;
 pub mod inventory;
 pub mod nearby;

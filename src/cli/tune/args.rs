@@ -1,6 +1,7 @@
 //! The literal command line of `sparktune`, as clap sees it. Nothing below `cli` knows these types.
 
 mod deploy;
+mod image;
 mod nodes;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use deploy::{DeployArgs, FamilyArg};
+pub(crate) use image::{ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs};
 pub(crate) use nodes::NodesArgs;
 
 use crate::cli::global_options::GlobalOptions;
@@ -62,6 +64,8 @@ pub(crate) enum TuneCommand {
     Nodes(NodesArgs),
     /// Put config files on every node where its runtime looks: on all nodes or on none
     Deploy(DeployArgs),
+    /// Bring the same container image to every node, and show which one each has
+    Image(ImageArgs),
     /// List the models in the catalogue
     Models(ListArgs),
     /// List the devices in the catalogue

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod deploy;
 pub mod devices;
+pub mod image;
 pub mod init;
 pub mod merge;
 pub mod models;
