@@ -88,6 +88,7 @@ fn how(value: &Value) -> Vec<&str> {
 
 #[test]
 #[ignore = "needs the test cluster: tests/cluster/up"]
+#[allow(clippy::disallowed_macros, reason = "the rate is for whoever runs it")]
 fn an_image_of_one_node_gets_to_all_and_is_copied_once() {
     let (cluster, _whole) = (cluster(), whole());
     let image = TestImage::new(&cluster, "once", BYTES);

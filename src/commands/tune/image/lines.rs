@@ -82,5 +82,9 @@ mod tests {
     fn an_engine_is_named_where_it_is_not_the_usual_one() {
         assert_eq!(line("ssh = \"n1\""), "docker save a:b");
         assert_eq!(line("ssh = \"n1\"\nengine = \"podman\""), "podman save a:b");
+        let socket = "ssh = \"n1\"\nengine_url = \"unix:///x/s.sock\"";
+        assert_eq!(line(socket), "docker --host unix:///x/s.sock save a:b");
+        let podman = format!("{socket}\nengine = \"podman\"");
+        assert_eq!(line(&podman), "podman --url unix:///x/s.sock save a:b");
     }
 }
