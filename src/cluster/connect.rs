@@ -85,9 +85,7 @@ impl ConnectError {
             ConnectError::Engine(error) => error.what.to_string(),
             ConnectError::EngineAddress { error, .. } => error.to_string(),
             ConnectError::NoSshConfig { path, .. } => {
-                {
                 format!("field `ssh_config` of its inventory: `{}` is no file", path.display())
-            }
             }
             ConnectError::NoLogin { .. } => "its inventory names no login".to_owned(),
             ConnectError::NoEngine { .. } => "it has no engine".to_owned(),

@@ -6,6 +6,7 @@ pub mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod fabric;
 pub(crate) mod facts;
+pub mod images;
 pub mod installed;
 pub mod inventory;
 pub mod nearby;

@@ -7,6 +7,7 @@
 mod command;
 mod compile;
 mod file;
+mod image;
 mod line;
 mod load;
 mod measure;
@@ -23,6 +24,7 @@ use crate::host_name::HostName;
 pub use command::CommandEvent;
 pub use compile::{CompileEvent, NoBinary};
 pub use file::FileEvent;
+pub use image::ImageEvent;
 pub use line::VERSION;
 pub use load::{LiveView, LoadEvent, LoadPart};
 pub use measure::{DecisionGrounds, MeasureEvent};
@@ -78,6 +80,8 @@ pub enum What {
     Load(LoadEvent),
     /// A mock server answers.
     Mock(MockEvent),
+    /// An image is on its way to a node.
+    Image(ImageEvent),
     /// Files are written.
     File(FileEvent),
 }
@@ -171,6 +175,7 @@ what_from!(
     Measure(MeasureEvent),
     Load(LoadEvent),
     Mock(MockEvent),
+    Image(ImageEvent),
     File(FileEvent),
 );
 

@@ -63,6 +63,11 @@ every!(
     What::Load(LoadEvent::Calibrating { .. }) => "load calibrating",
     What::Load(LoadEvent::Calibrated { .. }) => "load calibrated",
     What::Mock(MockEvent::Listening { .. }) => "mock listening",
+    What::Image(ImageEvent::Copying { .. }) => "image copying",
+    What::Image(ImageEvent::Copied { .. }) => "image copied",
+    What::Image(ImageEvent::Pulling { .. }) => "image pulling",
+    What::Image(ImageEvent::Pulled { .. }) => "image pulled",
+    What::Image(ImageEvent::Failed { .. }) => "image failed",
     What::File(FileEvent::Written { .. }) => "file written",
 );
 
@@ -98,6 +103,8 @@ fn samples() -> Vec<Event> {
         mean_itl_ms: None,
     };
     let run = LoadPart::Run { profile: "quick".into(), number: 1, of: 3 };
+    let image = || "lmsysorg/sglang:spark".to_owned();
+    let from = || "spark-2".parse().unwrap();
     let step = LoadPart::Step { axis: "concurrency", at: 8.0, number: 2, of: 4 };
     vec![
         here(What::Note { text: "key \"64\" of b.json was overruled".into() }),
@@ -157,6 +164,14 @@ fn samples() -> Vec<Event> {
         here(LoadEvent::Calibrating { streams: 64 }.into()),
         here(LoadEvent::Calibrated { streams: 64, right: true }.into()),
         here(MockEvent::Listening { url: "http://127.0.0.1:30000".into(), model: "mock".into() }.into()),
+        there(
+            ImageEvent::Copying { image: image(), from: from(), bytes: 1000, size: 4000, seconds: 1.5 }
+                .into(),
+        ),
+        there(ImageEvent::Copied { image: image(), from: from(), bytes: 4096, seconds: 6.25 }.into()),
+        there(ImageEvent::Pulling { image: image(), status: "Downloading".into() }.into()),
+        there(ImageEvent::Pulled { image: image(), seconds: 61.5 }.into()),
+        there(ImageEvent::Failed { why: "no space left on device".into() }.into()),
         here(FileEvent::Written { path: "triton_3_5_0/E=8.json".into(), sha256: "00ff".into() }.into()),
     ]
 }

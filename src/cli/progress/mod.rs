@@ -1,5 +1,6 @@
 //! Progress on stderr: bars on a terminal, plain lines elsewhere.
 
+mod image;
 mod load;
 mod nodes;
 mod screen;
@@ -52,6 +53,7 @@ impl Observer for Progress {
             What::Compile(event) => tune::compile(screen, nodes, host, event),
             What::Measure(event) => tune::measure(screen, nodes, host, event),
             What::Load(event) => load::show(screen, event),
+            What::Image(event) => image::show(screen, host, event),
             What::Mock(MockEvent::Listening { url, model }) => {
                 screen.line(&format!("  {model} on {url}; Ctrl-C stops it"));
             }

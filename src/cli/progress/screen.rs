@@ -37,6 +37,11 @@ impl Screen {
         self.bars.clone()
     }
 
+    /// Whether there is one to draw on.
+    pub(super) fn on_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// A line that stays.
     pub(super) fn line(&self, text: &str) {
         self.bars.suspend(|| stderr::line(text));

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod doctor;
+mod image;
 mod nodes;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use deploy::{DeployArgs, FamilyArg};
 pub(crate) use doctor::DoctorArgs;
+pub(crate) use image::{ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs};
 pub(crate) use nodes::NodesArgs;
 
 use crate::cli::global_options::GlobalOptions;
@@ -66,6 +68,8 @@ pub(crate) enum TuneCommand {
     Nodes(NodesArgs),
     /// Put config files on every node where its runtime looks: on all nodes or on none
     Deploy(DeployArgs),
+    /// Bring the same container image to every node, and show which one each has
+    Image(ImageArgs),
     /// List the models in the catalogue
     Models(ListArgs),
     /// List the devices in the catalogue

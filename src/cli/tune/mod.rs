@@ -24,8 +24,8 @@ pub(super) async fn dispatch(
     audience: &mut Audience,
 ) -> CommandResult {
     use crate::commands::tune::{
-        check, deploy, devices, doctor, init, merge, models, moe, nodes, plan, publish, record, replay,
-        setup, space, subject,
+        check, deploy, devices, doctor, image, init, merge, models, moe, nodes, plan, publish, record,
+        replay, setup, space, subject,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -71,6 +71,9 @@ pub(super) async fn dispatch(
         }
         TuneCommand::Deploy(args) => {
             deploy::run(&settings::deploy(args)?, cancelled_by_signals(), &mut out).await
+        }
+        TuneCommand::Image(args) => {
+            image::run(&settings::image(args)?, cancelled_by_signals(), progress, &mut out).await
         }
         TuneCommand::Models(args) => models::run(args.profiles.as_deref(), args.json, &mut out),
         TuneCommand::Devices(args) => {

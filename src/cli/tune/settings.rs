@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::args::{
     CheckArgs, CompilerArgs, DeployArgs, DoctorArgs, EngineArg, EvidenceArg, FamilyArg, FormatArg, Fusion,
-    InitArgs, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs,
-    RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs, TruthArg,
+    ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs, InitArgs, MeasuringArgs, MergeArgs, ModelArgs,
+    MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs,
+    StrategyArg, TargetArgs, TruthArg,
 };
 use crate::artifact::Evidence;
 use crate::cluster::installed::Family;
@@ -15,6 +16,7 @@ use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::check::CheckSettings;
 use crate::commands::tune::deploy::{Action, DeploySettings, PlaceChoice};
 use crate::commands::tune::doctor::DoctorSettings;
+use crate::commands::tune::image::{ImageAction, ImageSettings};
 use crate::commands::tune::init::{BadNode, InitSettings};
 use crate::commands::tune::merge::MergeSettings;
 use crate::commands::tune::moe::{Destination, MoeSettings};
@@ -27,6 +29,7 @@ use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::{BadContainerValue, NodePath};
+use crate::host::engine::{BadImageName, ImageName};
 use crate::host_name::BadHostName;
 use crate::model::{ByHand, FusionChoice};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
@@ -91,6 +94,12 @@ pub(super) enum BadArgument {
     /// `--node` of `nodes`.
     #[error("--node: {0}")]
     NodeName(BadHostName),
+    /// `IMAGE` of `image`.
+    #[error("IMAGE: {0}")]
+    Image(#[from] BadImageName),
+    /// `--from` of `image sync`.
+    #[error("--from: {0}")]
+    From(BadHostName),
     /// `--virtualenv`, `--host-dir`.
     #[error("{option}: {error}")]
     NodePath {
@@ -327,6 +336,23 @@ pub(super) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {
         FamilyArg::Vllm => Family::Vllm,
     });
     Ok(DeploySettings { cluster, action, place, family, profiles, json })
+}
+
+pub(super) fn image(ImageArgs { command }: ImageArgs) -> Checked<ImageSettings> {
+    let name = |text: Option<String>| text.map(|text| text.parse::<ImageName>()).transpose();
+    match command {
+        ImageCommand::List(ImageListArgs { image, cluster, json }) => {
+            Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::List, json })
+        }
+        ImageCommand::Sync(ImageSyncArgs { image, cluster, from, pull, dry_run, json }) => {
+            let from = from.map(|text| text.parse()).transpose().map_err(BadArgument::From)?;
+            let action = match pull {
+                true => ImageAction::Pull { dry_run },
+                false => ImageAction::Sync { from, dry_run },
+            };
+            Ok(ImageSettings { cluster, image: name(image)?, action, json })
+        }
+    }
 }
 
 fn subject(model: ModelArgs, target: TargetArgs) -> Checked<SubjectSettings> {

@@ -4,6 +4,7 @@ pub mod check;
 pub mod deploy;
 pub mod devices;
 pub(crate) mod doctor;
+pub mod image;
 pub mod init;
 pub mod merge;
 pub mod models;

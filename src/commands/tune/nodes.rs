@@ -127,9 +127,8 @@ pub(crate) async fn run(
     let found = inventory::find(settings.cluster.as_deref())?;
     let nodes = chosen(&found.inventory, &settings.nodes)?;
     let given = given(&nodes, settings)?;
-    let Some(connected) =
-        cancel.run_until_cancelled(connect_all(&nodes, &connect::settings(&found.inventory))).await
-    else {
+    let ssh = connect::settings(&found.inventory);
+    let Some(connected) = cancel.run_until_cancelled(connect_all(&nodes, &ssh)).await else {
         return Err(Stopped.into());
     };
     let way = |(node, connected): (&inventory::Node, Result<Connected, ConnectError>)| {

@@ -1,12 +1,14 @@
 //! What an image is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use bollard::models::ImageInspect;
+use bollard::models::{ImageConfig, ImageInspect};
+use serde_json::json;
 
 use crate::failure::{Failure, Kind};
+use crate::fs::sha256_hex;
 
 /// An image's name with its tag or digest, or its ID.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,11 @@ impl ImageName {
         &self.0
     }
 
+    /// Whether it is a digest's or an ID, which an image keeps only where it came from.
+    pub fn is_by_digest(&self) -> bool {
+        self.0.contains('@') || self.0.starts_with("sha256:")
+    }
+
     /// The repository, and its tag or digest; `latest` where there is neither, as the engines' commands have it.
     pub(super) fn parts(&self) -> (&str, &str) {
         if let Some(parts) = self.0.split_once('@') {
@@ -80,6 +87,9 @@ pub struct Image {
     pub config_digest: Option<String>,
     /// The digests of its unpacked layers, lowest first.
     pub layers: Vec<String>,
+    /// A digest of what its containers begin with: program, user, variables, labels. Unlike that of the configuration
+    /// it is the same where an engine has written the configuration down in its own way.
+    pub start_digest: String,
     /// What it was built for: `arm64`, `amd64`.
     pub architecture: String,
     /// Its bytes on this node, as the engine counts them.
@@ -97,6 +107,7 @@ impl Image {
         Self {
             config_digest,
             id,
+            start_digest: start_digest(found.config.as_ref()),
             tags: found.repo_tags.unwrap_or_default(),
             repo_digests: found.repo_digests.unwrap_or_default(),
             layers: found.root_fs.and_then(|files| files.layers).unwrap_or_default(),
@@ -105,6 +116,28 @@ impl Image {
             labels: found.config.and_then(|config| config.labels).unwrap_or_default().into_iter().collect(),
         }
     }
+}
+
+/// What is not there and what is empty are the same: engines differ in which of them they write.
+fn start_digest(config: Option<&ImageConfig>) -> String {
+    let nothing = ImageConfig::default();
+    let config = config.unwrap_or(&nothing);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let words = |words: &Option<Vec<String>>| words.clone().unwrap_or_default();
+    let sorted = |names: &Option<Vec<String>>| names.iter().flatten().cloned().collect::<BTreeSet<_>>();
+    let labels: BTreeMap<_, _> = config.labels.iter().flatten().collect();
+    let begin = json!([
+        text(&config.user),
+        words(&config.env),
+        words(&config.entrypoint),
+        words(&config.cmd),
+        text(&config.working_dir),
+        sorted(&config.volumes),
+        sorted(&config.exposed_ports),
+        text(&config.stop_signal),
+        labels,
+    ]);
+    sha256_hex(begin.to_string().as_bytes())
 }
 
 #[cfg(test)]
@@ -166,5 +199,38 @@ mod tests {
             "mediaType":"application/vnd.oci.image.index.v1+json","digest":"sha256:bb","size":9}}"#);
         assert_eq!(containerd.config_digest, None);
         assert_eq!(of(r#"{"Id":"aa"}"#).id, "sha256:aa");
+    }
+
+    #[test]
+    fn what_containers_begin_with_is_the_same_however_it_is_written() {
+        let of = |config: &str| {
+            let json = format!(r#"{{"Id":"sha256:aa","Config":{config}}}"#);
+            Image::of(serde_json::from_str(&json).unwrap()).start_digest
+        };
+        let plain = of(r#"{"Env":["A=1"],"Cmd":["sh"],"Labels":{"k":"v","a":"b"}}"#);
+        let other = r#"{"Cmd":["sh"],"Env":["A=1"],"Entrypoint":[],"Labels":{"a":"b","k":"v"},"User":""}"#;
+        assert_eq!(of(other), plain);
+        for different in [
+            r#"{"Env":["A=2"],"Cmd":["sh"],"Labels":{"k":"v","a":"b"}}"#,
+            r#"{"Env":["A=1"],"Entrypoint":["sh"],"Labels":{"k":"v","a":"b"}}"#,
+            r#"{"Env":["A=1"],"Cmd":["sh"],"User":"me","Labels":{"k":"v","a":"b"}}"#,
+            r#"{"Env":["A=1"],"Cmd":["sh"],"Labels":{"k":"v"}}"#,
+            "{}",
+        ] {
+            assert_ne!(of(different), plain, "{different}");
+        }
+    }
+
+    #[test]
+    fn a_digest_and_an_id_are_no_tag() {
+        for (name, by_digest) in [
+            ("a:b", false),
+            ("sha256", false),
+            ("a@sha256:00", true),
+            ("a:b@sha256:00", true),
+            ("sha256:00", true),
+        ] {
+            assert_eq!(name.parse::<ImageName>().unwrap().is_by_digest(), by_digest, "{name}");
+        }
     }
 }

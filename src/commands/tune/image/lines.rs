@@ -1,0 +1,90 @@
+//! The command lines that equal what would be done.
+
+use std::io;
+
+use crate::cluster::connect::Connected;
+use crate::cluster::images::{Plan, Step};
+use crate::cluster::inventory::{EngineAt, Node};
+use crate::commands::Output;
+use crate::host::engine::ImageName;
+use crate::host::{EngineKind, Program, ShellLine};
+
+/// One line for each copy, a word for everything else.
+pub(super) fn copies(
+    image: &ImageName,
+    plan: &Plan,
+    nodes: &[&Connected],
+    out: &mut dyn Output,
+) -> io::Result<()> {
+    let save = typed(nodes[plan.source], &["save", image.as_str()]);
+    for (node, step) in nodes.iter().zip(&plan.steps) {
+        match step {
+            Step::Source => out.line(&format!("# {}: has it", node.name()))?,
+            Step::Skip(_) => out.line(&format!("# {}: has the same", node.name()))?,
+            Step::WrongArchitecture => out.line(&format!("# {}: it would not run there", node.name()))?,
+            Step::Copy => out.line(&format!("{save} | {}", typed(node, &["load"])))?,
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn pull(image: &ImageName, node: &Connected, out: &mut dyn Output) -> io::Result<()> {
+    out.line(&typed(node, &["pull", image.as_str()]))
+}
+
+/// The engine's command as typed on this machine.
+fn typed(node: &Connected, arguments: &[&str]) -> String {
+    let program = command(&node.node, arguments);
+    match (&node.node.reach.engine, node.host()) {
+        (EngineAt::Usual | EngineAt::Socket(_), Ok(host)) => host.as_shell(&program).to_string(),
+        _ => ShellLine::of(&program).to_string(),
+    }
+}
+
+/// The engine's command for whoever is where the node's engine is reached from.
+fn command(node: &Node, arguments: &[&str]) -> Program {
+    let kind = node.settings.engine().unwrap_or(EngineKind::Docker);
+    let socket = match kind {
+        EngineKind::Docker => "--host",
+        EngineKind::Podman => "--url",
+    };
+    let mut words: Vec<String> = Vec::new();
+    match &node.reach.engine {
+        EngineAt::Usual => {}
+        EngineAt::Socket(path) => words.extend([socket.to_owned(), format!("unix://{path}")]),
+        EngineAt::Tcp { host, port, tls } => {
+            words.extend([socket.to_owned(), format!("tcp://{host}:{port}"), "--tlsverify".to_owned()]);
+            for (option, file) in [("--tlscacert", &tls.ca), ("--tlscert", &tls.cert), ("--tlskey", &tls.key)]
+            {
+                words.extend([option.to_owned(), file.display().to_string()]);
+            }
+        }
+    }
+    words.extend(arguments.iter().map(|word| (*word).to_owned()));
+    Program::new(kind.program(), words)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::inventory::Inventory;
+
+    fn line(keys: &str) -> String {
+        let text =
+            format!("name = \"lab\"\nimage = \"a:b\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\n{keys}\n");
+        let inventory = Inventory::parse(Path::new("/lab/sparks.toml"), &text).unwrap();
+        ShellLine::of(&command(&inventory.nodes[0], &["save", "a:b"])).to_string()
+    }
+
+    #[test]
+    fn an_engine_is_named_where_it_is_not_the_usual_one() {
+        assert_eq!(line("ssh = \"n1\""), "docker save a:b");
+        assert_eq!(line("ssh = \"n1\"\nengine = \"podman\""), "podman save a:b");
+        let socket = "ssh = \"n1\"\nengine_url = \"unix:///x/s.sock\"";
+        assert_eq!(line(socket), "docker --host unix:///x/s.sock save a:b");
+        let podman = format!("{socket}\nengine = \"podman\"");
+        assert_eq!(line(&podman), "podman --url unix:///x/s.sock save a:b");
+    }
+}

@@ -1,0 +1,35 @@
+//! `sparktune image`: what is refused before any node is asked.
+
+mod support;
+
+use support::{Sandbox, stderr};
+
+const BARE: &str =
+    "name = \"lab\"\nengine = \"none\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\n";
+const LAB: &str = "name = \"lab\"\nimage = \"a:b\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\n\
+                   engine_url = \"unix:///none/there.sock\"\n";
+
+#[test]
+fn what_cannot_be_is_refused_in_one_message() {
+    for (inventory, arguments, code, words) in [
+        (None, &["list"][..], 2, "no node of `localhost` has an engine"),
+        (Some(BARE), &["sync"], 2, "no node of `lab` has an engine"),
+        (Some(LAB), &["sync", "a b"], 2, "IMAGE: `a b` is no image's name"),
+        (Some(LAB), &["list", "../x"], 2, "IMAGE: `../x` is no image's name"),
+        (Some(LAB), &["sync", "a@sha256:00"], 2, "`a@sha256:00` is no name that a copy could have"),
+        (Some(LAB), &["sync", "--from", "n9"], 2, "--from: no node `n9` with an engine"),
+        (Some(LAB), &["sync", "--from", "a/b"], 2, "--from: "),
+        (Some(LAB), &["sync", "--from", "n1", "--pull"], 2, "cannot be used with"),
+        (Some(LAB), &["sync", "--json", "--dry-run"], 2, "cannot be used with"),
+        (Some(LAB), &["sync", "--cluster", "none.toml"], 2, "none.toml"),
+        (Some(LAB), &["list"], 3, "n1: no engine: the socket `/none/there.sock` is not there"),
+    ] {
+        let sandbox = Sandbox::new();
+        if let Some(inventory) = inventory {
+            sandbox.write("sparks.toml", inventory);
+        }
+        let arguments = [&["image"][..], arguments].concat();
+        let said = stderr(&sandbox.sparktune(&arguments).assert().code(code));
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+}
