@@ -108,7 +108,8 @@ pub async fn connect_all(nodes: &[Node], settings: &Settings) -> Vec<Result<Conn
     join_all(nodes.iter().map(|node| connect(node, settings))).await
 }
 
-async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
+/// Connect to `node`.
+pub(crate) async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
     let (host, connection): (Option<Arc<dyn Host>>, _) = match &node.reach.login {
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),
