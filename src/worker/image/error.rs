@@ -20,10 +20,10 @@ pub enum ImageError {
     Inventory(#[from] InventoryError),
     /// The node or its engine cannot be reached.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(Box<ConnectError>),
     /// The engine could not do it.
     #[error(transparent)]
-    Engine(#[from] EngineError),
+    Engine(Box<EngineError>),
     /// The image is not on the node.
     #[error("the image `{image}` is not on {on}")]
     NotThere {
@@ -54,7 +54,7 @@ pub enum ImageError {
     },
     /// Its Python could not be asked.
     #[error(transparent)]
-    Ask(#[from] AskError),
+    Ask(Box<AskError>),
     /// Its Python says something else than what was asked.
     #[error("{0}")]
     Garbled(String),
@@ -88,6 +88,24 @@ pub enum ImageError {
     /// The user stopped it; no container is left.
     #[error("interrupted while a container was made ready")]
     Interrupted,
+}
+
+impl From<ConnectError> for ImageError {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(Box::new(error))
+    }
+}
+
+impl From<EngineError> for ImageError {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(Box::new(error))
+    }
+}
+
+impl From<AskError> for ImageError {
+    fn from(error: AskError) -> Self {
+        Self::Ask(Box::new(error))
+    }
 }
 
 forwards! {

@@ -10,7 +10,7 @@ use crate::host::ShellLine;
 use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::tuner::plan::PlannedImage;
 use crate::worker::environment::Environment;
-use crate::worker::image::{ImageEnvironment, ImageError, ImageOnNode, Order, TuningContainer};
+use crate::worker::image::{ImageEnvironment, ImageOnNode, Order, TuningContainer};
 
 use tokio_util::sync::CancellationToken;
 
@@ -94,7 +94,7 @@ impl Wish<'_> {
     }
 
     /// The command that would make the container.
-    pub(super) fn run_line(&self, settings: &MoeSettings) -> Result<ShellLine, ImageError> {
+    pub(super) fn run_line(&self, settings: &MoeSettings) -> Result<ShellLine, Box<dyn Failure>> {
         let source = ImageOnNode::find(self.image, settings.cluster.as_deref())?;
         Ok(source.run_line(&self.order(&owner(&self.dir))))
     }

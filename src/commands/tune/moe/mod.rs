@@ -108,7 +108,7 @@ enum Begun {
     Dry(DryRun),
     /// A run, open.
     Run {
-        plan: Plan,
+        plan: Box<Plan>,
         device: Device,
         headline: String,
         dir: OpenRun,
@@ -177,7 +177,7 @@ async fn begin(
         Destination::Results => OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &name, &plan)?,
         _ => OpenRun::start(&path, &plan)?,
     };
-    Ok(Begun::Run { plan, device, headline, dir, environment })
+    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir, environment })
 }
 
 /// From here on the run's directory stays, whatever happens.

@@ -54,7 +54,7 @@ pub(super) async fn begin(
             Some(environment)
         }
     };
-    Ok(Begun::Run { plan, device, headline, dir: open, environment })
+    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir: open, environment })
 }
 
 /// The plan a run was started with; flags that say otherwise are refused, not ignored.
