@@ -265,3 +265,19 @@ fn profiles_that_do_not_read() {
     sandbox.write("broken/models/mine.toml", "id = 7");
     sandbox.refused(&["models", "--profiles", "broken"], &["mine.toml"]);
 }
+
+#[test]
+fn an_image_that_cannot_be_asked_of_an_engine() {
+    let sandbox = Sandbox::new();
+    let glm = ["--model", "GLM-4.7-FP8"];
+    let refused = |more: &[&str], words: &[&str]| {
+        sandbox.refused(&moe(&[&glm[..], more].concat()), words);
+    };
+    refused(&["--image", "a?b"], &["--image", "`a?b` is no image's name"]);
+    refused(&["--image", "a:b", "--python", "/usr/bin/python3"], &["--image", "--python"]);
+    refused(&["--image", "a:b", "--sglang-root", "/opt"], &["--image", "--sglang-root"]);
+    refused(&["--cluster", "lab.toml"], &["--cluster", "--image"]);
+    refused(&["--image", "a:b", "--cluster", "lab.toml"], &["lab.toml"]);
+    // A mistyped model is told of before an engine is looked for.
+    sandbox.refused(&moe(&["--model", "GLM-4.7-FP", "--image", "a:b"]), &["GLM-4.7-FP"]);
+}

@@ -129,6 +129,26 @@ fn a_dry_run_writes_nothing() {
 }
 
 #[test]
+fn a_dry_run_with_an_image_says_which_container_it_would_make_and_asks_no_engine() {
+    let sandbox = Sandbox::new();
+    let inventory = "name = \"lab\"\nimage = \"a\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nengine_url = \
+                     \"unix:///nowhere\"\n[env]\nA = \"b\"\n";
+    sandbox.write("sparks.toml", inventory);
+    let before = sandbox.snapshot();
+    let arguments = ["moe", "--model", "GLM-4.7-FP8", "--image", "sglang:spark", "--dry-run", "--out", "run"];
+    let text = sandbox.succeeds(&arguments);
+    let line = text.lines().find(|line| line.contains("docker run")).unwrap_or_else(|| panic!("{text}"));
+    for part in ["--detach", "--env 'A=b'", "--label 'sparktune.purpose=tune'", "sglang:spark sleep infinity"]
+    {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(line.contains(&format!(":{}", sandbox.path("run").display())), "{line}");
+    let json = sandbox.json(&[&arguments[..], &["--json"]].concat());
+    assert!(json["container"].as_str().unwrap().starts_with("docker run --detach"), "{json}");
+    assert!(sandbox.snapshot() == before, "a dry run wrote something");
+}
+
+#[test]
 fn reading_commands_write_nothing() {
     let sandbox = Sandbox::new();
     for arguments in [

@@ -57,6 +57,16 @@ pub enum AskFailure {
 }
 
 impl AskError {
+    /// Whether there is no interpreter.
+    pub(crate) fn is_no_python(&self) -> bool {
+        match &self.what {
+            AskFailure::Host(error) => matches!(error.what, HostFailure::Start { .. }),
+            // A shell between says so by this status (POSIX, 2.8.2).
+            AskFailure::Ended { ending, .. } => *ending == Ending::Exit(127),
+            AskFailure::Late { .. } | AskFailure::TooLong => false,
+        }
+    }
+
     /// Why not, where the node is named beside it.
     pub(crate) fn problem(&self) -> String {
         match &self.what {
@@ -91,16 +101,13 @@ impl Failure for AskError {
     }
 
     fn hint(&self) -> Option<String> {
-        let no_python = match &self.what {
-            AskFailure::Host(error) => match error.what {
-                HostFailure::Start { .. } => true,
-                _ => return error.hint(),
-            },
-            // A shell between says so by this status (POSIX, 2.8.2).
-            AskFailure::Ended { ending, .. } => *ending == Ending::Exit(127),
-            AskFailure::Late { .. } | AskFailure::TooLong => false,
-        };
-        no_python.then(|| "a node is asked by a program in Python: install python3 there".to_owned())
+        match &self.what {
+            _ if self.is_no_python() => {
+                Some("a node is asked by a program in Python: install python3 there".to_owned())
+            }
+            AskFailure::Host(error) => error.hint(),
+            AskFailure::Ended { .. } | AskFailure::Late { .. } | AskFailure::TooLong => None,
+        }
     }
 }
 

@@ -136,7 +136,7 @@ fn at_home(path: &Path, home: Option<&Path>) -> PathBuf {
 }
 
 /// Connect to one node.
-pub(super) async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
+pub(crate) async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
     let (host, connection): (Option<Arc<dyn Host>>, _) = match &node.reach.login {
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),

@@ -167,6 +167,11 @@ impl Installed {
         self.packages.get(name)?.version.as_deref()
     }
 
+    /// Where the package `name` lies, where it is there.
+    pub(crate) fn folder(&self, name: &str) -> Option<&HostPath> {
+        self.packages.get(name).map(|package| &package.folder)
+    }
+
     /// Where the runtime looks, SGLang before vLLM where both are there and `wanted` says nothing. `variables` are those
     /// that it will be started with, beyond the ones the interpreter has.
     pub(crate) fn place(

@@ -1,6 +1,6 @@
 //! The machines that work together: which they are, what each is, and what is put on them.
 
-mod ask;
+pub(crate) mod ask;
 pub mod connect;
 pub mod deploy;
 pub(crate) mod doctor;

@@ -235,6 +235,7 @@ mod tests {
             evidence: Evidence::Confirmed,
             strategy: None,
             incumbents: Vec::new(),
+            image: None,
         };
         (plan, device)
     }

@@ -1,5 +1,6 @@
 //! What a run is to do: everything its result depends on, as data that can be hashed and compared.
 
+use std::fmt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +81,24 @@ pub struct Plan {
     pub strategy: Option<StrategySpec>,
     /// Config files in use whose entries are heard too.
     pub incumbents: Vec<Incumbent>,
+    /// The image that runtime and Triton are of; none where they are of no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<PlannedImage>,
+}
+
+/// An image as a plan holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedImage {
+    /// What the user called it.
+    pub name: String,
+    /// The engine's ID for it, with `sha256:` before it: a digest of what is in it.
+    pub id: String,
+}
+
+impl fmt::Display for PlannedImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.id)
+    }
 }
 
 /// A pair of config files in use, as a plan holds it: the files themselves may change or go.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::plan::{Incumbent, Plan, PlannedDevice, PlannedModel, Policy, short_name};
+use super::plan::{Incumbent, Plan, PlannedDevice, PlannedImage, PlannedModel, Policy, short_name};
 use super::strategy::StrategySpec;
 use crate::artifact::Evidence;
 use crate::journal::{FILE_NAME, JournalError};
@@ -38,12 +38,15 @@ pub(crate) struct RequestedPlan {
     pub strategy: Option<Option<StrategySpec>>,
     /// Config files whose entries are heard too.
     pub incumbents: Option<Vec<Incumbent>>,
+    /// The image.
+    pub image: Option<Option<PlannedImage>>,
 }
 
 impl RequestedPlan {
     /// Everything, as `plan` has it.
     pub(crate) fn all(plan: &Plan) -> Self {
-        let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents } = plan;
+        let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents, image } =
+            plan;
         let PlannedModel { name, architecture: _, tp, ep } = model;
         let PlannedDevice { id, name: _, shared_memory_per_block } = device;
         let Target { runtime, triton } = *target;
@@ -61,19 +64,25 @@ impl RequestedPlan {
             evidence: Some(*evidence),
             strategy: Some(strategy.clone()),
             incumbents: Some(incumbents.clone()),
+            image: Some(image.clone()),
         }
     }
 
     /// That the run in `dir` was started with another plan, if it was: what is said otherwise is refused, not
     /// ignored.
     pub(crate) fn hold_against(&self, plan: &Plan, dir: &Path) -> Result<(), JournalError> {
-        let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents } = plan;
+        let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents, image } =
+            plan;
         let PlannedModel { name, architecture: _, tp, ep } = model;
         let PlannedDevice { id, name: _, shared_memory_per_block } = device;
         let Target { runtime, triton } = target;
         let called = |asked: &String| {
             name.eq_ignore_ascii_case(asked) || short_name(name).eq_ignore_ascii_case(short_name(asked))
         };
+        // One image may have many names.
+        let id_of = |image: &Option<PlannedImage>| image.as_ref().map(|image| image.id.clone());
+        let called_or_none =
+            |image: &Option<PlannedImage>| image.as_ref().map_or("none".to_owned(), ToString::to_string);
         let method = |spec: &Option<StrategySpec>| match spec {
             Some(spec) => {
                 format!("{} version {}, seed {}", spec.method.name(), spec.method.version(), spec.seed)
@@ -118,6 +127,10 @@ impl RequestedPlan {
             self.incumbents.as_ref().filter(|asked| !same(asked.as_slice())).map(|asked| {
                 ("incumbents", paths(incumbents), format!("{}, with other entries", paths(asked)))
             }),
+            self.image
+                .as_ref()
+                .filter(|asked| id_of(asked) != id_of(image))
+                .map(|asked| ("image", called_or_none(image), called_or_none(asked))),
         ];
         match differences.into_iter().flatten().next() {
             None => Ok(()),
@@ -200,6 +213,27 @@ mod tests {
             let said = other(change);
             assert!(said.contains(words) && said.contains("run/journal.jsonl"), "{said}");
         }
+    }
+
+    #[test]
+    fn an_image_is_its_id_whatever_it_is_called() {
+        let image = |name: &str, id: &str| PlannedImage { name: name.into(), id: id.into() };
+        let plan = Plan { image: Some(image("sglang:spark", "sha256:aa")), ..glm() };
+        let asked = |image| RequestedPlan { image: Some(image), ..RequestedPlan::default() };
+        assert_eq!(refused(&asked(Some(image("other", "sha256:aa"))), &plan), None);
+        assert_eq!(refused(&RequestedPlan::default(), &plan), None);
+        let said = refused(&asked(Some(image("sglang:spark", "sha256:bb"))), &plan).unwrap();
+        let words = "`image` was sglang:spark (sha256:aa), now sglang:spark (sha256:bb)";
+        assert!(said.contains(words), "{said}");
+        let said = refused(&asked(Some(image("sglang:spark", "sha256:bb"))), &glm()).unwrap();
+        assert!(said.contains("`image` was none, now sglang:spark (sha256:bb)"), "{said}");
+    }
+
+    #[test]
+    fn a_plan_without_an_image_reads_and_writes_as_it_did_before_there_were_any() {
+        let text = serde_json::to_string(&glm()).unwrap();
+        assert!(!text.contains("image"), "{text}");
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), glm());
     }
 
     #[test]

@@ -70,13 +70,17 @@ pub struct EnvironmentSettings {
     pub offline: bool,
 }
 
-/// A whole environment on this machine.
+/// A whole environment, wherever it is.
 #[derive(Debug, Clone)]
-pub struct ManagedEnvironment {
+pub struct Environment {
     /// What starts workers in it.
     pub starter: OnHost,
     /// The folder that holds the `sglang` package.
     pub sglang_root: HostPath,
+    /// The folder for what workers keep.
+    pub cache: HostPath,
+    /// Whether what workers keep there outlives the run.
+    pub lasting: bool,
 }
 
 /// Why there is no environment.
@@ -151,7 +155,7 @@ pub async fn ensure(
     target: Target,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
-) -> Result<ManagedEnvironment, EnvironmentError> {
+) -> Result<Environment, EnvironmentError> {
     let made = tokio::select! {
         made = make(settings, target, observer) => made,
         () = cancel.cancelled() => return Err(EnvironmentError::Interrupted),
@@ -170,7 +174,7 @@ async fn make(
     settings: &EnvironmentSettings,
     target: Target,
     observer: &mut dyn Observer,
-) -> Result<ManagedEnvironment, EnvironmentError> {
+) -> Result<Environment, EnvironmentError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |source| EnvironmentError::Io { path, source }
@@ -189,14 +193,15 @@ async fn make(
         None => unpacked_sglang(settings, target.runtime, &python, observer).await?,
     };
     let there = |path: &Path| HostPath::try_from(path);
-    let mut starter = OnHost::embedded(Arc::new(Here::new()), there(&python)?, &there(&settings.cache)?);
+    let cache = there(&settings.cache)?;
+    let mut starter = OnHost::embedded(Arc::new(Here::new()), there(&python)?, &cache);
     if let Some(ptxas) = venv.as_deref().and_then(own_ptxas) {
         let ptxas = there(&ptxas)?.as_str().to_owned();
         starter = starter.with("TRITON_PTXAS_PATH", Variable::Set(ptxas));
     }
     observer.say(SetupEvent::Ready);
     let sglang_root = there(&sglang_root)?;
-    Ok(ManagedEnvironment { starter, sglang_root })
+    Ok(Environment { starter, sglang_root, cache, lasting: true })
 }
 
 /// Keep other runs from building over this one: two that both find nothing would.

@@ -8,6 +8,7 @@ mod compile_worker;
 mod embedded;
 pub mod environment;
 mod error;
+pub mod image;
 mod lines;
 mod link;
 mod log;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use spark::events::Silent;
 use spark::runtime::Target;
-use spark::worker::environment::{self, EnvironmentSettings, ManagedEnvironment};
+use spark::worker::environment::{self, Environment, EnvironmentSettings};
 use tokio_util::sync::CancellationToken;
 
 /// Where the real components lie: `SPARKTUNE_CACHE`, else a folder below `target/`.
@@ -14,7 +14,7 @@ pub fn cache() -> PathBuf {
 }
 
 /// The managed environment for `target`, fetched if it is not there. A missing part is a failure.
-pub async fn environment(target: Target) -> ManagedEnvironment {
+pub async fn environment(target: Target) -> Environment {
     let settings = EnvironmentSettings { cache: cache(), python: None, sglang_root: None, offline: false };
     environment::ensure(&settings, target, &CancellationToken::new(), &mut Silent)
         .await

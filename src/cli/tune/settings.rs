@@ -108,6 +108,9 @@ pub(super) enum BadArgument {
         /// What is wrong with it.
         error: BadContainerValue,
     },
+    /// `--cluster` of `moe`.
+    #[error("--cluster says which engine has an image, and --image names none")]
+    ClusterWithoutImage,
     /// There is no home to put a cache into.
     #[error("no cache folder: neither --cache, XDG_CACHE_HOME nor HOME says where")]
     NoCache,
@@ -126,6 +129,8 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         model,
         target,
         compiler,
+        image,
+        cluster,
         evidence,
         incumbent,
         measuring,
@@ -137,6 +142,9 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         json,
     } = args;
     let offline = model.offline;
+    if cluster.is_some() && image.is_none() && resume.is_none() {
+        return Err(BadArgument::ClusterWithoutImage);
+    }
     Ok(MoeSettings {
         subject: subject(model, target)?,
         evidence: evidence.map(|evidence| match evidence {
@@ -152,6 +160,8 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         incumbents: incumbent,
         batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
         compiler: self::compiler(compiler, offline)?,
+        image,
+        cluster,
         destination: match (out, resume) {
             (_, Some(dir)) => Destination::Resume(dir),
             (Some(dir), None) => Destination::Out(dir),

@@ -39,7 +39,8 @@ fn image(id: &str) -> Image {
         repo_digests: Vec::new(),
         config_digest: Some(format!("sha256:{id}")),
         layers: vec![format!("sha256:layer-of-{id}")],
-        architecture: "arm64".into(),
+        start_digest: format!("sha256:start-of-{id}"),
+        architecture: "s390x".into(),
         bytes: 1,
         labels: BTreeMap::new(),
     }

@@ -70,7 +70,12 @@ pub enum Role {
 impl Inventory {
     /// This machine alone, its programs in no container.
     pub fn this_machine() -> Self {
-        let bare = settings::Settings { engine: Some(EngineChoice::None), ..Default::default() };
+        Self::this_machine_with(EngineChoice::None)
+    }
+
+    /// This machine alone, its programs in containers of the engine that is chosen.
+    pub fn this_machine_with(engine: EngineChoice) -> Self {
+        let bare = settings::Settings { engine: Some(engine), ..Default::default() };
         let node = Node {
             name: HostName::local(),
             role: Role::Head,

@@ -106,10 +106,15 @@ impl NodeSettings {
     /// The container that `labels` are for; none on a node without an engine.
     pub fn container(&self, labels: Labels) -> Option<ContainerSpec> {
         self.engine()?;
+        Some(self.container_from(self.0.image.clone()?, labels))
+    }
+
+    /// The same from another image, whatever the node's engine.
+    pub(crate) fn container_from(&self, image: String, labels: Labels) -> ContainerSpec {
         let keys = self.0.container.clone();
         let idle = || ["sleep", "infinity"].map(str::to_owned).to_vec();
-        Some(ContainerSpec {
-            image: self.0.image.clone()?,
+        ContainerSpec {
+            image,
             name: keys.name.unwrap_or_else(|| format!("sparktune-{}-{}", labels.cluster, labels.purpose)),
             network: keys.network.unwrap_or_else(|| "host".to_owned()),
             ipc: keys.ipc,
@@ -124,6 +129,6 @@ impl NodeSettings {
             command: keys.command.unwrap_or_else(idle),
             restart: keys.restart.unwrap_or(Restart::No),
             labels,
-        })
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::artifact::Evidence;
 use crate::device::{Device, DeviceCatalogue};
 use crate::failure::{Failure, Kind};
-use crate::model::source::{HfEnvironment, ResolveOptions, resolve};
+use crate::model::source::{HfEnvironment, ResolveOptions, ResolvedModel, resolve};
 use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
 use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::shape::MoeShape;
@@ -120,11 +120,34 @@ impl Subject {
             evidence,
             strategy: None,
             incumbents: Vec::new(),
+            image: None,
         }
     }
 
     /// Look everything up. A flag wins over the recipe, the recipe over the built-in default.
     pub async fn resolve(settings: &SubjectSettings) -> Result<Self, Box<dyn Failure>> {
+        Wanted::look_up(settings).await?.on(None)
+    }
+
+    /// One line for people.
+    pub fn headline(&self) -> String {
+        let Self { name, geometry, device, .. } = self;
+        headline(name, geometry.parallelism, &geometry.shape, device)
+    }
+}
+
+/// A subject whose target is still open.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    settings: &'a SubjectSettings,
+    model: Option<ResolvedModel>,
+    /// The device.
+    pub device: Device,
+}
+
+impl<'a> Wanted<'a> {
+    /// Look up model and device.
+    pub(super) async fn look_up(settings: &'a SubjectSettings) -> Result<Self, Box<dyn Failure>> {
         let device = devices(settings.profiles.as_deref())?
             .find(settings.device.as_deref().unwrap_or(DEFAULT_DEVICE))?
             .clone();
@@ -140,38 +163,56 @@ impl Subject {
             None if settings.by_hand == ByHand::default() => return Err(NoModel.into()),
             None => None,
         };
-        let recipe = model.as_ref().and_then(|model| model.recipe.as_ref());
-        let recipe_target = recipe.map(Recipe::target);
-        let runtime =
-            settings.runtime.or(recipe_target.map(|target| target.runtime)).unwrap_or(Runtime::Sglang054);
-        let triton = match (settings.triton, recipe_target) {
+        Ok(Self { settings, model, device })
+    }
+
+    /// The subject for `target`; for what flag, recipe or default say where none is given.
+    pub(super) fn on(self, target: Option<Target>) -> Result<Subject, Box<dyn Failure>> {
+        let target = target.unwrap_or_else(|| self.usual_target());
+        let (name, parallelism) = (self.name(), Parallelism::new(self.tp(), self.ep())?);
+        let Self { settings, model, device } = self;
+        let geometry = Geometry::resolve(
+            model.as_ref().map(|model| &model.config),
+            &settings.by_hand,
+            parallelism,
+            target.runtime,
+            settings.fusion,
+        )?;
+        Ok(Subject { name, geometry, device, target })
+    }
+
+    /// The model's name. The full id where there is one: two organisations can have a model of one name.
+    pub(super) fn name(&self) -> String {
+        self.model.as_ref().map_or_else(
+            || "by hand".to_owned(),
+            |model| model.origin.id().map_or_else(|| model.name.clone(), ToString::to_string),
+        )
+    }
+
+    /// Tensor parallelism.
+    pub(super) fn tp(&self) -> u32 {
+        self.settings.tp.or(self.recipe().map(|recipe| recipe.parallelism().tp())).unwrap_or(1)
+    }
+
+    fn ep(&self) -> u32 {
+        self.settings.ep.or(self.recipe().map(|recipe| recipe.parallelism().ep())).unwrap_or(1)
+    }
+
+    fn recipe(&self) -> Option<&Recipe> {
+        self.model.as_ref()?.recipe.as_ref()
+    }
+
+    fn usual_target(&self) -> Target {
+        let recipe = self.recipe().map(Recipe::target);
+        let named = self.settings.runtime.or(recipe.map(|target| target.runtime));
+        let runtime = named.unwrap_or(Runtime::Sglang054);
+        let triton = match (self.settings.triton, recipe) {
             (Some(triton), _) => triton,
             // The recipe's Triton belongs to the recipe's runtime.
             (None, Some(target)) if target.runtime == runtime => target.triton,
             _ => runtime.default_triton(),
         };
-        let split = recipe.map(Recipe::parallelism);
-        let tp = settings.tp.or(split.map(Parallelism::tp)).unwrap_or(1);
-        let ep = settings.ep.or(split.map(Parallelism::ep)).unwrap_or(1);
-        let geometry = Geometry::resolve(
-            model.as_ref().map(|model| &model.config),
-            &settings.by_hand,
-            Parallelism::new(tp, ep)?,
-            runtime,
-            settings.fusion,
-        )?;
-        // The full id where there is one: two organisations can have a model of one name.
-        let name = model.map_or_else(
-            || "by hand".to_owned(),
-            |model| model.origin.id().map_or(model.name, ToString::to_string),
-        );
-        Ok(Self { name, geometry, device, target: Target { runtime, triton } })
-    }
-
-    /// One line for people.
-    pub fn headline(&self) -> String {
-        let Self { name, geometry, device, .. } = self;
-        headline(name, geometry.parallelism, &geometry.shape, device)
+        Target { runtime, triton }
     }
 }
 

@@ -182,6 +182,7 @@ pub(crate) fn glm() -> Plan {
         evidence: Evidence::Compiled,
         strategy: None,
         incumbents: Vec::new(),
+        image: None,
     }
 }
 

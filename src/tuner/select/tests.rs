@@ -21,6 +21,7 @@ fn plan(shape: MoeShape, device: &Device, runtime: Runtime, policy: Policy, batc
         evidence: Evidence::Predicted,
         strategy: None,
         incumbents: Vec::new(),
+        image: None,
     }
 }
 

@@ -1,16 +1,15 @@
-//! The compiler a command asked for: its environment, and a worker started in it.
+//! The compiler a command asked for, and a worker started in its environment.
 
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host::HostPath;
 use crate::runtime::{Target, TritonVersion};
 use crate::tuner::error::RunError;
 use crate::worker::CompileWorker;
-use crate::worker::environment;
+use crate::worker::environment::{self, Environment};
 
 /// What compiles, and how much of it at a time.
 #[derive(Debug, Clone)]
@@ -42,17 +41,16 @@ impl Failure for OtherTriton {
     }
 }
 
-/// Start a worker for `target` in the environment the settings ask for.
+/// Start a worker for `target` in `environment`.
 pub(super) async fn start_compiler(
-    settings: &CompilerSettings,
+    environment: &Environment,
     target: Target,
     cancel: &CancellationToken,
-    observer: &mut dyn Observer,
 ) -> Result<CompileWorker, Box<dyn Failure>> {
-    let environment = environment::ensure(&settings.environment, target, cancel, observer).await?;
     let python = environment.starter.python.clone();
+    let starter = Arc::new(environment.starter.clone());
     let compiler = tokio::select! {
-        compiler = CompileWorker::start(Arc::new(environment.starter), environment.sglang_root) => compiler?,
+        compiler = CompileWorker::start(starter, environment.sglang_root.clone()) => compiler?,
         () = cancel.cancelled() => return Err(RunError::Interrupted.into()),
     };
     match same_triton(python, &compiler.identity().triton, target.triton) {

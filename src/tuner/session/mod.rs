@@ -24,6 +24,7 @@ use crate::device::Device;
 use crate::events::Observer;
 use crate::failure::Failure;
 use crate::runtime::Target;
+use crate::worker::environment::{self, Environment};
 use crate::worker::protocol::{CompileOutcome, CompileTarget, GpuReport, LaunchShape, Unit};
 use crate::worker::{CompileJob, ResultCache};
 
@@ -35,6 +36,8 @@ pub(crate) use self::gpu::{MeasuringSettings, default_evidence};
 pub(crate) struct SessionJob<'a> {
     /// What compiles.
     pub compiler: &'a CompilerSettings,
+    /// Where, if that is there already; else the settings' environment is made ready.
+    pub environment: Option<&'a Environment>,
     /// The runtime and Triton compiled for.
     pub target: Target,
     /// The device compiled for, and timed on.
@@ -70,7 +73,7 @@ impl<'a> SessionJob<'a> {
             max_tokens: plan.batch_sizes.iter().copied().max().unwrap_or(1),
         });
         let shape = LaunchShape::new(&plan.shape, plan.model.ep);
-        Self { compiler, target: plan.target, device, shape, timing }
+        Self { compiler, environment: None, target: plan.target, device, shape, timing }
     }
 }
 
@@ -89,12 +92,16 @@ impl Session {
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<Self, Box<dyn Failure>> {
-        let mut worker = start_compiler(job.compiler, job.target, cancel, observer).await?;
+        let environment = match job.environment {
+            Some(environment) => environment.clone(),
+            None => environment::ensure(&job.compiler.environment, job.target, cancel, observer).await?,
+        };
+        let mut worker = start_compiler(&environment, job.target, cancel).await?;
         let cache = &job.compiler.environment.cache;
         // A result kept by a run that launched nothing has no binary beside it.
         let cache = if job.timing.is_some() { cache.join("launched") } else { cache.clone() };
-        let kernel_cache = job.timing.as_ref().map(|_| cache.join("triton"));
-        let kernel_cache = kernel_cache.map(|dir| dir.as_path().try_into()).transpose()?;
+        let launched = environment.cache.join("launched").join("triton");
+        let kernel_cache = job.timing.as_ref().map(|_| launched);
         let timer = match &job.timing {
             None => None,
             Some(timing) => match start_timer(job, timing, &mut worker, kernel_cache.clone()).await {
@@ -116,12 +123,14 @@ impl Session {
             kernel_cache,
         };
         let (timer, gpu) = timer.unzip();
+        // Nor has one that was kept from an environment that is gone, with all it held.
+        let has_binaries = job.timing.is_none() || environment.lasting;
         let node = Node {
             name: worker.on().clone(),
             able: Able { jobs: compile.jobs, times: timer.is_some() },
             compiler: worker.identity().clone(),
             gpu,
-            kept: Some(ResultCache::new(&cache, worker.identity(), &compile)),
+            kept: has_binaries.then(|| ResultCache::new(&cache, worker.identity(), &compile)),
             executor: Box::new(WorkerExecutor::new(worker, timer, compile)),
         };
         Ok(Self {

@@ -36,6 +36,7 @@ fn glm_look_alike(batch_sizes: &[u32]) -> TimingTable {
         evidence: Evidence::Confirmed,
         strategy: None,
         incumbents: Vec::new(),
+        image: None,
     };
     look_alike::table(&plan, &device, 7)
 }

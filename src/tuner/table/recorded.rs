@@ -199,6 +199,7 @@ pub(crate) mod tests {
             evidence: Evidence::Measured,
             strategy: None,
             incumbents: Vec::new(),
+            image: None,
         };
         let contests = Contests::new(&plan, &device, &Default::default(), &[]);
         let mut source = look_alike::table(&plan, &device, 1);

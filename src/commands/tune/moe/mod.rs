@@ -1,5 +1,6 @@
 //! `sparktune moe`: a model's config files, proven.
 
+mod container;
 mod output;
 mod race_report;
 mod resume;
@@ -11,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::settings::{Destination, MoeSettings};
 
-use self::output::{dry_run, introduce, report};
+use self::container::{FromImage, RunContainer, Wish};
+use self::output::{DryRun, dry_run, introduce, report};
 use self::settings::{RESULTS, run_name};
-use super::subject::Subject;
+use super::subject::Wanted;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
 use crate::commands::{CommandResult, Output, Verdict};
@@ -31,6 +33,7 @@ use crate::tuner::replay::regret::STOCK_RUNS;
 use crate::tuner::session::{Session, SessionJob, default_evidence};
 use crate::tuner::strategy::{Method, StrategySpec};
 use crate::tuner::write::WriteError;
+use crate::worker::environment::Environment;
 
 /// The page's name in a run's directory.
 const REPORT: &str = "report.html";
@@ -42,24 +45,33 @@ pub async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
+    let mut container = RunContainer::default();
+    let verdict = run_beside(&mut container, settings, cancel, observer, out).await;
+    container.remove(observer).await;
+    verdict
+}
+
+/// Carry out `settings`, with what is in `container` once there is one.
+async fn run_beside(
+    container: &mut RunContainer,
+    settings: &MoeSettings,
+    cancel: CancellationToken,
+    observer: &mut dyn Observer,
+    out: &mut dyn Output,
+) -> CommandResult {
     let incumbents =
         settings.incumbents.iter().map(|path| read_incumbent(path)).collect::<Result<Vec<_>, _>>()?;
-    let (plan, device, headline) = match &settings.destination {
-        Destination::Resume(dir) => resume::recorded_plan(settings, incumbents, dir)?,
-        _ => new_plan(settings, incumbents, &cancel, observer).await?,
+    let begun = match &settings.destination {
+        Destination::Resume(dir) => resume::begin(container, settings, incumbents, dir, &cancel).await?,
+        _ => begin(container, settings, incumbents, &cancel, observer).await?,
     };
-    if settings.dry_run {
-        return dry_run(settings, &plan, &device, &headline, out);
-    }
-    let mut dir = match &settings.destination {
-        Destination::Resume(path) => OpenRun::resume(path, &plan)?,
-        Destination::Out(path) => OpenRun::start(path, &plan)?,
-        Destination::Results => {
-            OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &run_name(&plan), &plan)?
-        }
+    let (plan, device, headline, mut dir, environment) = match begun {
+        Begun::Dry(dry) => return dry_run(&dry, settings, out),
+        Begun::Run { plan, device, headline, dir, environment } => (plan, device, headline, dir, environment),
     };
     let session = if plan.evidence >= Evidence::Compiled {
-        let job = SessionJob::of(&plan, &device, &settings.compiler, &settings.measuring);
+        let mut job = SessionJob::of(&plan, &device, &settings.compiler, &settings.measuring);
+        job.environment = environment.as_ref();
         match Session::open(&job, &cancel, observer).await {
             Ok(session) => session,
             Err(error) => {
@@ -90,29 +102,58 @@ pub async fn run(
     }
 }
 
-/// The plan of a run that begins.
-async fn new_plan(
+/// What a command that was understood goes on with.
+enum Begun {
+    /// What it would do.
+    Dry(DryRun),
+    /// A run, open.
+    Run {
+        plan: Box<Plan>,
+        device: Device,
+        headline: String,
+        dir: OpenRun,
+        /// Where it compiles, if that is there already.
+        environment: Option<Environment>,
+    },
+}
+
+/// A run that begins.
+async fn begin(
+    container: &mut RunContainer,
     settings: &MoeSettings,
     incumbents: Vec<Incumbent>,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
-) -> Result<(Plan, Device, String), Box<dyn Failure>> {
-    let subject = tokio::select! {
-        subject = Subject::resolve(&settings.subject) => subject?,
+) -> Result<Begun, Box<dyn Failure>> {
+    let wanted = tokio::select! {
+        wanted = Wanted::look_up(&settings.subject) => wanted?,
         () = cancel.cancelled() => return Err(RunError::Interrupted.into()),
     };
-    for warning in &subject.geometry.warnings {
-        observer.note(warning.to_string());
-    }
-    let headline = subject.headline();
     let evidence = settings.evidence.unwrap_or_else(|| {
-        let has_python = settings.compiler.environment.python.is_some();
-        let (evidence, tell) = default_evidence(&subject.device, has_python);
+        // An image that SGLang is served from has the Python to measure with.
+        let has_python = settings.compiler.environment.python.is_some() || settings.image.is_some();
+        let (evidence, tell) = default_evidence(&wanted.device, has_python);
         if let Some(tell) = tell {
             observer.note(tell);
         }
         evidence
     });
+    let name = run_name(&wanted.name(), wanted.tp());
+    let path = match &settings.destination {
+        Destination::Out(path) | Destination::Resume(path) => path.clone(),
+        Destination::Results => Path::new(RESULTS).join(&name),
+    };
+    let wish =
+        settings.image.as_deref().map(|image| Wish { image, dir: path.clone(), evidence, again: false });
+    let from_image = match &wish {
+        Some(wish) if !settings.dry_run => Some(container.open(wish, settings, cancel).await?),
+        _ => None,
+    };
+    let subject = wanted.on(from_image.as_ref().map(|it| it.target))?;
+    for warning in &subject.geometry.warnings {
+        observer.note(warning.to_string());
+    }
+    let headline = subject.headline();
     let mut plan = subject.plan(
         settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
         settings.policy.unwrap_or(Policy::RuntimeDefault),
@@ -124,7 +165,19 @@ async fn new_plan(
     } else if !incumbents.is_empty() {
         observer.note("nothing is measured, so nobody hears what --incumbent names");
     }
-    Ok((plan, subject.device, headline))
+    let device = subject.device;
+    if settings.dry_run {
+        let container = wish.map(|wish| wish.run_line(settings)).transpose()?;
+        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: path, container }));
+    }
+    let (image, environment) =
+        from_image.map(|FromImage { image, environment, target: _ }| (image, environment)).unzip();
+    plan.image = image;
+    let dir = match &settings.destination {
+        Destination::Results => OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &name, &plan)?,
+        _ => OpenRun::start(&path, &plan)?,
+    };
+    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir, environment })
 }
 
 /// From here on the run's directory stays, whatever happens.

@@ -1,15 +1,16 @@
 //! What `sparktune moe` prints: first lines, the dry run, the end of a run, for people and for programs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::settings::{Destination, MoeSettings, RESULTS, run_name};
+use super::settings::MoeSettings;
 use crate::artifact::{ConfigName, Evidence};
 use crate::commands::tune::subject::grouped;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::failure::Failure;
+use crate::host::ShellLine;
 use crate::kernel::space;
 use crate::shape::Role;
 use crate::tuner::plan::Plan;
@@ -44,20 +45,26 @@ fn file_names(plan: &Plan, device: &Device) -> [String; 2] {
     })
 }
 
-pub(super) fn dry_run(
-    settings: &MoeSettings,
-    plan: &Plan,
-    device: &Device,
-    headline: &str,
-    out: &mut dyn Output,
-) -> CommandResult {
-    let dir = match &settings.destination {
-        Destination::Results => Path::new(RESULTS).join(run_name(plan)),
-        Destination::Out(path) | Destination::Resume(path) => path.clone(),
-    };
+/// What a run would do.
+pub(super) struct DryRun {
+    pub plan: Plan,
+    pub device: Device,
+    pub headline: String,
+    /// Where it would write.
+    pub dir: PathBuf,
+    /// How its container would be made, where the user named an image.
+    pub container: Option<ShellLine>,
+}
+
+/// Show what a run would do.
+pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output) -> CommandResult {
+    let DryRun { plan, device, headline, dir, container } = dry;
     let files = file_names(plan, device);
     if settings.json {
-        let value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
+        let mut value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
+        if let Some(line) = container {
+            value["container"] = line.to_string().into();
+        }
         out.json(&value).map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
@@ -77,6 +84,10 @@ pub(super) fn dry_run(
             "  would compile each chosen kernel for {} with Triton {}",
             device.compile_target, plan.target.triton
         ));
+    }
+    if let Some(line) = container {
+        lines.push("  would ask the image which SGLang and Triton it has, and compile there:".into());
+        lines.push(format!("  {line}"));
     }
     lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
     for line in lines {

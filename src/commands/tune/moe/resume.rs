@@ -2,6 +2,11 @@
 
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
+use super::Begun;
+use super::container::{FromImage, RunContainer, Wish};
+use super::output::DryRun;
 use super::settings::MoeSettings;
 use crate::commands::tune::subject::{SubjectSettings, devices, headline};
 use crate::device::Device;
@@ -12,8 +17,48 @@ use crate::tuner::plan::{Incumbent, Plan};
 use crate::tuner::requested_plan::RequestedPlan;
 use crate::tuner::strategy::Method;
 
+/// The run in `dir`, which goes on. One that took its compiler from an image takes it from there again.
+pub(super) async fn begin(
+    container: &mut RunContainer,
+    settings: &MoeSettings,
+    incumbents: Vec<Incumbent>,
+    dir: &Path,
+    cancel: &CancellationToken,
+) -> Result<Begun, Box<dyn Failure>> {
+    let (plan, device, headline) = recorded_plan(settings, incumbents, dir)?;
+    let own = &settings.compiler.environment;
+    if settings.image.is_none() && (own.python.is_some() || own.sglang_root.is_some()) {
+        let requested = RequestedPlan { image: Some(None), ..RequestedPlan::default() };
+        requested.hold_against(&plan, dir)?;
+    }
+    let recorded = plan.image.as_ref().map(|image| image.id.as_str());
+    let image = settings.image.as_deref().or(recorded);
+    let wish = image.map(|image| Wish { image, dir: dir.to_owned(), evidence: plan.evidence, again: true });
+    if settings.dry_run {
+        let container = wish.map(|wish| wish.run_line(settings)).transpose()?;
+        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: dir.to_owned(), container }));
+    }
+    // Locked before anything of the run is touched.
+    let open = OpenRun::resume(dir, &plan)?;
+    let environment = match &wish {
+        None => None,
+        Some(wish) => {
+            let FromImage { environment, target, image } = container.open(wish, settings, cancel).await?;
+            let requested = RequestedPlan {
+                image: Some(Some(image)),
+                runtime: Some(target.runtime),
+                triton: Some(target.triton),
+                ..RequestedPlan::default()
+            };
+            requested.hold_against(&plan, dir)?;
+            Some(environment)
+        }
+    };
+    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir: open, environment })
+}
+
 /// The plan a run was started with; flags that say otherwise are refused, not ignored.
-pub(super) fn recorded_plan(
+fn recorded_plan(
     settings: &MoeSettings,
     incumbents: Vec<Incumbent>,
     dir: &Path,
@@ -50,6 +95,8 @@ pub(super) fn recorded_plan(
         policy: settings.policy,
         evidence: settings.evidence,
         incumbents: (!incumbents.is_empty()).then_some(incumbents),
+        // Known once an engine was asked.
+        image: None,
     };
     requested.hold_against(&plan, dir)?;
     let split = Parallelism::new(plan.model.tp, plan.model.ep)?;

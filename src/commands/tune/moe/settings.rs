@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::artifact::Evidence;
 use crate::commands::tune::subject::SubjectSettings;
 use crate::run_dir;
-use crate::tuner::plan::{Plan, Policy};
+use crate::tuner::plan::Policy;
 use crate::tuner::session::{CompilerSettings, MeasuringSettings};
 
 /// What the user said.
@@ -25,6 +25,10 @@ pub struct MoeSettings {
     pub batch_sizes: Option<Vec<u32>>,
     /// What compiles.
     pub compiler: CompilerSettings,
+    /// The image that the compiler is taken from instead; a resumed run's own where not given.
+    pub image: Option<String>,
+    /// The inventory whose engine has the image; the usual one where not given.
+    pub cluster: Option<PathBuf>,
     /// Where the run goes.
     pub destination: Destination,
     /// Say what would be done and do nothing.
@@ -47,7 +51,7 @@ pub enum Destination {
 /// Where runs go unless told otherwise.
 pub(super) const RESULTS: &str = "results";
 
-/// The name of a run that begins now.
-pub(super) fn run_name(plan: &Plan) -> String {
-    run_dir::name(jiff::Timestamp::now(), &plan.model.name, &format!("tp{}", plan.model.tp))
+/// The name of a run for `model`, split `tp` ways, that begins now.
+pub(super) fn run_name(model: &str, tp: u32) -> String {
+    run_dir::name(jiff::Timestamp::now(), model, &format!("tp{tp}"))
 }

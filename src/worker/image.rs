@@ -1,0 +1,269 @@
+//! A compiler had from an image: a container of an engine, in which lie the SGLang and the Triton that a server
+//! started from that image would run.
+//!
+//! The container is ours, idles, and goes when the command ends. What a killed run leaves behind is found by the
+//! run's name among its labels.
+
+mod error;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub use self::error::ImageError;
+use super::environment::Environment;
+use super::start::OnHost;
+use crate::cluster::connect::{ConnectError, Connected, connect};
+use crate::cluster::installed::{Installed, NoPlace, probe};
+use crate::cluster::inventory::{self, EngineChoice, Inventory, Login, Node, Role};
+use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
+use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, OwnContainer};
+use crate::host::ssh::Settings;
+use crate::host::{ContainerSpec, EngineKind, HostPath, ShellLine};
+use crate::runtime::{Runtime, Target, TritonVersion};
+
+/// What a container of this kind is for, as its label says.
+const PURPOSE: &str = "tune";
+
+/// The folder of the container for the worker and what it keeps.
+const CACHE: &str = "/tmp/sparktune";
+
+/// An image, and the node whose engine makes a container of it.
+#[derive(Debug)]
+pub struct ImageOnNode {
+    image: ImageName,
+    cluster: String,
+    node: Node,
+    /// The same with another engine, where nothing says which it has.
+    otherwise: Option<Node>,
+}
+
+/// A container to make.
+#[derive(Debug, Clone)]
+pub struct Order<'a> {
+    /// Whose it is: the run.
+    pub owner: &'a str,
+    /// Whether it gets the node's GPUs.
+    pub gpus: bool,
+    /// Whether the same run was at work before, and may have left a container. Nobody else may be at it now.
+    pub again: bool,
+}
+
+/// A container that is up, and the compiler in it.
+#[derive(Debug)]
+pub struct ImageEnvironment {
+    /// The compiler.
+    pub environment: Environment,
+    /// The SGLang and the Triton it has.
+    pub target: Target,
+    /// The engine's ID of the image, with `sha256:` before it.
+    pub id: String,
+    /// The container.
+    pub container: TuningContainer,
+}
+
+/// A container that is up until it is removed.
+#[derive(Debug)]
+pub struct TuningContainer {
+    engine: Engine,
+    container: OwnContainer,
+    // The way to the engine, which lasts as long as this.
+    _node: Connected,
+}
+
+impl TuningContainer {
+    /// Its name on the node.
+    pub fn name(&self) -> &str {
+        self.container.name()
+    }
+
+    /// Remove it, with all that runs in it.
+    pub async fn remove(self) -> Result<(), EngineError> {
+        self.engine.remove(&self.container).await
+    }
+}
+
+impl ImageOnNode {
+    /// The image of this name, on the engine that the inventory `cluster` has for this machine, or else for the head;
+    /// without an inventory on this machine's Docker, or its Podman where it has no Docker.
+    pub fn find(image: &str, cluster: Option<&Path>) -> Result<Self, ImageError> {
+        let image = image.parse()?;
+        let found = inventory::find(cluster)?;
+        let (inventory, path) = (found.inventory, found.path);
+        let usual = |engine| node_of(&Inventory::this_machine_with(engine));
+        let (node, otherwise) = match path {
+            Some(_) => (node_of(&inventory), None),
+            None => (usual(EngineChoice::Docker), Some(usual(EngineChoice::Podman))),
+        };
+        Ok(Self { image, cluster: inventory.name, node, otherwise })
+    }
+
+    /// The command that would make the container of `order`.
+    pub fn run_line(&self, order: &Order<'_>) -> ShellLine {
+        self.spec(&self.node, order).run_line(self.node.settings.engine().unwrap_or(EngineKind::Docker))
+    }
+
+    /// Bring up the container of `order` and see what it has. Where that fails, it is gone again.
+    pub async fn open(
+        &self,
+        order: &Order<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<ImageEnvironment, ImageError> {
+        let looked = cancel.run_until_cancelled(async {
+            let (node, engine) = self.reach().await?;
+            let id = self.image_id(&engine).await?;
+            if order.again {
+                remove_left(&engine, self.labels(order)).await?;
+            }
+            Ok::<_, ImageError>((node, engine, id))
+        });
+        let (node, engine, id) = looked.await.ok_or(ImageError::Interrupted)??;
+        let spec = self.spec(&node.node, order);
+        // Not given up half-way: what is being created cannot be removed yet.
+        let container = bring_up(&node, &engine, &spec).await?;
+        let container = TuningContainer { engine, container, _node: node };
+        let asked = cancel.run_until_cancelled(self.ask(&container)).await;
+        match asked.unwrap_or(Err(ImageError::Interrupted)) {
+            Ok((environment, target)) => Ok(ImageEnvironment { environment, target, id, container }),
+            Err(error) => {
+                // The first error is the one to tell; where this fails too, the container is found by its labels.
+                let _ = container.remove().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn reach(&self) -> Result<(Connected, Engine), ConnectError> {
+        let first = reach(&self.node).await;
+        let Some(other) = self.otherwise.as_ref().filter(|_| is_not_there(&first)) else { return first };
+        let second = reach(other).await;
+        // Where there is neither, the first is the one to tell of.
+        if is_not_there(&second) { first } else { second }
+    }
+
+    /// The ID of the image, which must be there and run on the engine's machine.
+    async fn image_id(&self, engine: &Engine) -> Result<String, ImageError> {
+        let on = engine.node().clone();
+        let image = engine.image(&self.image).await.map_err(|error| match error.what {
+            EngineFailure::NoImage(image) => {
+                ImageError::NotThere { on: on.clone(), engine: engine.kind(), image }
+            }
+            _ => error.into(),
+        })?;
+        let machine = engine.facts().await?.architecture;
+        if architecture(&image.architecture) != architecture(&machine) {
+            let (built_for, image) = (image.architecture, self.image.to_string());
+            return Err(ImageError::OtherArchitecture { on, image, built_for, machine });
+        }
+        Ok(image.id)
+    }
+
+    async fn ask(&self, container: &TuningContainer) -> Result<(Environment, Target), ImageError> {
+        let host = container.engine.within_container(&container.container);
+        let (python, cache) = (HostPath::new("python3"), HostPath::new(CACHE));
+        let installed = probe(&*host, &python).await.map_err(|error| match error {
+            NoPlace::Ask(error) if error.is_no_python() => {
+                ImageError::NoPython { image: self.image.to_string() }
+            }
+            NoPlace::Ask(error) => error.into(),
+            error => ImageError::Garbled(error.to_string()),
+        })?;
+        let (target, sglang_root) = target_of(&installed, &self.image)?;
+        let starter = OnHost::embedded(host, python, &cache);
+        Ok((Environment { starter, sglang_root, cache, lasting: false }, target))
+    }
+
+    fn labels(&self, order: &Order<'_>) -> Labels {
+        Labels { cluster: self.cluster.clone(), purpose: PURPOSE.into(), owner: order.owner.into() }
+    }
+
+    /// As the node's own containers are, but that it idles, under a name of its own, and knows no secrets.
+    fn spec(&self, node: &Node, order: &Order<'_>) -> ContainerSpec {
+        let mut spec = node.settings.container_from(self.image.to_string(), self.labels(order));
+        let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+        spec.name = format!("sparktune-{}-{PURPOSE}-{begun}-{}", self.cluster, std::process::id());
+        spec.entrypoint = Some(Vec::new());
+        spec.command = ["sleep", "infinity"].map(str::to_owned).to_vec();
+        spec.restart = Restart::No;
+        spec.environment.retain(|_, variable| *variable != ContainerVariable::FromHarness);
+        if !order.gpus {
+            spec.gpus = Gpus::None;
+        }
+        spec
+    }
+}
+
+/// This machine, where the inventory has it; else its head.
+fn node_of(inventory: &Inventory) -> Node {
+    let local = inventory.nodes.iter().find(|node| node.reach.login == Some(Login::Local));
+    let head = inventory.nodes.iter().find(|node| node.role == Role::Head);
+    local.or(head).unwrap_or(&inventory.nodes[0]).clone()
+}
+
+async fn reach(node: &Node) -> Result<(Connected, Engine), ConnectError> {
+    let connected = connect(node, &Settings::default()).await?;
+    let engine = connected.engine().await?.clone();
+    Ok((connected, engine))
+}
+
+fn is_not_there<T>(reached: &Result<T, ConnectError>) -> bool {
+    let error = reached.as_ref().err();
+    error.is_some_and(|error| {
+        matches!(error, ConnectError::Engine(EngineError { what: EngineFailure::NoSocket(_), .. }))
+    })
+}
+
+async fn bring_up(
+    node: &Connected,
+    engine: &Engine,
+    spec: &ContainerSpec,
+) -> Result<OwnContainer, ImageError> {
+    let below_home = spec.volumes.iter().any(|volume| matches!(volume.source, NodePath::Home(_)));
+    let home = if below_home { node.home().await? } else { HostPath::new("/") };
+    // No secret is among them.
+    let variables = spec.variables(|_| None).unwrap_or_default();
+    let host = node.host().ok().map(|host| &**host);
+    Ok(engine.run(spec, &variables, &home, host).await?)
+}
+
+/// Remove the containers of a run that was killed.
+async fn remove_left(engine: &Engine, labels: Labels) -> Result<(), EngineError> {
+    let version = format!("{}version", Labels::PREFIX);
+    // Whatever version of this program left them.
+    let wanted: BTreeMap<_, _> = labels.pairs().into_iter().filter(|(key, _)| *key != version).collect();
+    for left in engine.list(&wanted).await? {
+        engine.remove(&left.container).await?;
+    }
+    Ok(())
+}
+
+/// One word for each architecture: images and engines have different ones.
+fn architecture(word: &str) -> &str {
+    match word {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+/// What the image's Python has, and the folder above its SGLang.
+fn target_of(installed: &Installed, image: &ImageName) -> Result<(Target, HostPath), ImageError> {
+    let image = || image.to_string();
+    let lacks = |package| ImageError::Lacks { image: image(), package };
+    let folder = installed.folder("sglang").ok_or_else(|| lacks("SGLang"))?;
+    let version = installed.version("sglang").unwrap_or("of unknown version");
+    let runtime = Runtime::from_sglang_version(version)
+        .map_err(|unknown| ImageError::UnknownSglang { image: image(), unknown })?;
+    installed.folder("triton").ok_or_else(|| lacks("Triton"))?;
+    let found = installed.version("triton").unwrap_or("of unknown version");
+    let triton = found.parse().ok().filter(|triton| TritonVersion::KNOWN.contains(triton));
+    let triton = triton.ok_or_else(|| ImageError::UnknownTriton { image: image(), found: found.into() })?;
+    let root = folder.as_str().rsplit_once('/').map_or("", |(above, _)| above);
+    let root = HostPath::new(if root.is_empty() { "/" } else { root });
+    Ok((Target { runtime, triton }, root))
+}
+
+#[cfg(test)]
+mod tests;

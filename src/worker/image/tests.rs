@@ -1,0 +1,184 @@
+use super::*;
+use crate::failure::{Failure, Kind};
+use crate::host::container_spec::Volume;
+
+fn image() -> ImageName {
+    "sglang:spark".parse().unwrap()
+}
+
+fn order(gpus: bool) -> Order<'static> {
+    Order { owner: "lab:/results/a", gpus, again: false }
+}
+
+/// An inventory's file, and the image on what it names.
+fn on(inventory: &str) -> ImageOnNode {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), inventory).unwrap();
+    ImageOnNode::find("sglang:spark", Some(file.path())).unwrap_or_else(|error| panic!("{error}"))
+}
+
+const LAB: &str = r#"
+name = "lab"
+image = "served:tag"
+[container]
+name = "serve"
+ipc = "host"
+shm_size = "1g"
+volumes = ["/models:/models:ro"]
+command = ["python3", "-m", "sglang.launch_server"]
+entrypoint = ["tini", "--"]
+restart = "always"
+[env]
+HF_HOME = "/models"
+[[nodes]]
+name = "a"
+role = "head"
+ssh = "a"
+"#;
+
+/// What `python3` of an image says.
+fn installed(packages: &str) -> Installed {
+    let text = format!(r#"{{"python":"3.12.3","packages":{packages},"folders":[],"variables":{{}}}}"#);
+    serde_json::from_str(&text).unwrap()
+}
+
+fn package(version: &str, folder: &str) -> String {
+    format!(r#"{{"version":"{version}","folder":"{folder}"}}"#)
+}
+
+fn having(sglang: &str, triton: &str) -> Result<(Target, HostPath), ImageError> {
+    let [sglang, triton] =
+        [(sglang, "sglang"), (triton, "triton")].map(|(it, name)| package(it, &format!("/opt/site/{name}")));
+    target_of(&installed(&format!(r#"{{"sglang":{sglang},"triton":{triton}}}"#)), &image())
+}
+
+#[test]
+fn the_target_is_what_the_image_has() {
+    let (target, root) = having("0.5.4.post2", "3.5.0").unwrap();
+    assert_eq!((target, root.as_str()), (Target::of(Runtime::Sglang054), "/opt/site"));
+    // Not the Triton that this SGLang usually runs with.
+    let (target, _) = having("0.5.4.post2", "3.5.1").unwrap();
+    assert_eq!(target.triton, TritonVersion::new(3, 5, 1));
+}
+
+#[test]
+fn what_is_not_known_is_refused_with_the_version_found() {
+    for (sglang, triton, words) in [
+        ("0.5.14", "3.5.0", "the image `sglang:spark`: unknown SGLang version `0.5.14`; known: 0.5.4.post2"),
+        ("0.5.4.post2", "3.4.0", "the image `sglang:spark` has Triton 3.4.0; known: 3.5.0"),
+        ("0.5.4.post2", "3.5.0+git1234", "has Triton 3.5.0+git1234; known: "),
+        ("0.5.4.post2", "", "has Triton ; known: "),
+    ] {
+        let error = having(sglang, triton).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(error.kind(), Kind::Environment);
+        assert!(error.hint().unwrap().contains("--sglang and --triton"));
+    }
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let both = |packages: String| target_of(&installed(&packages), &image()).unwrap_err();
+    let triton = package("3.5.0", "/s/triton");
+    let error = both(format!(r#"{{"triton":{triton}}}"#));
+    assert!(error.to_string().contains("`sglang:spark` has no SGLang"), "{error}");
+    let error = both(format!(r#"{{"sglang":{}}}"#, package("0.5.4.post2", "/s/sglang")));
+    assert!(error.to_string().contains("`sglang:spark` has no Triton"), "{error}");
+    assert_eq!(error.kind(), Kind::Environment);
+    // A source tree without its metadata tells no version.
+    let bare = r#"{"version":null,"folder":"/s/sglang"}"#;
+    let error = both(format!(r#"{{"sglang":{bare},"triton":{triton}}}"#));
+    assert!(error.to_string().contains("`of unknown version`"), "{error}");
+}
+
+#[test]
+fn an_image_that_is_not_there_is_pulled_by_its_engines_command() {
+    for (engine, hint) in
+        [(EngineKind::Docker, "docker pull sglang:spark"), (EngineKind::Podman, "podman pull sglang:spark")]
+    {
+        let on = "spark-1".parse().unwrap();
+        let error = ImageError::NotThere { on, engine, image: "sglang:spark".into() };
+        assert_eq!(error.to_string(), "the image `sglang:spark` is not on spark-1");
+        assert_eq!((error.kind(), error.hint().as_deref()), (Kind::Environment, Some(hint)));
+    }
+}
+
+#[test]
+fn engines_and_images_call_one_architecture_by_two_names() {
+    assert_eq!(architecture("x86_64"), architecture("amd64"));
+    assert_eq!(architecture("aarch64"), architecture("arm64"));
+    assert_ne!(architecture("arm64"), architecture("amd64"));
+}
+
+#[test]
+fn the_container_is_as_the_nodes_own_but_idles_under_a_name_of_its_own() {
+    let image = on(LAB);
+    let spec = image.spec(&image.node, &order(true));
+    assert_eq!((spec.image.as_str(), spec.network.as_str()), ("sglang:spark", "host"));
+    assert!(spec.name.starts_with("sparktune-lab-tune-"), "{}", spec.name);
+    assert_eq!(spec.entrypoint, Some(Vec::new()));
+    assert_eq!(spec.command, ["sleep", "infinity"]);
+    assert_eq!(spec.restart, Restart::No);
+    assert_eq!(spec.volumes, ["/models:/models:ro".parse::<Volume>().unwrap()]);
+    assert!(spec.environment.contains_key("HF_HOME") && spec.shm_size.is_some());
+    assert_eq!(spec.labels.pairs()["sparktune.owner"], "lab:/results/a");
+    assert_eq!(spec.labels.pairs()["sparktune.purpose"], "tune");
+    // What only compiles needs no GPU.
+    assert_eq!(spec.gpus, Gpus::All);
+    assert_eq!(image.spec(&image.node, &order(false)).gpus, Gpus::None);
+}
+
+#[test]
+fn secrets_of_the_inventory_stay_out() {
+    let text = LAB.replace("[container]", "env_from = [\"HF_TOKEN\"]\n[container]");
+    let image = on(&text);
+    let own = image.node.settings.container_from("a".into(), image.labels(&order(false)));
+    assert_eq!(own.secrets(), ["HF_TOKEN"].into());
+    let spec = image.spec(&image.node, &order(false));
+    assert_eq!(spec.environment.keys().collect::<Vec<_>>(), ["HF_HOME"]);
+}
+
+#[test]
+fn this_machine_comes_before_the_head() {
+    let worker = "[[nodes]]\nname = \"b\"\nrole = \"worker\"\n";
+    let name = |text: String| on(&text).node.name.as_str().to_owned();
+    assert_eq!(name(format!("{LAB}{worker}ssh = \"b\"\n")), "a");
+    assert_eq!(name(format!("{LAB}{worker}local = true\n")), "b");
+}
+
+#[test]
+fn a_dry_run_shows_the_command_that_makes_the_container() {
+    let line = on(LAB).run_line(&order(false)).to_string();
+    for part in
+        ["docker run --detach --name sparktune-lab-tune-", "--ipc host", "sglang:spark sleep infinity"]
+    {
+        assert!(line.contains(part), "{line}");
+    }
+    assert!(!line.contains("--gpus"), "{line}");
+    assert!(on(LAB).run_line(&order(true)).to_string().contains("--gpus all"));
+}
+
+#[test]
+fn a_name_that_no_image_has_is_refused() {
+    let error = ImageOnNode::find("a?b", None).unwrap_err();
+    assert!(error.to_string().contains("--image: `a?b` is no image's name"), "{error}");
+    assert_eq!(error.kind(), Kind::Input);
+}
+
+#[tokio::test]
+async fn where_there_is_no_engine_at_all_the_usual_one_is_told_of() {
+    let at = |socket: &str| on(&LAB.replace("ssh = \"a\"", &format!("engine_url = \"unix://{socket}\"")));
+    let both = ImageOnNode { otherwise: Some(at("/nowhere/podman.sock").node), ..at("/nowhere/docker.sock") };
+    let error = both.open(&order(false), &CancellationToken::new()).await.unwrap_err();
+    assert!(error.to_string().contains("`/nowhere/docker.sock` is not there"), "{error}");
+    assert_eq!(error.kind(), Kind::Environment);
+    // One that is there is asked, and says itself what is wrong with it.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let other = ImageOnNode { otherwise: Some(at(file.path().to_str().unwrap()).node), ..both };
+    let error = other.open(&order(false), &CancellationToken::new()).await.unwrap_err();
+    assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let error = other.open(&order(false), &cancel).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Interrupted);
+}
