@@ -168,6 +168,7 @@ fn signal(child: &Child, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the test cluster: tests/cluster/up"]
+#[expect(clippy::await_holding_lock, reason = "the lock is what keeps other tests from the nodes meanwhile")]
 async fn an_image_gives_the_files_that_the_managed_environment_gives() {
     let (cluster, _whole) = (cluster(), whole());
     let node = &cluster.nodes[0];

@@ -16,6 +16,7 @@ pub use self::error::ImageError;
 use super::environment::Environment;
 use super::start::OnHost;
 use crate::cluster::connect::{ConnectError, Connected, connect};
+use crate::cluster::images::runs;
 use crate::cluster::installed::{Installed, NoPlace, probe};
 use crate::cluster::inventory::{self, EngineChoice, Inventory, Login, Node, Role};
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
@@ -153,7 +154,7 @@ impl ImageOnNode {
             _ => error.into(),
         })?;
         let machine = engine.facts().await?.architecture;
-        if architecture(&image.architecture) != architecture(&machine) {
+        if !runs(&image.architecture, &machine) {
             let (built_for, image) = (image.architecture, self.image.to_string());
             return Err(ImageError::OtherArchitecture { on, image, built_for, machine });
         }
@@ -237,15 +238,6 @@ async fn remove_left(engine: &Engine, labels: Labels) -> Result<(), EngineError>
         engine.remove(&left.container).await?;
     }
     Ok(())
-}
-
-/// One word for each architecture: images and engines have different ones.
-fn architecture(word: &str) -> &str {
-    match word {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }
 
 /// What the image's Python has, and the folder above its SGLang.

@@ -2,6 +2,7 @@
 
 use super::Judgement;
 use super::seen::{Examined, ImageSeen, Seen, usual};
+use crate::cluster::images::{runs, same};
 use crate::host::engine::Image;
 
 pub(super) fn image(examined: &Examined) -> Vec<Option<Judgement>> {
@@ -22,15 +23,15 @@ pub(super) fn image(examined: &Examined) -> Vec<Option<Judgement>> {
             }
         };
         let machine = &engine.facts.architecture;
-        if !image.architecture.is_empty() && architecture(&image.architecture) != architecture(machine) {
+        if !runs(&image.architecture, machine) {
             let says = format!("{name} was built for {}, and the node is {machine}", image.architecture);
             return Some(Judgement::failed(says).fix(format!("{program} pull {name}")));
         }
         // Among the nodes that are to have it.
         let there: Vec<Option<&Image>> = nodes.iter().map(|other| there(other, name)).collect();
-        let most = usual(nodes, &there, |one, other| same(one, other))?;
+        let most = usual(nodes, &there, |one, other| same(one, other).is_some())?;
         let usual = there[most]?;
-        if most == at || same(image, usual) {
+        if most == at || same(image, usual).is_some() {
             return Some(Judgement::ok(format!("{name}, {}", short(image))));
         }
         let of = &nodes[most].node.name;
@@ -50,31 +51,6 @@ fn there<'a>(seen: &'a Seen, name: &str) -> Option<&'a Image> {
     match &seen.engine_seen()?.image {
         ImageSeen::There(image) => Some(image),
         ImageSeen::Missing | ImageSeen::Unknown(_) => None,
-    }
-}
-
-/// Whether two nodes have the same content: by configuration, else by what a registry calls it, else by layers, because
-/// engines that keep images in other ways have other IDs for the same.
-fn same(one: &Image, other: &Image) -> bool {
-    let digest = |name: &str| name.rsplit_once('@').map(|(_, digest)| digest.to_owned());
-    let of_registry =
-        |image: &Image| image.repo_digests.iter().filter_map(|it| digest(it)).collect::<Vec<_>>();
-    let known = of_registry(other);
-    if of_registry(one).iter().any(|digest| known.contains(digest)) {
-        return true;
-    }
-    match (&one.config_digest, &other.config_digest) {
-        (Some(one), Some(other)) => one == other,
-        _ => !one.layers.is_empty() && one.layers == other.layers,
-    }
-}
-
-/// One word for each architecture: Go's, as images have it.
-fn architecture(word: &str) -> &str {
-    match word {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        word => word,
     }
 }
 

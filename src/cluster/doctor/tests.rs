@@ -40,7 +40,7 @@ fn image(id: &str) -> Image {
         config_digest: Some(format!("sha256:{id}")),
         layers: vec![format!("sha256:layer-of-{id}")],
         start_digest: format!("sha256:start-of-{id}"),
-        architecture: "s390x".into(),
+        architecture: "arm64".into(),
         bytes: 1,
         labels: BTreeMap::new(),
     }

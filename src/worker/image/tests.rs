@@ -104,13 +104,6 @@ fn an_image_that_is_not_there_is_pulled_by_its_engines_command() {
 }
 
 #[test]
-fn engines_and_images_call_one_architecture_by_two_names() {
-    assert_eq!(architecture("x86_64"), architecture("amd64"));
-    assert_eq!(architecture("aarch64"), architecture("arm64"));
-    assert_ne!(architecture("arm64"), architecture("amd64"));
-}
-
-#[test]
 fn the_container_is_as_the_nodes_own_but_idles_under_a_name_of_its_own() {
     let image = on(LAB);
     let spec = image.spec(&image.node, &order(true));
