@@ -5,7 +5,7 @@ mod support;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use spark::cluster::inventory::{Inventory, Login, Role, find};
+use spark::cluster::inventory::{Inventory, Login, NodeRole, find};
 
 use support::{Sandbox, stderr, stdout};
 
@@ -42,8 +42,8 @@ fn nodes_that_are_given_are_written() {
     let said = sandbox.succeeds(&[&["init"][..], &nodes, &more].concat());
     assert_eq!(said, "wrote sparks.toml  3 nodes, head b\n");
     let lab = written(&sandbox, "sparks.toml");
-    let names: Vec<(&str, Role)> = lab.nodes.iter().map(|node| (node.name.as_str(), node.role)).collect();
-    assert_eq!(names, [("a", Role::Worker), ("b", Role::Head), ("spark-3", Role::Worker)]);
+    let names: Vec<(&str, NodeRole)> = lab.nodes.iter().map(|node| (node.name.as_str(), node.role)).collect();
+    assert_eq!(names, [("a", NodeRole::Worker), ("b", NodeRole::Head), ("spark-3", NodeRole::Worker)]);
     assert_eq!(lab.nodes[0].reach.login, Some(Login::Local));
     assert_eq!(lab.nodes[1].address, Some("192.168.1.12".parse().unwrap()));
     assert_eq!(lab.nodes[2].settings.image(), Some("lmsysorg/sglang:spark"));

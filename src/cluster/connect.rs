@@ -11,7 +11,7 @@ use tokio::sync::OnceCell;
 use super::inventory::{EngineAt, Inventory, Login, Node};
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{BadEngineAddress, Certificates, Engine, EngineAddress, EngineError, Tcp};
-use crate::host::ssh::{Connection, Forward, Settings};
+use crate::host::ssh::{Forward, SshConnection, SshSettings};
 use crate::host::{EngineKind, Here, Host, HostError, HostFailure, HostPath, Program};
 use crate::host_name::HostName;
 
@@ -27,7 +27,7 @@ pub struct Connected {
     /// Where programs run on it; none where only its engine is reached.
     host: Option<Arc<dyn Host>>,
     /// The connection behind the host; none on this machine.
-    connection: Option<Arc<Connection>>,
+    connection: Option<Arc<SshConnection>>,
     engine: OnceCell<ReachedEngine>,
 }
 
@@ -115,15 +115,15 @@ impl Failure for ConnectError {
 }
 
 /// How nodes of `inventory` are connected to.
-pub fn settings(inventory: &Inventory) -> Settings {
+pub fn settings(inventory: &Inventory) -> SshSettings {
     let home = directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned());
     let config = inventory.ssh_config.as_deref().map(|path| at_home(path, home.as_deref()));
-    Settings { config, ..Settings::default() }
+    SshSettings { config, ..SshSettings::default() }
 }
 
 /// Connect to all `nodes` at once; one outcome a node, in their order. A node that does not answer keeps the others
 /// waiting for no longer than the limits of `settings`, which are [`settings`] of their inventory.
-pub async fn connect_all(nodes: &[Node], settings: &Settings) -> Vec<Result<Connected, ConnectError>> {
+pub async fn connect_all(nodes: &[Node], settings: &SshSettings) -> Vec<Result<Connected, ConnectError>> {
     join_all(nodes.iter().map(|node| connect(node, settings))).await
 }
 
@@ -136,7 +136,7 @@ fn at_home(path: &Path, home: Option<&Path>) -> PathBuf {
 }
 
 /// Connect to one node.
-pub(crate) async fn connect(node: &Node, settings: &Settings) -> Result<Connected, ConnectError> {
+pub(crate) async fn connect(node: &Node, settings: &SshSettings) -> Result<Connected, ConnectError> {
     let (host, connection): (Option<Arc<dyn Host>>, _) = match &node.reach.login {
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),
@@ -146,7 +146,7 @@ pub(crate) async fn connect(node: &Node, settings: &Settings) -> Result<Connecte
                 return Err(ConnectError::NoSshConfig { on: node.name.clone(), path: path.clone() });
             }
             let connection =
-                Connection::open(node.name.clone(), destination.clone(), settings.clone()).await?;
+                SshConnection::open(node.name.clone(), destination.clone(), settings.clone()).await?;
             (Some(connection.host()), Some(connection))
         }
     };

@@ -18,10 +18,10 @@ use super::start::OnHost;
 use crate::cluster::connect::{ConnectError, Connected, connect};
 use crate::cluster::images::runs;
 use crate::cluster::installed::{Installed, NoPlace, probe};
-use crate::cluster::inventory::{self, EngineChoice, Inventory, Login, Node, Role};
+use crate::cluster::inventory::{self, EngineChoice, Inventory, Login, Node, NodeRole};
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
 use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, OwnContainer};
-use crate::host::ssh::Settings;
+use crate::host::ssh::SshSettings;
 use crate::host::{ContainerSpec, EngineKind, HostPath, ShellLine};
 use crate::runtime::{Runtime, Target, TritonVersion};
 
@@ -199,12 +199,12 @@ impl ImageOnNode {
 /// This machine, where the inventory has it; else its head.
 fn node_of(inventory: &Inventory) -> Node {
     let local = inventory.nodes.iter().find(|node| node.reach.login == Some(Login::Local));
-    let head = inventory.nodes.iter().find(|node| node.role == Role::Head);
+    let head = inventory.nodes.iter().find(|node| node.role == NodeRole::Head);
     local.or(head).unwrap_or(&inventory.nodes[0]).clone()
 }
 
 async fn reach(node: &Node) -> Result<(Connected, Engine), ConnectError> {
-    let connected = connect(node, &Settings::default()).await?;
+    let connected = connect(node, &SshSettings::default()).await?;
     let engine = connected.engine().await?.clone();
     Ok((connected, engine))
 }

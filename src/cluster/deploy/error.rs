@@ -9,7 +9,7 @@ use crate::host_name::HostName;
 
 /// What went wrong in a folder of a node.
 #[derive(Debug, thiserror::Error)]
-pub enum FolderError {
+pub enum ConfigFolderError {
     /// The node could not be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -53,14 +53,14 @@ pub struct NodeFailure {
     /// The folder there.
     pub folder: HostPath,
     /// What went wrong.
-    pub error: FolderError,
+    pub error: ConfigFolderError,
 }
 
 impl fmt::Display for NodeFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.error {
             // It says where by itself.
-            FolderError::Ask(error) => error.fmt(f),
+            ConfigFolderError::Ask(error) => error.fmt(f),
             error => write!(f, "{}: {error}", self.on),
         }
     }

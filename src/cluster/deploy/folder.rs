@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::error::FolderError;
-use super::record::{Deployment, Record, digest};
+use super::error::ConfigFolderError;
+use super::record::{Deployment, DeploymentRecord, digest};
 use crate::cluster::ask::ask;
 use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
@@ -34,13 +34,13 @@ pub struct ConfigFolder {
 
 /// What lies in a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Held {
+pub struct FolderContents {
     /// The folder itself, links followed.
     pub folder: HostPath,
     /// SHA-256 of every file `*.json`, by name.
     pub files: BTreeMap<String, String>,
     /// The last deployment.
-    pub deployed: Option<Record>,
+    pub deployed: Option<DeploymentRecord>,
     /// The node died while it renamed; the next deployment there ends that first.
     pub unfinished: bool,
 }
@@ -105,17 +105,17 @@ impl ConfigFolder {
     }
 
     /// Folders that were deployed to: this one, and those below it in which SGLang would look for a Triton's files.
-    pub async fn deployed_below(&self) -> Result<Vec<HostPath>, FolderError> {
+    pub async fn deployed_below(&self) -> Result<Vec<HostPath>, ConfigFolderError> {
         Ok(self.ask::<Places>(Order::Find, &[]).await?.folders)
     }
 
     /// What lies there.
-    pub async fn look(&self) -> Result<Held, FolderError> {
+    pub async fn look(&self) -> Result<FolderContents, ConfigFolderError> {
         self.ask(Order::Look, &[]).await
     }
 
     /// Bring the files over under other names, and keep what they will take the place of.
-    pub(super) async fn stage(&self, id: &str, deployment: &Deployment) -> Result<(), FolderError> {
+    pub(super) async fn stage(&self, id: &str, deployment: &Deployment) -> Result<(), ConfigFolderError> {
         let staged = |(name, bytes): (&'_ String, &Vec<u8>)| (name.clone(), bytes.len(), digest(bytes));
         let sizes: Vec<_> = deployment.files.iter().map(staged).collect();
         let files = sizes.iter().map(|(name, length, sha256)| Staged {
@@ -128,7 +128,7 @@ impl ConfigFolder {
     }
 
     /// Rename what is staged into place. Where the answer is lost, all of it was done, or nothing.
-    pub(super) async fn commit(&self, id: &str, deployment: &Deployment) -> Result<(), FolderError> {
+    pub(super) async fn commit(&self, id: &str, deployment: &Deployment) -> Result<(), ConfigFolderError> {
         let record = Origin {
             from: &deployment.from,
             at: jiff::Timestamp::now(),
@@ -139,16 +139,20 @@ impl ConfigFolder {
     }
 
     /// Forget what is staged.
-    pub(super) async fn abort(&self, id: &str) -> Result<(), FolderError> {
+    pub(super) async fn abort(&self, id: &str) -> Result<(), ConfigFolderError> {
         self.ask::<Done>(Order::Abort { id }, &[]).await.map(drop)
     }
 
     /// Restore what deployment `id` took the place of; false where another one, or none, is the last.
-    pub(super) async fn undo(&self, id: &str) -> Result<bool, FolderError> {
+    pub(super) async fn undo(&self, id: &str) -> Result<bool, ConfigFolderError> {
         Ok(self.ask::<Undone>(Order::Rollback { id }, &[]).await?.undone)
     }
 
-    async fn ask<T: DeserializeOwned>(&self, order: Order<'_>, bytes: &[&[u8]]) -> Result<T, FolderError> {
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        order: Order<'_>,
+        bytes: &[&[u8]],
+    ) -> Result<T, ConfigFolderError> {
         let size: u64 = bytes.iter().map(|bytes| bytes.len() as u64).sum();
         let limit = LIMIT + Duration::from_secs(size / SLOWEST_LINK);
         let mut line = serde_json::to_vec(&Addressed { folder: &self.folder, above: &self.above, order })
@@ -159,18 +163,18 @@ impl ConfigFolder {
     }
 }
 
-fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, FolderError> {
+fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ConfigFolderError> {
     match serde_json::from_slice(answer) {
         Ok(Reply::Answer(answer)) => Ok(answer),
         Ok(Reply::Failed { what, path, message }) => {
             let path = HostPath::new(path.unwrap_or_default());
             Err(match what.as_str() {
-                "missing" => FolderError::Missing(path),
-                "full" => FolderError::Full { path, message },
-                "read_only" | "denied" => FolderError::Denied { path, message },
-                _ => FolderError::Refused { path, message },
+                "missing" => ConfigFolderError::Missing(path),
+                "full" => ConfigFolderError::Full { path, message },
+                "read_only" | "denied" => ConfigFolderError::Denied { path, message },
+                _ => ConfigFolderError::Refused { path, message },
             })
         }
-        Err(error) => Err(FolderError::Garbled(error.to_string())),
+        Err(error) => Err(ConfigFolderError::Garbled(error.to_string())),
     }
 }

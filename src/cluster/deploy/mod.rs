@@ -10,9 +10,9 @@ mod folder;
 mod record;
 mod transaction;
 
-pub use error::{DeployError, FolderError, NodeFailure};
-pub use folder::{ConfigFolder, Held};
-pub use record::{DeployedFile, Deployment, Record};
+pub use error::{ConfigFolderError, DeployError, NodeFailure};
+pub use folder::{ConfigFolder, FolderContents};
+pub use record::{DeployedFile, Deployment, DeploymentRecord};
 pub use transaction::{Delivery, Deployed, deploy, rollback};
 
 #[cfg(test)]

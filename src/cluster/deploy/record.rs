@@ -17,7 +17,7 @@ pub struct Deployment {
 
 /// What a node keeps of its last deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
+pub struct DeploymentRecord {
     /// The deployment; another one for every time, though the files be the same.
     pub id: String,
     /// Where the files are from.

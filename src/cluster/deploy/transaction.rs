@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use super::error::{DeployError, FolderError, NodeFailure};
-use super::folder::{ConfigFolder, Held};
-use super::record::{DeployedFile, Deployment, Record, digest};
+use super::error::{ConfigFolderError, DeployError, NodeFailure};
+use super::folder::{ConfigFolder, FolderContents};
+use super::record::{DeployedFile, Deployment, DeploymentRecord, digest};
 
 /// What is waited before a node whose answer was lost while it renamed is asked again: about as long as a link takes
 /// that comes back by itself.
@@ -78,14 +78,14 @@ pub(super) async fn deploy_patiently(
 
 impl Delivery {
     /// Whether a folder that holds this needs the files.
-    fn outcome(&self, held: &Held) -> Deployed {
+    fn outcome(&self, held: &FolderContents) -> Deployed {
         let mut files = self.deployment.files.iter();
         let same = files.all(|(name, bytes)| held.files.get(name) == Some(&digest(bytes)));
         if same { Deployed::Already } else { Deployed::New }
     }
 
     /// Whether `record` is of these files, one and all.
-    fn is_of(&self, record: &Record) -> bool {
+    fn is_of(&self, record: &DeploymentRecord) -> bool {
         let files = &self.deployment.files;
         let is =
             |file: &DeployedFile| files.get(&file.name).is_some_and(|bytes| digest(bytes) == file.sha256);
@@ -94,7 +94,7 @@ impl Delivery {
 }
 
 /// What all folders hold, once those are done that had begun something and were kept from its end.
-async fn look(deliveries: &[Delivery], id: &str) -> Result<Vec<Held>, Vec<NodeFailure>> {
+async fn look(deliveries: &[Delivery], id: &str) -> Result<Vec<FolderContents>, Vec<NodeFailure>> {
     let one = |folder: &ConfigFolder| {
         let folder = folder.clone();
         async move {
@@ -120,7 +120,7 @@ async fn look(deliveries: &[Delivery], id: &str) -> Result<Vec<Held>, Vec<NodeFa
 
 /// The deployment of the same files that got to some folders and not to others, so that all of them are undone as one:
 /// the last that any folder knows of.
-fn begun_before(deliveries: &[Delivery], held: &[Held]) -> Option<String> {
+fn begun_before(deliveries: &[Delivery], held: &[FolderContents]) -> Option<String> {
     let each =
         || deliveries.iter().zip(held).filter_map(|(it, held)| Some((it, held, held.deployed.as_ref()?)));
     let (_, _, last) = each().max_by_key(|(_, _, record)| record.at)?;
@@ -134,7 +134,7 @@ async fn commit(
     Delivery { folder, deployment }: &Delivery,
     id: &str,
     ask_again: &[Duration],
-) -> Result<(), FolderError> {
+) -> Result<(), ConfigFolderError> {
     let error = match folder.commit(id, deployment).await {
         Ok(()) => return Ok(()),
         Err(error) => error,
@@ -156,9 +156,9 @@ async fn commit(
 /// What a folder holds that was to be brought back to what it had.
 enum After {
     Old,
-    New(FolderError),
-    HalfWay(FolderError),
-    Unknown(FolderError),
+    New(ConfigFolderError),
+    HalfWay(ConfigFolderError),
+    Unknown(ConfigFolderError),
 }
 
 /// Bring every folder back to what it had, those included that may have renamed without our hearing of it.
@@ -204,7 +204,7 @@ pub async fn rollback(folders: &[ConfigFolder]) -> Vec<Result<bool, NodeFailure>
     let looks = join_all(folders.iter().map(ConfigFolder::look)).await;
     let records = looks.iter().flatten().filter_map(|held| held.deployed.as_ref());
     let last = records.max_by_key(|record| record.at).map(|record| record.id.clone());
-    let one = |(folder, held): (&ConfigFolder, Result<Held, FolderError>)| {
+    let one = |(folder, held): (&ConfigFolder, Result<FolderContents, ConfigFolderError>)| {
         let (folder, last) = (folder.clone(), last.clone());
         async move {
             let done = async {
@@ -221,17 +221,17 @@ pub async fn rollback(folders: &[ConfigFolder]) -> Vec<Result<bool, NodeFailure>
 }
 
 /// `work` for all deliveries at once; what went wrong.
-async fn on_all<'a, F: Future<Output = Result<(), FolderError>>>(
+async fn on_all<'a, F: Future<Output = Result<(), ConfigFolderError>>>(
     deliveries: &[&'a Delivery],
     work: impl Fn(&'a Delivery) -> F,
 ) -> Vec<NodeFailure> {
     let outcomes = join_all(deliveries.iter().map(|delivery| work(delivery))).await;
-    let failed = |(delivery, outcome): (&&Delivery, Result<(), FolderError>)| {
+    let failed = |(delivery, outcome): (&&Delivery, Result<(), ConfigFolderError>)| {
         outcome.err().map(|error| failure(&delivery.folder, error))
     };
     deliveries.iter().zip(outcomes).filter_map(failed).collect()
 }
 
-fn failure(folder: &ConfigFolder, error: FolderError) -> NodeFailure {
+fn failure(folder: &ConfigFolder, error: ConfigFolderError) -> NodeFailure {
     NodeFailure { on: folder.on().clone(), folder: folder.folder.clone(), error }
 }

@@ -11,16 +11,16 @@ use tokio::time::timeout;
 use super::machine::FOLDERS;
 use super::network::PORTS;
 use super::seen::{
-    DataLink, EngineSeen, Examined, ImageSeen, Looked, PingOutcome, Pinged, ReadNode, Seen, Trouble,
+    DataLink, EngineSeen, Examined, ImageSeen, Looked, Obstacle, PingOutcome, Pinged, ReadNode, Seen,
 };
 use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
 use crate::cluster::connect::{ConnectError, Connected, connect};
 use crate::cluster::fabric::{Fabric, Given, Member};
-use crate::cluster::facts::{Answer, NodeFacts, read_all};
+use crate::cluster::facts::{NodeAnswer, NodeFacts, read_all};
 use crate::cluster::inventory::Node;
 use crate::failure::Failure;
 use crate::host::engine::{BadImageName, EngineError, EngineFailure, ImageName};
-use crate::host::ssh::Settings;
+use crate::host::ssh::SshSettings;
 use crate::host::{Host, HostPath};
 
 const PROGRAM: &str = include_str!("../../../worker/node_doctor.py");
@@ -35,7 +35,7 @@ const ENGINE_LIMIT: Duration = Duration::from_secs(20);
 ///
 /// A node that does not answer keeps the others waiting for no longer than the limits of `settings` and those above:
 /// the pings begin when every node has been read or given up.
-pub(crate) async fn examine(nodes: &[Node], settings: &Settings) -> Examined {
+pub(crate) async fn examine(nodes: &[Node], settings: &SshSettings) -> Examined {
     let (nodes, hosts): (Vec<Seen>, Vec<Option<Arc<dyn Host>>>) =
         join_all(nodes.iter().map(|node| see(node, settings))).await.into_iter().unzip();
     let data = data_links(&nodes);
@@ -44,7 +44,7 @@ pub(crate) async fn examine(nodes: &[Node], settings: &Settings) -> Examined {
 }
 
 /// One node, and it as a host where it could be logged in to.
-async fn see(node: &Node, settings: &Settings) -> (Seen, Option<Arc<dyn Host>>) {
+async fn see(node: &Node, settings: &SshSettings) -> (Seen, Option<Arc<dyn Host>>) {
     let unseen = |reached| Seen { node: node.clone(), reached, read: None, engine: None, looked: None };
     let connected = match connect(node, settings).await {
         Ok(connected) => connected,
@@ -65,31 +65,31 @@ async fn see(node: &Node, settings: &Settings) -> (Seen, Option<Arc<dyn Host>>) 
         let seen = timeout(ENGINE_LIMIT, engine(&connected)).await;
         Some(seen.unwrap_or_else(|_| {
             let says = format!("the engine did not answer within {} s", ENGINE_LIMIT.as_secs());
-            Err(Trouble { says, fix: None })
+            Err(Obstacle { says, fix: None })
         }))
     };
     let ((read, looked), engine) = tokio::join!(on_host, engine);
     (Seen { read, engine, looked, ..unseen(Ok(())) }, host)
 }
 
-async fn read(host: &Arc<dyn Host>) -> Result<ReadNode, Trouble> {
+async fn read(host: &Arc<dyn Host>) -> Result<ReadNode, Obstacle> {
     let answer = read_all(std::slice::from_ref(host), READ_LIMIT).await.pop();
     // There is one answer a host.
-    let Some(answer) = answer else { return Err(Trouble { says: "nothing was asked".into(), fix: None }) };
-    let Answer { reading, asked_s, answered_s } =
-        answer.map_err(|error| Trouble { says: error.problem(), fix: error.hint() })?;
+    let Some(answer) = answer else { return Err(Obstacle { says: "nothing was asked".into(), fix: None }) };
+    let NodeAnswer { reading, asked_s, answered_s } =
+        answer.map_err(|error| Obstacle { says: error.problem(), fix: error.hint() })?;
     let facts = NodeFacts::of(&reading);
     // It read its clock after it was asked and before its answer was here.
     let clock_ahead_s = [facts.time_s - answered_s, facts.time_s - asked_s];
     Ok(ReadNode { facts, clock_ahead_s })
 }
 
-async fn engine(connected: &Connected) -> Result<EngineSeen, Trouble> {
+async fn engine(connected: &Connected) -> Result<EngineSeen, Obstacle> {
     let engine = connected.engine().await?;
     let facts = engine.facts().await?;
     let image = match connected.node.settings.image().unwrap_or_default().parse::<ImageName>() {
         Err(error @ BadImageName { .. }) => {
-            ImageSeen::Unknown(Trouble { says: error.to_string(), fix: error.hint() })
+            ImageSeen::Unknown(Obstacle { says: error.to_string(), fix: error.hint() })
         }
         Ok(name) => match engine.image(&name).await {
             Ok(image) => ImageSeen::There(image),
@@ -101,7 +101,7 @@ async fn engine(connected: &Connected) -> Result<EngineSeen, Trouble> {
 }
 
 /// Ask `host` for ports, folders and the token, or let it ping from an address.
-async fn look(host: &dyn Host, from: Option<String>, pings: &[(String, u32)]) -> Result<Looked, Trouble> {
+async fn look(host: &dyn Host, from: Option<String>, pings: &[(String, u32)]) -> Result<Looked, Obstacle> {
     let pinging = from.is_some();
     let order = json!({
         "ports": if pinging { &[][..] } else { &PORTS },
@@ -114,7 +114,7 @@ async fn look(host: &dyn Host, from: Option<String>, pings: &[(String, u32)]) ->
     serde_json::from_slice(&answer).map_err(|_| {
         let says =
             format!("`{python}` answered `{}`, where one JSON document was expected", beginning(&answer));
-        Trouble { says, fix: None }
+        Obstacle { says, fix: None }
     })
 }
 
@@ -202,19 +202,19 @@ async fn pings(hosts: &[Option<Arc<dyn Host>>], data: &[Option<DataLink>]) -> Ve
     join_all(hosts.iter().enumerate().map(from)).await.into_iter().flatten().collect()
 }
 
-impl From<ConnectError> for Trouble {
+impl From<ConnectError> for Obstacle {
     fn from(error: ConnectError) -> Self {
         Self { fix: error.hint(), says: error.problem() }
     }
 }
 
-impl From<EngineError> for Trouble {
+impl From<EngineError> for Obstacle {
     fn from(error: EngineError) -> Self {
         Self { fix: error.hint(), says: error.what.to_string() }
     }
 }
 
-impl From<AskError> for Trouble {
+impl From<AskError> for Obstacle {
     fn from(error: AskError) -> Self {
         let fix = error.hint();
         let says = match error.what {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Judgement;
 use super::seen::{Examined, PingOutcome};
-use crate::cluster::inventory::Role;
+use crate::cluster::inventory::NodeRole;
 
 pub(super) fn fabric(examined: &Examined) -> Vec<Option<Judgement>> {
     let lost = examined.pings.iter().filter(|ping| ping.outcome == PingOutcome::Known(false));
@@ -21,7 +21,7 @@ fn blame(examined: &Examined, mut lost: Vec<(usize, usize)>) -> Vec<(usize, Vec<
         let concerns = |at: usize| move |(from, to): &&(usize, usize)| *from == at || *to == at;
         // Of two that are equal it is not the head.
         let rank = |at: &usize| {
-            let is_head = examined.nodes[*at].node.role == Role::Head;
+            let is_head = examined.nodes[*at].node.role == NodeRole::Head;
             (lost.iter().filter(concerns(*at)).count(), !is_head)
         };
         let Some(worst) = (0..examined.nodes.len()).max_by_key(rank) else { break };

@@ -25,7 +25,7 @@ use crate::host_name::HostName;
 
 /// One item of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Finding {
+pub(crate) struct NodeFinding {
     /// The node.
     pub(crate) node: HostName,
     /// The item's name, which stays what it is.
@@ -123,7 +123,7 @@ const ITEMS: &[(&str, Judge)] = &[
 
 impl Examined {
     /// What is to be said of the nodes: by node, in their order, then by item.
-    pub(crate) fn findings(&self) -> Vec<Finding> {
+    pub(crate) fn findings(&self) -> Vec<NodeFinding> {
         let mut found = Vec::new();
         for (item, judge) in ITEMS {
             let judgements = match judge {
@@ -133,7 +133,7 @@ impl Examined {
             for (at, judgement) in judgements.into_iter().enumerate() {
                 let Some(Judgement { state, says, fix }) = judgement else { continue };
                 let node = self.nodes[at].node.name.clone();
-                found.push((at, Finding { node, item, state, says, fix }));
+                found.push((at, NodeFinding { node, item, state, says, fix }));
             }
         }
         // Stable: the items of a node keep their order.

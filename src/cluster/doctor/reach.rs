@@ -1,12 +1,12 @@
 //! Whether a node, and its engine, can be reached and used.
 
 use super::Judgement;
-use super::seen::{Seen, Trouble};
+use super::seen::{Obstacle, Seen};
 use crate::cluster::inventory::Login;
 use crate::host::EngineKind;
 
 /// A trouble that keeps the node from working.
-fn failed(trouble: &Trouble) -> Judgement {
+fn failed(trouble: &Obstacle) -> Judgement {
     Judgement { fix: trouble.fix.clone(), ..Judgement::failed(&trouble.says) }
 }
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde::Deserialize;
 
 use crate::cluster::facts::NodeFacts;
-use crate::cluster::inventory::{Node, Role};
+use crate::cluster::inventory::{Node, NodeRole};
 use crate::host::engine::{EngineFacts, Image};
 
 /// All nodes that were examined.
@@ -26,18 +26,18 @@ pub(crate) struct Seen {
     /// What the inventory says of it.
     pub(super) node: Node,
     /// Whether it could be logged in to.
-    pub(super) reached: Result<(), Trouble>,
+    pub(super) reached: Result<(), Obstacle>,
     /// What it is; none where nobody could log in.
-    pub(super) read: Option<Result<ReadNode, Trouble>>,
+    pub(super) read: Option<Result<ReadNode, Obstacle>>,
     /// Its engine; none where it needs none, or where nobody could log in.
-    pub(super) engine: Option<Result<EngineSeen, Trouble>>,
+    pub(super) engine: Option<Result<EngineSeen, Obstacle>>,
     /// What the doctor asked besides; none where nobody could log in.
-    pub(super) looked: Option<Result<Looked, Trouble>>,
+    pub(super) looked: Option<Result<Looked, Obstacle>>,
 }
 
 /// Something that could not be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Trouble {
+pub(super) struct Obstacle {
     /// Why, without the node's name.
     pub(super) says: String,
     /// What mends it.
@@ -64,7 +64,7 @@ pub(super) struct EngineSeen {
 pub(super) enum ImageSeen {
     There(Image),
     Missing,
-    Unknown(Trouble),
+    Unknown(Obstacle),
 }
 
 /// What `worker/node_doctor.py` answers.
@@ -143,6 +143,6 @@ pub(super) fn usual<T>(nodes: &[Seen], values: &[Option<T>], same: impl Fn(&T, &
     let have = |value: &T| values.iter().flatten().filter(|other| same(value, other)).count();
     let counted = values.iter().enumerate().filter_map(|(at, value)| Some((at, have(value.as_ref()?))));
     // The last of equals wins, so the first node comes last and the head's above it.
-    let rank = |at: usize, count: usize| (count, nodes[at].node.role == Role::Head);
+    let rank = |at: usize, count: usize| (count, nodes[at].node.role == NodeRole::Head);
     counted.rev().max_by_key(|(at, count)| rank(*at, *count)).map(|(at, _)| at)
 }

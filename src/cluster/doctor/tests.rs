@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::examine::data_links;
 use super::seen::{
-    DataLink, EngineSeen, Examined, ImageSeen, Looked, PingOutcome, Pinged, ReadNode, Seen, Trouble,
+    DataLink, EngineSeen, Examined, ImageSeen, Looked, Obstacle, PingOutcome, Pinged, ReadNode, Seen,
 };
-use super::{Finding, State};
+use super::{NodeFinding, State};
 use crate::cluster::facts::tests::{document, facts, replace_leaf, strange};
 use crate::cluster::inventory::Inventory;
 use crate::host::EngineKind;
@@ -112,18 +112,18 @@ fn healthy() -> Examined {
 /// Node and item of what is not fine.
 fn wrong(examined: &Examined) -> Vec<(String, &'static str, State)> {
     let not_fine = examined.findings().into_iter().filter(|finding| finding.state != State::Ok);
-    not_fine.map(|Finding { node, item, state, .. }| (node.to_string(), item, state)).collect()
+    not_fine.map(|NodeFinding { node, item, state, .. }| (node.to_string(), item, state)).collect()
 }
 
 /// The one finding that is not fine.
-fn only(examined: &Examined) -> Finding {
+fn only(examined: &Examined) -> NodeFinding {
     let all = examined.findings();
-    let not_fine: Vec<&Finding> = all.iter().filter(|finding| finding.state != State::Ok).collect();
+    let not_fine: Vec<&NodeFinding> = all.iter().filter(|finding| finding.state != State::Ok).collect();
     let [finding] = not_fine[..] else { panic!("{not_fine:#?}") };
     finding.clone()
 }
 
-fn is(finding: &Finding, node: &str, item: &str, state: State, says: &str, fix: &str) {
+fn is(finding: &NodeFinding, node: &str, item: &str, state: State, says: &str, fix: &str) {
     assert_eq!((finding.node.as_str(), finding.item, finding.state), (node, item, state), "{finding:?}");
     assert!(finding.says.contains(says), "{finding:?}");
     assert!(finding.fix.as_deref().unwrap_or_default().contains(fix), "{finding:?}");
@@ -161,7 +161,7 @@ fn nodes_with_nothing_wrong_are_fine_in_every_item() {
 #[test]
 fn a_node_out_of_reach_has_one_finding_and_spoils_no_other() {
     let mut examined = healthy();
-    let trouble = Trouble { says: "cannot be reached by ssh".into(), fix: Some("ssh-copy-id b".into()) };
+    let trouble = Obstacle { says: "cannot be reached by ssh".into(), fix: Some("ssh-copy-id b".into()) };
     let node = examined.nodes[1].node.clone();
     examined.nodes[1] = Seen { node, reached: Err(trouble), read: None, engine: None, looked: None };
     examined.data[1] = None;
@@ -178,7 +178,7 @@ fn a_node_out_of_reach_has_one_finding_and_spoils_no_other() {
 #[test]
 fn a_node_that_does_not_say_what_it_is() {
     let mut examined = healthy();
-    let trouble = || Trouble { says: "cannot start `python3`".into(), fix: Some("install python3".into()) };
+    let trouble = || Obstacle { says: "cannot start `python3`".into(), fix: Some("install python3".into()) };
     examined.nodes[1].read = Some(Err(trouble()));
     examined.nodes[1].looked = Some(Err(trouble()));
     is(&only(&examined), "b", "readable", State::Failed, "cannot start", "install python3");
@@ -188,7 +188,7 @@ fn a_node_that_does_not_say_what_it_is() {
 
 #[test]
 fn an_engine_that_does_not_answer_is_started() {
-    let trouble = Trouble { says: "the connection is refused".into(), fix: None };
+    let trouble = Obstacle { says: "the connection is refused".into(), fix: None };
     let mut examined = healthy();
     examined.nodes[1].engine = Some(Err(trouble.clone()));
     is(&only(&examined), "b", "engine", State::Failed, "refused", "sudo systemctl start docker");
@@ -290,7 +290,7 @@ fn an_image_that_is_missing_or_another() {
     };
     let missing = with(ImageSeen::Missing);
     is(&only(&missing), "b", "image", State::Failed, "is not there", "docker pull lmsysorg/sglang:spark");
-    let late = with(ImageSeen::Unknown(Trouble { says: "no answer".into(), fix: None }));
+    let late = with(ImageSeen::Unknown(Obstacle { says: "no answer".into(), fix: None }));
     is(&only(&late), "b", "image", State::Unknown, "no answer", "");
     let other = with(ImageSeen::There(image("fedcba9876543210")));
     is(&only(&other), "b", "image", State::Failed, "fedcba987654, and 0123456789ab on a", "docker load on b");
@@ -422,7 +422,7 @@ fn taken_ports() {
     let mut examined = healthy();
     examined.nodes[1].looked = Some(Ok(Looked { taken: vec![30_000, 6379], ..looked() }));
     is(&only(&examined), "b", "ports", State::Failed, "30000, 6379", "sport = :30000 or sport = :6379");
-    examined.nodes[1].looked = Some(Err(Trouble { says: "did not answer".into(), fix: None }));
+    examined.nodes[1].looked = Some(Err(Obstacle { says: "did not answer".into(), fix: None }));
     is(&only(&examined), "b", "ports", State::Unknown, "did not answer", "");
 }
 

@@ -25,7 +25,7 @@ pub(super) const NAMES: [&str; 13] = [
 
 /// A variable of a node's runtime.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Variable {
+pub(crate) struct DerivedVariable {
     /// Its name.
     pub(crate) name: &'static str,
     /// Its value; none where it is better left unset.
@@ -33,13 +33,13 @@ pub(crate) struct Variable {
     /// Why.
     pub(crate) reason: String,
     /// Whose choice it is.
-    pub(crate) origin: Origin,
+    pub(crate) origin: ValueOrigin,
 }
 
 /// Whose choice a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Origin {
+pub(crate) enum ValueOrigin {
     /// It follows from what the nodes said.
     Derived,
     /// The user gave it.
@@ -58,13 +58,13 @@ pub(super) struct Rdma<'a> {
 }
 
 /// What the node's runtime is told; `data` is where it meets the others'.
-pub(super) fn derive(member: &Member<'_>, data: &Plane, rdma: Rdma<'_>) -> Vec<Variable> {
+pub(super) fn derive(member: &Member<'_>, data: &Plane, rdma: Rdma<'_>) -> Vec<DerivedVariable> {
     let of_name = |name| derived(name, member, data, rdma);
     let all = NAMES.into_iter().filter_map(|name| {
         let derived = of_name(name);
         let Some(given) = member.given.variable(name) else {
             let (value, reason) = derived?;
-            return Some(Variable { name, value, reason, origin: Origin::Derived });
+            return Some(DerivedVariable { name, value, reason, origin: ValueOrigin::Derived });
         };
         let reason = match derived {
             Some((Some(value), _)) if value == given => "given; it would be derived too".to_owned(),
@@ -72,7 +72,7 @@ pub(super) fn derive(member: &Member<'_>, data: &Plane, rdma: Rdma<'_>) -> Vec<V
             Some((None, reason)) => format!("given; it would be left unset: {reason}"),
             None => "given; it would be left unset".to_owned(),
         };
-        Some(Variable { name, value: Some(given.to_owned()), reason, origin: Origin::Given })
+        Some(DerivedVariable { name, value: Some(given.to_owned()), reason, origin: ValueOrigin::Given })
     });
     all.collect()
 }

@@ -15,7 +15,7 @@ mod topology;
 
 use serde::Serialize;
 
-pub(crate) use environment::Variable;
+pub(crate) use environment::DerivedVariable;
 pub(crate) use given::{BadGiven, Given};
 pub(crate) use netplan::Netplan;
 pub(crate) use planes::Plane;
@@ -64,7 +64,7 @@ pub(crate) struct NodeFabric {
     /// RDMA devices with a cable and an address, by name.
     pub(crate) rdma: Vec<String>,
     /// What its runtime is told.
-    pub(crate) environment: Vec<Variable>,
+    pub(crate) environment: Vec<DerivedVariable>,
 }
 
 impl Fabric {

@@ -5,7 +5,7 @@ mod joined;
 use super::topology::TopologyKind;
 use super::*;
 use crate::cluster::facts::tests::{document, facts};
-use environment::Origin;
+use environment::ValueOrigin;
 
 /// A node of this name that is like a document with each of the pairs exchanged.
 fn like(name: &str, node: &str, exchanged: &[(&str, &str)]) -> (HostName, NodeFacts) {
@@ -56,7 +56,7 @@ fn words(plane: &Option<Plane>) -> String {
     format!("{address} {interface}: {reason}")
 }
 
-fn variable<'a>(node: &'a NodeFabric, name: &str) -> &'a Variable {
+fn variable<'a>(node: &'a NodeFabric, name: &str) -> &'a DerivedVariable {
     let found = node.environment.iter().find(|it| it.name == name);
     found.unwrap_or_else(|| panic!("{name}: {:?}", node.environment))
 }
@@ -87,7 +87,7 @@ fn a_spark_with_both_twins_addressed() {
     ];
     let found: Vec<_> = node.environment.iter().map(|it| (it.name, it.value.as_deref().unwrap())).collect();
     assert_eq!(found, expected);
-    assert!(node.environment.iter().all(|it| !it.reason.is_empty() && it.origin == Origin::Derived));
+    assert!(node.environment.iter().all(|it| !it.reason.is_empty() && it.origin == ValueOrigin::Derived));
     assert!(fabric.notes.is_empty() && fabric.netplan.is_empty(), "{fabric:?}");
     assert_eq!(fabric.topology.kind, TopologyKind::Alone);
 }
@@ -234,7 +234,7 @@ fn what_is_given_wins_and_is_shown() {
     assert_eq!(words(&node.data), "192.168.101.10 enP2p1s0f1np1: given");
     assert_eq!(value(node, "NCCL_SOCKET_IFNAME"), Some("enP2p1s0f1np1"));
     let devices = variable(node, "NCCL_IB_HCA");
-    assert_eq!((devices.value.as_deref(), devices.origin), (Some("rocep1s0f1"), Origin::Given));
+    assert_eq!((devices.value.as_deref(), devices.origin), (Some("rocep1s0f1"), ValueOrigin::Given));
     assert!(devices.reason.starts_with("given; derived would be rocep1s0f1,roceP2p1s0f1: "), "{devices:?}");
     assert_eq!(variable(node, "NCCL_IB_DISABLE").reason, "given; it would be left unset");
     assert_eq!(variable(node, "NCCL_IB_GID_INDEX").reason, "given; it would be derived too");

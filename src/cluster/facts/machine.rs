@@ -49,7 +49,7 @@ pub(crate) struct Engine {
 
 /// A limit of the user, bytes; none where there is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(crate) struct Limit {
+pub(crate) struct ResourceLimit {
     /// The one that holds.
     pub(crate) soft: Option<u64>,
     /// The one up to which the user may raise it.
@@ -132,9 +132,9 @@ pub(super) fn cdi_specifications(reading: &NodeReading) -> Vec<String> {
     files.filter(|path| path.contains("nvidia")).collect()
 }
 
-pub(super) fn limits(reading: &NodeReading) -> BTreeMap<String, Limit> {
+pub(super) fn limits(reading: &NodeReading) -> BTreeMap<String, ResourceLimit> {
     let all = reading.limits.iter();
-    all.map(|(name, &[soft, hard])| (name.clone(), Limit { soft, hard })).collect()
+    all.map(|(name, &[soft, hard])| (name.clone(), ResourceLimit { soft, hard })).collect()
 }
 
 /// What the logs that the user may read say. One that is not kept, or not for this user, says nothing.

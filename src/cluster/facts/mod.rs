@@ -22,9 +22,9 @@ use serde::Serialize;
 
 pub(crate) use gpu::Gpu;
 pub(crate) use interfaces::{DefaultRoute, Interface, InterfaceKind, Neighbour};
-pub(crate) use machine::{Disk, Engine, Limit, Memory, MemoryTrace};
+pub(crate) use machine::{Disk, Engine, Memory, MemoryTrace, ResourceLimit};
 pub(crate) use rdma::RdmaDevice;
-pub(crate) use read::{Answer, ReadError, read_all};
+pub(crate) use read::{NodeAnswer, NodeReadError, read_all};
 pub(crate) use reading::NodeReading;
 
 /// A node, as far as it could be read.
@@ -65,7 +65,7 @@ pub(crate) struct NodeFacts {
     /// Lines of the kernel's log that tell of exhausted memory, as far as the user may read it.
     pub(crate) memory_traces: Vec<MemoryTrace>,
     /// The user's limits, by name.
-    pub(crate) limits: BTreeMap<String, Limit>,
+    pub(crate) limits: BTreeMap<String, ResourceLimit>,
     /// What was there and could not be understood.
     pub(crate) doubts: Vec<Doubt>,
 }

@@ -17,7 +17,7 @@ const READER: &str = include_str!("../../../worker/node_facts.py");
 
 /// A node's answer, and when it was asked and had answered by this machine's clock, seconds since 1970.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct NodeAnswer {
     /// What it said.
     pub(crate) reading: NodeReading,
     /// When the reader was started.
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
 
 /// A node that could not be read.
 #[derive(Debug)]
-pub(crate) enum ReadError {
+pub(crate) enum NodeReadError {
     /// It did not answer.
     Ask(AskError),
     /// What it answered is no answer.
@@ -40,64 +40,68 @@ pub(crate) enum ReadError {
     },
 }
 
-impl ReadError {
+impl NodeReadError {
     /// Why not, where the node is named beside it.
     pub(crate) fn problem(&self) -> String {
         match self {
-            ReadError::Ask(error) => error.problem(),
-            ReadError::BadAnswer { what, .. } => what.to_string(),
+            NodeReadError::Ask(error) => error.problem(),
+            NodeReadError::BadAnswer { what, .. } => what.to_string(),
         }
     }
 }
 
-impl fmt::Display for ReadError {
+impl fmt::Display for NodeReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ReadError::Ask(error) => error.fmt(f),
-            ReadError::BadAnswer { on, what } if *on == HostName::local() => what.fmt(f),
-            ReadError::BadAnswer { on, what } => write!(f, "{on}: {what}"),
+            NodeReadError::Ask(error) => error.fmt(f),
+            NodeReadError::BadAnswer { on, what } if *on == HostName::local() => what.fmt(f),
+            NodeReadError::BadAnswer { on, what } => write!(f, "{on}: {what}"),
         }
     }
 }
 
-impl std::error::Error for ReadError {
+impl std::error::Error for NodeReadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            ReadError::Ask(error) => error.source(),
-            ReadError::BadAnswer { what, .. } => what.source(),
+            NodeReadError::Ask(error) => error.source(),
+            NodeReadError::BadAnswer { what, .. } => what.source(),
         }
     }
 }
 
-impl Failure for ReadError {
+impl Failure for NodeReadError {
     fn kind(&self) -> Kind {
         match self {
-            ReadError::Ask(error) => error.kind(),
-            ReadError::BadAnswer { what, .. } => what.kind(),
+            NodeReadError::Ask(error) => error.kind(),
+            NodeReadError::BadAnswer { what, .. } => what.kind(),
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            ReadError::Ask(error) => error.hint(),
-            ReadError::BadAnswer { what, .. } => what.hint(),
+            NodeReadError::Ask(error) => error.hint(),
+            NodeReadError::BadAnswer { what, .. } => what.hint(),
         }
     }
 }
 
 /// Read every node, at once. Each has `limit`; the answers come in the order of the hosts.
-pub(crate) async fn read_all(hosts: &[Arc<dyn Host>], limit: Duration) -> Vec<Result<Answer, ReadError>> {
+pub(crate) async fn read_all(
+    hosts: &[Arc<dyn Host>],
+    limit: Duration,
+) -> Vec<Result<NodeAnswer, NodeReadError>> {
     join_all(hosts.iter().map(|host| read(host.as_ref(), limit))).await
 }
 
 /// Read one node within `limit`.
-async fn read(host: &dyn Host, limit: Duration) -> Result<Answer, ReadError> {
+async fn read(host: &dyn Host, limit: Duration) -> Result<NodeAnswer, NodeReadError> {
     let asked_s = now_s();
-    let answer = ask(host, &HostPath::new("python3"), READER, &[], limit).await.map_err(ReadError::Ask)?;
+    let answer =
+        ask(host, &HostPath::new("python3"), READER, &[], limit).await.map_err(NodeReadError::Ask)?;
     let answered_s = now_s();
     match NodeReading::parse(&answer) {
-        Ok(reading) => Ok(Answer { reading, asked_s, answered_s }),
-        Err(what) => Err(ReadError::BadAnswer { on: host.name().clone(), what }),
+        Ok(reading) => Ok(NodeAnswer { reading, asked_s, answered_s }),
+        Err(what) => Err(NodeReadError::BadAnswer { on: host.name().clone(), what }),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::host_name::HostName;
 
 /// A node that could not be brought in line.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
+pub enum ImageSyncError {
     /// Neither it nor its engine is reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -52,15 +52,17 @@ pub enum ImageError {
     },
 }
 
-impl ImageError {
+impl ImageSyncError {
     /// Whether trying again may do.
     pub fn passes(&self) -> bool {
         match self {
             // Of a connection that was there.
-            ImageError::Engine(error) => link_lost(error),
-            ImageError::Source { passes, .. } => *passes,
-            ImageError::Stalled { .. } => true,
-            ImageError::Connect(_) | ImageError::Differs { .. } | ImageError::Architecture { .. } => false,
+            ImageSyncError::Engine(error) => link_lost(error),
+            ImageSyncError::Source { passes, .. } => *passes,
+            ImageSyncError::Stalled { .. } => true,
+            ImageSyncError::Connect(_)
+            | ImageSyncError::Differs { .. }
+            | ImageSyncError::Architecture { .. } => false,
         }
     }
 
@@ -68,12 +70,12 @@ impl ImageError {
     pub(crate) fn problem(&self) -> String {
         let whole = self.to_string();
         match self {
-            ImageError::Connect(error) => error.problem(),
-            ImageError::Engine(error) => error.what.to_string(),
-            ImageError::Source { on, .. }
-            | ImageError::Stalled { on, .. }
-            | ImageError::Differs { on, .. }
-            | ImageError::Architecture { on, .. } => {
+            ImageSyncError::Connect(error) => error.problem(),
+            ImageSyncError::Engine(error) => error.what.to_string(),
+            ImageSyncError::Source { on, .. }
+            | ImageSyncError::Stalled { on, .. }
+            | ImageSyncError::Differs { on, .. }
+            | ImageSyncError::Architecture { on, .. } => {
                 whole.strip_prefix(&format!("{on}: ")).map_or(whole.clone(), str::to_owned)
             }
         }
@@ -88,10 +90,10 @@ pub(super) fn link_lost(error: &EngineError) -> bool {
     )
 }
 
-impl Failure for ImageError {
+impl Failure for ImageSyncError {
     fn kind(&self) -> Kind {
         match self {
-            ImageError::Connect(error) => error.kind(),
+            ImageSyncError::Connect(error) => error.kind(),
             _ if self.passes() => Kind::Incomplete,
             _ => Kind::Environment,
         }
@@ -99,8 +101,8 @@ impl Failure for ImageError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            ImageError::Connect(error) => error.hint(),
-            ImageError::Engine(error) => error.hint(),
+            ImageSyncError::Connect(error) => error.hint(),
+            ImageSyncError::Engine(error) => error.hint(),
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ mod same;
 mod sync;
 mod tee;
 
-pub use error::ImageError;
-pub use plan::{Held, NoPlan, Plan, Step, plan, reference, runs};
+pub use error::ImageSyncError;
+pub use plan::{CopyPlan, CopyStep, NoCopyPlan, NodeImage, plan, reference, runs};
 pub use same::{SameBy, same};
 pub use sync::{Brought, How, Told, copy, held, pull};

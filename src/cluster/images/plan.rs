@@ -7,7 +7,7 @@ use crate::host_name::HostName;
 
 /// What a node says of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct NodeImage {
     /// The node.
     pub node: HostName,
     /// The image that goes by the name there; none where none does.
@@ -18,7 +18,7 @@ pub struct Held {
 
 /// What is to be done for a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum CopyStep {
     /// It is the one that others are brought in line with.
     Source,
     /// Nothing: it has the same content.
@@ -31,16 +31,16 @@ pub enum Step {
 
 /// What is to be done for each node.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct CopyPlan {
     /// Where in the list of nodes the source is.
     pub source: usize,
     /// One a node, in their order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<CopyStep>,
 }
 
 /// No plan.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoPlan {
+pub enum NoCopyPlan {
     /// There is nothing to copy.
     #[error("no node has the image `{0}`")]
     Nowhere(ImageName),
@@ -66,19 +66,19 @@ pub enum NoPlan {
     },
 }
 
-impl Failure for NoPlan {
+impl Failure for NoCopyPlan {
     fn kind(&self) -> Kind {
         match self {
-            NoPlan::Nowhere(_) => Kind::Environment,
-            NoPlan::NotThere { .. } | NoPlan::Which { .. } => Kind::Input,
+            NoCopyPlan::Nowhere(_) => Kind::Environment,
+            NoCopyPlan::NotThere { .. } | NoCopyPlan::Which { .. } => Kind::Input,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
-            NoPlan::Nowhere(_) => Some("fetch it from its registry on every node: --pull".into()),
-            NoPlan::Which { .. } => Some("say which node has the right one: --from NODE".into()),
-            NoPlan::NotThere { .. } => None,
+            NoCopyPlan::Nowhere(_) => Some("fetch it from its registry on every node: --pull".into()),
+            NoCopyPlan::Which { .. } => Some("say which node has the right one: --from NODE".into()),
+            NoCopyPlan::NotThere { .. } => None,
         }
     }
 }
@@ -90,28 +90,28 @@ impl Failure for NoPlan {
 /// No node has it, or the one that counts does not.
 pub fn plan(
     image: &ImageName,
-    nodes: &[Held],
+    nodes: &[NodeImage],
     head: &HostName,
     from: Option<&HostName>,
-) -> Result<Plan, NoPlan> {
+) -> Result<CopyPlan, NoCopyPlan> {
     let source = source(image, nodes, head, from)?;
-    let reference = nodes[source].image.as_ref().ok_or_else(|| NoPlan::Nowhere(image.clone()))?;
-    let step = |(at, node): (usize, &Held)| match &node.image {
-        _ if at == source => Step::Source,
-        _ if !runs(&reference.architecture, &node.architecture) => Step::WrongArchitecture,
-        Some(held) => same(reference, held).map_or(Step::Copy, Step::Skip),
-        None => Step::Copy,
+    let reference = nodes[source].image.as_ref().ok_or_else(|| NoCopyPlan::Nowhere(image.clone()))?;
+    let step = |(at, node): (usize, &NodeImage)| match &node.image {
+        _ if at == source => CopyStep::Source,
+        _ if !runs(&reference.architecture, &node.architecture) => CopyStep::WrongArchitecture,
+        Some(held) => same(reference, held).map_or(CopyStep::Copy, CopyStep::Skip),
+        None => CopyStep::Copy,
     };
-    Ok(Plan { source, steps: nodes.iter().enumerate().map(step).collect() })
+    Ok(CopyPlan { source, steps: nodes.iter().enumerate().map(step).collect() })
 }
 
 fn source(
     image: &ImageName,
-    nodes: &[Held],
+    nodes: &[NodeImage],
     head: &HostName,
     from: Option<&HostName>,
-) -> Result<usize, NoPlan> {
-    let having: Vec<(usize, &Held, &Image)> = nodes
+) -> Result<usize, NoCopyPlan> {
+    let having: Vec<(usize, &NodeImage, &Image)> = nodes
         .iter()
         .enumerate()
         .filter_map(|(at, node)| node.image.as_ref().map(|image| (at, node, image)))
@@ -124,29 +124,31 @@ fn source(
                 true => "no node has it".to_owned(),
                 false => format!("these have it: {}", names.join(", ")),
             };
-            NoPlan::NotThere { image: image.clone(), node: from.clone(), have }
+            NoCopyPlan::NotThere { image: image.clone(), node: from.clone(), have }
         });
     }
-    let at = reference(nodes, head).ok_or_else(|| NoPlan::Nowhere(image.clone()))?;
+    let at = reference(nodes, head).ok_or_else(|| NoCopyPlan::Nowhere(image.clone()))?;
     let first = &nodes[at];
     if first.node == *head {
         return Ok(at);
     }
-    let differs = |(_, _, other): &&(usize, &Held, &Image)| match &first.image {
+    let differs = |(_, _, other): &&(usize, &NodeImage, &Image)| match &first.image {
         Some(content) => same(content, other).is_none(),
         None => false,
     };
     match having.iter().find(differs) {
         None => Ok(at),
-        Some((_, other, _)) => {
-            Err(NoPlan::Which { image: image.clone(), first: first.node.clone(), other: other.node.clone() })
-        }
+        Some((_, other, _)) => Err(NoCopyPlan::Which {
+            image: image.clone(),
+            first: first.node.clone(),
+            other: other.node.clone(),
+        }),
     }
 }
 
 /// The node that the others are held against: the head where it has the image, else the first one that has it.
-pub fn reference(nodes: &[Held], head: &HostName) -> Option<usize> {
-    let has = |node: &&Held| node.image.is_some();
+pub fn reference(nodes: &[NodeImage], head: &HostName) -> Option<usize> {
+    let has = |node: &&NodeImage| node.image.is_some();
     let at_head = nodes.iter().position(|node| node.node == *head && has(&node));
     at_head.or_else(|| nodes.iter().position(|node| has(&node)))
 }
@@ -168,35 +170,35 @@ mod tests {
     use super::super::fixture::image;
     use super::*;
 
-    fn held(node: &str, content: Option<&str>) -> Held {
+    fn held(node: &str, content: Option<&str>) -> NodeImage {
         let architecture = "aarch64".into();
-        Held { node: node.parse().unwrap(), image: content.map(image), architecture }
+        NodeImage { node: node.parse().unwrap(), image: content.map(image), architecture }
     }
 
     fn name() -> ImageName {
         "a:b".parse().unwrap()
     }
 
-    fn planned(nodes: &[Held], from: Option<&str>) -> Result<Plan, NoPlan> {
+    fn planned(nodes: &[NodeImage], from: Option<&str>) -> Result<CopyPlan, NoCopyPlan> {
         let from: Option<HostName> = from.map(|from| from.parse().unwrap());
         plan(&name(), nodes, &"n1".parse().unwrap(), from.as_ref())
     }
 
-    const SAME: Step = Step::Skip(SameBy::Configuration);
+    const SAME: CopyStep = CopyStep::Skip(SameBy::Configuration);
 
     #[test]
     fn what_the_head_has_is_what_all_get() {
         let nodes =
             [held("n2", Some("old")), held("n1", Some("new")), held("n3", None), held("n4", Some("new"))];
-        let steps = vec![Step::Copy, Step::Source, Step::Copy, SAME];
-        assert_eq!(planned(&nodes, None), Ok(Plan { source: 1, steps }));
+        let steps = vec![CopyStep::Copy, CopyStep::Source, CopyStep::Copy, SAME];
+        assert_eq!(planned(&nodes, None), Ok(CopyPlan { source: 1, steps }));
     }
 
     #[test]
     fn without_the_head_the_others_must_agree() {
         let agreeing = [held("n1", None), held("n2", Some("x")), held("n3", Some("x"))];
-        let steps = vec![Step::Copy, Step::Source, SAME];
-        assert_eq!(planned(&agreeing, None), Ok(Plan { source: 1, steps }));
+        let steps = vec![CopyStep::Copy, CopyStep::Source, SAME];
+        assert_eq!(planned(&agreeing, None), Ok(CopyPlan { source: 1, steps }));
         let differing = [held("n1", None), held("n2", Some("x")), held("n3", Some("y"))];
         let error = planned(&differing, None).unwrap_err();
         assert!(error.to_string().contains("n2 and n3 have different ones"), "{error}");
@@ -206,8 +208,8 @@ mod tests {
     #[test]
     fn a_node_that_is_named_counts() {
         let nodes = [held("n1", Some("x")), held("n2", Some("y")), held("n3", None)];
-        let steps = vec![Step::Copy, Step::Source, Step::Copy];
-        assert_eq!(planned(&nodes, Some("n2")), Ok(Plan { source: 1, steps }));
+        let steps = vec![CopyStep::Copy, CopyStep::Source, CopyStep::Copy];
+        assert_eq!(planned(&nodes, Some("n2")), Ok(CopyPlan { source: 1, steps }));
         let error = planned(&nodes, Some("n3")).unwrap_err();
         assert!(
             error.to_string().contains("`n3` does not have the image `a:b`; these have it: n1, n2"),
@@ -222,15 +224,15 @@ mod tests {
     fn an_image_that_is_nowhere_has_to_be_pulled() {
         let error = planned(&[held("n1", None), held("n2", None)], None).unwrap_err();
         assert_eq!((error.kind(), error.hint().unwrap().contains("--pull")), (Kind::Environment, true));
-        assert_eq!(planned(&[], None), Err(NoPlan::Nowhere(name())));
+        assert_eq!(planned(&[], None), Err(NoCopyPlan::Nowhere(name())));
     }
 
     #[test]
     fn what_would_not_run_is_not_copied() {
         let mut pc = held("n2", None);
         pc.architecture = "x86_64".into();
-        let steps = vec![Step::Source, Step::WrongArchitecture];
-        assert_eq!(planned(&[held("n1", Some("x")), pc], None), Ok(Plan { source: 0, steps }));
+        let steps = vec![CopyStep::Source, CopyStep::WrongArchitecture];
+        assert_eq!(planned(&[held("n1", Some("x")), pc], None), Ok(CopyPlan { source: 0, steps }));
         for (image, node, is) in [
             ("arm64", "aarch64", true),
             ("amd64", "x86_64", true),

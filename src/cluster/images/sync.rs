@@ -8,8 +8,8 @@ use futures_util::stream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
-use super::error::{ImageError, link_lost};
-use super::plan::{Held, Step, runs};
+use super::error::{ImageSyncError, link_lost};
+use super::plan::{CopyStep, NodeImage, runs};
 use super::same::{SameBy, same};
 use super::tee::{Reader, hand_on, pipe};
 use crate::events::ImageEvent;
@@ -51,10 +51,10 @@ pub struct Brought {
 }
 
 /// What goes by `name` on the node of `engine`.
-pub async fn held(engine: &Engine, name: &ImageName) -> Result<Held, EngineError> {
+pub async fn held(engine: &Engine, name: &ImageName) -> Result<NodeImage, EngineError> {
     let (image, facts) = tokio::join!(find(engine, name), engine.facts());
     let (image, architecture) = (image?, facts?.architecture);
-    Ok(Held { node: engine.node().clone(), image, architecture })
+    Ok(NodeImage { node: engine.node().clone(), image, architecture })
 }
 
 async fn find(engine: &Engine, name: &ImageName) -> Result<Option<Image>, EngineError> {
@@ -71,28 +71,28 @@ async fn find(engine: &Engine, name: &ImageName) -> Result<Option<Image>, Engine
 pub async fn copy(
     name: &ImageName,
     source: usize,
-    nodes: &[(&Engine, &Held, Step)],
+    nodes: &[(&Engine, &NodeImage, CopyStep)],
     tell: UnboundedSender<Told>,
-) -> Vec<Result<Brought, ImageError>> {
-    let (from, Held { image: Some(reference), .. }, _) = nodes[source] else { return Vec::new() };
+) -> Vec<Result<Brought, ImageSyncError>> {
+    let (from, NodeImage { image: Some(reference), .. }, _) = nodes[source] else { return Vec::new() };
     let targets: Vec<&Engine> =
-        nodes.iter().filter(|(.., step)| *step == Step::Copy).map(|(engine, ..)| *engine).collect();
+        nodes.iter().filter(|(.., step)| *step == CopyStep::Copy).map(|(engine, ..)| *engine).collect();
     let mut copied = Vec::new();
     for turn in targets.chunks(AT_ONCE) {
         copied.extend(copy_at_once(name, reference, from, turn, &tell).await);
     }
     let mut copied = copied.into_iter();
-    let outcome = |(engine, held, step): &(&Engine, &Held, Step)| match (step, &held.image) {
-        (Step::Source, Some(image)) => Some(Ok(Brought { image: image.clone(), how: How::Source })),
-        (Step::Skip(by), Some(image)) => Some(Ok(Brought { image: image.clone(), how: How::HadIt(*by) })),
-        (Step::WrongArchitecture, _) => Some(Err(ImageError::Architecture {
+    let outcome = |(engine, held, step): &(&Engine, &NodeImage, CopyStep)| match (step, &held.image) {
+        (CopyStep::Source, Some(image)) => Some(Ok(Brought { image: image.clone(), how: How::Source })),
+        (CopyStep::Skip(by), Some(image)) => Some(Ok(Brought { image: image.clone(), how: How::HadIt(*by) })),
+        (CopyStep::WrongArchitecture, _) => Some(Err(ImageSyncError::Architecture {
             on: engine.node().clone(),
             image: reference.architecture.clone(),
             node: held.architecture.clone(),
         })),
-        (Step::Copy, _) => copied.next(),
+        (CopyStep::Copy, _) => copied.next(),
         // A plan has no such step.
-        (Step::Source | Step::Skip(_), None) => None,
+        (CopyStep::Source | CopyStep::Skip(_), None) => None,
     };
     nodes.iter().filter_map(outcome).collect()
 }
@@ -104,10 +104,10 @@ async fn copy_at_once(
     from: &Engine,
     targets: &[&Engine],
     tell: &UnboundedSender<Told>,
-) -> Vec<Result<Brought, ImageError>> {
+) -> Vec<Result<Brought, ImageSyncError>> {
     let broken = |error: &EngineError| {
         let (why, passes) = (error.to_string(), link_lost(error));
-        move |on: &HostName| ImageError::Source { on: on.clone(), why: why.clone(), passes }
+        move |on: &HostName| ImageSyncError::Source { on: on.clone(), why: why.clone(), passes }
     };
     let pieces = match from.save(name).await {
         Ok(pieces) => pieces,
@@ -158,10 +158,10 @@ async fn copy_at_once(
     });
     let (handed, taken) = tokio::join!(hand_on(pieces, writers, IDLE, progress), join_all(takes));
     let broken = handed.err().map(|error| broken(&error));
-    let outcome = |(target, taken): (&&Engine, Result<Brought, ImageError>)| {
+    let outcome = |(target, taken): (&&Engine, Result<Brought, ImageSyncError>)| {
         let error = match (taken, &broken) {
             (Ok(brought), _) => return Ok(brought),
-            (Err(ImageError::Engine(error)), Some(broken)) if is_source(&error) => broken(target.node()),
+            (Err(ImageSyncError::Engine(error)), Some(broken)) if is_source(&error) => broken(target.node()),
             (Err(error), _) => error,
         };
         failed(target, error, tell)
@@ -179,10 +179,10 @@ async fn take(
     reference: &Image,
     target: &Engine,
     Reader { pieces, given_up }: Reader,
-) -> Result<Brought, ImageError> {
+) -> Result<Brought, ImageSyncError> {
     let pieces = stream::unfold(pieces, |mut pieces| async { Some((pieces.recv().await?, pieces)) });
     let loaded = given_up.run_until_cancelled(target.load(pieces, |_| ())).await;
-    let stalled = || ImageError::Stalled { on: target.node().clone(), seconds: IDLE.as_secs() };
+    let stalled = || ImageSyncError::Stalled { on: target.node().clone(), seconds: IDLE.as_secs() };
     let names = loaded.ok_or_else(stalled)??;
     let image = match find(target, name).await? {
         Some(image) if same(reference, &image).is_some() => image,
@@ -204,10 +204,10 @@ fn verified(
     target: &Engine,
     image: Image,
     how: How,
-) -> Result<Brought, ImageError> {
+) -> Result<Brought, ImageSyncError> {
     match same(reference, &image) {
         Some(_) => Ok(Brought { image, how }),
-        None => Err(ImageError::Differs { on: target.node().clone(), image: name.clone() }),
+        None => Err(ImageSyncError::Differs { on: target.node().clone(), image: name.clone() }),
     }
 }
 
@@ -215,15 +215,15 @@ fn verified(
 /// registry meanwhile, the nodes that differ from the first one that got it have failed.
 pub async fn pull(
     name: &ImageName,
-    nodes: &[(&Engine, &Held)],
+    nodes: &[(&Engine, &NodeImage)],
     tell: UnboundedSender<Told>,
-) -> Vec<Result<Brought, ImageError>> {
-    let mut pulled: Vec<Result<Brought, ImageError>> = Vec::new();
+) -> Vec<Result<Brought, ImageSyncError>> {
+    let mut pulled: Vec<Result<Brought, ImageSyncError>> = Vec::new();
     for turn in nodes.chunks(AT_ONCE) {
         pulled.extend(join_all(turn.iter().map(|(engine, held)| pull_one(name, engine, held, &tell))).await);
     }
     let reference = pulled.iter().find_map(|pulled| pulled.as_ref().ok()).map(|first| first.image.clone());
-    let checked = |((engine, _), pulled): (&(&Engine, &Held), Result<Brought, ImageError>)| {
+    let checked = |((engine, _), pulled): (&(&Engine, &NodeImage), Result<Brought, ImageSyncError>)| {
         let brought = pulled?;
         match &reference {
             // Each architecture has an image of its own.
@@ -239,9 +239,9 @@ pub async fn pull(
 async fn pull_one(
     name: &ImageName,
     engine: &Engine,
-    held: &Held,
+    held: &NodeImage,
     tell: &UnboundedSender<Told>,
-) -> Result<Brought, ImageError> {
+) -> Result<Brought, ImageSyncError> {
     let begun = Instant::now();
     let mut last = begun;
     let image = engine
@@ -261,7 +261,11 @@ async fn pull_one(
     Ok(Brought { image, how: if same { How::PulledTheSame } else { How::Pulled } })
 }
 
-fn failed(target: &Engine, error: ImageError, tell: &UnboundedSender<Told>) -> Result<Brought, ImageError> {
+fn failed(
+    target: &Engine,
+    error: ImageSyncError,
+    tell: &UnboundedSender<Told>,
+) -> Result<Brought, ImageSyncError> {
     say(tell, target, ImageEvent::Failed { why: error.problem() });
     Err(error)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{Address, Role, TlsFiles};
+use super::{Address, NodeRole, TlsFiles};
 use crate::host::EngineKind;
 use crate::host::container_spec::{
     ByteSize, Capability, Device, Gpus, Ipc, NodePath, Restart, Ulimit, Volume,
@@ -36,7 +36,7 @@ pub(super) struct Document {
 #[serde(deny_unknown_fields)]
 pub(super) struct NodeKeys {
     pub name: HostName,
-    pub role: Option<Role>,
+    pub role: Option<NodeRole>,
     pub address: Option<Address>,
     #[serde(default)]
     pub fabric: Vec<Address>,

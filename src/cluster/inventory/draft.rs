@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::{Address, Role};
+use super::{Address, NodeRole};
 use crate::host::EngineKind;
-use crate::host::ssh::Destination;
+use crate::host::ssh::SshDestination;
 use crate::host_name::HostName;
 
 /// What is known of a cluster that is to have an inventory.
@@ -24,13 +24,13 @@ pub struct DraftNode {
     /// What it is called.
     pub name: HostName,
     /// What it is to the others.
-    pub role: Role,
+    pub role: NodeRole,
     /// Where others reach it.
     pub address: Option<Address>,
     /// Its addresses on the fabric.
     pub fabric: Vec<IpAddr>,
     /// Where ssh logs in; none on this machine.
-    pub ssh: Option<Destination>,
+    pub ssh: Option<SshDestination>,
 }
 
 impl Draft {
@@ -85,7 +85,7 @@ impl DraftNode {
     fn render(&self) -> String {
         let Self { name, role, address, fabric, ssh } = self;
         let mut text = format!("\n[[nodes]]\nname = {}\n", quoted(name.as_str()));
-        if *role == Role::Head {
+        if *role == NodeRole::Head {
             text += "role = \"head\"\n";
         }
         if let Some(address) = address {
@@ -115,25 +115,25 @@ mod tests {
     use super::super::Inventory;
     use super::*;
 
-    fn node(name: &str, role: Role, ssh: Option<&str>) -> DraftNode {
+    fn node(name: &str, role: NodeRole, ssh: Option<&str>) -> DraftNode {
         let ssh = ssh.map(|text| text.parse().unwrap());
         DraftNode { name: name.parse().unwrap(), role, address: None, fabric: Vec::new(), ssh }
     }
 
     #[test]
     fn the_text_of_a_draft_is_its_inventory() {
-        let mut worker = node("b", Role::Worker, Some("ssh://me@b:2222"));
+        let mut worker = node("b", NodeRole::Worker, Some("ssh://me@b:2222"));
         worker.address = Some("10.0.0.2".parse().unwrap());
         worker.fabric = vec!["169.254.1.2".parse().unwrap(), "169.254.2.2".parse().unwrap()];
         let containers = Some((EngineKind::Podman, "localhost/vllm-next".to_owned()));
-        let nodes = vec![node("a", Role::Head, None), worker.clone()];
+        let nodes = vec![node("a", NodeRole::Head, None), worker.clone()];
         let draft = Draft { name: "lab".into(), containers, nodes };
         let inventory = Inventory::parse(Path::new("a"), &draft.render()).unwrap();
         assert_eq!(inventory.name, "lab");
         let b = &inventory.nodes[1];
         assert_eq!(
             (b.name.as_str(), b.role, &b.address, &b.fabric),
-            ("b", Role::Worker, &worker.address, &worker.fabric)
+            ("b", NodeRole::Worker, &worker.address, &worker.fabric)
         );
         assert_eq!(b.settings.engine(), Some(EngineKind::Podman));
         let rdma = |draft: &Draft| draft.render().contains("\ndevices = ");
@@ -147,7 +147,7 @@ mod tests {
     fn awkward_texts_stay_within_their_quotes() {
         for awkward in ["\"", "\\", "a\nb = 1", "\u{0}", "]]", "#", "'''"] {
             let containers = Some((EngineKind::Docker, awkward.to_owned()));
-            let draft = Draft { name: "a".into(), containers, nodes: vec![node("a", Role::Head, None)] };
+            let draft = Draft { name: "a".into(), containers, nodes: vec![node("a", NodeRole::Head, None)] };
             let error = Inventory::parse(Path::new("a"), &draft.render()).unwrap_err().to_string();
             assert!(error.contains("field `image`, line 4") && error.contains("is no image"), "{error}");
         }

@@ -115,7 +115,7 @@ fn four_sparks() {
     let addresses: Vec<String> =
         cluster.nodes.iter().map(|node| node.address.as_ref().unwrap().to_string()).collect();
     assert_eq!(addresses, ["227", "224", "225", "226"].map(|end| format!("192.168.12.{end}")));
-    assert_eq!(cluster.nodes[0].role, Role::Head);
+    assert_eq!(cluster.nodes[0].role, NodeRole::Head);
 }
 
 #[test]
@@ -162,7 +162,10 @@ fn two_sparks() {
         Told::of(&ours).holds(&Told::of(&document));
         assert!(!ours.contains("HF_TOKEN="), "{ours}");
     }
-    assert_eq!(cluster.nodes.iter().map(|node| node.role).collect::<Vec<_>>(), [Role::Head, Role::Worker]);
+    assert_eq!(
+        cluster.nodes.iter().map(|node| node.role).collect::<Vec<_>>(),
+        [NodeRole::Head, NodeRole::Worker]
+    );
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub struct Node {
     /// What messages, journals and logs call it.
     pub name: HostName,
     /// What it is to the others.
-    pub role: Role,
+    pub role: NodeRole,
     /// Where others reach it for what is no data: logins, control. Where not given, the node is asked.
     pub address: Option<Address>,
     /// Its addresses on the network that the GPUs' data goes over, which may be the same. Where none is given, the
@@ -60,7 +60,7 @@ pub struct Node {
 /// What a node is to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum NodeRole {
     /// Rank 0: the others meet at its address, and clients ask it.
     Head,
     /// Any other rank.
@@ -78,7 +78,7 @@ impl Inventory {
         let bare = settings::Settings { engine: Some(engine), ..Default::default() };
         let node = Node {
             name: HostName::local(),
-            role: Role::Head,
+            role: NodeRole::Head,
             address: None,
             fabric: Vec::new(),
             reach: Reach { login: Some(Login::Local), engine: EngineAt::Usual },

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Address;
 use crate::host::HostPath;
-use crate::host::ssh::Destination;
+use crate::host::ssh::SshDestination;
 
 /// How a node is reached. At least one of the two is there: a login, or an engine that is reached without one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub enum Login {
     /// It is this machine.
     Local,
     /// By the user's own ssh.
-    Ssh(Destination),
+    Ssh(SshDestination),
 }
 
 /// Where an engine listens.
@@ -60,7 +60,7 @@ pub struct TlsFiles {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum EngineUrl {
     Unix(HostPath),
-    Ssh(Destination, Option<HostPath>),
+    Ssh(SshDestination, Option<HostPath>),
     Tcp(Address, u16),
 }
 
@@ -138,7 +138,7 @@ mod tests {
     fn engines_are_at_a_socket_behind_ssh_or_behind_tls() {
         let of = EngineUrl::parse;
         assert_eq!(of("unix:///run/docker.sock"), Ok(EngineUrl::Unix(HostPath::new("/run/docker.sock"))));
-        let spark = || "ssh://me@spark:2222".parse::<Destination>().unwrap();
+        let spark = || "ssh://me@spark:2222".parse::<SshDestination>().unwrap();
         assert_eq!(of("ssh://me@spark:2222"), Ok(EngineUrl::Ssh(spark(), None)));
         let socket = HostPath::new("/run/podman/podman.sock");
         assert_eq!(

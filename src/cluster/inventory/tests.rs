@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath};
-use crate::host::ssh::Destination;
+use crate::host::ssh::SshDestination;
 use crate::host::{EngineKind, HostPath};
 
 fn of(text: &str) -> Result<Inventory, InventoryError> {
@@ -52,7 +52,7 @@ fn what_a_file_leaves_out_is_as_always() {
     let lab = of(TWO).unwrap();
     assert_eq!(lab.name, "lab");
     let [a, b] = &lab.nodes[..] else { panic!("{:?}", lab.nodes) };
-    assert_eq!((a.role, b.role), (Role::Head, Role::Worker));
+    assert_eq!((a.role, b.role), (NodeRole::Head, NodeRole::Worker));
     assert_eq!(a.address, Some("192.168.1.1".parse().unwrap()));
     assert_eq!(a.fabric.len(), 2);
     assert_eq!(a.reach, Reach { login: Some(Login::Local), engine: EngineAt::Usual });
@@ -155,8 +155,9 @@ fn nodes_are_reached_in_these_ways() {
         let reach = of(&text).unwrap_or_else(|error| panic!("{lines}: {error}")).nodes[1].reach.clone();
         (reach.login, reach.engine)
     };
-    let ssh =
-        |user: Option<&str>, host: &str, port| Some(Login::Ssh(Destination::new(user, host, port).unwrap()));
+    let ssh = |user: Option<&str>, host: &str, port| {
+        Some(Login::Ssh(SshDestination::new(user, host, port).unwrap()))
+    };
     let socket = |path: &str| EngineAt::Socket(HostPath::new(path));
     assert_eq!(way("ssh = \"b\""), (ssh(None, "b", None), EngineAt::Usual));
     assert_eq!(way("ssh = \"me@b\"\nssh_port = 2222"), (ssh(Some("me"), "b", Some(2222)), EngineAt::Usual));
@@ -425,7 +426,7 @@ fn five_hundred_nodes_are_read_at_once() {
 fn this_machine_alone_is_a_cluster_too() {
     let here = Inventory::this_machine();
     let [node] = &here.nodes[..] else { panic!("{here:?}") };
-    assert_eq!((node.role, node.settings.engine()), (Role::Head, None));
+    assert_eq!((node.role, node.settings.engine()), (NodeRole::Head, None));
     assert_eq!(node.reach.login, Some(Login::Local));
 }
 

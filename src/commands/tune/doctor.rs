@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::connect;
-use crate::cluster::doctor::{Finding, State, examine};
+use crate::cluster::doctor::{NodeFinding, State, examine};
 use crate::cluster::inventory::{self, Node};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
@@ -80,7 +80,7 @@ fn chosen(nodes: Vec<Node>, names: &[String]) -> Result<Vec<Node>, DoctorError> 
 }
 
 fn show(
-    findings: &[Finding],
+    findings: &[NodeFinding],
     nodes: usize,
     settings: &DoctorSettings,
     out: &mut dyn Output,
@@ -108,7 +108,7 @@ fn show(
     out.line(&format!("{of}: {failed} failed, {warnings}, {unknown} unknown, {ok} fine"))
 }
 
-fn row(finding: &Finding) -> Vec<String> {
+fn row(finding: &NodeFinding) -> Vec<String> {
     let state = match finding.state {
         State::Ok => "ok",
         State::Unknown => "unknown",

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 pub use dialogue::Dialogue;
 pub use nodes::{BadNode, GivenNode};
 
-use crate::cluster::inventory::{Draft, DraftNode, EngineChoice, Inventory, InventoryError, Role};
+use crate::cluster::inventory::{Draft, DraftNode, EngineChoice, Inventory, InventoryError, NodeRole};
 use crate::cluster::nearby::{Found, look};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
@@ -162,7 +162,7 @@ fn write(path: &Path, force: bool, text: &str) -> Result<(), InitError> {
 
 fn summary(path: &Path, inventory: &Inventory) -> String {
     let count = inventory.nodes.len();
-    let head = inventory.nodes.iter().find(|node| node.role == Role::Head);
+    let head = inventory.nodes.iter().find(|node| node.role == NodeRole::Head);
     let head = head.map(|node| node.name.as_str()).unwrap_or_default();
     let nodes = if count == 1 { "node" } else { "nodes" };
     format!("wrote {}  {count} {nodes}, head {head}", path.display())
@@ -196,7 +196,7 @@ fn draft(
     }
     let head = head(settings, &nodes, dialogue)?;
     for node in &mut nodes {
-        node.role = if node.name == head { Role::Head } else { Role::Worker };
+        node.role = if node.name == head { NodeRole::Head } else { NodeRole::Worker };
     }
     let containers = containers(settings, dialogue)?;
     Ok(Draft { name: settings.name.clone(), containers, nodes })

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
-use crate::cluster::fabric::{BadGiven, Fabric, Given, Member, NodeFabric, Plane, Variable};
-use crate::cluster::facts::{Answer, Engine, Gpu, NodeFacts, ReadError, read_all};
+use crate::cluster::fabric::{BadGiven, DerivedVariable, Fabric, Given, Member, NodeFabric, Plane};
+use crate::cluster::facts::{Engine, Gpu, NodeAnswer, NodeFacts, NodeReadError, read_all};
 use crate::cluster::inventory::{self, Inventory};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
@@ -65,7 +65,7 @@ enum Unread {
     #[error(transparent)]
     Connect(ConnectError),
     #[error(transparent)]
-    Read(ReadError),
+    Read(NodeReadError),
 }
 
 impl Unread {
@@ -242,7 +242,7 @@ struct Read {
 type Node = (HostName, Result<Read, Unread>);
 
 impl Read {
-    fn of(answer: Answer) -> Self {
+    fn of(answer: NodeAnswer) -> Self {
         let facts = NodeFacts::of(&answer.reading);
         // It read its clock after it was asked and before its answer was here.
         let clock_ahead_s = [facts.time_s - answer.answered_s, facts.time_s - answer.asked_s];
@@ -285,7 +285,7 @@ fn environment(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output) -> io::Res
             out.line("# no interface that is up has an IPv4 address: nothing can be derived")?;
             continue;
         };
-        for Variable { name, value, reason, .. } in environment {
+        for DerivedVariable { name, value, reason, .. } in environment {
             match value {
                 Some(value) => {
                     out.line(&format!("# {reason}"))?;

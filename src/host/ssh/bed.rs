@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-use super::{Connection, Destination, Settings};
+use super::{SshConnection, SshDestination, SshSettings};
 use crate::host::{Host, HostError, HostPath, suite};
 
 /// Ends with the test, and with it all connections.
@@ -78,18 +78,18 @@ impl Sshd {
         self.port
     }
 
-    pub(super) fn settings(&self) -> Settings {
+    pub(super) fn settings(&self) -> SshSettings {
         let silence = Duration::from_secs(3);
-        Settings { config: Some(self.path("config")), silence, ..Settings::default() }
+        SshSettings { config: Some(self.path("config")), silence, ..SshSettings::default() }
     }
 
-    pub(super) async fn connect(&self) -> Result<Arc<Connection>, HostError> {
+    pub(super) async fn connect(&self) -> Result<Arc<SshConnection>, HostError> {
         self.connect_to("node").await
     }
 
-    pub(super) async fn connect_to(&self, destination: &str) -> Result<Arc<Connection>, HostError> {
-        let destination: Destination = destination.parse().unwrap();
-        Connection::open("spark-2".parse().unwrap(), destination, self.settings()).await
+    pub(super) async fn connect_to(&self, destination: &str) -> Result<Arc<SshConnection>, HostError> {
+        let destination: SshDestination = destination.parse().unwrap();
+        SshConnection::open("spark-2".parse().unwrap(), destination, self.settings()).await
     }
 
     /// How often the log holds `words`.
@@ -163,7 +163,7 @@ pub(super) fn children(parent: i32) -> Vec<i32> {
 }
 
 /// The ssh that holds `connection`.
-pub(super) fn master(connection: &Connection) -> i32 {
+pub(super) fn master(connection: &SshConnection) -> i32 {
     let folder = connection.master().folder().display().to_string();
     let mut found = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
@@ -191,7 +191,7 @@ impl suite::Bed for SshdBed {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let destination = "node".parse().unwrap();
-                let opened = Connection::open("spark-2".parse().unwrap(), destination, settings).await;
+                let opened = SshConnection::open("spark-2".parse().unwrap(), destination, settings).await;
                 tell.send(opened).unwrap();
                 let _ = close.await;
             });

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::master::Master;
 use super::node::SshNode;
-use super::{Destination, SshFailure};
+use super::{SshDestination, SshFailure};
 use crate::host::remote::{Remote, mark};
 use crate::host::{Ending, Here, Host, HostError, HostFailure, Process, Program};
 use crate::host_name::HostName;
@@ -28,7 +28,7 @@ const SHOWN: usize = 300;
 
 /// How a node is connected to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct SshSettings {
     /// The config that ssh reads; the user's own, and the system's, where not given.
     pub config: Option<PathBuf>,
     /// How long the node may take to answer; the login and the first word of its shell may take as long again each.
@@ -39,14 +39,14 @@ pub struct Settings {
     pub silence: Duration,
 }
 
-impl Default for Settings {
+impl Default for SshSettings {
     /// Ten seconds, and fifteen.
     fn default() -> Self {
         Self { config: None, connect: Duration::from_secs(10), silence: Duration::from_secs(15) }
     }
 }
 
-impl Settings {
+impl SshSettings {
     /// The words that tell ssh which config it reads.
     pub(super) fn config_words(&self) -> Vec<String> {
         let config = self.config.as_ref().map(|path| ["-F".to_owned(), path.to_string_lossy().into_owned()]);
@@ -57,10 +57,10 @@ impl Settings {
 /// An open connection to a node. It closes when the last that holds it lets go of it, and when the harness ends, however
 /// that happens.
 #[derive(Debug)]
-pub struct Connection {
+pub struct SshConnection {
     name: HostName,
-    destination: Destination,
-    settings: Settings,
+    destination: SshDestination,
+    settings: SshSettings,
     master: Master,
     programs: Arc<Semaphore>,
     endings: Arc<Semaphore>,
@@ -76,13 +76,13 @@ pub(super) enum Queue {
     Endings,
 }
 
-impl Connection {
+impl SshConnection {
     /// Connect to the node `name` and see that its shell runs commands. Within the limits of `settings` it is done or
     /// has failed.
     pub async fn open(
         name: HostName,
-        destination: Destination,
-        settings: Settings,
+        destination: SshDestination,
+        settings: SshSettings,
     ) -> Result<Arc<Self>, HostError> {
         let connection = async {
             let master = Master::open(&destination, &settings).await?;
@@ -110,11 +110,11 @@ impl Connection {
         &self.name
     }
 
-    pub(super) fn destination(&self) -> &Destination {
+    pub(super) fn destination(&self) -> &SshDestination {
         &self.destination
     }
 
-    pub(super) fn settings(&self) -> &Settings {
+    pub(super) fn settings(&self) -> &SshSettings {
         &self.settings
     }
 

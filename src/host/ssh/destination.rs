@@ -9,15 +9,15 @@ use crate::host_name::HostName;
 
 /// A machine as the user's ssh knows it: `~/.ssh/config` has the rest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Destination {
+pub struct SshDestination {
     user: Option<String>,
     host: String,
     port: Option<u16>,
 }
 
-/// A text or a part that is no [`Destination`]. It is not repeated where it may hold a password.
+/// A text or a part that is no [`SshDestination`]. It is not repeated where it may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadDestination {
+pub enum BadSshDestination {
     /// A password would show in logs and lists of processes.
     #[error("a password stands in the destination of ssh; use keys (`ssh-copy-id`)")]
     Password,
@@ -26,17 +26,17 @@ pub enum BadDestination {
     Form(String),
 }
 
-impl Failure for BadDestination {
+impl Failure for BadSshDestination {
     fn kind(&self) -> Kind {
         Kind::Input
     }
 }
 
-impl Destination {
+impl SshDestination {
     /// `host` is a name, an alias of the user's ssh config, or an address. Of a user or port not given, ssh decides.
-    pub fn new(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, BadDestination> {
+    pub fn new(user: Option<&str>, host: &str, port: Option<u16>) -> Result<Self, BadSshDestination> {
         if user.is_some_and(|user| user.contains(':')) {
-            return Err(BadDestination::Password);
+            return Err(BadSshDestination::Password);
         }
         // The user's own config may hand these words to a shell, and what begins with `-` would be an option.
         let plain = |text: &str| {
@@ -52,7 +52,7 @@ impl Destination {
         if !known || !user.is_none_or(plain) || port == Some(0) {
             let user = user.map(|user| format!("{user}@")).unwrap_or_default();
             let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-            return Err(BadDestination::Form(format!("{user}{host}{port}")));
+            return Err(BadSshDestination::Form(format!("{user}{host}{port}")));
         }
         Ok(Self { user: user.map(str::to_owned), host: host.to_owned(), port })
     }
@@ -81,18 +81,18 @@ impl Destination {
     }
 }
 
-impl FromStr for Destination {
-    type Err = BadDestination;
+impl FromStr for SshDestination {
+    type Err = BadSshDestination;
 
-    fn from_str(text: &str) -> Result<Self, BadDestination> {
+    fn from_str(text: &str) -> Result<Self, BadSshDestination> {
         let url = text.strip_prefix("ssh://");
         let authority = url.map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
         let (user, rest) =
             authority.rsplit_once('@').map_or((None, authority), |(user, rest)| (Some(user), rest));
         if user.is_some_and(|user| user.contains(':')) {
-            return Err(BadDestination::Password);
+            return Err(BadSshDestination::Password);
         }
-        let bad = || BadDestination::Form(text.to_owned());
+        let bad = || BadSshDestination::Form(text.to_owned());
         let (host, port) = match (url, rest.strip_prefix('[')) {
             // `HOST:PORT` is for URLs alone: ssh itself takes it for a name.
             (None, _) => (rest, None),
@@ -104,14 +104,14 @@ impl FromStr for Destination {
         };
         let port = port.map(|port| port.parse().map_err(|_| bad())).transpose()?;
         Self::new(user, host, port).map_err(|error| match error {
-            BadDestination::Form(_) => bad(),
-            BadDestination::Password => error,
+            BadSshDestination::Form(_) => bad(),
+            BadSshDestination::Password => error,
         })
     }
 }
 
 /// As a person would type it behind `ssh`: `USER@HOST`, or a URL where there is a port. It reads back as the same.
-impl fmt::Display for Destination {
+impl fmt::Display for SshDestination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { user, host, port } = self;
         let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
@@ -138,7 +138,7 @@ mod tests {
             ("ssh://[::1]:22", "-p 22 ::1"),
             ("ssh://[::1]", "::1"),
         ] {
-            let destination: Destination = text.parse().unwrap();
+            let destination: SshDestination = text.parse().unwrap();
             assert_eq!(destination.words().join(" "), words, "{text}");
             assert_eq!(destination.to_string().parse(), Ok(destination), "{text}");
         }
@@ -173,13 +173,13 @@ mod tests {
             "tcp://host",
             "ä",
         ] {
-            let error = bad.parse::<Destination>().unwrap_err();
-            assert_eq!(error, BadDestination::Form(bad.into()));
+            let error = bad.parse::<SshDestination>().unwrap_err();
+            assert_eq!(error, BadSshDestination::Form(bad.into()));
             assert_eq!(error.kind(), Kind::Input);
         }
         for text in ["me:hush@host", "ssh://me:hush@host:22", ":hush@host"] {
-            let error = text.parse::<Destination>().unwrap_err();
-            assert_eq!(error, BadDestination::Password);
+            let error = text.parse::<SshDestination>().unwrap_err();
+            assert_eq!(error, BadSshDestination::Password);
             assert!(!error.to_string().contains("hush"));
         }
     }

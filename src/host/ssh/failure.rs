@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Destination;
+use super::SshDestination;
 
 /// Why a node cannot be reached by ssh.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -150,7 +150,7 @@ impl SshFailure {
     }
 
     /// What openssh's error output `words` come to, before the login was done.
-    pub(super) fn of(words: &str, destination: &Destination, limit: Duration) -> Self {
+    pub(super) fn of(words: &str, destination: &SshDestination, limit: Duration) -> Self {
         let line = |needle: &str| words.lines().map(str::trim).find(|line| line.contains(needle));
         let timed_out = Self::TimedOut { step: CONNECTING, limit };
         // From the most telling to the least: one thing brings on another, and what came last says the least.

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Handle;
 
-use super::{Connection, Destination, SshFailure};
+use super::{SshConnection, SshDestination, SshFailure};
 use crate::host::{BoxRead, Ending, Here, Host, HostError, HostFailure, HostPath, Process, Program};
 
 const PROBE: &str = include_str!("probe.py");
@@ -58,7 +58,7 @@ pub struct Forward<L> {
     /// What ssh leaves lying.
     file: Option<PathBuf>,
     spec: String,
-    connection: Arc<Connection>,
+    connection: Arc<SshConnection>,
 }
 
 impl<L> Forward<L> {
@@ -68,7 +68,7 @@ impl<L> Forward<L> {
     }
 }
 
-impl Connection {
+impl SshConnection {
     /// Bring the Unix socket `socket` of the node within reach, at a socket that nobody but this user can use.
     pub async fn forward(self: &Arc<Self>, socket: &HostPath) -> Result<Forward<PathBuf>, HostError> {
         let local = self.master().folder().join(self.next_forward().to_string());
@@ -96,7 +96,7 @@ impl Connection {
         port: u16,
     ) -> Result<Forward<SocketAddr>, HostError> {
         self.within_limit(async {
-            if let Err(error) = Destination::new(None, host, Some(port)) {
+            if let Err(error) = SshDestination::new(None, host, Some(port)) {
                 return Err(ForwardFailure::Other {
                     place: format!("{host} port {port}"),
                     why: error.to_string(),

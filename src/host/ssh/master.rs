@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::failure::CONNECTING;
-use super::{Destination, Settings, SshFailure};
+use super::{SshDestination, SshFailure, SshSettings};
 use crate::host::{BoxRead, BoxWrite, End, Here, Host, HostError, Process, Program};
 
 const SCRIPT: &str = include_str!("master.sh");
@@ -38,7 +38,10 @@ pub(super) struct Master {
 }
 
 impl Master {
-    pub(super) async fn open(destination: &Destination, settings: &Settings) -> Result<Self, SshFailure> {
+    pub(super) async fn open(
+        destination: &SshDestination,
+        settings: &SshSettings,
+    ) -> Result<Self, SshFailure> {
         let local = |error: io::Error| SshFailure::Local { why: error.to_string() };
         let folder = private_folder().map_err(local)?;
         let program = program(folder.path(), destination, settings)?;
@@ -112,7 +115,11 @@ fn private_folder() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("spark-").permissions(Permissions::from_mode(0o700)).tempdir_in(parent)
 }
 
-fn program(folder: &Path, destination: &Destination, settings: &Settings) -> Result<Program, SshFailure> {
+fn program(
+    folder: &Path,
+    destination: &SshDestination,
+    settings: &SshSettings,
+) -> Result<Program, SshFailure> {
     let text = |path: &Path| match path.to_str() {
         Some(text) => Ok(text.to_owned()),
         None => Err(SshFailure::Local { why: format!("the path `{}` is not UTF-8", path.display()) }),

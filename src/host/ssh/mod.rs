@@ -1,6 +1,6 @@
 //! A node over ssh, the user's own: `~/.ssh/config`, agents and jump hosts work as they do at a prompt.
 //!
-//! A [`Connection`] is one openssh master, opened once a node and shared by everything that concerns it: programs,
+//! A [`SshConnection`] is one openssh master, opened once a node and shared by everything that concerns it: programs,
 //! files, forwarded sockets. Nothing here opens a second one, not even where the first is lost: then it fails.
 //!
 //! Nobody is asked anything. What would need an answer (a password, a host key that is new or has changed) is an error
@@ -13,8 +13,8 @@ mod forward;
 mod master;
 mod node;
 
-pub use connection::{Connection, Settings};
-pub use destination::{BadDestination, Destination};
+pub use connection::{SshConnection, SshSettings};
+pub use destination::{BadSshDestination, SshDestination};
 pub use failure::SshFailure;
 pub use forward::{Forward, ForwardFailure};
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Connection;
+use super::SshConnection;
 use super::connection::Queue;
 use crate::host::remote::Interpreter;
 use crate::host::{End, Ending, HostError, Process, Program, ShellLine};
@@ -15,11 +15,11 @@ use crate::host_name::HostName;
 /// Runs `python3` on a node, each in a session of the one connection.
 #[derive(Debug)]
 pub(super) struct SshNode {
-    connection: Arc<Connection>,
+    connection: Arc<SshConnection>,
 }
 
 impl SshNode {
-    pub(super) fn new(connection: Arc<Connection>) -> Self {
+    pub(super) fn new(connection: Arc<SshConnection>) -> Self {
         Self { connection }
     }
 
@@ -71,7 +71,7 @@ fn line(code: &str) -> String {
 /// The end of a session's ssh. Dropping it ends that ssh, and with it the session.
 struct SessionEnd {
     end: Box<dyn End>,
-    connection: Arc<Connection>,
+    connection: Arc<SshConnection>,
     ending: Option<Ending>,
     turn: Option<OwnedSemaphorePermit>,
 }

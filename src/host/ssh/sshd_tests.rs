@@ -106,15 +106,15 @@ async fn a_place_without_sshd_says_which_fault_it_is() {
     assert_eq!(failure, SshFailure::Name { host: "no-such-host.invalid".into() });
     // Something that listens and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let settings = Settings { connect: Duration::from_secs(1), ..sshd.settings() };
+    let settings = SshSettings { connect: Duration::from_secs(1), ..sshd.settings() };
     let destination = format!("ssh://127.0.0.1:{}", silent.local_addr().unwrap().port()).parse().unwrap();
     let began = Instant::now();
-    let opened = Connection::open("spark-2".parse().unwrap(), destination, settings.clone()).await;
+    let opened = SshConnection::open("spark-2".parse().unwrap(), destination, settings.clone()).await;
     let failure = ssh_failure(opened.unwrap_err());
     assert!(matches!(failure, SshFailure::TimedOut { .. }), "{failure:?}");
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    let settings = Settings { config: Some(sshd.path("no-config")), ..settings };
-    let opened = Connection::open("spark-2".parse().unwrap(), "node".parse().unwrap(), settings).await;
+    let settings = SshSettings { config: Some(sshd.path("no-config")), ..settings };
+    let opened = SshConnection::open("spark-2".parse().unwrap(), "node".parse().unwrap(), settings).await;
     assert!(matches!(ssh_failure(opened.unwrap_err()), SshFailure::Local { .. }));
 }
 
@@ -128,8 +128,8 @@ async fn an_account_without_a_shell_is_no_host() {
     let sshd = Sshd::start("MaxSessions 0");
     assert_eq!(ssh_failure(sshd.connect().await.unwrap_err()), SshFailure::NoSession);
     let sshd = Sshd::start("ForceCommand sleep 1000");
-    let settings = Settings { connect: Duration::from_secs(2), ..sshd.settings() };
-    let opened = Connection::open("spark-2".parse().unwrap(), "node".parse().unwrap(), settings).await;
+    let settings = SshSettings { connect: Duration::from_secs(2), ..sshd.settings() };
+    let opened = SshConnection::open("spark-2".parse().unwrap(), "node".parse().unwrap(), settings).await;
     assert!(matches!(ssh_failure(opened.unwrap_err()), SshFailure::TimedOut { .. }));
 }
 
@@ -320,9 +320,9 @@ async fn a_harness_that_is_killed_leaves_nothing_behind() {
     const PLACE: &str = "SPARK_TEST_SSHD_CONFIG";
     const NAME: &str = "host::ssh::sshd_tests::a_harness_that_is_killed_leaves_nothing_behind";
     if let Some(config) = std::env::var_os(PLACE) {
-        let settings = Settings { config: Some(config.into()), ..Settings::default() };
+        let settings = SshSettings { config: Some(config.into()), ..SshSettings::default() };
         let name = "spark-2".parse().unwrap();
-        let connection = Connection::open(name, "node".parse().unwrap(), settings).await.unwrap();
+        let connection = SshConnection::open(name, "node".parse().unwrap(), settings).await.unwrap();
         let mut process = connection.host().start(&sh("echo $$; exec sleep 1000")).await.unwrap();
         let mut pid = vec![0; 32];
         let count = process.output.read(&mut pid).await.unwrap();

@@ -36,7 +36,7 @@ fn answering(name: &str) -> LookAlike {
     node(name, document("spark-twins"), "", Ending::Exit(0))
 }
 
-async fn fails(host: &dyn Host) -> ReadError {
+async fn fails(host: &dyn Host) -> NodeReadError {
     read(host, LIMIT).await.unwrap_err()
 }
 

@@ -10,8 +10,8 @@ use super::shared::{self, Keys};
 use crate::cluster::inventory::document::{BareKeys, ContainerKeys, NodeKeys};
 use crate::cluster::inventory::reach::EngineUrl;
 use crate::cluster::inventory::settings::Settings;
-use crate::cluster::inventory::{Address, EngineAt, Login, Node, NodeSettings, Reach, Role, TlsFiles};
-use crate::host::ssh::BadDestination;
+use crate::cluster::inventory::{Address, EngineAt, Login, Node, NodeRole, NodeSettings, Reach, TlsFiles};
+use crate::host::ssh::BadSshDestination;
 use crate::toml_text::Field;
 
 /// The nodes of `keys` in a cluster with these settings, whose file lies in `folder`.
@@ -67,7 +67,7 @@ fn node(field: &Field, keys: NodeKeys, cluster: &Settings, folder: &Path) -> Res
     let connection = Connection { local, ssh, ssh_port, engine_url, tls };
     let has_engine = merged.engine().is_some();
     let reach = connection.reach(field, has_engine, folder)?;
-    Ok(Node { name, role: role.unwrap_or(Role::Worker), address, fabric, reach, settings: merged })
+    Ok(Node { name, role: role.unwrap_or(NodeRole::Worker), address, fabric, reach, settings: merged })
 }
 
 /// Whether everything the node itself sets has a reader, and every reader what it needs.
@@ -115,7 +115,8 @@ impl Connection {
             }
             (true, None) => Some(Login::Local),
             (false, Some(text)) => {
-                let destination = text.parse().map_err(|why: BadDestination| bad("ssh", why.to_string()))?;
+                let destination =
+                    text.parse().map_err(|why: BadSshDestination| bad("ssh", why.to_string()))?;
                 Some(Login::Ssh(destination))
             }
             (false, None) => None,
@@ -189,7 +190,7 @@ fn in_folder(field: &Field, tls: TlsFiles, folder: &Path) -> Result<TlsFiles, Wr
 }
 
 fn check_heads(all: &Field, nodes: &[Node]) -> Result<(), Wrong> {
-    let mut heads = nodes.iter().enumerate().filter(|(_, node)| node.role == Role::Head);
+    let mut heads = nodes.iter().enumerate().filter(|(_, node)| node.role == NodeRole::Head);
     match (heads.next(), heads.next()) {
         (None, _) => {
             let message = "no node is the head: expected role = \"head\" on exactly one";

@@ -15,7 +15,7 @@ use self::place::Place;
 pub use self::place::PlaceChoice;
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
 use crate::cluster::deploy::{
-    ConfigFolder, Delivery, DeployError, FolderError, Held, NodeFailure, deploy, rollback,
+    ConfigFolder, ConfigFolderError, Delivery, DeployError, FolderContents, NodeFailure, deploy, rollback,
 };
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::{self, Inventory};
@@ -177,7 +177,7 @@ pub async fn run(
         (Action::Status | Action::Deploy { .. }, _) => {
             let held = join_all(ready.iter().map(|it| it.place.folder.look())).await;
             let sound = show::status(&ready, &held, settings.json, out).map_err(OutputError)?;
-            let unseen = |(node, held): (&Ready, Result<Held, FolderError>)| {
+            let unseen = |(node, held): (&Ready, Result<FolderContents, ConfigFolderError>)| {
                 let folder = &node.place.folder;
                 let failure =
                     |error| NodeFailure { on: folder.on().clone(), folder: folder.folder.clone(), error };

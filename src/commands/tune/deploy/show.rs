@@ -5,7 +5,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::Ready;
-use crate::cluster::deploy::{Delivery, Deployed, FolderError, Held, NodeFailure};
+use crate::cluster::deploy::{ConfigFolderError, Delivery, Deployed, FolderContents, NodeFailure};
 use crate::commands::Output;
 use crate::host::Program;
 
@@ -119,7 +119,7 @@ pub(super) fn restored(
 /// What was deployed on each node, and whether it is still what lies there. Whether that is so everywhere.
 pub(super) fn status(
     nodes: &[Ready],
-    held: &[Result<Held, FolderError>],
+    held: &[Result<FolderContents, ConfigFolderError>],
     as_json: bool,
     out: &mut dyn Output,
 ) -> io::Result<bool> {
@@ -147,13 +147,13 @@ pub(super) fn status(
 
 /// What lies in a folder, against what was deployed there.
 enum Status<'a> {
-    Unknown(&'a FolderError),
-    Never(&'a Held),
-    Deployed { held: &'a Held, changed: Vec<&'a str>, missing: Vec<&'a str> },
+    Unknown(&'a ConfigFolderError),
+    Never(&'a FolderContents),
+    Deployed { held: &'a FolderContents, changed: Vec<&'a str>, missing: Vec<&'a str> },
 }
 
 impl<'a> Status<'a> {
-    fn of(held: &'a Result<Held, FolderError>) -> Self {
+    fn of(held: &'a Result<FolderContents, ConfigFolderError>) -> Self {
         let held = match held {
             Ok(held) => held,
             Err(error) => return Self::Unknown(error),

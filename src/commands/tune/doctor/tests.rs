@@ -24,11 +24,11 @@ impl Output for Shown {
     }
 }
 
-fn finding(node: &str, item: &'static str, state: State, says: &str, fix: Option<&str>) -> Finding {
-    Finding { node: node.parse().unwrap(), item, state, says: says.into(), fix: fix.map(str::to_owned) }
+fn finding(node: &str, item: &'static str, state: State, says: &str, fix: Option<&str>) -> NodeFinding {
+    NodeFinding { node: node.parse().unwrap(), item, state, says: says.into(), fix: fix.map(str::to_owned) }
 }
 
-fn findings() -> Vec<Finding> {
+fn findings() -> Vec<NodeFinding> {
     vec![
         finding("a", "reachable", State::Ok, "it is this machine", None),
         finding("a", "ports", State::Unknown, "did not\nanswer", None),
@@ -37,7 +37,7 @@ fn findings() -> Vec<Finding> {
     ]
 }
 
-fn shown(findings: &[Finding], verbose: bool, json: bool) -> String {
+fn shown(findings: &[NodeFinding], verbose: bool, json: bool) -> String {
     let settings = DoctorSettings { cluster: None, nodes: Vec::new(), verbose, json };
     let mut out = Shown::default();
     show(findings, 2, &settings, &mut out).unwrap();

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::cluster::connect::Connected;
-use crate::cluster::images::{Plan, Step};
+use crate::cluster::images::{CopyPlan, CopyStep};
 use crate::cluster::inventory::{EngineAt, Node};
 use crate::commands::Output;
 use crate::host::engine::ImageName;
@@ -12,17 +12,17 @@ use crate::host::{EngineKind, Program, ShellLine};
 /// One line for each copy, a word for everything else.
 pub(super) fn copies(
     image: &ImageName,
-    plan: &Plan,
+    plan: &CopyPlan,
     nodes: &[&Connected],
     out: &mut dyn Output,
 ) -> io::Result<()> {
     let save = typed(nodes[plan.source], &["save", image.as_str()]);
     for (node, step) in nodes.iter().zip(&plan.steps) {
         match step {
-            Step::Source => out.line(&format!("# {}: has it", node.name()))?,
-            Step::Skip(_) => out.line(&format!("# {}: has the same", node.name()))?,
-            Step::WrongArchitecture => out.line(&format!("# {}: it would not run there", node.name()))?,
-            Step::Copy => out.line(&format!("{save} | {}", typed(node, &["load"])))?,
+            CopyStep::Source => out.line(&format!("# {}: has it", node.name()))?,
+            CopyStep::Skip(_) => out.line(&format!("# {}: has the same", node.name()))?,
+            CopyStep::WrongArchitecture => out.line(&format!("# {}: it would not run there", node.name()))?,
+            CopyStep::Copy => out.line(&format!("{save} | {}", typed(node, &["load"])))?,
         }
     }
     Ok(())

@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::wanted::{Wanted, wanted};
 use crate::cluster::connect::{Connected, connect_all};
-use crate::cluster::images::{Brought, Held, ImageError, Plan, Step, Told, copy, held, plan, pull};
+use crate::cluster::images::{
+    Brought, CopyPlan, CopyStep, ImageSyncError, NodeImage, Told, copy, held, plan, pull,
+};
 use crate::cluster::inventory::{self, Node};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{Engine, Image, ImageName};
-use crate::host::ssh::Settings;
+use crate::host::ssh::SshSettings;
 use crate::host_name::HostName;
 
 /// What the user said.
@@ -57,7 +59,7 @@ pub enum ImageAction {
 /// Nodes that do not have the image; the others do.
 #[derive(Debug)]
 struct NotEverywhere {
-    failures: Vec<ImageError>,
+    failures: Vec<ImageSyncError>,
     of: usize,
 }
 
@@ -77,7 +79,7 @@ impl std::error::Error for NotEverywhere {}
 
 impl Failure for NotEverywhere {
     fn kind(&self) -> Kind {
-        let all_pass = self.failures.iter().all(ImageError::passes);
+        let all_pass = self.failures.iter().all(ImageSyncError::passes);
         if all_pass { Kind::Incomplete } else { Kind::Environment }
     }
 
@@ -92,7 +94,7 @@ impl Failure for NotEverywhere {
 /// Nodes that did not say what they have.
 #[derive(Debug)]
 struct NotAsked {
-    failures: Vec<ImageError>,
+    failures: Vec<ImageSyncError>,
     of: usize,
 }
 
@@ -130,20 +132,20 @@ impl Failure for Interrupted {
 struct Reached {
     node: Connected,
     engine: Engine,
-    held: Held,
+    held: NodeImage,
 }
 
 /// A node, and what its engine says of the image.
 struct Asked {
     node: HostName,
-    answer: Result<Reached, ImageError>,
+    answer: Result<Reached, ImageSyncError>,
 }
 
 /// What a node had, and what it has now.
 struct Row {
     node: HostName,
     had: Option<Image>,
-    now: Result<Brought, ImageError>,
+    now: Result<Brought, ImageSyncError>,
 }
 
 /// List images, or bring them to every node.
@@ -174,7 +176,7 @@ async fn each(
         match &settings.action {
             ImageAction::List => shown.list(image, head, asked, out).map_err(OutputError)?,
             ImageAction::Sync { from, dry_run } => {
-                let held: Vec<Held> = reached(&asked).map(|it| it.held.clone()).collect();
+                let held: Vec<NodeImage> = reached(&asked).map(|it| it.held.clone()).collect();
                 note_failures(&asked, progress);
                 let plan = plan(image, &held, head, from.as_ref())?;
                 if *dry_run {
@@ -208,7 +210,7 @@ async fn each(
 }
 
 /// All `nodes` at once.
-async fn ask(image: &ImageName, nodes: &[Node], ssh: &Settings) -> Vec<Asked> {
+async fn ask(image: &ImageName, nodes: &[Node], ssh: &SshSettings) -> Vec<Asked> {
     let connected = connect_all(nodes, ssh).await;
     join_all(nodes.iter().zip(connected).map(|(node, connected)| async {
         let answer = async {
@@ -233,9 +235,14 @@ fn note_failures(asked: &[Asked], progress: &mut dyn Observer) {
     }
 }
 
-async fn synced(image: &ImageName, asked: Vec<Asked>, plan: &Plan, progress: &mut dyn Observer) -> Vec<Row> {
+async fn synced(
+    image: &ImageName,
+    asked: Vec<Asked>,
+    plan: &CopyPlan,
+    progress: &mut dyn Observer,
+) -> Vec<Row> {
     let steps = plan.steps.iter().copied();
-    let nodes: Vec<(&Engine, &Held, Step)> =
+    let nodes: Vec<(&Engine, &NodeImage, CopyStep)> =
         reached(&asked).zip(steps).map(|(it, step)| (&it.engine, &it.held, step)).collect();
     let (tell, told) = mpsc::unbounded_channel();
     let brought = listening(copy(image, plan.source, &nodes, tell), told, progress).await;
@@ -243,7 +250,7 @@ async fn synced(image: &ImageName, asked: Vec<Asked>, plan: &Plan, progress: &mu
 }
 
 async fn pulled(image: &ImageName, asked: Vec<Asked>, progress: &mut dyn Observer) -> Vec<Row> {
-    let nodes: Vec<(&Engine, &Held)> = reached(&asked).map(|it| (&it.engine, &it.held)).collect();
+    let nodes: Vec<(&Engine, &NodeImage)> = reached(&asked).map(|it| (&it.engine, &it.held)).collect();
     let (tell, told) = mpsc::unbounded_channel();
     let brought = listening(pull(image, &nodes, tell), told, progress).await;
     rows(asked, brought)
@@ -264,7 +271,7 @@ async fn listening<T>(
 }
 
 /// `brought` has an outcome for each node that was reached, in their order.
-fn rows(asked: Vec<Asked>, brought: Vec<Result<Brought, ImageError>>) -> Vec<Row> {
+fn rows(asked: Vec<Asked>, brought: Vec<Result<Brought, ImageSyncError>>) -> Vec<Row> {
     let mut brought = brought.into_iter();
     let row = |Asked { node, answer }| match answer {
         Err(error) => Some(Row { node, had: None, now: Err(error) }),

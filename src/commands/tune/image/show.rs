@@ -5,7 +5,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::{Asked, Row};
-use crate::cluster::images::{Brought, Held, How, ImageError, SameBy, reference, runs, same};
+use crate::cluster::images::{Brought, How, ImageSyncError, NodeImage, SameBy, reference, runs, same};
 use crate::commands::Output;
 use crate::host::engine::{Image, ImageName};
 use crate::host_name::HostName;
@@ -16,7 +16,7 @@ pub(super) struct Shown {
     /// What one JSON object will hold; none where it is shown to people.
     json: Option<Vec<Value>>,
     /// Nodes that do not have an image, or do not say.
-    pub(super) failures: Vec<ImageError>,
+    pub(super) failures: Vec<ImageSyncError>,
     /// Whether nodes that were listed have different ones, or none.
     pub(super) differ: bool,
 }
@@ -57,7 +57,7 @@ impl Shown {
         asked: Vec<Asked>,
         out: &mut dyn Output,
     ) -> io::Result<()> {
-        let held: Vec<Held> = super::reached(&asked).map(|it| it.held.clone()).collect();
+        let held: Vec<NodeImage> = super::reached(&asked).map(|it| it.held.clone()).collect();
         let reference = reference(&held, head).and_then(|at| {
             let of = &held[at];
             of.image.as_ref().map(|image| (&of.node, image))
@@ -72,7 +72,7 @@ impl Shown {
                         "has": state.image().map(image_json),
                         "state": state.word(),
                         "same_by": state.same_by(),
-                        "error": asked.answer.as_ref().err().map(ImageError::problem),
+                        "error": asked.answer.as_ref().err().map(ImageSyncError::problem),
                     })
                 };
                 let nodes: Vec<Value> = asked.iter().zip(&states).map(node).collect();
@@ -165,7 +165,7 @@ impl<'a> State<'a> {
             State::Own(_) => "of its own architecture".into(),
             State::Differs(_) => format!("another than on {of}"),
             State::Missing => "missing".into(),
-            State::Unknown => asked.answer.as_ref().err().map(ImageError::problem).unwrap_or_default(),
+            State::Unknown => asked.answer.as_ref().err().map(ImageSyncError::problem).unwrap_or_default(),
         }
     }
 }
@@ -215,7 +215,7 @@ fn brought_json(row: &Row, source: Option<&HostName>) -> Value {
         "how": how,
         "same_by": by,
         "from": from,
-        "error": row.now.as_ref().err().map(ImageError::problem),
+        "error": row.now.as_ref().err().map(ImageSyncError::problem),
     })
 }
 

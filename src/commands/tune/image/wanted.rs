@@ -2,16 +2,16 @@
 
 use super::{ImageAction, ImageSettings};
 use crate::cluster::connect;
-use crate::cluster::inventory::{Inventory, Node, Role};
+use crate::cluster::inventory::{Inventory, Node, NodeRole};
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{BadImageName, ImageName};
-use crate::host::ssh::Settings;
+use crate::host::ssh::SshSettings;
 use crate::host_name::HostName;
 
 /// Each image, and the nodes that are to have it. No list is empty.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) ssh: Settings,
+    pub(super) ssh: SshSettings,
     pub(super) head: HostName,
     pub(super) images: Vec<(ImageName, Vec<Node>)>,
 }
@@ -80,7 +80,7 @@ pub(super) fn wanted(settings: &ImageSettings, inventory: &Inventory) -> Result<
             }
         }
     }
-    let head = inventory.nodes.iter().find(|node| node.role == Role::Head);
+    let head = inventory.nodes.iter().find(|node| node.role == NodeRole::Head);
     // An inventory has a head; the first node is as good a rule where it had none.
     let head = head.or(inventory.nodes.first()).map_or_else(HostName::local, |node| node.name.clone());
     Ok(Wanted { ssh: connect::settings(inventory), head, images })

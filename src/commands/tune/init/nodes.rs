@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::cluster::inventory::{Address, DraftNode, Role};
+use crate::cluster::inventory::{Address, DraftNode, NodeRole};
 use crate::cluster::nearby::NearbyHost;
-use crate::host::ssh::{BadDestination, Destination};
+use crate::host::ssh::{BadSshDestination, SshDestination};
 use crate::host_name::{BadHostName, HostName};
 
 /// `--node`: `NAME=DEST` or `DEST`, which is `local` or where ssh logs in.
@@ -13,7 +13,7 @@ use crate::host_name::{BadHostName, HostName};
 pub struct GivenNode {
     name: HostName,
     /// None on this machine.
-    ssh: Option<Destination>,
+    ssh: Option<SshDestination>,
 }
 
 /// A `--node` that is none. A destination is not repeated: it may hold a password.
@@ -24,7 +24,7 @@ pub enum BadNode {
     Name(#[from] BadHostName),
     /// No destination.
     #[error("of `NAME=DEST`, DEST is refused: {0} (or `local`, this machine)")]
-    Destination(#[from] BadDestination),
+    SshDestination(#[from] BadSshDestination),
 }
 
 impl FromStr for GivenNode {
@@ -38,7 +38,7 @@ impl FromStr for GivenNode {
         if destination == "local" {
             return Ok(Self { name: name.unwrap_or_else(own_name), ssh: None });
         }
-        let ssh: Destination = destination.parse()?;
+        let ssh: SshDestination = destination.parse()?;
         let name = match name {
             Some(name) => name,
             None => name_of(ssh.host())?,
@@ -52,7 +52,7 @@ impl GivenNode {
     pub(super) fn draft(&self) -> DraftNode {
         let Self { name, ssh } = self.clone();
         let address = ssh.as_ref().and_then(|ssh| ssh.host().parse().ok()).map(Address::Ip);
-        DraftNode { name, role: Role::Worker, address, fabric: Vec::new(), ssh }
+        DraftNode { name, role: NodeRole::Worker, address, fabric: Vec::new(), ssh }
     }
 }
 
@@ -80,7 +80,7 @@ fn name_of(host: &str) -> Result<HostName, BadHostName> {
 pub(super) fn unlike<'a>(hosts: &'a [NearbyHost], nodes: &[DraftNode]) -> Vec<&'a NearbyHost> {
     let is = |host: &NearbyHost, node: &DraftNode| {
         let called = |name: &str| host.name.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(name));
-        let at = |ssh: &Destination| {
+        let at = |ssh: &SshDestination| {
             let ip: Option<IpAddr> = ssh.host().parse().ok();
             let name = ssh.host().split('.').next().unwrap_or_default();
             host.seen.iter().any(|seen| Some(seen.ip) == ip) || called(name)
@@ -97,8 +97,8 @@ pub(super) fn of_host(host: &NearbyHost) -> DraftNode {
     let name = host.name.as_deref().and_then(|name| name.parse().ok());
     let name = name.or_else(|| name_of(&at).ok()).unwrap_or_else(HostName::local);
     // An address is one.
-    let ssh = Destination::new(None, &at, None).ok();
-    DraftNode { name, role: Role::Worker, address: address.map(Address::Ip), fabric, ssh }
+    let ssh = SshDestination::new(None, &at, None).ok();
+    DraftNode { name, role: NodeRole::Worker, address: address.map(Address::Ip), fabric, ssh }
 }
 
 /// A machine on one line: its name, and each address with this machine's interface.
@@ -115,7 +115,7 @@ mod tests {
 
     fn of(text: &str) -> (String, Option<String>, Option<String>) {
         let node = text.parse::<GivenNode>().unwrap_or_else(|error| panic!("{text}: {error}")).draft();
-        let shown = |ssh: Destination| ssh.to_string();
+        let shown = |ssh: SshDestination| ssh.to_string();
         (node.name.to_string(), node.ssh.map(shown), node.address.map(|address| address.to_string()))
     }
 

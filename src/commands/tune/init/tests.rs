@@ -88,7 +88,7 @@ fn drafted(
     let draft = draft(settings, Some(&three()), &mut dialogue).unwrap();
     let nodes = draft.nodes.iter().map(|node| {
         let ssh = node.ssh.as_ref().map_or("local".to_owned(), ToString::to_string);
-        (node.name.to_string(), node.role == Role::Head, ssh)
+        (node.name.to_string(), node.role == NodeRole::Head, ssh)
     });
     (nodes.collect(), draft.clone(), scripted.said)
 }
