@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::error::ImageError;
 use super::environment::Environment;
 use super::start::OnHost;
-use crate::cluster::connect::{ConnectError, Connected, connect};
+use crate::cluster::connect::{self, ConnectError, Connected};
 use crate::cluster::images::runs;
 use crate::cluster::installed::{Installed, NoPlace, probe};
 use crate::cluster::inventory::{self, EngineChoice, Inventory, Login, Node, NodeRole};
@@ -39,6 +39,7 @@ pub struct ImageOnNode {
     node: Node,
     /// The same with another engine, where nothing says which it has.
     otherwise: Option<Node>,
+    ssh: SshSettings,
 }
 
 /// A container to make.
@@ -93,12 +94,13 @@ impl ImageOnNode {
         let image = image.parse()?;
         let found = inventory::find(cluster)?;
         let (inventory, path) = (found.inventory, found.path);
+        let ssh = connect::settings(&inventory);
         let usual = |engine| node_of(&Inventory::this_machine_with(engine));
         let (node, otherwise) = match path {
             Some(_) => (node_of(&inventory), None),
             None => (usual(EngineChoice::Docker), Some(usual(EngineChoice::Podman))),
         };
-        Ok(Self { image, cluster: inventory.name, node, otherwise })
+        Ok(Self { image, cluster: inventory.name, node, otherwise, ssh })
     }
 
     /// The command that would make the container of `order`.
@@ -137,9 +139,9 @@ impl ImageOnNode {
     }
 
     async fn reach(&self) -> Result<(Connected, Engine), ConnectError> {
-        let first = reach(&self.node).await;
+        let first = reach(&self.node, &self.ssh).await;
         let Some(other) = self.otherwise.as_ref().filter(|_| is_not_there(&first)) else { return first };
-        let second = reach(other).await;
+        let second = reach(other, &self.ssh).await;
         // Where there is neither, the first is the one to tell of.
         if is_not_there(&second) { first } else { second }
     }
@@ -203,8 +205,8 @@ fn node_of(inventory: &Inventory) -> Node {
     local.or(head).unwrap_or(&inventory.nodes[0]).clone()
 }
 
-async fn reach(node: &Node) -> Result<(Connected, Engine), ConnectError> {
-    let connected = connect(node, &SshSettings::default()).await?;
+async fn reach(node: &Node, ssh: &SshSettings) -> Result<(Connected, Engine), ConnectError> {
+    let connected = connect::connect(node, ssh).await?;
     let engine = connected.engine().await?.clone();
     Ok((connected, engine))
 }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio_util::sync::CancellationToken;
+
 use super::settings::MoeSettings;
 use crate::artifact::Evidence;
 use crate::events::Observer;
@@ -11,8 +13,6 @@ use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::tuner::plan::PlannedImage;
 use crate::worker::environment::Environment;
 use crate::worker::image::{ImageEnvironment, ImageOnNode, Order, TuningContainer};
-
-use tokio_util::sync::CancellationToken;
 
 /// What the user said of the target is not so in the image.
 #[derive(Debug, thiserror::Error)]
