@@ -123,8 +123,8 @@ fn a_dry_run_says_the_commands_and_does_nothing() {
     insta::assert_snapshot!(said.replace(&text(3).len().to_string(), "SIZE"));
     // They do what a deployment does.
     let script = succeeds(&sandbox, &["--dry-run", "tuned"]);
-    let folder = sandbox.path(format!("tuned/{TRITON}"));
-    let ran = std::process::Command::new("sh").args(["-ec", &script]).current_dir(folder).status().unwrap();
+    let ran =
+        std::process::Command::new("sh").args(["-ec", &script]).current_dir(sandbox.work()).status().unwrap();
     assert!(ran.success(), "{script}");
     assert_eq!(deployed_text(&sandbox), Some(text(3)));
 }

@@ -348,8 +348,7 @@ fn files_go_into_running_containers_and_back() {
     assert!(cluster.nodes.iter().all(|node| containers.held(node) == bed.old));
     // The commands that are said do the same.
     let script = bed.sandbox.write("commands", into(&["--dry-run", "new"]));
-    let folder = bed.sandbox.path("new").join(TRITON);
-    let ran = Command::new("sh").arg("-e").arg(&script).current_dir(folder).output().unwrap();
+    let ran = Command::new("sh").arg("-e").arg(&script).current_dir(bed.sandbox.work()).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert!(cluster.nodes.iter().all(|node| containers.held(node) == bed.new));
 

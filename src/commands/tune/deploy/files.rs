@@ -153,6 +153,11 @@ impl ForNodes {
         Deployment { files: files.collect(), from: self.from.clone() }
     }
 
+    /// Where the file that `node` gets by `name` is from, as the user named it.
+    pub(super) fn source<'a>(&'a self, node: &'a Ready, name: &'a str) -> &'a Path {
+        self.chosen(node).find(|file| file.name == name).map_or(Path::new(name), |file| &file.path)
+    }
+
     fn chosen<'a>(&'a self, node: &'a Ready) -> impl Iterator<Item = &'a File> {
         let device = node.node.node.settings.expect_gpu().map(|name| name.replace(' ', "_"));
         self.files.iter().filter(move |file| {

@@ -155,7 +155,7 @@ pub async fn run(
                 .map(|it| Delivery { folder: it.place.folder.clone(), deployment: files.of(it) })
                 .collect();
             if *dry_run {
-                show::commands(&ready, &deliveries, out).map_err(OutputError)?;
+                show::commands(&ready, &deliveries, &files, out).map_err(OutputError)?;
                 return Ok(Verdict::Done);
             }
             let outcomes = deploy(&deliveries, &id(), &cancel).await?;

@@ -5,6 +5,7 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::Ready;
+use super::files::ForNodes;
 use crate::cluster::deploy::{ConfigFolderError, Delivery, Deployed, FolderContents, NodeFailure};
 use crate::commands::Output;
 use crate::host::Program;
@@ -56,7 +57,12 @@ fn reasons(nodes: &[Ready], out: &mut dyn Output) -> io::Result<()> {
 }
 
 /// The commands that equal a deployment, a node after the other.
-pub(super) fn commands(nodes: &[Ready], deliveries: &[Delivery], out: &mut dyn Output) -> io::Result<()> {
+pub(super) fn commands(
+    nodes: &[Ready],
+    deliveries: &[Delivery],
+    files: &ForNodes,
+    out: &mut dyn Output,
+) -> io::Result<()> {
     for (node, delivery) in nodes.iter().zip(deliveries) {
         out.line(&format!("# {}", node.name()))?;
         let into = &node.place.folder.folder;
@@ -77,7 +83,8 @@ pub(super) fn commands(nodes: &[Ready], deliveries: &[Delivery], out: &mut dyn O
             let path = quoted(into.join(name).as_str());
             let temporary = quoted(into.join(&format!(".{name}.new")).as_str());
             let script = format!("cat > {temporary} && mv {temporary} {path}");
-            out.line(&format!("{} < {}  # {} bytes", line(script), quoted(name), bytes.len()))?;
+            let source = quoted(&files.source(node, name).to_string_lossy());
+            out.line(&format!("{} < {source}  # {} bytes", line(script), bytes.len()))?;
         }
     }
     Ok(())
