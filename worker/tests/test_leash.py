@@ -17,9 +17,14 @@ GRACE_S = 2.0
 class Leash(unittest.TestCase):
     def setUp(self):
         self.scratch = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.scratch)
+        self.addCleanup(self.clear, self.scratch)
         self.worker = Worker("tests.sleeping_compiler", TMPDIR=self.scratch)
         self.addCleanup(self.worker.__exit__)
+
+    def clear(self, scratch):
+        # The guardian of a worker that was ended clears it too, and may be at it.
+        eventually(lambda: not os.listdir(scratch))
+        shutil.rmtree(scratch)
 
     def begin(self, leash_s=LEASH_S):
         self.assertTrue(self.worker.call(id=1, op="begin", leash_s=leash_s)[-1]["ok"])
