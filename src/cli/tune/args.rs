@@ -2,8 +2,11 @@
 
 mod deploy;
 mod doctor;
+mod files;
 mod image;
+mod init;
 mod nodes;
+mod timings;
 
 use std::path::PathBuf;
 
@@ -11,8 +14,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use deploy::{DeployArgs, FamilyArg};
 pub(crate) use doctor::DoctorArgs;
+pub(crate) use files::{CheckArgs, MergeArgs, PublishArgs};
 pub(crate) use image::{ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs};
+pub(crate) use init::{EngineArg, InitArgs};
 pub(crate) use nodes::NodesArgs;
+pub(crate) use timings::{RecordArgs, ReplayArgs, StrategyArg, TruthArg};
 
 use crate::cli::global_options::GlobalOptions;
 
@@ -320,197 +326,6 @@ pub(crate) enum FormatArg {
     Json,
 }
 
-/// `sparktune check`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sparktune check tuned-configs
-  sparktune check ./configs --device gb10 --for sglang-0.5.4
-  sparktune check 'triton_3_5_0/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json' --compile
-
-Exit code 1 if anything would crash, be wrong, be ignored or be found only by falling back.")]
-pub(crate) struct CheckArgs {
-    /// Config files, or folders of them
-    #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// Judge against this device [default: the one each file's name says]
-    #[arg(long, value_name = "DEVICE")]
-    pub device: Option<String>,
-    /// Judge by this runtime's rules: sglang-0.5.4, sglang-0.5.23 or vllm [default: the manifest's]
-    #[arg(long = "for", value_name = "RUNTIME")]
-    pub runtime: Option<String>,
-    /// The Triton that will run [default: the one of --for, else the manifest's]
-    #[arg(long, value_name = "VERSION")]
-    pub triton: Option<String>,
-    /// Also compile every entry with the real compiler (needs a manifest beside the file)
-    #[arg(long)]
-    pub compile: bool,
-    #[command(flatten)]
-    pub compiler: CompilerArgs,
-    /// A folder with devices/*.toml of your own
-    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
-    pub profiles: Option<PathBuf>,
-    /// Download nothing
-    #[arg(long)]
-    pub offline: bool,
-    /// Show every finding, notes too
-    #[arg(long, short)]
-    pub verbose: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `sparktune publish`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sparktune publish results/20260101-120000-glm-4.7-fp8-tp4
-  sparktune publish results/RUN --into ../our-configs --dry-run")]
-pub(crate) struct PublishArgs {
-    /// The run directory
-    #[arg(value_name = "RUN_DIR")]
-    pub run: PathBuf,
-    /// The collection to publish into
-    #[arg(long, value_name = "DIR", default_value = "tuned-configs")]
-    pub into: PathBuf,
-    /// Put the files into a folder of their own below the collection: for a layer whose file name
-    /// another layer (with another K) has already taken
-    #[arg(long, value_name = "NAME")]
-    pub apart: Option<String>,
-    /// A folder with devices/*.toml of your own, where the run was for one of them
-    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
-    pub profiles: Option<PathBuf>,
-    /// Say what would be copied and copy nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `sparktune merge`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sparktune merge node*/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json --into triton_3_5_0
-  sparktune merge old/FILE.json new/FILE.json --prefer new/FILE.json --into merged")]
-pub(crate) struct MergeArgs {
-    /// The partial files, all of the same name
-    #[arg(required = true, num_args = 2.., value_name = "FILE")]
-    pub parts: Vec<PathBuf>,
-    /// The folder the merged file goes to
-    #[arg(long, value_name = "DIR")]
-    pub into: PathBuf,
-    /// The file that wins where two differ; without it a difference is an error
-    #[arg(long, value_name = "FILE")]
-    pub prefer: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `sparktune record`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sparktune record --model GLM-4.7-FP8 --batch-sizes 1,64,1024 --out recorded/glm --python /usr/bin/python3
-  sparktune record --model GLM-4.7-FP8 --batch-sizes 1,64,1024 --resume recorded/glm
-  sparktune replay --table recorded/glm/table.parquet --mask gb10")]
-pub(crate) struct RecordArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub target: TargetArgs,
-    #[command(flatten)]
-    pub compiler: CompilerArgs,
-    /// Batch sizes to time [default: SGLang's 18, from 1 to 4096]
-    #[arg(long, value_name = "LIST", help_heading = "Run")]
-    pub batch_sizes: Option<String>,
-    /// Only configs that fit this device too
-    #[arg(long, value_name = "DEVICE", help_heading = "Run")]
-    pub mask: Option<String>,
-    /// Timed runs of each config in each session
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "Run")]
-    pub repeats: u32,
-    /// Passes over the whole space
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = "Run")]
-    pub sessions: u32,
-    #[command(flatten)]
-    pub measuring: MeasuringArgs,
-    /// Where the recording goes [default: results/recorded]
-    #[arg(long, value_name = "DIR", conflicts_with = "resume", help_heading = "Run")]
-    pub out: Option<PathBuf>,
-    /// Go on with the recording in this directory, given the arguments it was started with
-    #[arg(long, value_name = "DIR", help_heading = "Run")]
-    pub resume: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long, help_heading = "Run")]
-    pub json: bool,
-}
-
-/// `sparktune replay`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sparktune replay --table convolution_A100.json.gz --seeds 1000
-  sparktune replay --table glm.parquet --drift 0.1 --spikes 0.02 --noise 0.02
-  sparktune replay --look-alike GLM-4.7-FP8 --seeds 20
-  sparktune replay --table glm.parquet --identical      how often noise alone is adopted
-
-Tables: Parquet files of `sparktune record`, or Kernel Tuner's cache files (JSON, plain or gzipped).")]
-pub(crate) struct ReplayArgs {
-    /// The recorded timings
-    #[arg(long, value_name = "FILE", required_unless_present = "look_alike")]
-    pub table: Option<PathBuf>,
-    /// Instead of a table, the cost model's times for this catalogue model, bent and made noisy: how many
-    /// runs a strategy needs at full size. Nothing of it was measured
-    #[arg(long, value_name = "MODEL", conflicts_with = "table")]
-    pub look_alike: Option<String>,
-    /// Of a recorded table, only the configs that fit this device
-    #[arg(long, value_name = "DEVICE", requires = "table")]
-    pub mask: Option<String>,
-    /// How to search
-    #[arg(long, value_enum, default_value_t = StrategyArg::Race)]
-    pub strategy: StrategyArg,
-    /// How many times, each with other dice
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
-    pub seeds: u64,
-    /// Which statistic of its repeats is a config's true time
-    #[arg(long, value_enum, default_value_t = TruthArg::Mean)]
-    pub truth: TruthArg,
-    /// Let clocks wander: all times change by up to this share, up and down every 20 simulated seconds
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub drift: f64,
-    /// Slow this share of runs down to 1.5 to 3 times their time
-    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
-    pub spikes: f64,
-    /// Add noise to every run: standard deviation of the logarithm of its factor
-    #[arg(long, value_name = "SD", default_value_t = 0.0)]
-    pub noise: f64,
-    /// Give every config the default's times: whatever is adopted then is noise
-    #[arg(long)]
-    pub identical: bool,
-    /// Print one JSON object; regrets are fractions
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `--strategy`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum StrategyArg {
-    /// Screen once, race the promising in pairs, confirm against the default
-    Race,
-    /// Every config, the mean of ten runs: SGLang's own tuner
-    Exhaustive,
-    /// A random tenth of the space, the mean of ten runs
-    Random,
-}
-
-/// `--truth`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum TruthArg {
-    /// The mean of all repeats
-    Mean,
-    /// Their median
-    Median,
-}
-
 /// `sparktune setup`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -542,58 +357,4 @@ pub(crate) struct ListArgs {
     /// Print a JSON list
     #[arg(long)]
     pub json: bool,
-}
-
-/// `sparktune init`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  sparktune init                                      asks, shows what it found, then writes
-  sparktune init --engine none --yes                  this machine alone, without containers
-  sparktune init --image lmsysorg/sglang:spark --node a=local --node b=nvidia@192.168.1.12
-  sparktune init --discover --dry-run --engine none   who is near, and the file for it
-
-Off a terminal nothing is asked: then --image (or --engine none) is needed, and --yes with --discover.
-What is written is read back first; docs/clusters.md has every key of the file.")]
-pub(crate) struct InitArgs {
-    /// A node: NAME=DEST or DEST, which is `local` (this machine) or where ssh logs in; may be repeated [default: this machine]
-    #[arg(long, value_name = "NODE")]
-    pub node: Vec<String>,
-    /// The head's name [default: this machine where it is a node, else the first node]
-    #[arg(long, value_name = "NAME")]
-    pub head: Option<String>,
-    /// The cluster's name
-    #[arg(long, value_name = "NAME", default_value = "sparks")]
-    pub name: String,
-    /// What keeps the containers [default: docker]
-    #[arg(long, value_enum, value_name = "ENGINE")]
-    pub engine: Option<EngineArg>,
-    /// The containers' image
-    #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
-    /// Look for hosts by mDNS and among the neighbours on the fabric's link-local subnet
-    #[arg(long)]
-    pub discover: bool,
-    /// The file to write
-    #[arg(long, short, value_name = "FILE", default_value = "sparks.toml")]
-    pub output: PathBuf,
-    /// Overwrite a file that is there
-    #[arg(long)]
-    pub force: bool,
-    /// Print the file and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Ask nothing, and take all hosts found
-    #[arg(long, short)]
-    pub yes: bool,
-}
-
-/// `--engine`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EngineArg {
-    /// Containers of Docker
-    Docker,
-    /// Containers of Podman
-    Podman,
-    /// No containers: programs run on the nodes themselves
-    None,
 }

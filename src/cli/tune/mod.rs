@@ -67,7 +67,7 @@ pub(super) async fn dispatch(
             nodes::run(&settings::nodes(args)?, cancelled_by_signals(), &mut out).await
         }
         TuneCommand::Doctor(args) => {
-            doctor::run(&settings::doctor(args), cancelled_by_signals(), &mut out).await
+            doctor::run(&settings::doctor(args)?, cancelled_by_signals(), &mut out).await
         }
         TuneCommand::Deploy(args) => {
             deploy::run(&settings::deploy(args)?, cancelled_by_signals(), &mut out).await

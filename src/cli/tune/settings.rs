@@ -1,26 +1,22 @@
 //! Literal arguments -> settings. Each structure is taken apart whole, so that a new flag cannot be
 //! forgotten here without the compiler saying so.
 
+mod cluster;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(super) use self::cluster::{deploy, doctor, image, init, nodes};
 use super::args::{
-    CheckArgs, CompilerArgs, DeployArgs, DoctorArgs, EngineArg, EvidenceArg, FamilyArg, FormatArg, Fusion,
-    ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs, InitArgs, MeasuringArgs, MergeArgs, ModelArgs,
-    MoeArgs, NodesArgs, PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs,
-    StrategyArg, TargetArgs, TruthArg,
+    CheckArgs, CompilerArgs, EvidenceArg, FormatArg, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
+    PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
+    TruthArg,
 };
 use crate::artifact::Evidence;
-use crate::cluster::installed::Family;
-use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::check::CheckSettings;
-use crate::commands::tune::deploy::{Action, DeploySettings, PlaceChoice};
-use crate::commands::tune::doctor::DoctorSettings;
-use crate::commands::tune::image::{ImageAction, ImageSettings};
-use crate::commands::tune::init::{BadNode, InitSettings};
+use crate::commands::tune::init::BadNode;
 use crate::commands::tune::merge::MergeSettings;
 use crate::commands::tune::moe::{Destination, MoeSettings};
-use crate::commands::tune::nodes::NodesSettings;
 use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
@@ -28,8 +24,8 @@ use crate::commands::tune::replay::{ReplaySettings, TableSource};
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
 use crate::failure::{Failure, Kind};
-use crate::host::container_spec::{BadContainerValue, NodePath};
-use crate::host::engine::{BadImageName, ImageName};
+use crate::host::container_spec::BadContainerValue;
+use crate::host::engine::BadImageName;
 use crate::host_name::BadHostName;
 use crate::model::{ByHand, FusionChoice};
 use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
@@ -286,85 +282,6 @@ pub(super) fn setup(args: SetupArgs) -> Checked<(environment::EnvironmentSetting
     Ok((self::compiler(compiler, offline)?.environment, Target { runtime, triton }, json))
 }
 
-/// For this machine, which is the one node there is without an inventory.
-pub(super) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
-    let NodesArgs { cluster, node, env, control, data, set, json } = args;
-    let assignment = |text: String| match text.split_once('=') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => Err(BadArgument::NoAssignment(text)),
-    };
-    Ok(NodesSettings {
-        cluster,
-        nodes: node
-            .iter()
-            .map(|name| name.parse())
-            .collect::<Result<_, BadHostName>>()
-            .map_err(BadArgument::NodeName)?,
-        control,
-        data,
-        set: set.into_iter().map(assignment).collect::<Checked<_>>()?,
-        env,
-        json,
-    })
-}
-
-pub(super) fn doctor(args: DoctorArgs) -> DoctorSettings {
-    let DoctorArgs { cluster, node, verbose, json } = args;
-    DoctorSettings { cluster, nodes: node, verbose, json }
-}
-
-pub(super) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {
-    let DeployArgs {
-        paths,
-        cluster,
-        status,
-        rollback,
-        dry_run,
-        container,
-        virtualenv,
-        host_dir,
-        runtime,
-        profiles,
-        json,
-    } = args;
-    let dir = |option, text: String| {
-        text.parse::<NodePath>().map_err(|error| BadArgument::NodePath { option, error })
-    };
-    let place = match (container, virtualenv, host_dir) {
-        (Some(name), _, _) => PlaceChoice::Container(name),
-        (None, Some(text), _) => PlaceChoice::Virtualenv(dir("--virtualenv", text)?),
-        (None, None, Some(text)) => PlaceChoice::HostDir(dir("--host-dir", text)?),
-        (None, None, None) => PlaceChoice::Inventory,
-    };
-    let action = match (status, rollback) {
-        (true, _) => Action::Status,
-        (false, true) => Action::Rollback,
-        (false, false) => Action::Deploy { paths, dry_run },
-    };
-    let family = runtime.map(|runtime| match runtime {
-        FamilyArg::Sglang => Family::Sglang,
-        FamilyArg::Vllm => Family::Vllm,
-    });
-    Ok(DeploySettings { cluster, action, place, family, profiles, json })
-}
-
-pub(super) fn image(ImageArgs { command }: ImageArgs) -> Checked<ImageSettings> {
-    let name = |text: Option<String>| text.map(|text| text.parse::<ImageName>()).transpose();
-    match command {
-        ImageCommand::List(ImageListArgs { image, cluster, json }) => {
-            Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::List, json })
-        }
-        ImageCommand::Sync(ImageSyncArgs { image, cluster, from, pull, dry_run, json }) => {
-            let from = from.map(|text| text.parse()).transpose().map_err(BadArgument::From)?;
-            let action = match pull {
-                true => ImageAction::Pull { dry_run },
-                false => ImageAction::Sync { from, dry_run },
-            };
-            Ok(ImageSettings { cluster, image: name(image)?, action, json })
-        }
-    }
-}
-
 fn subject(model: ModelArgs, target: TargetArgs) -> Checked<SubjectSettings> {
     let ModelArgs {
         model,
@@ -428,26 +345,6 @@ fn measuring(args: MeasuringArgs) -> Checked<MeasuringSettings> {
     Ok(MeasuringSettings {
         limits: Limits { budget_s, strict },
         run_timeout: Duration::from_secs(run_timeout),
-    })
-}
-
-pub(super) fn init(args: InitArgs) -> Checked<InitSettings> {
-    let InitArgs { node, head, name, engine, image, discover, output, force, dry_run, yes } = args;
-    Ok(InitSettings {
-        output,
-        force,
-        dry_run,
-        yes,
-        name,
-        nodes: node.iter().map(|text| text.parse()).collect::<Result<_, BadNode>>()?,
-        head: head.as_deref().map(str::parse).transpose()?,
-        engine: engine.map(|engine| match engine {
-            EngineArg::Docker => EngineChoice::Docker,
-            EngineArg::Podman => EngineChoice::Podman,
-            EngineArg::None => EngineChoice::None,
-        }),
-        image,
-        discover,
     })
 }
 

@@ -1,0 +1,116 @@
+//! The arguments of what works with a cluster.
+
+use super::{BadArgument, Checked};
+use crate::cli::tune::args::{
+    DeployArgs, DoctorArgs, EngineArg, FamilyArg, ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs,
+    InitArgs, NodesArgs,
+};
+use crate::cluster::installed::Family;
+use crate::cluster::inventory::EngineChoice;
+use crate::commands::tune::deploy::{Action, DeploySettings, PlaceChoice};
+use crate::commands::tune::doctor::DoctorSettings;
+use crate::commands::tune::image::{ImageAction, ImageSettings};
+use crate::commands::tune::init::{BadNode, InitSettings};
+use crate::commands::tune::nodes::NodesSettings;
+use crate::host::container_spec::NodePath;
+use crate::host::engine::ImageName;
+use crate::host_name::{BadHostName, HostName};
+
+pub(in crate::cli::tune) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
+    let NodesArgs { cluster, node, env, control, data, set, json } = args;
+    let assignment = |text: String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Err(BadArgument::NoAssignment(text)),
+    };
+    Ok(NodesSettings {
+        cluster,
+        nodes: names(&node)?,
+        control,
+        data,
+        set: set.into_iter().map(assignment).collect::<Checked<_>>()?,
+        env,
+        json,
+    })
+}
+
+pub(in crate::cli::tune) fn doctor(args: DoctorArgs) -> Checked<DoctorSettings> {
+    let DoctorArgs { cluster, node, verbose, json } = args;
+    Ok(DoctorSettings { cluster, nodes: names(&node)?, verbose, json })
+}
+
+pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {
+    let DeployArgs {
+        paths,
+        cluster,
+        status,
+        rollback,
+        dry_run,
+        container,
+        virtualenv,
+        host_dir,
+        runtime,
+        profiles,
+        json,
+    } = args;
+    let dir = |option, text: String| {
+        text.parse::<NodePath>().map_err(|error| BadArgument::NodePath { option, error })
+    };
+    let place = match (container, virtualenv, host_dir) {
+        (Some(name), _, _) => PlaceChoice::Container(name),
+        (None, Some(text), _) => PlaceChoice::Virtualenv(dir("--virtualenv", text)?),
+        (None, None, Some(text)) => PlaceChoice::HostDir(dir("--host-dir", text)?),
+        (None, None, None) => PlaceChoice::Inventory,
+    };
+    let action = match (status, rollback) {
+        (true, _) => Action::Status,
+        (false, true) => Action::Rollback,
+        (false, false) => Action::Deploy { paths, dry_run },
+    };
+    let family = runtime.map(|runtime| match runtime {
+        FamilyArg::Sglang => Family::Sglang,
+        FamilyArg::Vllm => Family::Vllm,
+    });
+    Ok(DeploySettings { cluster, action, place, family, profiles, json })
+}
+
+pub(in crate::cli::tune) fn image(ImageArgs { command }: ImageArgs) -> Checked<ImageSettings> {
+    let name = |text: Option<String>| text.map(|text| text.parse::<ImageName>()).transpose();
+    match command {
+        ImageCommand::List(ImageListArgs { image, cluster, json }) => {
+            Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::List, json })
+        }
+        ImageCommand::Sync(ImageSyncArgs { image, cluster, from, pull, dry_run, json }) => {
+            let from = from.map(|text| text.parse()).transpose().map_err(BadArgument::From)?;
+            let action = match pull {
+                true => ImageAction::Pull { dry_run },
+                false => ImageAction::Sync { from, dry_run },
+            };
+            Ok(ImageSettings { cluster, image: name(image)?, action, json })
+        }
+    }
+}
+
+pub(in crate::cli::tune) fn init(args: InitArgs) -> Checked<InitSettings> {
+    let InitArgs { node, head, name, engine, image, discover, output, force, dry_run, yes } = args;
+    Ok(InitSettings {
+        output,
+        force,
+        dry_run,
+        yes,
+        name,
+        nodes: node.iter().map(|text| text.parse()).collect::<Result<_, BadNode>>()?,
+        head: head.as_deref().map(str::parse).transpose()?,
+        engine: engine.map(|engine| match engine {
+            EngineArg::Docker => EngineChoice::Docker,
+            EngineArg::Podman => EngineChoice::Podman,
+            EngineArg::None => EngineChoice::None,
+        }),
+        image,
+        discover,
+    })
+}
+
+/// Names of nodes, by `--node`.
+fn names(texts: &[String]) -> Checked<Vec<HostName>> {
+    texts.iter().map(|text| text.parse()).collect::<Result<_, BadHostName>>().map_err(BadArgument::NodeName)
+}
