@@ -131,8 +131,11 @@ impl ImageOnNode {
         match asked.unwrap_or(Err(ImageError::Interrupted)) {
             Ok((environment, target)) => Ok(ImageEnvironment { environment, target, id, container }),
             Err(error) => {
-                // The first error is the one to tell; where this fails too, the container is found by its labels.
-                let _ = container.remove().await;
+                // The first error is the one to tell. A container that stays is found by its labels.
+                let name = container.name().to_owned();
+                if let Err(left) = container.remove().await {
+                    tracing::warn!(container = name, "cannot remove a container: {left}");
+                }
                 Err(error)
             }
         }

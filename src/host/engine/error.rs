@@ -109,8 +109,18 @@ pub enum EngineFailure {
         version: String,
     },
     /// A container came up without the GPUs it was to have.
-    #[error("the container `{0}` came up without its GPUs, and is removed again")]
+    #[error("the container `{0}` came up without its GPUs")]
     WithoutGpus(String),
+    /// A container that did not come up as it was to, and stays.
+    #[error("{first}; and `{container}`, which is of no use, could not be removed: {why}")]
+    LeftBehind {
+        /// Its name.
+        container: String,
+        /// What was wrong with it.
+        first: Box<EngineFailure>,
+        /// Why it could not be removed.
+        why: Box<EngineFailure>,
+    },
     /// The engine's command could not be run on the node.
     #[error(transparent)]
     Command(#[from] HostError),
@@ -234,6 +244,11 @@ impl Failure for EngineError {
             EngineFailure::GpusDropped { .. } => {
                 "update Podman to 5.4 or newer, use Docker on that node, or let `podman create` do it over ssh"
             }
+            EngineFailure::LeftBehind { container, .. } => {
+                return Some(format!(
+                    "remove it by hand, before anything runs in it: `rm -f {container}` of that engine"
+                ));
+            }
             EngineFailure::WithoutGpus(_) => {
                 "install NVIDIA's container toolkit on that node and write its CDI file: `nvidia-ctk cdi generate`"
             }
@@ -256,6 +271,21 @@ impl Failure for EngineError {
 mod tests {
     use super::*;
     use crate::host::HostFailure;
+
+    #[test]
+    fn a_container_that_stays_is_named_with_why_and_what_to_do() {
+        let first = Box::new(EngineFailure::WithoutGpus("tune".into()));
+        let why = Box::new(EngineFailure::TimedOut { doing: "remove a container", seconds: 30 });
+        let what = EngineFailure::LeftBehind { container: "tune".into(), first, why };
+        let error = EngineError::new(&"spark-1".parse().unwrap(), what);
+        assert_eq!(
+            error.to_string(),
+            "spark-1: the container `tune` came up without its GPUs; and `tune`, which is of no use, could not be \
+             removed: no answer within 30 s while it was to remove a container"
+        );
+        assert!(error.hint().is_some_and(|hint| hint.contains("rm -f tune")));
+        assert_eq!(error.kind(), Kind::Environment);
+    }
 
     #[test]
     fn the_node_is_named_once() {

@@ -32,11 +32,14 @@ impl Engine {
         };
         match self.come_up(&container, spec).await {
             Ok(()) => Ok(container),
-            Err(error) => {
-                // The first error is the one to tell; where this fails too, the container is found by its labels.
-                let _ = self.remove(&container).await;
-                Err(error)
-            }
+            Err(error) => match self.remove(&container).await {
+                Ok(()) => Err(error),
+                Err(left) => Err(self.fail(EngineFailure::LeftBehind {
+                    container: container.name().to_owned(),
+                    first: Box::new(error.what),
+                    why: Box::new(left.what),
+                })),
+            },
         }
     }
 
