@@ -5,11 +5,12 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::io::AsyncWriteExt;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::log::Said;
 use super::{Interpreter, START_LIMIT, after_mark, log, mark, no_interpreter, why_silent, within};
 use crate::host::{BoxRead, BoxWrite, End, Ending, HostFailure, Process, Program, Variable};
 
@@ -26,16 +27,6 @@ struct Order<'a> {
     set: BTreeMap<&'a str, &'a str>,
     unset: Vec<&'a str>,
     limit_s: Option<f64>,
-}
-
-/// What the launcher says.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Said {
-    Began { pid: i32 },
-    Refused { errno: Option<i32>, message: String },
-    Exited { exit: i32 },
-    Signalled { signal: i32 },
 }
 
 /// What is known of a program.

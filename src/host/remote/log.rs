@@ -1,15 +1,25 @@
 //! An error stream on which the launcher's own lines stand among the program's.
 
 use memchr::memmem;
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
-use super::launch::Said;
 use crate::host::BoxRead;
 
 /// What one read takes, bytes.
 const READ_BYTES: usize = 8 << 10;
 /// The longest line of the launcher's own, bytes: a message of the system, no more.
 const LONGEST_LINE: usize = 16 << 10;
+
+/// What the launcher says.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Said {
+    Began { pid: i32 },
+    Refused { errno: Option<i32>, message: String },
+    Exited { exit: i32 },
+    Signalled { signal: i32 },
+}
 
 /// Pass `log` on to `sink` but for what stands between `mark` and the end of its line, which is told. Ends with the
 /// stream. A reader that has gone away is no reason to stop: the end is still to be told.

@@ -9,9 +9,8 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::master::Master;
-use super::node::SshNode;
 use super::{SshDestination, SshFailure};
-use crate::host::remote::{Remote, mark};
+use crate::host::remote::mark;
 use crate::host::{Ending, Here, Host, HostError, HostFailure, Process, Program};
 use crate::host_name::HostName;
 
@@ -95,15 +94,6 @@ impl SshConnection {
             Ok(Arc::new(connection))
         };
         connection.await.map_err(|what: SshFailure| HostError { on: name.clone(), what: what.into() })
-    }
-
-    /// The node as a host. It keeps the connection open.
-    pub fn host(self: &Arc<Self>) -> Arc<dyn Host> {
-        Arc::new(self.remote())
-    }
-
-    pub(super) fn remote(self: &Arc<Self>) -> Remote<SshNode> {
-        Remote::new(SshNode::new(Arc::clone(self)))
     }
 
     pub(super) fn name(&self) -> &HostName {

@@ -8,8 +8,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::SshConnection;
 use super::connection::Queue;
-use crate::host::remote::Interpreter;
-use crate::host::{End, Ending, HostError, Process, Program, ShellLine};
+use crate::host::remote::{Interpreter, Remote};
+use crate::host::{End, Ending, Host, HostError, Process, Program, ShellLine};
 use crate::host_name::HostName;
 
 /// Runs `python3` on a node, each in a session of the one connection.
@@ -33,6 +33,17 @@ impl SshNode {
             Ok(Process { input, output, log, end: Box::new(end) })
         }
         .boxed()
+    }
+}
+
+impl SshConnection {
+    /// The node as a host. It keeps the connection open.
+    pub fn host(self: &Arc<Self>) -> Arc<dyn Host> {
+        Arc::new(self.remote())
+    }
+
+    pub(super) fn remote(self: &Arc<Self>) -> Remote<SshNode> {
+        Remote::new(SshNode::new(Arc::clone(self)))
     }
 }
 
