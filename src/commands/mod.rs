@@ -2,6 +2,8 @@
 //! this far.
 
 pub mod bench;
+#[cfg(test)]
+mod shown;
 pub mod tune;
 
 use std::io;

@@ -16,7 +16,7 @@ use super::seen::{
 use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
 use crate::cluster::connect::{ConnectError, Connected, connect};
 use crate::cluster::fabric::{Fabric, Given, Member};
-use crate::cluster::facts::{NodeAnswer, NodeFacts, read_all};
+use crate::cluster::facts::{NodeFacts, read_all};
 use crate::cluster::inventory::Node;
 use crate::failure::Failure;
 use crate::host::engine::{BadImageName, EngineError, EngineFailure, ImageName};
@@ -76,12 +76,9 @@ async fn read(host: &Arc<dyn Host>) -> Result<ReadNode, Obstacle> {
     let answer = read_all(std::slice::from_ref(host), READ_LIMIT).await.pop();
     // There is one answer a host.
     let Some(answer) = answer else { return Err(Obstacle { says: "nothing was asked".into(), fix: None }) };
-    let NodeAnswer { reading, asked_s, answered_s } =
-        answer.map_err(|error| Obstacle { says: error.problem(), fix: error.hint() })?;
-    let facts = NodeFacts::of(&reading);
-    // It read its clock after it was asked and before its answer was here.
-    let clock_ahead_s = [facts.time_s - answered_s, facts.time_s - asked_s];
-    Ok(ReadNode { facts, clock_ahead_s })
+    let answer = answer.map_err(|error| Obstacle { says: error.problem(), fix: error.hint() })?;
+    let facts = NodeFacts::of(&answer.reading);
+    Ok(ReadNode { clock_ahead_s: answer.clock_ahead_s(&facts), facts })
 }
 
 async fn engine(connected: &Connected) -> Result<EngineSeen, Obstacle> {

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 
+use super::NodeFacts;
 use super::reading::{BadAnswer, NodeReading};
 use crate::cluster::ask::{AskError, ask};
 use crate::failure::{Failure, Kind};
@@ -24,6 +25,14 @@ pub(crate) struct NodeAnswer {
     pub(crate) asked_s: f64,
     /// When its answer was whole.
     pub(crate) answered_s: f64,
+}
+
+impl NodeAnswer {
+    /// Seconds by which the node's clock is ahead of this machine's: not less, not more. It read its clock after it was
+    /// asked and before its answer was here.
+    pub(crate) fn clock_ahead_s(&self, facts: &NodeFacts) -> [f64; 2] {
+        [facts.time_s - self.answered_s, facts.time_s - self.asked_s]
+    }
 }
 
 /// A node that could not be read.

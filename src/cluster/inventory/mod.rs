@@ -9,6 +9,7 @@ mod document;
 mod draft;
 mod error;
 mod file;
+mod named;
 mod reach;
 mod secrets;
 mod settings;
@@ -23,6 +24,7 @@ pub use document::EngineChoice;
 pub use draft::{Draft, DraftNode};
 pub use error::InventoryError;
 pub use file::{FILE_NAME, Found, find};
+pub use named::NoSuchNode;
 pub use reach::{BadReach, EngineAt, Login, Reach, TlsFiles};
 pub use settings::NodeSettings;
 

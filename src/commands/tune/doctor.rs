@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::connect;
 use crate::cluster::doctor::{NodeFinding, State, examine};
-use crate::cluster::inventory::{self, Node};
+use crate::cluster::inventory;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
+use crate::host_name::HostName;
 
 /// What the user said.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(crate) struct DoctorSettings {
     /// The inventory; the usual one where not given.
     pub(crate) cluster: Option<PathBuf>,
     /// The nodes; all of them where none is named.
-    pub(crate) nodes: Vec<String>,
+    pub(crate) nodes: Vec<HostName>,
     /// Show what is fine too.
     pub(crate) verbose: bool,
     /// Print one JSON object.
@@ -28,9 +29,6 @@ pub(crate) struct DoctorSettings {
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
 enum DoctorError {
-    /// A name that the inventory does not have.
-    #[error("--node: the cluster has no node `{name}`; it has {}", .known.join(", "))]
-    NoSuchNode { name: String, known: Vec<String> },
     /// Nobody answered. Why was shown.
     #[error("no node could be asked anything")]
     NothingAsked,
@@ -42,7 +40,6 @@ enum DoctorError {
 impl Failure for DoctorError {
     fn kind(&self) -> Kind {
         match self {
-            DoctorError::NoSuchNode { .. } => Kind::Input,
             DoctorError::NothingAsked => Kind::Environment,
             DoctorError::Stopped => Kind::Interrupted,
         }
@@ -57,7 +54,7 @@ pub(crate) async fn run(
 ) -> CommandResult {
     let found = inventory::find(settings.cluster.as_deref())?;
     let connecting = connect::settings(&found.inventory);
-    let nodes = chosen(found.inventory.nodes, &settings.nodes)?;
+    let nodes = found.inventory.named(&settings.nodes)?;
     let examined = cancel.run_until_cancelled(examine(&nodes, &connecting)).await;
     let examined = examined.ok_or(DoctorError::Stopped)?;
     let findings = examined.findings();
@@ -67,16 +64,6 @@ pub(crate) async fn run(
         true => Ok(Verdict::CheckSaidNo),
         false => Ok(Verdict::Done),
     }
-}
-
-/// Those of `nodes` that are named, in their order; all where none is.
-fn chosen(nodes: Vec<Node>, names: &[String]) -> Result<Vec<Node>, DoctorError> {
-    if let Some(name) = names.iter().find(|name| !nodes.iter().any(|node| node.name.as_str() == **name)) {
-        let known = nodes.iter().map(|node| node.name.to_string()).collect();
-        return Err(DoctorError::NoSuchNode { name: name.clone(), known });
-    }
-    let wanted = |node: &Node| names.is_empty() || names.iter().any(|name| node.name.as_str() == *name);
-    Ok(nodes.into_iter().filter(wanted).collect())
 }
 
 fn show(

@@ -7,7 +7,6 @@ use futures_util::future::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
-use super::super::NodeFacts;
 use super::super::tests::document;
 use super::*;
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};

@@ -1,28 +1,7 @@
 //! What is shown of findings, and whose nodes are asked.
 
 use super::*;
-
-/// What was printed, tables cell by cell.
-#[derive(Default)]
-struct Shown(String);
-
-impl Output for Shown {
-    fn line(&mut self, text: &str) -> io::Result<()> {
-        self.0.push_str(text);
-        self.0.push('\n');
-        Ok(())
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.push_str(&String::from_utf8_lossy(bytes));
-        Ok(())
-    }
-
-    fn table(&mut self, header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-        self.line(&header.join(" | "))?;
-        rows.iter().try_for_each(|row| self.line(&row.join(" | ")))
-    }
-}
+use crate::commands::shown::Shown;
 
 fn finding(node: &str, item: &'static str, state: State, says: &str, fix: Option<&str>) -> NodeFinding {
     NodeFinding { node: node.parse().unwrap(), item, state, says: says.into(), fix: fix.map(str::to_owned) }
@@ -74,21 +53,4 @@ fn json_has_all_of_it() {
             "fix": "sudo systemctl start docker",
         })
     );
-}
-
-#[test]
-fn only_nodes_of_the_inventory_can_be_chosen() {
-    let text = "name = \"lab\"\nengine = \"none\"\n[[nodes]]\nname = \"a\"\nrole = \"head\"\nlocal = true\n\
-                [[nodes]]\nname = \"b\"\nssh = \"b\"\n";
-    let nodes = || inventory::Inventory::parse("lab.toml".as_ref(), text).unwrap().nodes;
-    let names = |names: &[&str]| {
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        chosen(nodes(), &names)
-            .map(|nodes| nodes.iter().map(|node| node.name.to_string()).collect::<Vec<_>>())
-    };
-    assert_eq!(names(&[]).unwrap(), ["a", "b"]);
-    assert_eq!(names(&["b", "a", "b"]).unwrap(), ["a", "b"]);
-    let error = names(&["a", "c"]).unwrap_err();
-    assert_eq!(error.to_string(), "--node: the cluster has no node `c`; it has a, b");
-    assert_eq!(error.kind(), Kind::Input);
 }

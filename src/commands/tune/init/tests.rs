@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::*;
 use crate::cluster::nearby::{NearbyHost, Seen};
+use crate::commands::shown::Shown;
 use crate::events::Silent;
 
 /// Answers in the order of the questions, and what was shown.
@@ -27,25 +28,6 @@ impl Dialogue for Scripted {
     fn ask(&mut self, question: &str) -> io::Result<Option<String>> {
         self.said.push(question.to_owned());
         Ok(self.answers.pop_front().map(str::to_owned))
-    }
-}
-
-/// Output into a text.
-#[derive(Default)]
-struct Text(String);
-
-impl Output for Text {
-    fn line(&mut self, text: &str) -> io::Result<()> {
-        self.bytes(format!("{text}\n").as_bytes())
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0 += std::str::from_utf8(bytes).unwrap();
-        Ok(())
-    }
-
-    fn table(&mut self, _: &[&str], _: &[Vec<String>]) -> io::Result<()> {
-        unreachable!("init prints no table")
     }
 }
 
@@ -160,12 +142,13 @@ async fn nothing_is_written_before_yes() {
     let settings = InitSettings { engine: Some(EngineChoice::None), ..settings(path.clone()) };
     for answers in [&["no", "no"][..], &["no"], &[]] {
         let mut scripted = Scripted::of(answers);
-        let error = run(&settings, Some(&mut scripted), &mut Silent, &mut Text::default()).await.unwrap_err();
+        let error =
+            run(&settings, Some(&mut scripted), &mut Silent, &mut Shown::default()).await.unwrap_err();
         assert_eq!((error.to_string().as_str(), error.kind()), ("nothing was written", Kind::Interrupted));
         assert!(!path.exists());
     }
     let mut scripted = Scripted::of(&["no", ""]);
-    let mut out = Text::default();
+    let mut out = Shown::default();
     run(&settings, Some(&mut scripted), &mut Silent, &mut out).await.unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(scripted.said.iter().any(|said| said.contains(&text)), "it was shown first");

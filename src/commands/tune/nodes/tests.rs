@@ -1,39 +1,14 @@
 //! What is shown of nodes that answer and of one that does not.
 
-use comfy_table::Table;
 use futures_util::future::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use serde_json::{Value, json};
+
 use super::*;
+use crate::commands::shown::Shown;
 use crate::host::Ending;
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
-
-/// What was printed, tables cell by cell.
-#[derive(Default)]
-struct Shown(String);
-
-impl Output for Shown {
-    fn line(&mut self, text: &str) -> io::Result<()> {
-        self.0.push_str(text);
-        self.0.push('\n');
-        Ok(())
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.push_str(&String::from_utf8_lossy(bytes));
-        Ok(())
-    }
-
-    fn table(&mut self, header: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-        let mut table = Table::new();
-        table.load_preset(comfy_table::presets::NOTHING).set_header(header.to_vec());
-        table.add_rows(rows);
-        for line in table.lines() {
-            self.line(line.trim_end())?;
-        }
-        Ok(())
-    }
-}
 
 /// A node that answers with a document of `tests/fixtures/nodes`.
 fn node(name: &str, document: &str) -> LookAlike {
@@ -68,7 +43,7 @@ async fn show(hosts: &[Arc<dyn Host>], env: bool, json: bool) -> (String, Comman
     let mut shown = Shown::default();
     let settings = settings(env, json);
     let cancel = CancellationToken::new();
-    let result = super::show(ways(hosts), &BTreeMap::new(), &settings, cancel, &mut shown).await;
+    let result = read_and_show(ways(hosts), &BTreeMap::new(), &settings, cancel, &mut shown).await;
     (shown.0, result)
 }
 
@@ -129,23 +104,9 @@ async fn a_stop_is_not_waited_for() {
     dead.expect([Some(HostFault { after: 10, what: HostFaultKind::Silent })]);
     let begun = tokio::time::Instant::now();
     let error =
-        super::show(ways(&[Arc::new(dead)]), &BTreeMap::new(), &settings, cancel, &mut Shown::default())
+        read_and_show(ways(&[Arc::new(dead)]), &BTreeMap::new(), &settings, cancel, &mut Shown::default())
             .await
             .unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
     assert!(begun.elapsed() < Duration::from_secs(1));
-}
-
-#[test]
-fn gpus_of_a_kind_are_counted() {
-    let gpu = |name: &str| Gpu {
-        name: name.to_owned(),
-        compute_capability: None,
-        driver: None,
-        clock_mhz: None,
-        max_clock_mhz: None,
-        temperature_c: None,
-        power_w: None,
-    };
-    assert_eq!(gpus(&[gpu("A"), gpu("B"), gpu("A")]), ["2 x A", "B"]);
 }
