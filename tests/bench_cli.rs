@@ -248,6 +248,7 @@ fn a_key_shows_nowhere() {
 #[test]
 fn values_that_cannot_be() {
     let sandbox = Sandbox::new();
+    sandbox.write("lab.toml", "nmae = \"lab\"\n");
     for (arguments, words) in [
         (&["-n", "0"][..], &["--requests", "0 is not accepted", "from 1 to"][..]),
         (&["-n", "-5"], &["--requests", "-5", "whole number"]),
@@ -309,6 +310,8 @@ fn values_that_cannot_be() {
         (&["--slo", "-5ms"], &["--slo", "'-5ms'", "ttft=500ms"]),
         (&["--max-failed", "-5%"], &["--max-failed", "'-5%'", "0% to 100%"]),
         (&["--repeat", "-1"], &["--repeat", "'-1'", "1..=1000"]),
+        (&["--cluster", "missing.toml"], &["missing.toml", "No such file"]),
+        (&["--cluster", "lab.toml"], &["lab.toml", "line 1", "`nmae`"]),
         // A value that was forgotten is told by what stands in its place.
         (&["--think", "--json"], &["--think", "'--json'", "500ms"]),
     ] {

@@ -31,6 +31,7 @@ pub(crate) mod client;
 pub mod compare;
 pub(crate) mod conversation;
 pub(crate) mod metrics;
+pub mod nodes;
 pub mod plan;
 pub(crate) mod profile;
 pub mod record;

@@ -14,6 +14,7 @@ mod tls_front;
 mod comparisons;
 mod faults;
 mod measured;
+mod nodes;
 mod reports;
 mod stopped;
 mod sweeps;

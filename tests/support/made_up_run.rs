@@ -57,7 +57,7 @@ pub(crate) fn made_up(options: &MadeUp) -> MeasuredRun {
     let plan = plan(options);
     let records = records(options);
     let summary = summary(&plan, &records);
-    MeasuredRun { name: format!("results/made-up-{}", options.seed), plan, summary, records }
+    MeasuredRun { name: format!("results/made-up-{}", options.seed), plan, summary, records, nodes: None }
 }
 
 fn plan(options: &MadeUp) -> LoadPlan {

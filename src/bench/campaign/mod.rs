@@ -21,6 +21,7 @@ pub(crate) use self::empty_dirs::EmptyDirs;
 pub(crate) use self::one_run::{CampaignRun, FinishedRun};
 
 use super::compare::MeasuredRun;
+use super::nodes::ServingNodes;
 use super::plan::LoadPlan;
 use super::profile::ResolvedPlan;
 use super::results::ResultsDir;
@@ -79,6 +80,7 @@ type Result<T> = std::result::Result<T, Box<dyn Failure>>;
 pub(crate) struct Campaign<'a> {
     server: ServerUnderTest,
     conditions: &'a Conditions,
+    nodes: Option<&'a dyn ServingNodes>,
 }
 
 /// What several runs in a row came to.
@@ -91,7 +93,8 @@ pub(crate) struct RunSeries {
 }
 
 impl<'a> Campaign<'a> {
-    /// Find the server, and the model that all runs measure: the one `asked` for, or the only one.
+    /// Find the server, and the model that all runs measure: the one `asked` for, or the only one. `nodes` are the
+    /// machines behind it, where it is known which they are.
     ///
     /// # Errors
     /// A certificate that does not read, a server that does not answer or does not have the model, and
@@ -99,6 +102,7 @@ impl<'a> Campaign<'a> {
     pub(crate) async fn open(
         conditions: &'a Conditions,
         asked: Option<&str>,
+        nodes: Option<&'a dyn ServingNodes>,
         stop: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
@@ -108,7 +112,7 @@ impl<'a> Campaign<'a> {
         if let Some(note) = server.note() {
             observer.note(note);
         }
-        Ok(Self { server, conditions })
+        Ok(Self { server, conditions, nodes })
     }
 
     /// The plan, under the name the server has for the model.

@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::{Campaign, CampaignStopped, Result};
 use crate::bench::compare::MeasuredRun;
 use crate::bench::metrics::summarise;
+use crate::bench::nodes::NodesAround;
 use crate::bench::profile::ResolvedPlan;
 use crate::bench::record::RequestRecord;
 use crate::bench::results::environment::RunEnvironment;
-use crate::bench::results::{HowEnded, RequestLog, ResultsDir, RunFile, SummaryFile};
+use crate::bench::results::{HowEnded, NodesFile, RequestLog, ResultsDir, RunFile, SummaryFile};
 use crate::bench::session::Manner;
 use crate::events::{LoadEvent, LoadPart, Observer, RunEvent};
 use crate::run_dir::Place;
@@ -76,7 +77,7 @@ impl Campaign<'_> {
         stop: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<FinishedRun> {
-        let Self { server, conditions } = self;
+        let Self { server, conditions, nodes: serving } = self;
         let CampaignRun { resolved, place: _, repeat, round, part } = run;
         let plan = self.plan(resolved);
         observer.say(LoadEvent::Preparing { requests: plan.requests });
@@ -98,7 +99,16 @@ impl Campaign<'_> {
             repeat,
             Timestamp::now(),
         );
+        let mut nodes = None;
+        if let Some(serving) = serving {
+            let before =
+                stop.run_until_cancelled(serving.look()).await.ok_or(CampaignStopped::BeforeTheFirst)?;
+            nodes = Some(NodesAround { cluster: serving.cluster().to_owned(), before, after: None });
+        }
         dir.write_run(&file)?;
+        if let Some(nodes) = &nodes {
+            dir.write_nodes(&NodesFile::new(nodes.clone()))?;
+        }
         observer.say(RunEvent::Began { directory: dir.path().to_owned(), resumed: false });
         let mut records: Vec<RequestRecord> = Vec::with_capacity(plan.requests as usize);
         let manner = Manner { scrape_every: conditions.scrape_every, keep_text: conditions.keep_text, part };
@@ -142,8 +152,13 @@ impl Campaign<'_> {
         let file = file.ended(how, Timestamp::now(), Some(measured.client), measured.server);
         dir.write_summary(&file, &SummaryFile::new(&plan, summary.clone()))?;
         dir.write_run(&file)?;
+        // Whoever stopped it does not want to wait for them.
+        if let (Some(serving), Some(nodes), false) = (serving, &mut nodes, measured.stopped) {
+            nodes.after = stop.run_until_cancelled(serving.look()).await;
+            dir.write_nodes(&NodesFile::new(nodes.clone()))?;
+        }
         let dir = dir.path().to_owned();
-        let run = MeasuredRun { name: dir.display().to_string(), plan, summary, records };
+        let run = MeasuredRun { name: dir.display().to_string(), plan, summary, records, nodes };
         Ok(FinishedRun { dir, run, too_many_failed, stopped: measured.stopped })
     }
 }

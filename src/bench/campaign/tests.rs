@@ -31,7 +31,7 @@ async fn three(breaks: usize, stop_it: bool) -> (Vec<String>, RunSeries, Results
     let (mock, resolved, root) = (mock(), resolved(), tempfile::tempdir().unwrap());
     let conditions = conditions(&mock);
     let stop = CancellationToken::new();
-    let opened = Campaign::open(&conditions, None, &stop, &mut Silent).await;
+    let opened = Campaign::open(&conditions, None, None, &stop, &mut Silent).await;
     let campaign = opened.map_err(|failure| failure.to_string()).unwrap();
     let place = Place::Below(root.path().join("results"));
     let parent = campaign.parent_dir(&place, &resolved, "repeats").map_err(|it| it.to_string()).unwrap();

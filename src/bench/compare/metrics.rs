@@ -8,6 +8,7 @@ use super::shares::{self, Share};
 use super::verdict::{Good, leaning, on_difference, on_ratio};
 use super::{Basis, Change, CompareOptions, Compared, ComparedPair, MeasuredRun, MetricUnit, MetricVerdict};
 use crate::bench::metrics::goodput::is_good;
+use crate::bench::nodes::differences;
 use crate::bench::plan::Slo;
 use crate::bench::record::Outcome;
 use crate::bench::summary::{Distribution, Estimate, Latencies, Summary};
@@ -57,7 +58,12 @@ fn notes(paired: &Paired<'_>) -> Vec<String> {
         if run.summary.counts.interrupted + run.summary.counts.unsent > 0 {
             notes.push(format!("`{}` was stopped before its end", run.name));
         }
-        notes.extend(run.summary.warnings.iter().map(|warning| format!("`{}`: {warning}", run.name)));
+        notes.extend(run.warnings().iter().map(|warning| format!("`{}`: {warning}", run.name)));
+    }
+    // Runs of one side are of one server; the first that knows its machines speaks for all.
+    let machines = |side: &[&MeasuredRun]| side.iter().find_map(|run| run.nodes.clone());
+    if let (Some(a), Some(b)) = (machines(&paired.a), machines(&paired.b)) {
+        notes.extend(differences(&a, &b));
     }
     notes
 }

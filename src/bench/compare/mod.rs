@@ -45,6 +45,7 @@ pub(crate) use self::metrics::distribution;
 pub(crate) use self::pairing::load;
 pub use self::pairing::{Refused, Side};
 pub use self::verdict::MetricVerdict;
+use super::nodes::NodesAround;
 use super::plan::LoadPlan;
 use super::record::RequestRecord;
 use super::summary::Summary;
@@ -60,6 +61,16 @@ pub struct MeasuredRun {
     pub summary: Summary,
     /// Every request.
     pub records: Vec<RequestRecord>,
+    /// The machines behind the server; absent where it was not said which they are.
+    pub nodes: Option<NodesAround>,
+}
+
+impl MeasuredRun {
+    /// What to know before reading its figures, of the load and of the machines behind the server.
+    pub fn warnings(&self) -> Vec<String> {
+        let of_nodes = self.nodes.iter().flat_map(NodesAround::notes);
+        self.summary.warnings.iter().cloned().chain(of_nodes).collect()
+    }
 }
 
 /// How to compare.

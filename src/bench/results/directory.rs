@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{REQUESTS, RUN, ResultsError, RunFile, SUMMARY, SUMMARY_CSV, SummaryFile, csv};
+use super::{NODES, NodesFile, REQUESTS, RUN, ResultsError, RunFile, SUMMARY, SUMMARY_CSV, SummaryFile, csv};
 use crate::fs::write_atomic;
 use crate::log_file;
 use crate::run_dir::{self, CannotMake, Place, RunDirectory};
@@ -51,6 +51,11 @@ impl ResultsDir {
         self.write(RUN, &pretty(run))
     }
 
+    /// Writes `nodes.json`, in the place of an earlier one.
+    pub(crate) fn write_nodes(&self, nodes: &NodesFile) -> Result<(), ResultsError> {
+        self.write(NODES, &pretty(nodes))
+    }
+
     /// Writes `summary.json` and `summary.csv`.
     pub(crate) fn write_summary(&self, run: &RunFile, summary: &SummaryFile) -> Result<(), ResultsError> {
         self.write(SUMMARY, &pretty(summary))?;
@@ -60,7 +65,7 @@ impl ResultsDir {
     /// Removes what is there of a run that was stopped before its first request: it says nothing, and would be
     /// in the way of the next one. What is not the run's stays, and the directory with it.
     pub(crate) fn discard(self) {
-        for name in [RUN, REQUESTS, log_file::FILE_NAME] {
+        for name in [RUN, REQUESTS, NODES, log_file::FILE_NAME] {
             // What cannot be removed lies there as that of a run without a request.
             let _ = std::fs::remove_file(self.path.join(name));
         }

@@ -6,6 +6,7 @@
 //! | `requests.jsonl` | one [`RequestRecord`] a line and nothing else | as requests end |
 //! | `summary.json` | [`SummaryFile`]: the keys of `sglang.bench_serving`, and a [`Summary`] under `spark` | at the end |
 //! | `summary.csv` | one row of [`csv::COLUMNS`] | at the end |
+//! | `nodes.json` | [`NodesFile`]: the machines behind the server, where it was said which they are | before the first request, and again at the end |
 //!
 //! `requests.jsonl` has no header line, so that `jq` and data frames read it as it is. Its format is that of the
 //! `run.json` beside it, which is there first; without one the directory is refused.
@@ -14,6 +15,7 @@ pub(crate) mod csv;
 mod directory;
 pub(crate) mod environment;
 mod error;
+mod nodes_file;
 mod read;
 mod request_log;
 mod run_file;
@@ -24,6 +26,7 @@ pub(crate) mod table;
 
 pub(crate) use self::directory::ResultsDir;
 pub(crate) use self::error::ResultsError;
+pub(crate) use self::nodes_file::NodesFile;
 pub(crate) use self::read::{ResultsRead, read_all};
 pub(crate) use self::request_log::RequestLog;
 pub(crate) use self::run_file::{HowEnded, RunFile, plan_sha256};
@@ -43,6 +46,8 @@ pub(crate) const REQUESTS: &str = "requests.jsonl";
 pub(crate) const SUMMARY: &str = "summary.json";
 /// The same as one row.
 pub(crate) const SUMMARY_CSV: &str = "summary.csv";
+/// The machines behind the server.
+pub(crate) const NODES: &str = "nodes.json";
 
 #[cfg(test)]
 mod tests;

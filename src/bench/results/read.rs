@@ -3,8 +3,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{RUN, ResultsError, RunFile, SUMMARY, SummaryFile, request_log, run_file};
+use super::{RUN, ResultsError, RunFile, SUMMARY, SummaryFile, nodes_file, request_log, run_file};
 use crate::bench::metrics::summarise;
+use crate::bench::nodes::NodesAround;
 use crate::bench::record::RequestRecord;
 use crate::bench::summary::{ClientHealth, Summary};
 use crate::fs::{ReadError, read_at_most};
@@ -21,6 +22,8 @@ pub(crate) struct ResultsRead {
     pub records: Vec<RequestRecord>,
     /// What they come to. Absent where the run was killed.
     pub summary: Option<Summary>,
+    /// The machines behind the server. Absent where it was not said which they are.
+    pub nodes: Option<NodesAround>,
 }
 
 impl ResultsRead {
@@ -53,7 +56,8 @@ pub(crate) fn read(dir: &Path) -> Result<ResultsRead, ResultsError> {
     let path = dir.join(RUN);
     let bytes = bytes(&path)?.ok_or_else(|| ResultsError::Missing { path: dir.to_owned() })?;
     let run = run_file::parse(&path, &bytes)?;
-    Ok(ResultsRead { run, records: request_log::read(dir)?, summary: read_summary(dir)? })
+    let (records, summary) = (request_log::read(dir)?, read_summary(dir)?);
+    Ok(ResultsRead { run, records, summary, nodes: nodes_file::read(dir)? })
 }
 
 /// Reads every run in a directory: itself, or those of a sweep or of repeats that lie in it, in order.
@@ -95,7 +99,7 @@ fn read_summary(dir: &Path) -> Result<Option<Summary>, ResultsError> {
 }
 
 /// None where there is no such file.
-fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ResultsError> {
+pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ResultsError> {
     match read_at_most(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::Io(error))

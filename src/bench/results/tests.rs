@@ -11,6 +11,7 @@ use super::run_file::Ended;
 use super::*;
 use crate::bench::metrics::fixture::{answered, failed};
 use crate::bench::metrics::{summarise, tests::plan};
+use crate::bench::nodes::{GpuState, NodeState, NodesAround};
 use crate::bench::record::{Outcome, RequestRecord};
 use crate::bench::summary::{ClientHealth, MetricsSample, ServerView, Summary};
 use crate::bench::target::ServerTarget;
@@ -60,6 +61,17 @@ fn killed(root: &Path) -> ResultsDir {
     dir
 }
 
+fn nodes() -> NodesAround {
+    let gpu = GpuState { name: "NVIDIA GB10".into(), max_clock_mhz: Some(3003.0), ..GpuState::default() };
+    let state = |node: &str| NodeState { node: node.into(), gpus: vec![gpu.clone()], ..NodeState::default() };
+    let unread = NodeState { unread: Some("no answer".into()), ..state("spark-2") };
+    NodesAround {
+        cluster: "lab".into(),
+        before: vec![state("spark-1"), state("spark-2")],
+        after: Some(vec![state("spark-1"), unread]),
+    }
+}
+
 fn whole(root: &Path) -> (RunFile, Summary) {
     let dir = killed(root);
     let health = ClientHealth { cpu_s: 0.25, ..Default::default() };
@@ -68,6 +80,7 @@ fn whole(root: &Path) -> (RunFile, Summary) {
     let summary = summarise(&run.plan, &records(), health, run.server.clone());
     dir.write_run(&run).unwrap();
     dir.write_summary(&run, &SummaryFile::new(&run.plan, summary.clone())).unwrap();
+    dir.write_nodes(&NodesFile::new(nodes())).unwrap();
     (run, summary)
 }
 
@@ -85,6 +98,7 @@ fn what_was_written_is_read_back() {
     assert_eq!((&back.run, &back.records), (&run, &records()));
     assert_eq!(back.summary.as_ref(), Some(&summary));
     assert_eq!(back.summarised(), summary);
+    assert_eq!(back.nodes, Some(nodes()));
     for how in [HowEnded::Interrupted, HowEnded::Failed { reason: "too many".into() }] {
         let run = RunFile { ended: Some(Ended { at: run.started, how }), ..run.clone() };
         dir_of(root.path()).write_run(&run).unwrap();
@@ -101,7 +115,7 @@ fn dir_of(root: &Path) -> ResultsDir {
 fn no_secret_is_written() {
     let root = tempfile::tempdir().unwrap();
     whole(root.path());
-    for name in [RUN, REQUESTS, SUMMARY, SUMMARY_CSV] {
+    for name in [RUN, REQUESTS, SUMMARY, SUMMARY_CSV, NODES] {
         let text = std::fs::read_to_string(root.path().join(name)).unwrap();
         assert!(!text.contains("hunter2"), "{name}: {text}");
     }
@@ -325,7 +339,7 @@ fn published_schemas_are_those_of_the_types() {
 }
 
 fn validate(root: &Path) {
-    for ((_, schema), name) in schema::schemas().iter().zip([RUN, REQUESTS, SUMMARY]) {
+    for ((_, schema), name) in schema::schemas().iter().zip([RUN, REQUESTS, SUMMARY, NODES]) {
         let validator = jsonschema::validator_for(schema).unwrap();
         let Ok(text) = std::fs::read_to_string(root.join(name)) else { continue };
         let values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
@@ -349,5 +363,5 @@ fn written_files_are_as_their_schemas_say() {
     let mut record: Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
     assert!(!refuses(1, record.clone()));
     record["sent_us"] = json!("soon");
-    assert!(refuses(1, record) && refuses(0, json!({})) && refuses(2, json!({})));
+    assert!(refuses(1, record) && [0, 2, 3].into_iter().all(|place| refuses(place, json!({}))));
 }

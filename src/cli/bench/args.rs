@@ -69,6 +69,7 @@ pub(crate) enum BenchCommand {
   sparkbench run -i 512 -o 128 --rate 4 --slo ttft=500ms,tpot=50ms
   sparkbench run --dataset sharegpt:ShareGPT_V3.json -n 500 --rate inf
   sparkbench run -i 256 -o 128 --turns 4 --think 5s -n 80 -c 8
+  sparkbench run --profile quick --cluster sparks.toml          what the nodes were like, beside the figures
   sparkbench run --profile ./mine.toml --dry-run --json
 
 A flag overrides the one field it stands for; the rest of the profile stays. --rate makes a Poisson arrival of a

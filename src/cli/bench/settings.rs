@@ -21,6 +21,7 @@ use crate::bench::profile::{
 use crate::bench::target::ServerTarget;
 use crate::commands::bench::calibrate::CalibrateSettings;
 use crate::commands::bench::compare::CompareSettings;
+use crate::commands::bench::nodes::NamedCluster;
 use crate::commands::bench::profiles::ProfilesSettings;
 use crate::commands::bench::report::ReportSettings;
 use crate::commands::bench::run::RunSettings;
@@ -161,7 +162,7 @@ fn said(
     output: OutputArgs,
     variables: &Variables,
 ) -> Settings<Said> {
-    let ServerArgs { base_url, model, protocol, backend, ca_cert, server_metrics_interval } = server;
+    let ServerArgs { base_url, model, protocol, backend, ca_cert, cluster, server_metrics_interval } = server;
     let LoadArgs { profile, profiles, requests, warmup, seed, slo } = load;
     let OutputArgs { out, results, parquet, no_html, keep_text, json, dry_run } = output;
     let (base_url, target_origin) = variables.base_url(base_url);
@@ -198,6 +199,7 @@ fn said(
     let with = SharedSettings {
         conditions,
         target_origin,
+        cluster: cluster.map(NamedCluster::read).transpose()?,
         out: out.map_or(Place::Below(results), Place::Exactly),
         parquet,
         html: !no_html,

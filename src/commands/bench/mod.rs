@@ -3,6 +3,8 @@
 pub(crate) mod calibrate;
 pub(crate) mod compare;
 pub(crate) mod mock;
+pub(crate) mod nodes;
+mod nodes_table;
 pub(crate) mod plan_table;
 pub(crate) mod profiles;
 pub(crate) mod report;

@@ -54,6 +54,7 @@ pub(crate) fn print(
         let value = json!({
             "target": { "base_url": with.conditions.target.to_string(), "origin": with.target_origin },
             "repeat": repeat,
+            "cluster": with.cluster.as_ref().map(|cluster| &cluster.inventory.name),
             "runs": runs,
         });
         return out.json(&value);
@@ -97,6 +98,9 @@ pub(crate) fn print(
         Place::Below(folder) => format!("results would go to a new folder below {}", folder.display()),
         Place::Exactly(folder) => format!("results would go to {}", folder.display()),
     })?;
+    if let Some(cluster) = &with.cluster {
+        out.line(&cluster.planned())?;
+    }
     out.line("")?;
     out.line("one of the requests:")?;
     out.line(&curl(&first.resolved.plan, with))

@@ -69,7 +69,7 @@ pub(super) fn show(
     }
     let printed = match runs {
         [run] if json => out.json(&summary_json(run)),
-        [run] => summary_table::print(&run.summary, out),
+        [run] => summary_table::print(run, out),
         runs if are_repeats(runs) => repeats(runs, json, out),
         runs => sweep(runs, json, out),
     };

@@ -3,9 +3,10 @@
 use tokio_util::sync::CancellationToken;
 
 use super::report::{show, summary_json};
-use super::shared::{PAGE, SharedSettings, verdict, write_beside};
+use super::shared::{PAGE, SharedSettings, reach, verdict, write_beside};
 use super::{plan_table, summary_table};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
+use crate::bench::nodes::ServingNodes;
 use crate::bench::profile::ResolvedPlan;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{LoadPart, Observer};
@@ -35,7 +36,10 @@ pub(crate) async fn run(
             .map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
-    let campaign = Campaign::open(&with.conditions, resolved.plan.model.as_deref(), &stop, observer).await?;
+    let reached = reach(with, &stop).await?;
+    let nodes = reached.as_ref().map(|nodes| nodes as &dyn ServingNodes);
+    let campaign =
+        Campaign::open(&with.conditions, resolved.plan.model.as_deref(), nodes, &stop, observer).await?;
     let mut empty = EmptyDirs::before(&with.out);
     let parent = match repeat {
         1 => None,
@@ -56,7 +60,7 @@ pub(crate) async fn run(
     let mut each = |done: &FinishedRun| {
         write_beside(done, with)?;
         if !with.json {
-            summary_table::print(&done.run.summary, out).map_err(OutputError)?;
+            summary_table::print(&done.run, out).map_err(OutputError)?;
             out.line(&format!("\nwrote {}", done.dir.display())).map_err(OutputError)?;
         }
         Ok(())

@@ -3,6 +3,9 @@
 
 use std::path::Path;
 
+use tokio_util::sync::CancellationToken;
+
+use super::nodes::{NamedCluster, ReachedNodes};
 use super::report::{ReportError, write};
 use super::report_page::run_page;
 use crate::bench::campaign::{Conditions, FinishedRun, RunSeries};
@@ -28,6 +31,8 @@ pub(crate) struct SharedSettings {
     pub conditions: Conditions,
     /// Where the server's address came from.
     pub target_origin: Origin,
+    /// The machines behind the server, where the user said which they are.
+    pub cluster: Option<NamedCluster>,
     /// Where the run goes.
     pub out: Place,
     /// Write the requests as a Parquet table too.
@@ -38,6 +43,17 @@ pub(crate) struct SharedSettings {
     pub json: bool,
     /// Say what would be sent and do nothing.
     pub dry_run: bool,
+}
+
+/// Reach the machines behind the server, where the user said which they are.
+pub(super) async fn reach(
+    with: &SharedSettings,
+    stop: &CancellationToken,
+) -> Result<Option<ReachedNodes>, Box<dyn Failure>> {
+    match &with.cluster {
+        Some(cluster) => ReachedNodes::open(cluster, stop).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Write what was asked for beside a run's results.

@@ -10,7 +10,8 @@ use crate::failure::Failure;
 pub(crate) fn stored(dir: &Path) -> Result<Vec<MeasuredRun>, Box<dyn Failure>> {
     let run = |(path, read): (std::path::PathBuf, ResultsRead)| {
         let summary = read.summarised();
-        MeasuredRun { name: path.display().to_string(), plan: read.run.plan, summary, records: read.records }
+        let ResultsRead { run, records, summary: _, nodes } = read;
+        MeasuredRun { name: path.display().to_string(), plan: run.plan, summary, records, nodes }
     };
     Ok(read_all(dir)?.into_iter().map(run).collect())
 }

@@ -1,13 +1,16 @@
 //! One run's summary as tables: on a terminal and on a page the same words and figures.
 
+use super::nodes_table;
 use super::words::{TextTable, percent, short};
+use crate::bench::compare::MeasuredRun;
 use crate::bench::summary::{Distribution, Estimate, Summary, Throughput};
 use crate::commands::Output;
 use crate::commands::tune::subject::grouped;
 
 /// Print all of it: warnings first, since without them the figures mislead.
-pub(crate) fn print(summary: &Summary, out: &mut dyn Output) -> std::io::Result<()> {
-    for warning in &summary.warnings {
+pub(crate) fn print(run: &MeasuredRun, out: &mut dyn Output) -> std::io::Result<()> {
+    let summary = &run.summary;
+    for warning in run.warnings() {
         out.line(&format!("warning: {warning}"))?;
     }
     out.line(&format!("{} with {}: {}", summary.profile, summary.model, requests(summary)))?;
@@ -21,6 +24,12 @@ pub(crate) fn print(summary: &Summary, out: &mut dyn Output) -> std::io::Result<
     out.line("")?;
     for line in facts(summary) {
         out.line(&line)?;
+    }
+    if let Some(nodes) = &run.nodes {
+        out.line("")?;
+        let table = nodes_table::table(nodes);
+        let header: Vec<&str> = table.header.iter().map(String::as_str).collect();
+        out.table(&header, &table.rows)?;
     }
     Ok(())
 }
@@ -131,7 +140,7 @@ mod tests {
         let mut run = made_up(&MadeUp { failed_share: 0.05, rate: Some(5.0), ..MadeUp::default() });
         run.summary.client.complaints.push("the event loop stood still for 80 ms".into());
         let mut out = Lines::default();
-        print(&run.summary, &mut out).unwrap();
+        print(&run, &mut out).unwrap();
         let text = out.0.join("\n");
         assert!(out.0[0].starts_with("warning: ") && out.0[0].contains("failed"), "{text}");
         for word in [
@@ -156,12 +165,12 @@ mod tests {
 
     #[test]
     fn a_run_without_anything_is_still_shown() {
-        let run = made_up(&MadeUp { failed_share: 1.0, requests: 3, ..MadeUp::default() });
-        let mut summary = run.summary;
+        let mut run = made_up(&MadeUp { failed_share: 1.0, requests: 3, ..MadeUp::default() });
+        let summary = &mut run.summary;
         (summary.goodput, summary.accept_length, summary.cached_tokens) = (None, None, None);
-        assert!(latency(&summary).rows.is_empty());
+        assert!(latency(summary).rows.is_empty());
         let mut out = Lines::default();
-        print(&summary, &mut out).unwrap();
+        print(&run, &mut out).unwrap();
         assert!(out.0.iter().any(|line| line.contains("0 of 3 requests done, 3 failed")), "{:?}", out.0);
     }
 

@@ -4,8 +4,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan_table;
 use super::report::show;
-use super::shared::{PAGE, SharedSettings, verdict, write_beside};
+use super::shared::{PAGE, SharedSettings, reach, verdict, write_beside};
 use crate::bench::campaign::{Campaign, CampaignRun, EmptyDirs, FinishedRun};
+use crate::bench::nodes::ServingNodes;
 use crate::bench::profile::ResolvedPlan;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{LoadPart, Observer};
@@ -68,7 +69,9 @@ pub(crate) async fn run(
     }
     let Some(first) = steps.first() else { return Ok(Verdict::Done) };
     let model = first.resolved.plan.model.as_deref();
-    let campaign = Campaign::open(&with.conditions, model, &stop, observer).await?;
+    let reached = reach(with, &stop).await?;
+    let nodes = reached.as_ref().map(|nodes| nodes as &dyn ServingNodes);
+    let campaign = Campaign::open(&with.conditions, model, nodes, &stop, observer).await?;
     let mut empty = EmptyDirs::before(&with.out);
     let parent = campaign.parent_dir(&with.out, &first.resolved, "sweep")?;
     empty.also(parent.path());

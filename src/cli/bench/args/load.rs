@@ -26,6 +26,9 @@ pub(crate) struct ServerArgs {
     /// Trust the certificate authority in this file too, PEM or DER
     #[arg(long, value_name = "FILE")]
     pub ca_cert: Option<PathBuf>,
+    /// The machines behind the server: each node of this inventory is read before and after every run
+    #[arg(long, value_name = "FILE")]
+    pub cluster: Option<PathBuf>,
     /// How often the server's /metrics are read; `none`: never
     #[arg(long, value_name = "TIME|none", allow_hyphen_values = true, default_value = "5s", value_parser = values::interval)]
     pub server_metrics_interval: values::ScrapeInterval,

@@ -2,9 +2,10 @@
 
 use super::{Plots, Report, card, figures, footer, server};
 use crate::bench::compare::MeasuredRun;
+use crate::bench::nodes::NodesAround;
 use crate::bench::summary::Summary;
-use crate::commands::bench::summary_table;
 use crate::commands::bench::words::{TextTable, duration, percent, short};
+use crate::commands::bench::{nodes_table, summary_table};
 use crate::report::html::{Block, Card, Cell, Column, Page, Section, Table, Tone};
 
 /// What a run came to, with its course.
@@ -17,13 +18,15 @@ pub fn run_page(run: &MeasuredRun) -> Report {
             sections.push(Section { title: title.into(), blocks });
         }
     };
-    if !summary.warnings.is_empty() {
-        section("Read this first", vec![Block::Points(summary.warnings.clone())]);
+    let warnings = run.warnings();
+    if !warnings.is_empty() {
+        section("Read this first", vec![Block::Points(warnings)]);
     }
     section("Figures", tables(summary));
     section("Latencies", figures::distributions(run, &mut plots));
     section("Over time", figures::course(run, &mut plots));
     section("The server's own view", server::blocks(&summary.server, &mut plots));
+    section("The machines behind the server", machines(run));
     section("How this was measured", plan(run));
     let page = Page {
         title: format!("{} under {}", summary.model, summary.profile),
@@ -113,6 +116,14 @@ pub(super) fn as_table(table: TextTable, caption: &str) -> Table {
         .collect();
     let rows = table.rows.into_iter().map(|row| row.into_iter().map(Cell::from).collect()).collect();
     Table { caption: caption.to_owned(), columns, rows }
+}
+
+fn machines(run: &MeasuredRun) -> Vec<Block> {
+    let table = |nodes: &NodesAround| {
+        let caption = format!("Nodes of {}, read before the run and after it.", nodes.cluster);
+        Block::Table(as_table(nodes_table::table(nodes), &caption))
+    };
+    run.nodes.iter().map(table).collect()
 }
 
 pub(super) fn plan(run: &MeasuredRun) -> Vec<Block> {
