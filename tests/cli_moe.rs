@@ -144,8 +144,47 @@ fn a_dry_run_with_an_image_says_which_container_it_would_make_and_asks_no_engine
     }
     assert!(line.contains(&format!(":{}", sandbox.path("run").display())), "{line}");
     let json = sandbox.json(&[&arguments[..], &["--json"]].concat());
-    assert!(json["container"].as_str().unwrap().starts_with("docker run --detach"), "{json}");
+    let [container] = &json["containers"].as_array().unwrap()[..] else { panic!("{json}") };
+    assert_eq!(container["node"], "n1");
+    assert!(container["command"].as_str().unwrap().starts_with("docker run --detach"), "{json}");
     assert!(sandbox.snapshot() == before, "a dry run wrote something");
+}
+
+#[test]
+fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
+    let sandbox = Sandbox::new();
+    let inventory = "name = \"lab\"\nimage = \"a\"\nexpect_gpu = \"NVIDIA GB10\"\n\
+                     [[nodes]]\nname = \"n1\"\nrole = \"head\"\nssh = \"nowhere-1\"\n\
+                     [[nodes]]\nname = \"n2\"\nssh = \"nowhere-2\"\nimage = \"b\"\n\
+                     [[nodes]]\nname = \"n3\"\nssh = \"nowhere-3\"\nengine = \"none\"\n";
+    sandbox.write("lab.toml", inventory);
+    let before = sandbox.snapshot();
+    let arguments = ["moe", "--model", "GLM-4.7-FP8", "--cluster", "lab.toml", "--dry-run", "--out", "run"];
+    let text = sandbox.succeeds(&arguments);
+    // Timed where the inventory says that the device is.
+    for line in
+        ["  n1: docker run --detach ", "  n2: docker run --detach ", "race it on every node's NVIDIA GB10"]
+    {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+    assert!(text.contains(" a sleep infinity") && text.contains(" b sleep infinity"), "{text}");
+    assert!(text.contains("--gpus all") && !text.contains("n3: docker"), "{text}");
+    let assert = sandbox.sparktune(&arguments).assert().success();
+    assert!(stderr(&assert).contains("n3 takes no part in this run"), "{}", stderr(&assert));
+    let compiled = sandbox.succeeds(&[&arguments[..], &["--evidence", "compiled"]].concat());
+    assert!(!compiled.contains("--gpus") && !compiled.contains("race it"), "{compiled}");
+    let json = sandbox.json(&[&arguments[..], &["--image", "c:d", "--json"]].concat());
+    let containers = json["containers"].as_array().unwrap();
+    assert!(containers.iter().all(|it| it["command"].as_str().unwrap().contains(" c:d sleep")), "{json}");
+    assert!(sandbox.snapshot() == before, "a dry run wrote something");
+
+    sandbox.write(
+        "bare.toml",
+        "name = \"lab\"\nengine = \"none\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\n",
+    );
+    let asked = ["moe", "--model", "GLM-4.7-FP8", "--cluster", "bare.toml", "--dry-run"];
+    sandbox.fails(2, &asked, &["no node of `lab` has an engine", "without --cluster"]);
+    sandbox.fails(2, &["moe", "--model", "GLM-4.7-FP8", "--cluster", "missing.toml"], &["missing.toml"]);
 }
 
 #[test]

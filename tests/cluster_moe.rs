@@ -8,16 +8,18 @@ mod cluster;
 #[path = "support/real.rs"]
 mod real;
 mod support;
+#[path = "support/tuning.rs"]
+mod tuning;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use spark::runtime::{Runtime, Target};
 
 use cluster::{TestNode, cluster, whole};
 use support::Sandbox;
+use tuning::{SMALL, docker, files, journal, left, said, signal, sparktune};
 
 /// The image that the test makes.
 const IMAGE: &str = "spark-test:moe";
@@ -25,45 +27,6 @@ const IMAGE: &str = "spark-test:moe";
 /// What each test's containers are told apart by.
 const GOOD: &str = "moe-good";
 const BAD: &str = "moe-bad";
-
-/// The least there is to compile.
-const SMALL: [&str; 15] = [
-    "moe",
-    "--experts",
-    "8",
-    "--intermediate",
-    "256",
-    "--hidden",
-    "256",
-    "--top-k",
-    "2",
-    "--dtype",
-    "bfloat16",
-    "--evidence",
-    "compiled",
-    "--batch-sizes",
-    "1",
-];
-
-fn docker(node: &TestNode, arguments: &[&str]) -> Command {
-    let mut command = Command::new("docker");
-    command.arg("--host").arg(format!("unix://{}", node.docker_socket.display())).args(arguments);
-    command
-}
-
-/// What a program said that must have succeeded, without the last line's end.
-#[track_caller]
-fn said(output: &Output) -> String {
-    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout.clone()).unwrap().trim_end().to_owned()
-}
-
-/// The containers of tuning runs of `cluster` on the node, by name.
-fn left(node: &TestNode, cluster: &str) -> Vec<String> {
-    let filters = ["label=sparktune.purpose=tune", &format!("label=sparktune.cluster={cluster}")];
-    let list = ["ps", "--all", "--format", "{{.Names}}", "--filter", filters[0], "--filter", filters[1]];
-    said(&docker(node, &list).output().unwrap()).lines().map(str::to_owned).collect()
-}
 
 /// The managed environment as an image whose own `python3` finds all of it, gone with this.
 struct MoeImage<'a>(&'a TestNode);
@@ -121,37 +84,6 @@ fn sandbox(node: &TestNode, cluster: &str) -> Sandbox {
     sandbox
 }
 
-fn sparktune(sandbox: &Sandbox, cache: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sparktune"));
-    command.args(arguments).current_dir(sandbox.work()).envs(sandbox.environment());
-    command.env("SPARKTUNE_CACHE", cache).env_remove("SPARKTUNE_PYTHON").env_remove("SPARKTUNE_SGLANG_ROOT");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// The config files and manifests below `run`, by name. Of manifests all but when they were made.
-fn files(run: &Path) -> Vec<(String, String)> {
-    let folder = run.join("triton_3_5_0");
-    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut files: Vec<_> = entries
-        .map(|entry| {
-            let path = entry.unwrap().path();
-            let text = std::fs::read_to_string(&path).unwrap();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let made = |line: &&str| !line.contains("\"created\"");
-            (name, text.lines().filter(made).collect::<Vec<_>>().join("\n"))
-        })
-        .collect();
-    files.sort();
-    files
-}
-
-fn journal(run: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(run.join("journal.jsonl")).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
 /// Wait until the run's container is there.
 fn wait_for_container(node: &TestNode, cluster: &str, run: &mut Child) {
     let began = Instant::now();
@@ -160,10 +92,6 @@ fn wait_for_container(node: &TestNode, cluster: &str, run: &mut Child) {
         assert!(began.elapsed() < Duration::from_secs(30), "no container in time");
         std::thread::sleep(Duration::from_millis(20));
     }
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

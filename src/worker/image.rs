@@ -7,7 +7,7 @@
 mod error;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
@@ -18,11 +18,12 @@ use super::start::OnHost;
 use crate::cluster::connect::{self, ConnectError, Connected};
 use crate::cluster::images::runs;
 use crate::cluster::installed::{Installed, NoPlace, probe};
-use crate::cluster::inventory::{self, EngineChoice, Inventory, Login, Node, NodeRole};
+use crate::cluster::inventory::{self, EngineChoice, Found, Inventory, Login, Node, NodeRole};
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
 use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, OwnContainer};
 use crate::host::ssh::SshSettings;
-use crate::host::{ContainerSpec, EngineKind, HostPath, ShellLine};
+use crate::host::{ContainerSpec, EngineKind, Host, HostPath, ShellLine};
+use crate::host_name::HostName;
 use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// What a container of this kind is for, as its label says.
@@ -32,7 +33,7 @@ const PURPOSE: &str = "tune";
 const CACHE: &str = "/tmp/sparktune";
 
 /// An image, and the node whose engine makes a container of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ImageOnNode {
     image: ImageName,
     cluster: String,
@@ -40,6 +41,14 @@ pub struct ImageOnNode {
     /// The same with another engine, where nothing says which it has.
     otherwise: Option<Node>,
     ssh: SshSettings,
+}
+
+/// The same within reach, with an engine that answered.
+#[derive(Debug)]
+pub struct ReachedImage {
+    source: ImageOnNode,
+    node: Connected,
+    engine: Engine,
 }
 
 /// A container to make.
@@ -88,11 +97,14 @@ impl TuningContainer {
 }
 
 impl ImageOnNode {
-    /// The image of this name, on the engine that the inventory `cluster` has for this machine, or else for the head;
-    /// without an inventory on this machine's Docker, or its Podman where it has no Docker.
-    pub fn find(image: &str, cluster: Option<&Path>) -> Result<Self, ImageError> {
+    /// The image of this name, on the engine that the usual inventory has for this machine, or else for the head; without
+    /// an inventory on this machine's Docker, or its Podman where it has no Docker.
+    pub fn find(image: &str) -> Result<Self, ImageError> {
+        Self::found(image, inventory::find(None)?)
+    }
+
+    fn found(image: &str, found: Found) -> Result<Self, ImageError> {
         let image = image.parse()?;
-        let found = inventory::find(cluster)?;
         let (inventory, path) = (found.inventory, found.path);
         let ssh = connect::settings(&inventory);
         let usual = |engine| node_of(&Inventory::this_machine_with(engine));
@@ -103,45 +115,41 @@ impl ImageOnNode {
         Ok(Self { image, cluster: inventory.name, node, otherwise, ssh })
     }
 
+    /// The image on every node of `inventory` that has an engine, in its order: the one of this name, or else the one
+    /// that the node's own containers are made of.
+    pub fn on_every_node(inventory: &Inventory, image: Option<&str>) -> Result<Vec<Self>, ImageError> {
+        let named = image.map(str::parse::<ImageName>).transpose()?;
+        let of = |node: &Node| {
+            let own = || node.settings.image().unwrap_or_default().parse();
+            Ok(Self {
+                image: named.clone().map_or_else(own, Ok)?,
+                cluster: inventory.name.clone(),
+                node: node.clone(),
+                otherwise: None,
+                ssh: connect::settings(inventory),
+            })
+        };
+        inventory.nodes.iter().filter(|node| node.settings.engine().is_some()).map(of).collect()
+    }
+
+    /// The node.
+    pub fn node(&self) -> &HostName {
+        &self.node.name
+    }
+
     /// The command that would make the container of `order`.
     pub fn run_line(&self, order: &Order<'_>) -> ShellLine {
         self.spec(&self.node, order).run_line(self.node.settings.engine().unwrap_or(EngineKind::Docker))
     }
 
-    /// Bring up the container of `order` and see what it has. Where that fails, it is gone again.
-    pub async fn open(
-        &self,
-        order: &Order<'_>,
-        cancel: &CancellationToken,
-    ) -> Result<ImageEnvironment, ImageError> {
-        let looked = cancel.run_until_cancelled(async {
-            let (node, engine) = self.reach().await?;
-            let id = self.image_id(&engine).await?;
-            if order.again {
-                remove_left(&engine, self.labels(order)).await?;
-            }
-            Ok::<_, ImageError>((node, engine, id))
-        });
-        let (node, engine, id) = looked.await.ok_or(ImageError::Interrupted)??;
-        let spec = self.spec(&node.node, order);
-        // Not given up half-way: what is being created cannot be removed yet.
-        let container = bring_up(&node, &engine, &spec).await?;
-        let container = TuningContainer { engine, container, _node: node };
-        let asked = cancel.run_until_cancelled(self.ask(&container)).await;
-        match asked.unwrap_or(Err(ImageError::Interrupted)) {
-            Ok((environment, target)) => Ok(ImageEnvironment { environment, target, id, container }),
-            Err(error) => {
-                // The first error is the one to tell. A container that stays is found by its labels.
-                let name = container.name().to_owned();
-                if let Err(left) = container.remove().await {
-                    tracing::warn!(container = name, "cannot remove a container: {left}");
-                }
-                Err(error)
-            }
-        }
+    /// Connect to the node and its engine.
+    pub async fn reach(self, cancel: &CancellationToken) -> Result<ReachedImage, ImageError> {
+        let reached = cancel.run_until_cancelled(self.connect()).await;
+        let (node, engine) = reached.ok_or(ImageError::Interrupted)??;
+        Ok(ReachedImage { source: self, node, engine })
     }
 
-    async fn reach(&self) -> Result<(Connected, Engine), ConnectError> {
+    async fn connect(&self) -> Result<(Connected, Engine), ConnectError> {
         let first = reach(&self.node, &self.ssh).await;
         let Some(other) = self.otherwise.as_ref().filter(|_| is_not_there(&first)) else { return first };
         let second = reach(other, &self.ssh).await;
@@ -198,6 +206,56 @@ impl ImageOnNode {
             spec.gpus = Gpus::None;
         }
         spec
+    }
+}
+
+impl ReachedImage {
+    /// The node.
+    pub fn node(&self) -> &HostName {
+        self.node.name()
+    }
+
+    /// The image.
+    pub fn image(&self) -> &ImageName {
+        &self.source.image
+    }
+
+    /// The node as a host, where it can be logged in to.
+    pub fn host(&self) -> Option<&Arc<dyn Host>> {
+        self.node.host().ok()
+    }
+
+    /// Bring up the container of `order` and see what it has. Where that fails, it is gone again.
+    pub async fn open(
+        self,
+        order: &Order<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<ImageEnvironment, ImageError> {
+        let Self { source, node, engine } = self;
+        let looked = cancel.run_until_cancelled(async {
+            let id = source.image_id(&engine).await?;
+            if order.again {
+                remove_left(&engine, source.labels(order)).await?;
+            }
+            Ok::<_, ImageError>(id)
+        });
+        let id = looked.await.ok_or(ImageError::Interrupted)??;
+        let spec = source.spec(&node.node, order);
+        // Not given up half-way: what is being created cannot be removed yet.
+        let container = bring_up(&node, &engine, &spec).await?;
+        let container = TuningContainer { engine, container, _node: node };
+        let asked = cancel.run_until_cancelled(source.ask(&container)).await;
+        match asked.unwrap_or(Err(ImageError::Interrupted)) {
+            Ok((environment, target)) => Ok(ImageEnvironment { environment, target, id, container }),
+            Err(error) => {
+                // The first error is the one to tell. A container that stays is found by its labels.
+                let name = container.name().to_owned();
+                if let Err(left) = container.remove().await {
+                    tracing::warn!(container = name, "cannot remove a container: {left}");
+                }
+                Err(error)
+            }
+        }
     }
 }
 

@@ -198,6 +198,7 @@ pub(crate) struct MeasuringArgs {
   sparktune moe --experts 64 --intermediate 1408 --hidden 2048 --top-k 6 --dtype bfloat16
   sparktune moe --resume results/20260101-120000-glm-4.7-fp8-tp4
   sparktune moe --model GLM-4.7-FP8 --image lmsysorg/sglang:spark
+  sparktune moe --model GLM-4.7-FP8 --cluster sparks.toml            all nodes at once, in containers
 
   sparktune moe --model GLM-4.7-FP8 --python /usr/bin/python3 --budget 10m     on a GB10
 
@@ -216,11 +217,12 @@ pub(crate) struct MoeArgs {
     /// How far entries are to get [default: confirmed where this machine has the device and --python is given, else compiled]
     #[arg(long, value_enum, help_heading = "Run")]
     pub evidence: Option<EvidenceArg>,
-    /// Take SGLang, Triton and the compiler from a container of this image, on this machine's engine
+    /// Take SGLang, Triton and the compiler from a container of this image, on this machine's engine or, with --cluster, on
+    /// every node's
     #[arg(long, value_name = "IMAGE", help_heading = "Compiler", conflicts_with_all = ["python", "sglang_root"])]
     pub image: Option<String>,
-    /// The inventory that says which engine has the image [default: sparks.toml here, then in the config folder]
-    #[arg(long, value_name = "FILE", help_heading = "Compiler")]
+    /// Work on all nodes of this inventory at once, in containers of its image; without it on this machine
+    #[arg(long, value_name = "FILE", help_heading = "Compiler", conflicts_with_all = ["python", "sglang_root"])]
     pub cluster: Option<PathBuf>,
     /// A config file in use whose entries are heard too (its _down file is taken along), may be repeated
     #[arg(long, value_name = "FILE", help_heading = "Measuring")]

@@ -104,9 +104,6 @@ pub(super) enum BadArgument {
         /// What is wrong with it.
         error: BadContainerValue,
     },
-    /// `--cluster` of `moe`.
-    #[error("--cluster says which engine has an image, and --image names none")]
-    ClusterWithoutImage,
     /// There is no home to put a cache into.
     #[error("no cache folder: neither --cache, XDG_CACHE_HOME nor HOME says where")]
     NoCache,
@@ -138,9 +135,6 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         json,
     } = args;
     let offline = model.offline;
-    if cluster.is_some() && image.is_none() && resume.is_none() {
-        return Err(BadArgument::ClusterWithoutImage);
-    }
     Ok(MoeSettings {
         subject: subject(model, target)?,
         evidence: evidence.map(|evidence| match evidence {

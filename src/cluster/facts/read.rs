@@ -13,6 +13,10 @@ use crate::failure::{Failure, Kind};
 use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 
+/// Time for a node's answer where a command has no reason for another: its tools have 5 s, the rest is the way there and
+/// a busy machine.
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+
 /// The program that reads a node.
 const READER: &str = include_str!("../../../worker/node_facts.py");
 
@@ -100,6 +104,14 @@ pub(crate) async fn read_all(
     limit: Duration,
 ) -> Vec<Result<NodeAnswer, NodeReadError>> {
     join_all(hosts.iter().map(|host| read(host.as_ref(), limit))).await
+}
+
+/// The names of the GPUs of `hosts`, asked at once; of a host that says nothing none.
+pub(crate) async fn gpu_names(hosts: impl Iterator<Item = Arc<dyn Host>>) -> Vec<String> {
+    let hosts: Vec<_> = hosts.collect();
+    let answers = read_all(&hosts, LIMIT).await;
+    let gpus = answers.iter().flatten().flat_map(|answer| NodeFacts::of(&answer.reading).gpus);
+    gpus.map(|gpu| gpu.name).collect()
 }
 
 /// Read one node within `limit`.

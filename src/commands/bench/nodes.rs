@@ -1,7 +1,6 @@
 //! The nodes of an inventory as the machines behind a server: connected to once, read before and after each run.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
@@ -10,12 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::campaign::CampaignStopped;
 use crate::bench::nodes::{GpuState, NodeState, ServingNodes};
 use crate::cluster::connect::{self, Connected, connect_all};
-use crate::cluster::facts::{Gpu, NodeFacts, read_all};
+use crate::cluster::facts::{Gpu, LIMIT, NodeFacts, read_all};
 use crate::cluster::inventory::{self, Inventory};
 use crate::failure::Failure;
-
-/// Time for a node's answer, as `sparktune nodes` gives it.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// An inventory that was named and reads.
 #[derive(Debug, Clone)]

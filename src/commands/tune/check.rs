@@ -287,7 +287,7 @@ async fn compile_group(
     let device = devices.find(&group.device)?;
     let job = SessionJob {
         compiler: settings,
-        environment: None,
+        environments: &[],
         target: group.target,
         device: &device,
         shape: group.shape,

@@ -89,13 +89,13 @@ fn fit_to_measure_on(report: &GpuReport, device: &Device, strict: bool) -> Resul
 
 /// The rung a run aims at unless told, with a word to the user where a better one is near.
 ///
-/// `confirmed` where the device is in this machine and the user named a Python, which then is the one SGLang
+/// `confirmed` where the device is among the `gpus` in reach and the user named a Python, which then is the one SGLang
 /// runs in: the managed environment has no torch.
-pub(crate) fn default_evidence(device: &Device, has_python: bool) -> (Evidence, Option<String>) {
-    evidence_in_reach(device, &local_gpus(), has_python)
-}
-
-fn evidence_in_reach(device: &Device, gpus: &[String], has_python: bool) -> (Evidence, Option<String>) {
+pub(crate) fn default_evidence(
+    device: &Device,
+    gpus: &[String],
+    has_python: bool,
+) -> (Evidence, Option<String>) {
     match (gpus.contains(&device.name), has_python) {
         (true, true) => (Evidence::Confirmed, None),
         (true, false) => {
@@ -108,7 +108,7 @@ fn evidence_in_reach(device: &Device, gpus: &[String], has_python: bool) -> (Evi
 }
 
 /// The names of this machine's GPUs, as the driver's own tool tells them; none where it is not there.
-fn local_gpus() -> Vec<String> {
+pub(crate) fn local_gpus() -> Vec<String> {
     let listed = Command::new("nvidia-smi").args(["--query-gpu=name", "--format=csv,noheader"]).output();
     match listed {
         Ok(output) if output.status.success() => {
@@ -167,7 +167,7 @@ mod tests {
     fn a_run_aims_at_measuring_where_device_and_python_are_there() {
         let reach = |gpus: &[&str], has_python| {
             let gpus: Vec<String> = gpus.iter().map(|&name| name.to_owned()).collect();
-            let (evidence, tell) = evidence_in_reach(&gb10(), &gpus, has_python);
+            let (evidence, tell) = default_evidence(&gb10(), &gpus, has_python);
             (evidence, tell.is_some_and(|tell| tell.contains("--python")))
         };
         assert_eq!(reach(&["NVIDIA GB10"], true), (Evidence::Confirmed, false));

@@ -1,43 +1,42 @@
 //! The nodes a command works with, made ready: environment, compiler, and the right GPU where something is timed.
-//! One machine for now, as a fleet of one.
+//! One machine is a fleet of one.
 
 mod compiler;
 mod gpu;
+mod ready;
 mod worker_executor;
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
-use self::compiler::start_compiler;
-use self::gpu::start_timer;
-use self::worker_executor::WorkerExecutor;
+use self::ready::make_ready;
 use super::error::RunError;
 use super::fleet::{Fleet, Ledger, Node};
 use super::open_run::OpenRun;
 use super::plan::Plan;
 use super::run::{self, Finished, Recorded, RunJob};
-use super::schedule::Able;
 use super::search::Limits;
 use crate::artifact::Evidence;
 use crate::device::Device;
 use crate::events::Observer;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::runtime::Target;
 use crate::worker::environment::{self, Environment};
-use crate::worker::protocol::{CompileOutcome, CompileTarget, GpuReport, LaunchShape, Unit};
-use crate::worker::{CompileJob, ResultCache};
+use crate::worker::protocol::{CompileOutcome, GpuReport, LaunchShape, Unit};
 
 pub(crate) use self::compiler::CompilerSettings;
-pub(crate) use self::gpu::{MeasuringSettings, default_evidence};
+pub(crate) use self::gpu::{MeasuringSettings, default_evidence, local_gpus};
 
 /// What a command asks of its nodes.
 #[derive(Debug)]
 pub(crate) struct SessionJob<'a> {
     /// What compiles.
     pub compiler: &'a CompilerSettings,
-    /// Where, if that is there already; else the settings' environment is made ready.
-    pub environment: Option<&'a Environment>,
+    /// Where, one a node, if they are there already; where there is none the settings' environment is made ready on this
+    /// machine.
+    pub environments: &'a [Environment],
     /// The runtime and Triton compiled for.
     pub target: Target,
     /// The device compiled for, and timed on.
@@ -73,7 +72,7 @@ impl<'a> SessionJob<'a> {
             max_tokens: plan.batch_sizes.iter().copied().max().unwrap_or(1),
         });
         let shape = LaunchShape::new(&plan.shape, plan.model.ep);
-        Self { compiler, environment: None, target: plan.target, device, shape, timing }
+        Self { compiler, environments: &[], target: plan.target, device, shape, timing }
     }
 }
 
@@ -86,55 +85,39 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Make this machine ready for `job`.
+    /// Make the nodes of `job` ready, all at once. Where there are several, one that cannot be made ready is left out, and
+    /// told.
     pub(crate) async fn open(
         job: &SessionJob<'_>,
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<Self, Box<dyn Failure>> {
-        let environment = match job.environment {
-            Some(environment) => environment.clone(),
-            None => environment::ensure(&job.compiler.environment, job.target, cancel, observer).await?,
+        let own;
+        let environments = match job.environments {
+            [] => {
+                own = environment::ensure(&job.compiler.environment, job.target, cancel, observer).await?;
+                std::slice::from_ref(&own)
+            }
+            given => given,
         };
-        let mut worker = start_compiler(&environment, job.target, cancel).await?;
-        let cache = &job.compiler.environment.cache;
-        // A result kept by a run that launched nothing has no binary beside it.
-        let cache = if job.timing.is_some() { cache.join("launched") } else { cache.clone() };
-        let launched = environment.cache.join("launched").join("triton");
-        let kernel_cache = job.timing.as_ref().map(|_| launched);
-        let timer = match &job.timing {
-            None => None,
-            Some(timing) => match start_timer(job, timing, &mut worker, kernel_cache.clone()).await {
-                Ok(started) => Some(started),
-                Err(error) => {
-                    worker.stop().await;
-                    return Err(error);
-                }
-            },
-        };
-        let compile = CompileJob {
-            target: CompileTarget {
-                arch: job.device.compile_target.clone(),
-                capability: job.device.capability(),
-            },
-            shape: job.shape,
-            jobs: job.compiler.jobs.unwrap_or(worker.cpus()),
-            timeout_s: job.compiler.timeout_s,
-            kernel_cache,
-        };
-        let (timer, gpu) = timer.unzip();
-        // Nor has one that was kept from an environment that is gone, with all it held.
-        let has_binaries = job.timing.is_none() || environment.lasting;
-        let node = Node {
-            name: worker.on().clone(),
-            able: Able { jobs: compile.jobs, times: timer.is_some() },
-            compiler: worker.identity().clone(),
-            gpu,
-            kept: has_binaries.then(|| ResultCache::new(&cache, worker.identity(), &compile)),
-            executor: Box::new(WorkerExecutor::new(worker, timer, compile)),
-        };
+        let making = environments.iter().map(|environment| make_ready(job, environment, cancel));
+        let (mut nodes, mut failed) = (Vec::new(), Vec::new());
+        for (environment, made) in environments.iter().zip(join_all(making).await) {
+            match made {
+                Ok(node) => nodes.push(node),
+                Err(error) => failed.push((environment.starter.host.name().clone(), error)),
+            }
+        }
+        let stopped = failed.iter().position(|(_, error)| error.kind() == Kind::Interrupted);
+        if let Some(at) = stopped.or(nodes.is_empty().then_some(0)).filter(|_| !failed.is_empty()) {
+            join_all(nodes.into_iter().map(|node| node.executor.close())).await;
+            return Err(failed.swap_remove(at).1);
+        }
+        for (node, error) in failed {
+            observer.note(format!("{node} takes no part in this run: {error}"));
+        }
         Ok(Self {
-            nodes: vec![node],
+            nodes,
             limits: job.timing.as_ref().map(|timing| timing.settings.limits).unwrap_or_default(),
             arch: job.device.compile_target.clone(),
             cancel: cancel.clone(),

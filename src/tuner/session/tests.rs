@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::worker_executor::WorkerExecutor;
 use super::*;
 use crate::events::Silent;
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 use crate::host::{Ending, HostPath};
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
 use crate::tuner::fleet::executor::{Executor as _, Trouble};
+use crate::tuner::schedule::Able;
 use crate::worker::look_alike::{self, Reaction};
-use crate::worker::protocol::{FailureReason, Preparation, TimedArm, TimedRouting, TimingRequest};
+use crate::worker::protocol::{
+    CompileTarget, FailureReason, Preparation, TimedArm, TimedRouting, TimingRequest,
+};
 use crate::worker::timing::GpuTimer;
-use crate::worker::{CompileWorker, WorkerError};
+use crate::worker::{CompileJob, CompileWorker, WorkerError};
 
 fn units(names: &[&str]) -> Vec<Unit> {
     let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };

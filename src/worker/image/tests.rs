@@ -14,7 +14,8 @@ fn order(gpus: bool) -> Order<'static> {
 fn on(inventory: &str) -> ImageOnNode {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), inventory).unwrap();
-    ImageOnNode::find("sglang:spark", Some(file.path())).unwrap_or_else(|error| panic!("{error}"))
+    let found = inventory::find(Some(file.path())).unwrap();
+    ImageOnNode::found("sglang:spark", found).unwrap_or_else(|error| panic!("{error}"))
 }
 
 const LAB: &str = r#"
@@ -140,6 +141,21 @@ fn this_machine_comes_before_the_head() {
 }
 
 #[test]
+fn every_node_with_an_engine_has_the_named_image_or_its_own() {
+    let worker = |name: &str, more: &str| format!("[[nodes]]\nname = \"{name}\"\nssh = \"{name}\"\n{more}\n");
+    let text = format!("{LAB}{}{}", worker("b", "image = \"other:tag\""), worker("c", "engine = \"none\""));
+    let inventory = Inventory::parse(std::path::Path::new("lab.toml"), &text).unwrap();
+    let images = |named| {
+        let images = ImageOnNode::on_every_node(&inventory, named).unwrap();
+        images.iter().map(|it| format!("{} {}", it.node(), it.image)).collect::<Vec<_>>()
+    };
+    assert_eq!(images(None), ["a served:tag", "b other:tag"]);
+    assert_eq!(images(Some("sglang:spark")), ["a sglang:spark", "b sglang:spark"]);
+    let error = ImageOnNode::on_every_node(&inventory, Some("a?b")).unwrap_err();
+    assert_eq!(error.kind(), Kind::Input);
+}
+
+#[test]
 fn a_dry_run_shows_the_command_that_makes_the_container() {
     let line = on(LAB).run_line(&order(false)).to_string();
     for part in
@@ -153,7 +169,7 @@ fn a_dry_run_shows_the_command_that_makes_the_container() {
 
 #[test]
 fn a_name_that_no_image_has_is_refused() {
-    let error = ImageOnNode::find("a?b", None).unwrap_err();
+    let error = ImageOnNode::find("a?b").unwrap_err();
     assert!(error.to_string().contains("--image: `a?b` is no image's name"), "{error}");
     assert_eq!(error.kind(), Kind::Input);
 }
@@ -162,16 +178,16 @@ fn a_name_that_no_image_has_is_refused() {
 async fn where_there_is_no_engine_at_all_the_usual_one_is_told_of() {
     let at = |socket: &str| on(&LAB.replace("ssh = \"a\"", &format!("engine_url = \"unix://{socket}\"")));
     let both = ImageOnNode { otherwise: Some(at("/nowhere/podman.sock").node), ..at("/nowhere/docker.sock") };
-    let error = both.open(&order(false), &CancellationToken::new()).await.unwrap_err();
+    let error = both.clone().reach(&CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains("`/nowhere/docker.sock` is not there"), "{error}");
     assert_eq!(error.kind(), Kind::Environment);
     // One that is there is asked, and says itself what is wrong with it.
     let file = tempfile::NamedTempFile::new().unwrap();
     let other = ImageOnNode { otherwise: Some(at(file.path().to_str().unwrap()).node), ..both };
-    let error = other.open(&order(false), &CancellationToken::new()).await.unwrap_err();
+    let error = other.clone().reach(&CancellationToken::new()).await.unwrap_err();
     assert!(error.to_string().contains(file.path().to_str().unwrap()), "{error}");
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let error = other.open(&order(false), &cancel).await.unwrap_err();
+    let error = other.reach(&cancel).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
 }

@@ -1,6 +1,6 @@
 //! `sparktune moe`: a model's config files, proven.
 
-mod container;
+mod nodes;
 mod output;
 mod race_report;
 mod resume;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::settings::{Destination, MoeSettings};
 
-use self::container::{FromImage, RunContainer, Wish};
+use self::nodes::{FromNodes, RunContainers, RunNodes, owner};
 use self::output::{DryRun, dry_run, introduce, report};
 use self::settings::{RESULTS, run_name};
 use super::subject::Wanted;
@@ -30,10 +30,11 @@ use crate::tuner::error::RunError;
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Incumbent, Plan, Policy};
 use crate::tuner::replay::regret::STOCK_RUNS;
-use crate::tuner::session::{Session, SessionJob, default_evidence};
+use crate::tuner::session::{Session, SessionJob, default_evidence, local_gpus};
 use crate::tuner::strategy::{Method, StrategySpec};
 use crate::tuner::write::WriteError;
 use crate::worker::environment::Environment;
+use crate::worker::image::Order;
 
 /// The page's name in a run's directory.
 const REPORT: &str = "report.html";
@@ -45,15 +46,15 @@ pub async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let mut container = RunContainer::default();
-    let verdict = run_beside(&mut container, settings, cancel, observer, out).await;
-    container.remove(observer).await;
+    let mut containers = RunContainers::default();
+    let verdict = run_beside(&mut containers, settings, cancel, observer, out).await;
+    containers.remove(observer).await;
     verdict
 }
 
-/// Carry out `settings`, with what is in `container` once there is one.
+/// Carry out `settings`, with what is in `containers` once there are some.
 async fn run_beside(
-    container: &mut RunContainer,
+    containers: &mut RunContainers,
     settings: &MoeSettings,
     cancel: CancellationToken,
     observer: &mut dyn Observer,
@@ -62,16 +63,20 @@ async fn run_beside(
     let incumbents =
         settings.incumbents.iter().map(|path| read_incumbent(path)).collect::<Result<Vec<_>, _>>()?;
     let begun = match &settings.destination {
-        Destination::Resume(dir) => resume::begin(container, settings, incumbents, dir, &cancel).await?,
-        _ => begin(container, settings, incumbents, &cancel, observer).await?,
+        Destination::Resume(dir) => {
+            resume::begin(containers, settings, incumbents, dir, &cancel, observer).await?
+        }
+        _ => begin(containers, settings, incumbents, &cancel, observer).await?,
     };
-    let (plan, device, headline, mut dir, environment) = match begun {
+    let (plan, device, headline, mut dir, environments) = match begun {
         Begun::Dry(dry) => return dry_run(&dry, settings, out),
-        Begun::Run { plan, device, headline, dir, environment } => (plan, device, headline, dir, environment),
+        Begun::Run { plan, device, headline, dir, environments } => {
+            (plan, device, headline, dir, environments)
+        }
     };
     let session = if plan.evidence >= Evidence::Compiled {
         let mut job = SessionJob::of(&plan, &device, &settings.compiler, &settings.measuring);
-        job.environment = environment.as_ref();
+        job.environments = &environments;
         match Session::open(&job, &cancel, observer).await {
             Ok(session) => session,
             Err(error) => {
@@ -112,14 +117,14 @@ enum Begun {
         device: Device,
         headline: String,
         dir: OpenRun,
-        /// Where it compiles, if that is there already.
-        environment: Option<Environment>,
+        /// Where it compiles, one a node, if they are there already.
+        environments: Vec<Environment>,
     },
 }
 
 /// A run that begins.
 async fn begin(
-    container: &mut RunContainer,
+    containers: &mut RunContainers,
     settings: &MoeSettings,
     incumbents: Vec<Incumbent>,
     cancel: &CancellationToken,
@@ -129,27 +134,40 @@ async fn begin(
         wanted = Wanted::look_up(&settings.subject) => wanted?,
         () = cancel.cancelled() => return Err(RunError::Interrupted.into()),
     };
-    let evidence = settings.evidence.unwrap_or_else(|| {
-        // An image that SGLang is served from has the Python to measure with.
-        let has_python = settings.compiler.environment.python.is_some() || settings.image.is_some();
-        let (evidence, tell) = default_evidence(&wanted.device, has_python);
-        if let Some(tell) = tell {
-            observer.note(tell);
-        }
-        evidence
-    });
     let name = run_name(&wanted.name(), wanted.tp());
     let path = match &settings.destination {
         Destination::Out(path) | Destination::Resume(path) => path.clone(),
         Destination::Results => Path::new(RESULTS).join(&name),
     };
-    let wish =
-        settings.image.as_deref().map(|image| Wish { image, dir: path.clone(), evidence, again: false });
-    let from_image = match &wish {
-        Some(wish) if !settings.dry_run => Some(container.open(wish, settings, cancel).await?),
-        _ => None,
+    let nodes = RunNodes::find(settings, None, observer)?;
+    let (unasked, reached) = match nodes {
+        Some(nodes) if !settings.dry_run => (None, Some(nodes.reach(cancel, observer).await?)),
+        nodes => (nodes, None),
     };
-    let subject = wanted.on(from_image.as_ref().map(|it| it.target))?;
+    let evidence = match settings.evidence {
+        Some(evidence) => evidence,
+        None => {
+            let (evidence, tell) = match (&unasked, &reached) {
+                (_, Some(reached)) => reached.evidence(&wanted.device, cancel).await?,
+                (Some(unasked), None) => unasked.expected_evidence(&wanted.device),
+                (None, None) => {
+                    let has_python = settings.compiler.environment.python.is_some();
+                    default_evidence(&wanted.device, &local_gpus(), has_python)
+                }
+            };
+            if let Some(tell) = tell {
+                observer.note(tell);
+            }
+            evidence
+        }
+    };
+    let owner = owner(&path);
+    let order = Order { owner: &owner, gpus: evidence > Evidence::Compiled, again: false };
+    let from_nodes = match reached {
+        Some(reached) => Some(reached.open(&order, containers, settings, cancel, observer).await?),
+        None => None,
+    };
+    let subject = wanted.on(from_nodes.as_ref().map(|it| it.target))?;
     for warning in &subject.geometry.warnings {
         observer.note(warning.to_string());
     }
@@ -167,17 +185,18 @@ async fn begin(
     }
     let device = subject.device;
     if settings.dry_run {
-        let container = wish.map(|wish| wish.run_line(settings)).transpose()?;
-        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: path, container }));
+        let containers = unasked.map(|nodes| nodes.run_lines(&order)).unwrap_or_default();
+        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: path, containers }));
     }
-    let (image, environment) =
-        from_image.map(|FromImage { image, environment, target: _ }| (image, environment)).unzip();
-    plan.image = image;
+    let mut environments = Vec::new();
+    if let Some(FromNodes { image, environments: made, target: _ }) = from_nodes {
+        (plan.image, environments) = (image, made);
+    }
     let dir = match &settings.destination {
         Destination::Results => OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &name, &plan)?,
         _ => OpenRun::start(&path, &plan)?,
     };
-    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir, environment })
+    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir, environments })
 }
 
 /// From here on the run's directory stays, whatever happens.

@@ -11,6 +11,7 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::failure::Failure;
 use crate::host::ShellLine;
+use crate::host_name::HostName;
 use crate::kernel::space;
 use crate::shape::Role;
 use crate::tuner::plan::Plan;
@@ -52,18 +53,20 @@ pub(super) struct DryRun {
     pub headline: String,
     /// Where it would write.
     pub dir: PathBuf,
-    /// How its container would be made, where the user named an image.
-    pub container: Option<ShellLine>,
+    /// How its containers would be made, each with its node.
+    pub containers: Vec<(HostName, ShellLine)>,
 }
 
 /// Show what a run would do.
 pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output) -> CommandResult {
-    let DryRun { plan, device, headline, dir, container } = dry;
+    let DryRun { plan, device, headline, dir, containers } = dry;
     let files = file_names(plan, device);
     if settings.json {
         let mut value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
-        if let Some(line) = container {
-            value["container"] = line.to_string().into();
+        if !containers.is_empty() {
+            let each =
+                |(node, line): &(HostName, ShellLine)| json!({ "node": node, "command": line.to_string() });
+            value["containers"] = containers.iter().map(each).collect();
         }
         out.json(&value).map_err(OutputError)?;
         return Ok(Verdict::Done);
@@ -76,7 +79,8 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
     if plan.evidence > Evidence::Compiled {
         let sizes = plan.batch_sizes.len();
         lines.push(format!(
-            "  would compile what fits and race it on a local {} at {sizes} batch sizes",
+            "  would compile what fits and race it on {} {} at {sizes} batch sizes",
+            if containers.len() > 1 { "every node's" } else { "a local" },
             device.name
         ));
     } else if plan.evidence == Evidence::Compiled {
@@ -85,10 +89,13 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
             device.compile_target, plan.target.triton
         ));
     }
-    if let Some(line) = container {
+    if !containers.is_empty() {
         lines.push("  would ask the image which SGLang and Triton it has, and compile there:".into());
-        lines.push(format!("  {line}"));
     }
+    lines.extend(containers.iter().map(|(node, line)| match *node == HostName::local() {
+        true => format!("  {line}"),
+        false => format!("  {node}: {line}"),
+    }));
     lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
     for line in lines {
         out.line(&line).map_err(OutputError)?;

@@ -5,25 +5,29 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::Begun;
-use super::container::{FromImage, RunContainer, Wish};
+use super::nodes::{FromNodes, RunContainers, RunNodes, owner};
 use super::output::DryRun;
 use super::settings::MoeSettings;
+use crate::artifact::Evidence;
 use crate::commands::tune::subject::{SubjectSettings, devices, headline};
 use crate::device::Device;
+use crate::events::Observer;
 use crate::failure::Failure;
 use crate::model::Parallelism;
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Incumbent, Plan};
 use crate::tuner::requested_plan::RequestedPlan;
 use crate::tuner::strategy::Method;
+use crate::worker::image::Order;
 
 /// The run in `dir`, which goes on. One that took its compiler from an image takes it from there again.
 pub(super) async fn begin(
-    container: &mut RunContainer,
+    containers: &mut RunContainers,
     settings: &MoeSettings,
     incumbents: Vec<Incumbent>,
     dir: &Path,
     cancel: &CancellationToken,
+    observer: &mut dyn Observer,
 ) -> Result<Begun, Box<dyn Failure>> {
     let (plan, device, headline) = recorded_plan(settings, incumbents, dir)?;
     let own = &settings.compiler.environment;
@@ -32,29 +36,31 @@ pub(super) async fn begin(
         requested.hold_against(&plan, dir)?;
     }
     let recorded = plan.image.as_ref().map(|image| image.id.as_str());
-    let image = settings.image.as_deref().or(recorded);
-    let wish = image.map(|image| Wish { image, dir: dir.to_owned(), evidence: plan.evidence, again: true });
+    let nodes = RunNodes::find(settings, recorded, observer)?;
+    let owner = owner(dir);
+    let order = Order { owner: &owner, gpus: plan.evidence > Evidence::Compiled, again: true };
     if settings.dry_run {
-        let container = wish.map(|wish| wish.run_line(settings)).transpose()?;
-        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: dir.to_owned(), container }));
+        let containers = nodes.map(|nodes| nodes.run_lines(&order)).unwrap_or_default();
+        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: dir.to_owned(), containers }));
     }
     // Locked before anything of the run is touched.
     let open = OpenRun::resume(dir, &plan)?;
-    let environment = match &wish {
-        None => None,
-        Some(wish) => {
-            let FromImage { environment, target, image } = container.open(wish, settings, cancel).await?;
-            let requested = RequestedPlan {
-                image: Some(Some(image)),
-                runtime: Some(target.runtime),
-                triton: Some(target.triton),
-                ..RequestedPlan::default()
-            };
-            requested.hold_against(&plan, dir)?;
-            Some(environment)
-        }
-    };
-    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir: open, environment })
+    let mut environments = Vec::new();
+    if let Some(nodes) = nodes {
+        let reached = nodes.reach(cancel, observer).await?;
+        let FromNodes { environments: made, target, image } =
+            reached.open(&order, containers, settings, cancel, observer).await?;
+        let requested = RequestedPlan {
+            // A cluster's nodes may know one image by several IDs; what it compiles is held against the journal.
+            image: image.map(Some),
+            runtime: Some(target.runtime),
+            triton: Some(target.triton),
+            ..RequestedPlan::default()
+        };
+        requested.hold_against(&plan, dir)?;
+        environments = made;
+    }
+    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir: open, environments })
 }
 
 /// The plan a run was started with; flags that say otherwise are refused, not ignored.

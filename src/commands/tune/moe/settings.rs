@@ -25,9 +25,9 @@ pub struct MoeSettings {
     pub batch_sizes: Option<Vec<u32>>,
     /// What compiles.
     pub compiler: CompilerSettings,
-    /// The image that the compiler is taken from instead; a resumed run's own where not given.
+    /// The image that compilers are taken from; with a cluster its nodes' own, else a resumed run's where not given.
     pub image: Option<String>,
-    /// The inventory whose engine has the image; the usual one where not given.
+    /// The inventory whose nodes all work for the run; where not given, one does.
     pub cluster: Option<PathBuf>,
     /// Where the run goes.
     pub destination: Destination,

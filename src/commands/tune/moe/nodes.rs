@@ -1,0 +1,366 @@
+//! The nodes a run works on, and the containers its compilers are in: one with the image the user named, or all of a
+//! cluster. A run without either works on this machine, in no container.
+
+use std::path::Path;
+
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+
+use super::settings::MoeSettings;
+use crate::artifact::Evidence;
+use crate::cluster::facts::gpu_names;
+use crate::cluster::inventory;
+use crate::device::Device;
+use crate::events::Observer;
+use crate::failure::{Failure, Kind};
+use crate::host::ShellLine;
+use crate::host_name::HostName;
+use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::tuner::error::RunError;
+use crate::tuner::plan::PlannedImage;
+use crate::tuner::session::{default_evidence, local_gpus};
+use crate::worker::environment::Environment;
+use crate::worker::image::{ImageEnvironment, ImageError, ImageOnNode, Order, ReachedImage, TuningContainer};
+
+/// What was said, or what most nodes have, is not so on a node.
+#[derive(Debug, thiserror::Error)]
+enum OtherTarget {
+    #[error("--sglang says {said}, the image `{image}` has {found}")]
+    Sglang { image: String, said: Runtime, found: Runtime },
+    #[error("--triton says Triton {said}, the image `{image}` has Triton {found}")]
+    Triton { image: String, said: TritonVersion, found: TritonVersion },
+    #[error(
+        "the image on {other} has {} with Triton {}, on {first} {} with Triton {}: what one compiles says nothing of the other",
+        .of_other.runtime, .of_other.triton, .of_first.runtime, .of_first.triton
+    )]
+    Between { first: HostName, of_first: Target, other: HostName, of_other: Target },
+}
+
+impl Failure for OtherTarget {
+    fn kind(&self) -> Kind {
+        match self {
+            OtherTarget::Sglang { .. } | OtherTarget::Triton { .. } => Kind::Input,
+            OtherTarget::Between { .. } => Kind::Environment,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            OtherTarget::Sglang { .. } | OtherTarget::Triton { .. } => {
+                "leave --sglang and --triton out: the image decides".into()
+            }
+            OtherTarget::Between { .. } => "sparktune image sync brings the same image to every node".into(),
+        })
+    }
+}
+
+/// A cluster that has no node with an engine.
+#[derive(Debug, thiserror::Error)]
+#[error("no node of `{cluster}` has an engine, and a cluster's compilers are in containers")]
+struct NoEngines {
+    cluster: String,
+}
+
+impl Failure for NoEngines {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("without --cluster the run works on this machine".into())
+    }
+}
+
+/// The nodes a run works on, before any was spoken to.
+#[derive(Debug)]
+pub(super) struct RunNodes {
+    images: Vec<ImageOnNode>,
+    /// The GPUs that the inventory says its nodes have.
+    expected_gpus: Vec<String>,
+    /// Whether they are all of a cluster, of which some may be missing.
+    cluster: bool,
+}
+
+/// The same, connected to.
+#[derive(Debug)]
+pub(super) struct ReachedNodes {
+    nodes: Vec<ReachedImage>,
+    cluster: bool,
+}
+
+/// The containers of a run.
+#[derive(Debug, Default)]
+pub(super) struct RunContainers(Vec<TuningContainer>);
+
+/// What came of the nodes' images.
+#[derive(Debug)]
+pub(super) struct FromNodes {
+    /// The compilers, one a node.
+    pub environments: Vec<Environment>,
+    /// Their SGLang and Triton.
+    pub target: Target,
+    /// The image; none of a cluster, whose nodes may know it by several IDs: what compiled is in the journal.
+    pub image: Option<PlannedImage>,
+}
+
+impl RunNodes {
+    /// The nodes that `settings` mean; none where the run works on this machine. `recorded` is the image of a run that
+    /// goes on. A node of a cluster that has no engine is left out, and told.
+    ///
+    /// # Errors
+    /// An inventory or an image's name that cannot be used.
+    pub(super) fn find(
+        settings: &MoeSettings,
+        recorded: Option<&str>,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Self>, Box<dyn Failure>> {
+        let image = settings.image.as_deref();
+        if let Some(path) = settings.cluster.as_deref() {
+            let found = inventory::find(Some(path))?.inventory;
+            let images = ImageOnNode::on_every_node(&found, image)?;
+            if images.is_empty() {
+                return Err(NoEngines { cluster: found.name }.into());
+            }
+            for node in found.nodes.iter().filter(|node| node.settings.engine().is_none()) {
+                let why = "`engine = \"none\"`, and a cluster's compilers are in containers";
+                left_out(&node.name, &why, observer);
+            }
+            let expected = found.nodes.iter().filter_map(|node| node.settings.expect_gpu());
+            return Ok(Some(Self {
+                expected_gpus: expected.map(str::to_owned).collect(),
+                images,
+                cluster: true,
+            }));
+        }
+        let Some(image) = image.or(recorded) else { return Ok(None) };
+        let images = vec![ImageOnNode::find(image)?];
+        Ok(Some(Self { images, expected_gpus: Vec::new(), cluster: false }))
+    }
+
+    /// The commands that would make the containers of `order`, each with its node.
+    pub(super) fn run_lines(&self, order: &Order<'_>) -> Vec<(HostName, ShellLine)> {
+        self.images.iter().map(|image| (image.node().clone(), image.run_line(order))).collect()
+    }
+
+    /// The rung to aim at, by what is known without asking any node.
+    pub(super) fn expected_evidence(&self, device: &Device) -> (Evidence, Option<String>) {
+        let gpus = if self.cluster { self.expected_gpus.clone() } else { local_gpus() };
+        default_evidence(device, &gpus, true)
+    }
+
+    /// Connect to every node at once. Of a cluster those that cannot be reached are left out, and told.
+    pub(super) async fn reach(
+        self,
+        cancel: &CancellationToken,
+        observer: &mut dyn Observer,
+    ) -> Result<ReachedNodes, Box<dyn Failure>> {
+        let Self { images, expected_gpus: _, cluster } = self;
+        let names: Vec<HostName> = images.iter().map(|image| image.node().clone()).collect();
+        let reaching = images.into_iter().map(|image| image.reach(cancel));
+        let reached = names.into_iter().zip(join_all(reaching).await);
+        Ok(ReachedNodes { nodes: taking_part(reached.collect(), cluster, observer)?, cluster })
+    }
+}
+
+impl ReachedNodes {
+    /// The rung to aim at, by the GPUs that are there: of a cluster those of its nodes, else this machine's.
+    pub(super) async fn evidence(
+        &self,
+        device: &Device,
+        cancel: &CancellationToken,
+    ) -> Result<(Evidence, Option<String>), RunError> {
+        let gpus = match self.cluster {
+            true => {
+                let asking = gpu_names(self.nodes.iter().filter_map(|node| node.host().cloned()));
+                cancel.run_until_cancelled(asking).await.ok_or(RunError::Interrupted)?
+            }
+            false => local_gpus(),
+        };
+        // An image that SGLang is served from has the Python to measure with.
+        Ok(default_evidence(device, &gpus, true))
+    }
+
+    /// Bring up a container on every node at once, and take the compilers in them. Of a cluster a node where that fails
+    /// is left out, and told. What is up is in `containers`, whatever comes of the rest.
+    pub(super) async fn open(
+        self,
+        order: &Order<'_>,
+        containers: &mut RunContainers,
+        settings: &MoeSettings,
+        cancel: &CancellationToken,
+        observer: &mut dyn Observer,
+    ) -> Result<FromNodes, Box<dyn Failure>> {
+        let Self { nodes, cluster } = self;
+        let names: Vec<(HostName, String)> =
+            nodes.iter().map(|node| (node.node().clone(), node.image().to_string())).collect();
+        let opening = join_all(nodes.into_iter().map(|node| node.open(order, cancel)));
+        let mut opened = Vec::new();
+        for ((node, image), came) in names.into_iter().zip(opening.await) {
+            let came = came.map(|ImageEnvironment { environment, target, id, container }| {
+                containers.0.push(container);
+                (node.clone(), environment, target, PlannedImage { name: image, id })
+            });
+            opened.push((node, came));
+        }
+        let opened = taking_part(opened, cluster, observer)?;
+        let target =
+            same_target(opened.iter().map(|(node, _, target, image)| (node, *target, image)), settings)?;
+        let mut images = Vec::new();
+        let mut environments = Vec::new();
+        for (_, environment, _, image) in opened {
+            environments.push(environment);
+            images.push(image);
+        }
+        let image = images.pop().filter(|_| !cluster);
+        Ok(FromNodes { environments, target, image })
+    }
+}
+
+impl RunContainers {
+    /// Remove the containers, whatever became of the run.
+    pub(super) async fn remove(self, observer: &mut dyn Observer) {
+        let removing = self.0.into_iter().map(|container| async {
+            let name = container.name().to_owned();
+            (name, container.remove().await)
+        });
+        for (name, removed) in join_all(removing).await {
+            if let Err(error) = removed {
+                observer.note(format!("the container `{name}` could not be removed: {error}"));
+            }
+        }
+    }
+}
+
+/// What came of the nodes that work. One node's failure is the run's; of a cluster it is told, as long as one is left and
+/// the user did not stop it.
+fn taking_part<T>(
+    nodes: Vec<(HostName, Result<T, ImageError>)>,
+    cluster: bool,
+    observer: &mut dyn Observer,
+) -> Result<Vec<T>, Box<dyn Failure>> {
+    let mut working = Vec::new();
+    let mut failed = Vec::new();
+    for (node, came) in nodes {
+        match came {
+            Ok(came) => working.push(came),
+            Err(error) => failed.push((node, error)),
+        }
+    }
+    let stopped = failed.iter().position(|(_, error)| error.kind() == Kind::Interrupted);
+    if let Some(at) = stopped.or((!cluster || working.is_empty()).then_some(0)).filter(|_| !failed.is_empty())
+    {
+        return Err(failed.swap_remove(at).1.into());
+    }
+    for (node, error) in failed {
+        left_out(&node, &error, observer);
+    }
+    Ok(working)
+}
+
+fn left_out(node: &HostName, why: &dyn std::fmt::Display, observer: &mut dyn Observer) {
+    observer.note(format!("{node} takes no part in this run: {why}"));
+}
+
+/// What containers of the run in `dir` are labelled with. Another machine may have a run in a directory of that name,
+/// and use the same engine.
+pub(super) fn owner(dir: &Path) -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // A folder that is not there yet has no other form.
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    format!("{}:{}", machine.trim(), dir.display())
+}
+
+/// The target that all nodes have, which is the one that was said.
+fn same_target<'a>(
+    nodes: impl Iterator<Item = (&'a HostName, Target, &'a PlannedImage)>,
+    settings: &MoeSettings,
+) -> Result<Target, Box<dyn Failure>> {
+    let mut first: Option<(&HostName, Target)> = None;
+    for (node, found, image) in nodes {
+        as_said(&image.name, found, settings.subject.runtime, settings.subject.triton)?;
+        let (first, of_first) = *first.get_or_insert((node, found));
+        if found != of_first {
+            let (first, other) = (first.clone(), node.clone());
+            return Err(OtherTarget::Between { first, of_first, other, of_other: found }.into());
+        }
+    }
+    // One node at least takes part.
+    first.map(|(_, target)| target).ok_or_else(|| RunError::NobodyLeft.into())
+}
+
+fn as_said(
+    image: &str,
+    found: Target,
+    sglang: Option<Runtime>,
+    triton: Option<TritonVersion>,
+) -> Result<(), OtherTarget> {
+    let image = || image.to_owned();
+    match (sglang, triton) {
+        (Some(said), _) if said != found.runtime => {
+            Err(OtherTarget::Sglang { image: image(), said, found: found.runtime })
+        }
+        (_, Some(said)) if said != found.triton => {
+            Err(OtherTarget::Triton { image: image(), said, found: found.triton })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::{Event, What};
+
+    fn came(node: &str, lacks: bool) -> (HostName, Result<u32, ImageError>) {
+        let image = || "a:b".to_owned();
+        let result = if lacks { Err(ImageError::NoPython { image: image() }) } else { Ok(1) };
+        (node.parse().unwrap(), result)
+    }
+
+    #[test]
+    fn of_a_cluster_what_is_left_works_and_what_is_missing_is_told() {
+        let mut heard: Vec<Event> = Vec::new();
+        let nodes = vec![came("n1", false), came("n2", true), came("n3", false)];
+        let working = taking_part(nodes, true, &mut heard).map_err(|error| error.to_string()).unwrap();
+        assert_eq!(working, [1, 1]);
+        let [Event { what: What::Note { text }, .. }] = &heard[..] else { panic!("{heard:?}") };
+        assert_eq!(text, "n2 takes no part in this run: the image `a:b` has no `python3`");
+    }
+
+    #[test]
+    fn where_nobody_is_left_or_only_one_was_asked_it_is_an_error() {
+        let mut heard: Vec<Event> = Vec::new();
+        for (nodes, cluster) in
+            [(vec![came("n1", true), came("n2", true)], true), (vec![came("n1", true)], false)]
+        {
+            let error = taking_part(nodes, cluster, &mut heard).unwrap_err();
+            assert_eq!(error.to_string(), "the image `a:b` has no `python3`");
+        }
+        // The user's word goes before all else.
+        let stopped = ("n3".parse().unwrap(), Err(ImageError::Interrupted));
+        let error =
+            taking_part(vec![came("n1", false), came("n2", true), stopped], true, &mut heard).unwrap_err();
+        assert_eq!((error.kind(), heard.len()), (Kind::Interrupted, 0));
+    }
+
+    #[test]
+    fn what_is_said_of_the_target_must_be_so_in_the_image() {
+        let found = Target::of(Runtime::Sglang054);
+        let (old, new) = (found.triton, Runtime::Sglang0523.default_triton());
+        let held = |sglang, triton| as_said("a:b", found, sglang, triton);
+        assert!(held(None, None).is_ok() && held(Some(Runtime::Sglang054), Some(old)).is_ok());
+        let other = held(Some(Runtime::Sglang0523), None).unwrap_err();
+        let said = "--sglang says SGLang 0.5.23, the image `a:b` has SGLang 0.5.4.post2";
+        assert_eq!((other.to_string(), other.kind()), (said.to_owned(), Kind::Input));
+        let other = held(None, Some(new)).unwrap_err();
+        assert_eq!(other.to_string(), "--triton says Triton 3.8.0, the image `a:b` has Triton 3.5.0");
+    }
+
+    #[test]
+    fn a_run_owns_its_containers_by_where_it_lies() {
+        let here = std::env::current_dir().unwrap().join("results/a");
+        assert!(owner(Path::new("results/a")).ends_with(&format!(":{}", here.display())));
+        assert_eq!(owner(Path::new("results/a")), owner(&here));
+        assert_ne!(owner(Path::new("results/a")), owner(Path::new("results/b")));
+    }
+}
