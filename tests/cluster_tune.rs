@@ -190,7 +190,6 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the test cluster: tests/cluster/up"]
-#[expect(clippy::await_holding_lock, reason = "the lock is what keeps other tests from the nodes meanwhile")]
 async fn nodes_that_are_out_of_reach_are_named_and_the_others_do_it_all() {
     const NAME: &str = "missing";
     let bed = Bed::new(NAME).await;

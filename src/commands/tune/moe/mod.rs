@@ -68,11 +68,9 @@ async fn run_beside(
         }
         _ => begin(containers, settings, incumbents, &cancel, observer).await?,
     };
-    let (plan, device, headline, mut dir, environments) = match begun {
+    let BegunRun { plan, device, headline, mut dir, environments } = match begun {
         Begun::Dry(dry) => return dry_run(&dry, settings, out),
-        Begun::Run { plan, device, headline, dir, environments } => {
-            (plan, device, headline, dir, environments)
-        }
+        Begun::Run(run) => *run,
     };
     let session = if plan.evidence >= Evidence::Compiled {
         let mut job = SessionJob::of(&plan, &device, &settings.compiler, &settings.measuring);
@@ -110,16 +108,19 @@ async fn run_beside(
 /// What a command that was understood goes on with.
 enum Begun {
     /// What it would do.
-    Dry(DryRun),
+    Dry(Box<DryRun>),
     /// A run, open.
-    Run {
-        plan: Box<Plan>,
-        device: Device,
-        headline: String,
-        dir: OpenRun,
-        /// Where it compiles, one a node, if they are there already.
-        environments: Vec<Environment>,
-    },
+    Run(Box<BegunRun>),
+}
+
+/// A run that can go on.
+struct BegunRun {
+    plan: Plan,
+    device: Device,
+    headline: String,
+    dir: OpenRun,
+    /// Where it compiles, one a node, if they are there already.
+    environments: Vec<Environment>,
 }
 
 /// A run that begins.
@@ -186,7 +187,7 @@ async fn begin(
     let device = subject.device;
     if settings.dry_run {
         let containers = unasked.map(|nodes| nodes.run_lines(&order)).unwrap_or_default();
-        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: path, containers }));
+        return Ok(Begun::Dry(Box::new(DryRun { plan, device, headline, dir: path, containers })));
     }
     let mut environments = Vec::new();
     if let Some(FromNodes { image, environments: made, target: _ }) = from_nodes {
@@ -196,7 +197,7 @@ async fn begin(
         Destination::Results => OpenRun::start_at(&run_dir::Place::Below(RESULTS.into()), &name, &plan)?,
         _ => OpenRun::start(&path, &plan)?,
     };
-    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir, environments })
+    Ok(Begun::Run(Box::new(BegunRun { plan, device, headline, dir, environments })))
 }
 
 /// From here on the run's directory stays, whatever happens.

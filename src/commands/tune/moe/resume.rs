@@ -4,10 +4,10 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Begun;
 use super::nodes::{FromNodes, RunContainers, RunNodes, owner};
 use super::output::DryRun;
 use super::settings::MoeSettings;
+use super::{Begun, BegunRun};
 use crate::artifact::Evidence;
 use crate::commands::tune::subject::{SubjectSettings, devices, headline};
 use crate::device::Device;
@@ -41,7 +41,7 @@ pub(super) async fn begin(
     let order = Order { owner: &owner, gpus: plan.evidence > Evidence::Compiled, again: true };
     if settings.dry_run {
         let containers = nodes.map(|nodes| nodes.run_lines(&order)).unwrap_or_default();
-        return Ok(Begun::Dry(DryRun { plan, device, headline, dir: dir.to_owned(), containers }));
+        return Ok(Begun::Dry(Box::new(DryRun { plan, device, headline, dir: dir.to_owned(), containers })));
     }
     // Locked before anything of the run is touched.
     let open = OpenRun::resume(dir, &plan)?;
@@ -60,7 +60,7 @@ pub(super) async fn begin(
         requested.hold_against(&plan, dir)?;
         environments = made;
     }
-    Ok(Begun::Run { plan: Box::new(plan), device, headline, dir: open, environments })
+    Ok(Begun::Run(Box::new(BegunRun { plan, device, headline, dir: open, environments })))
 }
 
 /// The plan a run was started with; flags that say otherwise are refused, not ignored.
