@@ -191,6 +191,117 @@ fn a_folder_of_the_host_is_told_to_the_runtime() {
     assert!(held(&folder).is_empty());
 }
 
+/// A line of SGLang's, written after now.
+fn said_by(rank: &str, words: &str) -> String {
+    let later = jiff::Zoned::now() + jiff::SignedDuration::from_secs(1);
+    format!("[{}{rank}] {words}\n", later.strftime("%Y-%m-%d %H:%M:%S"))
+}
+
+#[test]
+fn a_servers_log_says_whether_it_has_loaded_the_files() {
+    let sandbox = sandbox();
+    let log = sandbox.write("server.log", "");
+    let verify = ["--verify", "--log", log.to_str().unwrap()];
+    let said = json_of(&sandbox, &verify, 1);
+    assert_eq!(said["nodes"][0]["problem"], "nothing was deployed here");
+    succeeds(&sandbox, &["tuned"]);
+    let name = format!("{GLM_STEM}.json");
+    let path = sandbox.path(FOLDER).join(&name);
+    let loaded = format!("Using MoE kernel config from {}.", path.display());
+    let server = |text: String| support::write(&log, text);
+
+    // A server that is older than the files.
+    server(format!("[2020-01-01 00:00:00] {loaded}\n"));
+    let said = json_of(&sandbox, &verify, 1);
+    assert_eq!(said["nodes"][0]["files"][0]["state"], "read before it was deployed");
+    assert!(said["nodes"][0]["problem"].as_str().unwrap().contains("restart it"), "{said}");
+
+    let both = said_by(" TP0", &loaded) + &said_by(" TP1", &loaded);
+    server(both.clone());
+    let said = succeeds(&sandbox, &verify);
+    assert!(said.contains(&name) && said.contains(" loaded"), "{said}");
+    let said = json_of(&sandbox, &verify, 0);
+    let node = &said["nodes"][0];
+    assert_eq!(
+        (&said["sound"], &node["sound"], &node["problem"]),
+        (&json!(true), &json!(true), &Value::Null)
+    );
+    assert_eq!(node["files"], json!([{ "name": name, "state": "loaded" }]));
+    assert_eq!(node["log"]["files"], json!([log.to_str().unwrap()]));
+
+    // A shape that nobody has tuned fails nothing; the file that is missing is named.
+    let default = |path: &str| {
+        let words =
+            "Using default MoE kernel config. Performance might be sub-optimal! Config file not found at";
+        said_by(" TP1", &format!("{words} {path}, you can create them with https://github.com"))
+    };
+    server(both.clone() + &default("/srv/E=8,N=64_down.json"));
+    let said = succeeds(&sandbox, &verify);
+    assert!(said.contains("wanted, and not deployed: E=8,N=64_down.json"), "{said}");
+    // One that was deployed does.
+    let line = default(path.to_str().unwrap());
+    server(both.clone() + &line);
+    let arguments = deploy(&sandbox, &verify);
+    let assert = sandbox.sparktune(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).assert();
+    let said = stdout(&assert.code(1));
+    assert!(said.contains("default used") && said.contains(line.trim()), "{said}");
+    // So does a rank that says nothing, and a file that is another since.
+    server(both.clone() + &said_by(" TP2", "Load weight begin."));
+    let said = json_of(&sandbox, &verify, 1);
+    assert_eq!(said["nodes"][0]["files"][0]["silent_ranks"], json!(["TP2"]));
+    server(both);
+    support::write(&path, "{}");
+    assert_eq!(json_of(&sandbox, &verify, 1)["nodes"][0]["files"][0]["state"], "changed since");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_named() {
+    let sandbox = sandbox();
+    succeeds(&sandbox, &["tuned"]);
+    for (path, words) in
+        [("/none/there.log", "No such file"), ("/dev/zero", "is no regular file"), ("/tmp", "is no regular")]
+    {
+        let words = ["localhost", path, words, "1 of 1 nodes could not say"];
+        let arguments = deploy(&sandbox, &["--verify", "--log", path]);
+        let assert = sandbox.sparktune(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).assert();
+        let message = stderr(&assert.code(3));
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+    fails(&sandbox, 2, &["--verify", "--log", "server.log"], &["--log", "`server.log`", "absolute path"]);
+    fails(&sandbox, 2, &["--verify"], &["localhost", "no container of it is named", "--log"]);
+    sandbox.refused(&["deploy", "--log", "/a"], &["--verify"]);
+    for other in ["tuned", "--status", "--rollback"] {
+        sandbox.refused(&["deploy", "--log", "/a", other], &["cannot be used with"]);
+    }
+    sandbox.refused(&["deploy", "--verify", "tuned"], &["cannot be used with"]);
+}
+
+#[test]
+fn a_look_and_a_way_back_are_said_as_commands_too() {
+    let sandbox = sandbox();
+    let run = |script: &str| {
+        let ran = std::process::Command::new("sh").args(["-c", script]).current_dir(sandbox.work()).output();
+        String::from_utf8(ran.unwrap().stdout).unwrap()
+    };
+    assert_eq!(succeeds(&sandbox, &["--rollback", "--dry-run"]), "# localhost: nothing to restore\n");
+    sandbox.write(format!("tuned/{TRITON}/E=8,N=64,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json"), text(3));
+    sandbox.write(format!("{FOLDER}/{GLM_STEM}.json"), "{}");
+    succeeds(&sandbox, &["tuned"]);
+    let log = sandbox.write("server.log", "one\nUsing MoE kernel config from /a/E=1.json.\n");
+    let before = sandbox.snapshot();
+    let status = succeeds(&sandbox, &["--status", "--dry-run"]);
+    let verify = succeeds(&sandbox, &["--verify", "--dry-run", "--log", log.to_str().unwrap()]);
+    let rollback = succeeds(&sandbox, &["--rollback", "--dry-run"]);
+    assert!(sandbox.snapshot() == before, "a dry run did something");
+    let said = run(&status);
+    assert!(said.contains(GLM_STEM) && said.contains("\"from\": \"tuned\""), "{said}");
+    let said = run(&verify);
+    assert!(said.contains("Using MoE kernel config from /a/E=1.json.") && !said.contains("one"), "{said}");
+    // What was there comes back, and what was not goes.
+    run(&rollback);
+    assert_eq!(held(&sandbox.path(FOLDER)).into_values().collect::<Vec<_>>(), ["{}"], "{rollback}");
+}
+
 #[test]
 fn what_cannot_be_said_together_is_bad_input() {
     let sandbox = sandbox();

@@ -161,7 +161,7 @@ def find(folder, order):
 
 def look(folder, order):
     if not os.path.isdir(folder.path):
-        return {"folder": folder.path, "files": {}, "deployed": None, "unfinished": False}
+        return {"folder": folder.path, "files": {}, "deployed": None, "changed_ns": None, "unfinished": False}
     deployed = folder.record()
     names = sorted(name for name in os.listdir(folder.path) if name.endswith(".json"))
     files = {name: digest(folder.file(name)) for name in names if os.path.isfile(folder.file(name))}
@@ -169,6 +169,9 @@ def look(folder, order):
         "folder": folder.path,
         "files": files,
         "deployed": deployed,
+        # By this node's clock, as its servers' logs are: the record's own time is the harness's. Its renaming ends a
+        # deployment, and a rollback to one.
+        "changed_ns": os.stat(folder.deployed).st_ctime_ns if deployed else None,
         "unfinished": os.path.exists(folder.intent),
     }
 

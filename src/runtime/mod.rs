@@ -5,6 +5,7 @@
 
 mod alignment;
 mod defaults;
+mod load_log;
 mod triton;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use defaults::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
+pub(crate) use load_log::{CONFIG_LINE_MARKS, ConfigLine, LookUp, sglang_rank};
 pub use triton::{BadTritonVersion, TritonVersion};
 
 /// A serving runtime whose look-up rules and kernel launch are known.

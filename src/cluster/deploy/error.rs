@@ -66,6 +66,21 @@ impl fmt::Display for NodeFailure {
     }
 }
 
+impl std::error::Error for NodeFailure {}
+
+impl Failure for NodeFailure {
+    fn kind(&self) -> Kind {
+        Kind::Environment
+    }
+
+    fn hint(&self) -> Option<String> {
+        match &self.error {
+            ConfigFolderError::Ask(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
 /// A deployment that did not come about.
 #[derive(Debug)]
 pub enum DeployError {

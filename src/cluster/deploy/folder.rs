@@ -41,8 +41,17 @@ pub struct FolderContents {
     pub files: BTreeMap<String, String>,
     /// The last deployment.
     pub deployed: Option<DeploymentRecord>,
+    /// When that was done there, by the node's clock: nanoseconds since 1970.
+    changed_ns: Option<i64>,
     /// The node died while it renamed; the next deployment there ends that first.
     pub unfinished: bool,
+}
+
+impl FolderContents {
+    /// When the last deployment, or a rollback to it, was done there, by the node's clock.
+    pub fn changed(&self) -> Option<jiff::Timestamp> {
+        jiff::Timestamp::from_nanosecond(i128::from(self.changed_ns?)).ok()
+    }
 }
 
 #[derive(Serialize)]

@@ -6,6 +6,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::host::HostPath;
+
+/// What is ours in a folder, as `worker/node_deploy.py` lays it out.
+const OURS: &str = ".sparktune";
+
 /// Config files for one folder, by name, and where they are from.
 #[derive(Debug, Clone)]
 pub struct Deployment {
@@ -28,6 +33,18 @@ pub struct DeploymentRecord {
     pub tool_version: String,
     /// The files.
     pub files: Vec<DeployedFile>,
+}
+
+impl DeploymentRecord {
+    /// The file that holds the last deployment of `folder`.
+    pub fn path(folder: &HostPath) -> HostPath {
+        folder.join(OURS).join("deployed.json")
+    }
+
+    /// Where the file is kept that the file `name` of this deployment took the place of.
+    pub fn kept(&self, folder: &HostPath, name: &str) -> HostPath {
+        folder.join(OURS).join(&format!("before-{}", self.id)).join(name)
+    }
 }
 
 /// A file of a deployment.

@@ -202,8 +202,7 @@ async fn bring_back(folder: &ConfigFolder, id: &str) -> After {
 /// folder, in their order: those that can are restored, whatever becomes of the others.
 pub async fn rollback(folders: &[ConfigFolder]) -> Vec<Result<bool, NodeFailure>> {
     let looks = join_all(folders.iter().map(ConfigFolder::look)).await;
-    let records = looks.iter().flatten().filter_map(|held| held.deployed.as_ref());
-    let last = records.max_by_key(|record| record.at).map(|record| record.id.clone());
+    let last = last(&looks);
     let one = |(folder, held): (&ConfigFolder, Result<FolderContents, ConfigFolderError>)| {
         let (folder, last) = (folder.clone(), last.clone());
         async move {
@@ -218,6 +217,27 @@ pub async fn rollback(folders: &[ConfigFolder]) -> Vec<Result<bool, NodeFailure>
         }
     };
     join_all(folders.iter().zip(looks).map(one)).await
+}
+
+/// What [`rollback`] would undo in every folder; none where that had no part in the last deployment to any of them. All
+/// answers, or what went wrong.
+pub async fn undoable(folders: &[ConfigFolder]) -> Result<Vec<Option<DeploymentRecord>>, Vec<NodeFailure>> {
+    let looks = join_all(folders.iter().map(ConfigFolder::look)).await;
+    let last = last(&looks);
+    let (mut records, mut failures) = (Vec::new(), Vec::new());
+    for (folder, held) in folders.iter().zip(looks) {
+        match held {
+            Ok(held) => records.push(held.deployed.filter(|record| Some(&record.id) == last.as_ref())),
+            Err(error) => failures.push(failure(folder, error)),
+        }
+    }
+    if failures.is_empty() { Ok(records) } else { Err(failures) }
+}
+
+/// The last deployment that any of the folders knows of.
+fn last(looks: &[Result<FolderContents, ConfigFolderError>]) -> Option<String> {
+    let records = looks.iter().flatten().filter_map(|held| held.deployed.as_ref());
+    records.max_by_key(|record| record.at).map(|record| record.id.clone())
 }
 
 /// `work` for all deliveries at once; what went wrong.

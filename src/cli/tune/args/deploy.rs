@@ -13,25 +13,32 @@ use clap::{Args, ValueEnum};
   sparktune deploy --host-dir /srv/tuned results/RUN
   sparktune deploy --dry-run results/RUN           the commands that equal it
   sparktune deploy --status                        what lies there, and whether somebody changed it
+  sparktune deploy --verify                        whether the running servers have loaded it, by their logs
   sparktune deploy --rollback                      what was there before
 
 Each node is asked where its runtime looks, unless --host-dir says it. Files for another Triton, runtime or GPU
 (`expect_gpu` in the inventory) are left out of a node; a node for which none is left is refused.
 
-Exit codes: 0 done, 1 a file does not pass the check or --status found a change, 2 bad input, 3 a node cannot do it
-(nothing was changed), 4 the nodes differ: run it again or --rollback.")]
+Exit codes: 0 done, 1 a file does not pass the check, --status found a change or --verify a server that does not use
+the files, 2 bad input, 3 a node cannot do it (nothing was changed), 4 the nodes differ: run it again or --rollback.")]
 pub(crate) struct DeployArgs {
     /// A run directory, a collection, folders or files
-    #[arg(value_name = "PATH", required_unless_present_any = ["status", "rollback"])]
+    #[arg(value_name = "PATH", required_unless_present_any = ["status", "verify", "rollback"])]
     pub paths: Vec<PathBuf>,
     /// The inventory [default: sparks.toml here, else in the user's config folder, else this machine alone]
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
     /// Say what was deployed, and whether it still lies there
-    #[arg(long, conflicts_with_all = ["paths", "rollback", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["paths", "verify", "rollback"])]
     pub status: bool,
+    /// Say whether every node's server has loaded what was deployed, by the log of its container or --log
+    #[arg(long, conflicts_with_all = ["paths", "rollback"])]
+    pub verify: bool,
+    /// The log that a node's server writes, in the container where there is one [default: its container's own log]
+    #[arg(long, value_name = "FILE", requires = "verify", conflicts_with_all = ["paths", "status", "rollback"])]
+    pub log: Vec<String>,
     /// Restore what the last deployment took the place of
-    #[arg(long, conflicts_with_all = ["paths", "dry_run"])]
+    #[arg(long, conflicts_with = "paths")]
     pub rollback: bool,
     /// Print the commands that equal it, and do nothing
     #[arg(long)]

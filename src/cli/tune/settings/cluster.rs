@@ -43,6 +43,8 @@ pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> 
         paths,
         cluster,
         status,
+        verify,
+        log,
         rollback,
         dry_run,
         container,
@@ -61,16 +63,18 @@ pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> 
         (None, None, Some(text)) => PlaceChoice::HostDir(dir("--host-dir", text)?),
         (None, None, None) => PlaceChoice::Inventory,
     };
-    let action = match (status, rollback) {
-        (true, _) => Action::Status,
-        (false, true) => Action::Rollback,
-        (false, false) => Action::Deploy { paths, dry_run },
+    let logs = log.into_iter().map(|text| dir("--log", text)).collect::<Checked<_>>()?;
+    let action = match (status, verify, rollback) {
+        (true, _, _) => Action::Status,
+        (_, true, _) => Action::Verify { logs },
+        (_, _, true) => Action::Rollback,
+        (false, false, false) => Action::Deploy { paths },
     };
     let family = runtime.map(|runtime| match runtime {
         FamilyArg::Sglang => Family::Sglang,
         FamilyArg::Vllm => Family::Vllm,
     });
-    Ok(DeploySettings { cluster, action, place, family, profiles, json })
+    Ok(DeploySettings { cluster, action, dry_run, place, family, profiles, json })
 }
 
 pub(in crate::cli::tune) fn image(ImageArgs { command }: ImageArgs) -> Checked<ImageSettings> {

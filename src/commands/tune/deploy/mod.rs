@@ -1,8 +1,11 @@
-//! `sparktune deploy`: config files on every node, where that node's runtime looks; what lies there; and back again.
+//! `sparktune deploy`: config files on every node, where that node's runtime looks; what lies there; whether servers have
+//! loaded it; and back again.
 
+mod dry_run;
 mod files;
 mod place;
 mod show;
+mod verify;
 
 use std::path::PathBuf;
 
@@ -16,11 +19,13 @@ pub use self::place::PlaceChoice;
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
 use crate::cluster::deploy::{
     ConfigFolder, ConfigFolderError, Delivery, DeployError, FolderContents, NodeFailure, deploy, rollback,
+    undoable,
 };
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::{self, Inventory};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
+use crate::host::container_spec::NodePath;
 use crate::host_name::HostName;
 
 /// What the user said.
@@ -30,6 +35,8 @@ pub struct DeploySettings {
     pub cluster: Option<PathBuf>,
     /// What to do.
     pub action: Action,
+    /// Say by which commands, and do nothing.
+    pub dry_run: bool,
     /// Where on each node.
     pub place: PlaceChoice,
     /// The runtime, where a node has both.
@@ -43,15 +50,18 @@ pub struct DeploySettings {
 /// What is done with the nodes.
 #[derive(Debug)]
 pub enum Action {
-    /// Bring these files and folders of them there, or, if dry, say by which commands.
+    /// Bring these files and folders of them there.
     Deploy {
         /// Files and folders.
         paths: Vec<PathBuf>,
-        /// Say it and do nothing.
-        dry_run: bool,
     },
     /// Say what was deployed.
     Status,
+    /// Say whether every node's server has loaded it.
+    Verify {
+        /// What a node's server writes; none where that is the log of its container.
+        logs: Vec<NodePath>,
+    },
     /// Restore what was there before.
     Rollback,
 }
@@ -137,15 +147,15 @@ pub async fn run(
     let found = inventory::find(settings.cluster.as_deref())?;
     // Every file is read and judged before any node is asked.
     let files = match &settings.action {
-        Action::Deploy { paths, .. } => Some(ForNodes::read(paths, settings.profiles.as_deref())?),
-        Action::Status | Action::Rollback => None,
+        Action::Deploy { paths } => Some(ForNodes::read(paths, settings.profiles.as_deref())?),
+        Action::Status | Action::Verify { .. } | Action::Rollback => None,
     };
     let ready = match cancel.run_until_cancelled(ready(&found.inventory, settings, files.as_ref())).await {
         Some(ready) => ready?,
         None => return Err(DeployError::Interrupted.into()),
     };
     match (&settings.action, files) {
-        (Action::Deploy { dry_run, .. }, Some(files)) => {
+        (Action::Deploy { .. }, Some(files)) => {
             let refused = files.refusals(&ready);
             if !refused.is_empty() {
                 return Err(NotReady { failures: refused }.into());
@@ -154,8 +164,8 @@ pub async fn run(
                 .iter()
                 .map(|it| Delivery { folder: it.place.folder.clone(), deployment: files.of(it) })
                 .collect();
-            if *dry_run {
-                show::commands(&ready, &deliveries, &files, out).map_err(OutputError)?;
+            if settings.dry_run {
+                dry_run::deploy(&ready, &deliveries, &files, out).map_err(OutputError)?;
                 return Ok(Verdict::Done);
             }
             let outcomes = deploy(&deliveries, &id(), &cancel).await?;
@@ -164,6 +174,12 @@ pub async fn run(
         }
         (Action::Rollback, _) => {
             let folders: Vec<ConfigFolder> = ready.iter().map(|it| it.place.folder.clone()).collect();
+            if settings.dry_run {
+                let unseen = |failures| Unseen { asked: folders.len(), failures };
+                let records = undoable(&folders).await.map_err(unseen)?;
+                dry_run::rollback(&ready, &records, out).map_err(OutputError)?;
+                return Ok(Verdict::Done);
+            }
             let outcomes = rollback(&folders).await;
             show::restored(&ready, &outcomes, settings.json, out).map_err(OutputError)?;
             let asked = outcomes.len();
@@ -174,7 +190,20 @@ pub async fn run(
                 _ => Err(NotRestored::Some { asked, failures }.into()),
             }
         }
+        (Action::Verify { logs }, _) => {
+            let logs = verify::logs(&ready, logs)?;
+            if settings.dry_run {
+                dry_run::verify(&ready, &logs, out).map_err(OutputError)?;
+                return Ok(Verdict::Done);
+            }
+            let judging = verify::verify(&ready, &logs, settings.json, out);
+            cancel.run_until_cancelled(judging).await.unwrap_or(Err(DeployError::Interrupted.into()))
+        }
         (Action::Status | Action::Deploy { .. }, _) => {
+            if settings.dry_run {
+                dry_run::status(&ready, out).map_err(OutputError)?;
+                return Ok(Verdict::Done);
+            }
             let held = join_all(ready.iter().map(|it| it.place.folder.look())).await;
             let sound = show::status(&ready, &held, settings.json, out).map_err(OutputError)?;
             let unseen = |(node, held): (&Ready, Result<FolderContents, ConfigFolderError>)| {

@@ -108,7 +108,7 @@ pub(super) async fn find(
 }
 
 /// The name that the inventory gives to the node's container.
-fn container_name(node: &Connected) -> Option<String> {
+pub(super) fn container_name(node: &Connected) -> Option<String> {
     let labels = Labels { cluster: String::new(), purpose: String::new(), owner: String::new() };
     node.node.settings.container(labels).map(|spec| spec.name)
 }

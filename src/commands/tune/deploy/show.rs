@@ -5,10 +5,8 @@ use std::io;
 use serde_json::{Value, json};
 
 use super::Ready;
-use super::files::ForNodes;
 use crate::cluster::deploy::{ConfigFolderError, Delivery, Deployed, FolderContents, NodeFailure};
 use crate::commands::Output;
-use crate::host::Program;
 
 /// What befell each node's files.
 pub(super) fn deployed(
@@ -54,44 +52,6 @@ fn reasons(nodes: &[Ready], out: &mut dyn Output) -> io::Result<()> {
         return first.map_or(Ok(()), |reason| out.line(&format!("  there because: {reason}")));
     }
     nodes.iter().try_for_each(|node| out.line(&format!("  {}: {}", node.name(), node.place.reason)))
-}
-
-/// The commands that equal a deployment, a node after the other.
-pub(super) fn commands(
-    nodes: &[Ready],
-    deliveries: &[Delivery],
-    files: &ForNodes,
-    out: &mut dyn Output,
-) -> io::Result<()> {
-    for (node, delivery) in nodes.iter().zip(deliveries) {
-        out.line(&format!("# {}", node.name()))?;
-        let into = &node.place.folder.folder;
-        let line = |script: String| {
-            let mut program = Program::new("sh", ["-c", &script]);
-            if let Some((engine, name)) = &node.place.container {
-                let within = [engine.program(), "exec", "-i", name].map(str::to_owned);
-                program.argv.splice(0..0, within);
-            }
-            match node.node.host() {
-                Ok(host) => host.as_shell(&program).to_string(),
-                // Its engine alone is reached.
-                Err(_) => program.argv.join(" "),
-            }
-        };
-        out.line(&line(format!("mkdir -p {}", quoted(into.as_str()))))?;
-        for (name, bytes) in &delivery.deployment.files {
-            let path = quoted(into.join(name).as_str());
-            let temporary = quoted(into.join(&format!(".{name}.new")).as_str());
-            let script = format!("cat > {temporary} && mv {temporary} {path}");
-            let source = quoted(&files.source(node, name).to_string_lossy());
-            out.line(&format!("{} < {source}  # {} bytes", line(script), bytes.len()))?;
-        }
-    }
-    Ok(())
-}
-
-fn quoted(word: &str) -> String {
-    shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), Into::into)
 }
 
 /// What each node was restored to.
@@ -228,7 +188,7 @@ impl<'a> Status<'a> {
     }
 }
 
-fn place(node: &Ready) -> Value {
+pub(super) fn place(node: &Ready) -> Value {
     json!({
         "node": node.name(),
         "folder": node.place.folder.folder,
