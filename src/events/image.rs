@@ -46,6 +46,20 @@ pub enum ImageEvent {
         /// How long it took.
         seconds: f64,
     },
+    /// The node builds it.
+    Building {
+        /// Its name.
+        image: String,
+        /// What its engine does, in its own words.
+        status: String,
+    },
+    /// The node has built it, and it holds what it is to hold.
+    Built {
+        /// Its name.
+        image: String,
+        /// How long it took.
+        seconds: f64,
+    },
     /// The node does not get it.
     Failed {
         /// Why not.

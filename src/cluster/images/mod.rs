@@ -1,6 +1,8 @@
 //! The same image on every node: which have it, which need it, and the bytes from one through this machine to the
-//! others.
+//! others. Tuned ones are built on one node, and brought to the others in the same way.
 
+pub mod build;
+mod build_error;
 mod error;
 #[cfg(test)]
 mod fixture;
@@ -8,8 +10,11 @@ mod plan;
 mod same;
 mod sync;
 mod tee;
+mod tuned;
 
+pub use build_error::ImageBuildError;
 pub use error::ImageSyncError;
 pub use plan::{CopyPlan, CopyStep, NoCopyPlan, NodeImage, plan, reference, runs};
 pub use same::{SameBy, same};
 pub use sync::{Brought, How, Told, copy, held, pull};
+pub use tuned::{CONTEXT_FOLDER, Tuned, TunedFile, content};

@@ -22,7 +22,7 @@ use super::{CALL_LIMIT, Engine, EngineError, EngineFailure, status};
 const PULL_IDLE: Duration = Duration::from_secs(300);
 /// How long an engine may unpack or pack without a word: Podman loads and Docker saves a whole image before they
 /// answer.
-const PACK_IDLE: Duration = Duration::from_secs(1800);
+pub(super) const PACK_IDLE: Duration = Duration::from_secs(1800);
 /// How long the bytes of an image may pause once they flow.
 const FLOW_IDLE: Duration = Duration::from_secs(60);
 const SAVE: &str = "save the image";
@@ -139,7 +139,7 @@ impl Engine {
         done.map(drop).map_err(|error| self.of_image(DOING, name, error))
     }
 
-    fn request(
+    pub(super) fn request(
         &self,
         doing: &'static str,
         method: Method,

@@ -1,5 +1,7 @@
-//! `sparktune image`: the same image on every node, and which one each has.
+//! `sparktune image`: the same image on every node, which one each has, and one with tuned config files in it.
 
+mod build;
+mod contents;
 mod lines;
 mod show;
 mod wanted;
@@ -11,6 +13,7 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::build::BuildSettings;
 use self::wanted::{Wanted, wanted};
 use crate::cluster::connect::{Connected, connect_all};
 use crate::cluster::images::{
@@ -49,6 +52,8 @@ pub enum ImageAction {
         /// Say by which commands, and do nothing.
         dry_run: bool,
     },
+    /// Make one with tuned config files on top of it, and copy that to the nodes.
+    Build(BuildSettings),
     /// Fetch it from its registry on every node.
     Pull {
         /// Say by which commands, and do nothing.
@@ -157,6 +162,10 @@ pub async fn run(
 ) -> CommandResult {
     let inventory = inventory::find(settings.cluster.as_deref())?.inventory;
     let wanted = wanted(settings, &inventory)?;
+    if let ImageAction::Build(build) = &settings.action {
+        // It has containers to remove, whenever it ends.
+        return build::run(&wanted, build, settings.json, &cancel, progress, out).await;
+    }
     cancel
         .run_until_cancelled(each(&wanted, settings, progress, out))
         .await
@@ -188,6 +197,8 @@ async fn each(
                     shown.brought(image, Some(source), rows, out).map_err(OutputError)?;
                 }
             }
+            // That has been done.
+            ImageAction::Build(_) => {}
             ImageAction::Pull { dry_run: true } => {
                 note_failures(&asked, progress);
                 let mut nodes = reached(&asked);
