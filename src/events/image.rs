@@ -32,6 +32,13 @@ pub enum ImageEvent {
         /// Since the first byte, the engine's unpacking included.
         seconds: f64,
     },
+    /// It is copied there through this machine, because it cannot go, or did not get, straight from node to node.
+    Detour {
+        /// Its name.
+        image: String,
+        /// Why.
+        why: String,
+    },
     /// The node fetches it from its registry.
     Pulling {
         /// Its name.

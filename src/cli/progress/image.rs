@@ -34,6 +34,9 @@ pub(super) fn show(screen: &mut Screen, host: Option<&HostName>, event: &ImageEv
         ImageEvent::Pulled { image, seconds } => {
             screen.line(&format!("  {host} has pulled {image} in {seconds:.1} s"));
         }
+        ImageEvent::Detour { image, why } => {
+            screen.line(&format!("  {host} gets {image} through this machine: {why}"));
+        }
         ImageEvent::Failed { why } => screen.line(&format!("  {host}: {why}")),
     }
 }

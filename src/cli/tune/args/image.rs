@@ -33,7 +33,8 @@ pub(crate) enum ImageCommand {
   sparktune image sync --dry-run                    the commands that equal it
 
 Without --from the head's image is the right one; where it has none, what the others have, if it is one. The bytes go
-through this machine, to eight nodes at once. What is the same by content is skipped, whatever its ID.
+from node to node where the inventory has fabric addresses of both, else through this machine, to eight nodes at once.
+What is the same by content is skipped, whatever its ID.
 
 Exit codes: 0 every node has it, 2 bad input, 3 some nodes cannot (the others have it), 4 a link was lost: run it again.")]
 pub(crate) struct ImageSyncArgs {
@@ -46,6 +47,9 @@ pub(crate) struct ImageSyncArgs {
     /// The node that has the right one
     #[arg(long, value_name = "NODE", conflicts_with = "pull")]
     pub from: Option<String>,
+    /// Let the bytes go through this machine, not over the fabric from node to node
+    #[arg(long, conflicts_with = "pull")]
+    pub through_here: bool,
     /// Fetch it from its registry on every node instead
     #[arg(long)]
     pub pull: bool,
@@ -90,6 +94,9 @@ pub(crate) struct ImageBuildArgs {
     /// Leave it on that node alone
     #[arg(long)]
     pub no_sync: bool,
+    /// Let the bytes go through this machine, not over the fabric from node to node
+    #[arg(long, conflicts_with = "no_sync")]
+    pub through_here: bool,
     /// Print the Dockerfile and the commands that equal it, and build nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -86,20 +86,21 @@ pub(in crate::cli::tune) fn image(ImageArgs { command }: ImageArgs) -> Checked<I
             cluster,
             on,
             no_sync,
+            through_here,
             dry_run,
             profiles,
             json,
         }) => {
             let tag = tag.map(|text| text.parse()).transpose().map_err(BadArgument::Tag)?;
             let on = on.map(|text| text.parse()).transpose().map_err(BadArgument::On)?;
-            let build = BuildSettings { tuned, tag, on, sync: !no_sync, dry_run, profiles };
+            let build = BuildSettings { tuned, tag, on, sync: !no_sync, through_here, dry_run, profiles };
             Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::Build(build), json })
         }
-        ImageCommand::Sync(ImageSyncArgs { image, cluster, from, pull, dry_run, json }) => {
+        ImageCommand::Sync(ImageSyncArgs { image, cluster, from, through_here, pull, dry_run, json }) => {
             let from = from.map(|text| text.parse()).transpose().map_err(BadArgument::From)?;
             let action = match pull {
                 true => ImageAction::Pull { dry_run },
-                false => ImageAction::Sync { from, dry_run },
+                false => ImageAction::Sync { from, through_here, dry_run },
             };
             Ok(ImageSettings { cluster, image: name(image)?, action, json })
         }

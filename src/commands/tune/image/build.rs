@@ -37,6 +37,8 @@ pub struct BuildSettings {
     pub on: Option<HostName>,
     /// Whether the others get it.
     pub sync: bool,
+    /// Not from node to node.
+    pub through_here: bool,
     /// Say by which commands, and build nothing.
     pub dry_run: bool,
     /// The user's own profiles.
@@ -106,7 +108,7 @@ pub(super) async fn run(
     let of = asked.len();
     if settings.sync {
         let plan = plan_from(&tag, wanted, on, &asked)?;
-        let rows = until(cancel, synced(&tag, asked, &plan, progress)).await?;
+        let rows = until(cancel, synced(&tag, asked, &plan, settings.through_here, progress)).await?;
         shown.brought(&tag, Some(on), rows, out).map_err(OutputError)?;
     }
     shown.end(out).map_err(OutputError)?;

@@ -17,7 +17,7 @@ pub use self::build::BuildSettings;
 use self::wanted::{Wanted, wanted};
 use crate::cluster::connect::{Connected, connect_all};
 use crate::cluster::images::{
-    Brought, CopyPlan, CopyStep, ImageSyncError, NodeImage, Told, copy, held, plan, pull,
+    Brought, CopyPlan, ImageSyncError, NodeImage, Site, Told, copy, held, plan, pull,
 };
 use crate::cluster::inventory::{self, Node};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -49,6 +49,8 @@ pub enum ImageAction {
     Sync {
         /// The node that has the right one.
         from: Option<HostName>,
+        /// Not from node to node.
+        through_here: bool,
         /// Say by which commands, and do nothing.
         dry_run: bool,
     },
@@ -184,7 +186,7 @@ async fn each(
         let asked = ask(image, nodes, &wanted.ssh).await;
         match &settings.action {
             ImageAction::List => shown.list(image, head, asked, out).map_err(OutputError)?,
-            ImageAction::Sync { from, dry_run } => {
+            ImageAction::Sync { from, through_here, dry_run } => {
                 let held: Vec<NodeImage> = reached(&asked).map(|it| it.held.clone()).collect();
                 note_failures(&asked, progress);
                 let plan = plan(image, &held, head, from.as_ref())?;
@@ -192,7 +194,7 @@ async fn each(
                     let nodes: Vec<&Connected> = reached(&asked).map(|it| &it.node).collect();
                     lines::copies(image, &plan, &nodes, out).map_err(OutputError)?;
                 } else {
-                    let rows = synced(image, asked, &plan, progress).await;
+                    let rows = synced(image, asked, &plan, *through_here, progress).await;
                     let source = &held[plan.source].node;
                     shown.brought(image, Some(source), rows, out).map_err(OutputError)?;
                 }
@@ -250,13 +252,16 @@ async fn synced(
     image: &ImageName,
     asked: Vec<Asked>,
     plan: &CopyPlan,
+    through_here: bool,
     progress: &mut dyn Observer,
 ) -> Vec<Row> {
-    let steps = plan.steps.iter().copied();
-    let nodes: Vec<(&Engine, &NodeImage, CopyStep)> =
-        reached(&asked).zip(steps).map(|(it, step)| (&it.engine, &it.held, step)).collect();
+    let nodes: Vec<Site<'_>> = reached(&asked)
+        .zip(&plan.steps)
+        .map(|(Reached { node, engine, held }, step)| Site { node, engine, held, step: *step })
+        .collect();
     let (tell, told) = mpsc::unbounded_channel();
-    let brought = listening(copy(image, plan.source, &nodes, tell), told, progress).await;
+    let work = copy(image, plan.source, &nodes, through_here, tell);
+    let brought = listening(work, told, progress).await;
     rows(asked, brought)
 }
 

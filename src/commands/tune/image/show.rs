@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{Asked, Row};
-use crate::cluster::images::{Brought, How, ImageSyncError, NodeImage, SameBy, Tuned, reference, runs, same};
+use crate::cluster::images::{
+    Brought, How, ImageSyncError, NodeImage, SameBy, Tuned, Way, reference, runs, same,
+};
 use crate::cluster::installed::ConfigPlace;
 use crate::commands::Output;
 use crate::host::engine::{Image, ImageName};
@@ -241,10 +243,11 @@ fn brought_words(row: &Row, source: Option<&HostName>) -> Vec<String> {
         Ok(brought) => match brought.how {
             How::Source => "had it".into(),
             How::HadIt(by) => format!("had the same ({})", by_words(by)),
-            How::Copied => match source {
-                Some(source) => format!("copied from {source}"),
-                None => "copied".into(),
-            },
+            How::Copied(way) => {
+                let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
+                let way = if way == Way::Fabric { " over the fabric" } else { "" };
+                format!("copied{source}{way}")
+            }
             How::Pulled => "pulled".into(),
             How::PulledTheSame => "pulled, had the same".into(),
         },
@@ -254,16 +257,17 @@ fn brought_words(row: &Row, source: Option<&HostName>) -> Vec<String> {
 }
 
 fn brought_json(row: &Row, source: Option<&HostName>) -> Value {
-    let (how, by, from) = match &row.now {
+    let (how, by, way) = match &row.now {
         Err(_) => ("failed", None, None),
         Ok(Brought { how, .. }) => match how {
             How::Source => ("had_it", None, None),
             How::HadIt(by) => ("had_it", Some(*by), None),
-            How::Copied => ("copied", None, source),
+            How::Copied(way) => ("copied", None, Some(*way)),
             How::Pulled => ("pulled", None, None),
             How::PulledTheSame => ("pulled_the_same", None, None),
         },
     };
+    let from = source.filter(|_| way.is_some());
     json!({
         "node": row.node,
         "had": row.had.as_ref().map(image_json),
@@ -271,6 +275,7 @@ fn brought_json(row: &Row, source: Option<&HostName>) -> Value {
         "how": how,
         "same_by": by,
         "from": from,
+        "way": way,
         "error": row.now.as_ref().err().map(ImageSyncError::problem),
     })
 }

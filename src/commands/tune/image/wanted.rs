@@ -154,7 +154,11 @@ engine = "none"
     }
 
     fn sync(from: Option<&str>) -> ImageAction {
-        ImageAction::Sync { from: from.map(|from| from.parse().unwrap()), dry_run: false }
+        ImageAction::Sync {
+            from: from.map(|from| from.parse().unwrap()),
+            through_here: false,
+            dry_run: false,
+        }
     }
 
     fn build(on: Option<&str>) -> ImageAction {
@@ -163,6 +167,7 @@ engine = "none"
             tag: None,
             on: on.map(|on| on.parse().unwrap()),
             sync: true,
+            through_here: false,
             dry_run: false,
             profiles: None,
         })
