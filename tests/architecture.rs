@@ -46,6 +46,7 @@ const PLACES: [&str; 9] = [
     "worker/node_deploy.py",
     "worker/node_facts.py",
     "worker/node_log.py",
+    "worker/node_image.py",
     "worker/node_runtime.py",
     "examples",
     "fuzz/fuzz_targets",

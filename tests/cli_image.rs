@@ -22,6 +22,14 @@ fn what_cannot_be_is_refused_in_one_message() {
         (Some(LAB), &["sync", "--from", "n1", "--pull"], 2, "cannot be used with"),
         (Some(LAB), &["sync", "--json", "--dry-run"], 2, "cannot be used with"),
         (Some(LAB), &["sync", "--cluster", "none.toml"], 2, "none.toml"),
+        (Some(LAB), &["build"], 2, "--tuned <DIR>"),
+        (Some(LAB), &["build", "--tuned", "none"], 2, "none"),
+        (Some(LAB), &["build", "--tuned", "."], 2, "no config files (E=...json) below `.`"),
+        (Some(LAB), &["build", "--tuned", ".", "--tag", "a b"], 2, "--tag: `a b` is no image's name"),
+        (Some(LAB), &["build", "--tuned", ".", "--tag", "a:b"], 2, "--tag: `a:b` is what is built on"),
+        (Some(LAB), &["build", "--tuned", ".", "--on", "n9"], 2, "--on: no node `n9` with an engine"),
+        (Some(LAB), &["build", "--tuned", ".", "a@sha256:00"], 2, "`a@sha256:00` has no tag"),
+        (Some(LAB), &["build", "--tuned", ".", "--json", "--dry-run"], 2, "cannot be used with"),
         (Some(LAB), &["list"], 3, "n1: no engine: the socket `/none/there.sock` is not there"),
     ] {
         let sandbox = Sandbox::new();

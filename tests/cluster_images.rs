@@ -9,6 +9,7 @@ mod cluster;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
@@ -18,8 +19,17 @@ use support::{Sandbox, stderr, stdout};
 /// Bytes of the image that is copied, which nothing can press together.
 const BYTES: usize = 300 << 20;
 
-/// An inventory of the four nodes that has `image`.
+/// An inventory of the four nodes that has `image`, and nothing of the fabric.
 fn sandbox(cluster: &TestCluster, image: &str) -> Sandbox {
+    sandbox_with(cluster, image, |_| String::new())
+}
+
+/// The same with the nodes' addresses on the fabric.
+fn sandbox_with_fabric(cluster: &TestCluster, image: &str) -> Sandbox {
+    sandbox_with(cluster, image, |node| format!("fabric = [\"{}\"]\n", node.fabric.address))
+}
+
+fn sandbox_with(cluster: &TestCluster, image: &str, keys: impl Fn(&TestNode) -> String) -> Sandbox {
     let sandbox = Sandbox::new();
     let mut inventory =
         format!("name = \"test\"\nimage = \"{image}\"\nssh_config = \"{}\"\n", cluster.ssh_config.display());
@@ -27,6 +37,7 @@ fn sandbox(cluster: &TestCluster, image: &str) -> Sandbox {
         let role = if index == 0 { "head" } else { "worker" };
         inventory +=
             &format!("[[nodes]]\nname = \"{}\"\nrole = \"{role}\"\nssh = \"{}\"\n", node.name, node.ssh);
+        inventory += &keys(node);
     }
     sandbox.write("sparks.toml", inventory);
     sandbox
@@ -183,6 +194,90 @@ fn a_link_that_is_cut_half_way_fails_its_node_alone_and_a_second_sync_ends_it() 
     let again = sandbox.json(&["image", "sync", "--json"]);
     assert_eq!(how(&again), ["had_it", "had_it", "copied", "had_it"]);
     assert!(image.is_everywhere());
+}
+
+/// Which way each node got it.
+fn ways(value: &Value) -> Vec<&Value> {
+    value["images"][0]["nodes"].as_array().unwrap().iter().map(|node| &node["way"]).collect()
+}
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+#[allow(clippy::disallowed_macros, reason = "the rate is for whoever runs it")]
+fn an_image_goes_over_the_fabric_where_the_inventory_has_it() {
+    let (cluster, _whole) = (cluster(), whole());
+    let image = TestImage::new(&cluster, "fabric", BYTES);
+    let sandbox = sandbox_with_fabric(&cluster, &image.name);
+    let begun = Instant::now();
+    let synced = sandbox.sparktune(&["image", "sync", "--json"]).assert().success();
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("{BYTES} bytes to three nodes over the fabric in {seconds:.1} s\n{}", stderr(&synced));
+    let value: Value = serde_json::from_str(&stdout(&synced)).unwrap();
+    assert_eq!(how(&value), ["had_it", "copied", "copied", "copied"]);
+    assert_eq!(ways(&value), [&Value::Null, &json!("fabric"), &json!("fabric"), &json!("fabric")]);
+    assert!(image.is_everywhere());
+    // Nobody listens any more, and no program is left.
+    for node in &cluster.nodes {
+        assert_eq!(
+            said(&cluster, node, "pgrep --full '[H]and an image' --count || true").lines().next(),
+            Some("0")
+        );
+    }
+    image.make(&cluster.nodes[0], 1 << 20);
+    let value = sandbox.json(&["image", "sync", "--through-here", "--json"]);
+    assert_eq!(ways(&value)[1..], [&json!("through_here"); 3]);
+    assert!(image.is_everywhere());
+}
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+fn a_fabric_that_is_cut_half_way_leaves_the_way_through_here() {
+    let cluster = cluster();
+    let mut faults = Faults::new(&cluster);
+    let image = TestImage::new(&cluster, "detour", BYTES);
+    let sandbox = sandbox_with_fabric(&cluster, &image.name);
+    let cut = &cluster.nodes[2];
+    faults.cause(&cut.name, &["rate", "200"]);
+    let mut sync = Command::new(env!("CARGO_BIN_EXE_sparktune"));
+    sync.args(["image", "sync", "--json", "--events", "json"]).current_dir(sandbox.work());
+    let mut sync = sync.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut half, mut told) = (false, String::new());
+    for line in BufReader::new(sync.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        told += &format!("{line}\n");
+        if !half && event["bytes"].as_u64().is_some_and(|bytes| bytes > BYTES as u64 / 2) {
+            half = true;
+            faults.cause(&cut.name, &["fabric-down"]);
+            faults.cause(&cut.name, &["full-rate"]);
+        }
+    }
+    let output = sync.wait_with_output().unwrap();
+    assert!(half, "it was never half-way: {told}");
+    assert!(told.contains("\"event\":\"detour\""), "{told}");
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(how(&value), ["had_it", "copied", "copied", "copied"], "{told}");
+    assert_eq!(ways(&value)[2], "through_here", "{told}");
+    assert!(image.is_everywhere());
+}
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+fn an_engine_that_has_no_room_says_so_over_the_fabric_too() {
+    let cluster = cluster();
+    let mut faults = Faults::new(&cluster);
+    let image = TestImage::new(&cluster, "no-room", 32 << 20);
+    let sandbox = sandbox_with_fabric(&cluster, &image.name);
+    faults.cause("n4", &["fill-disk"]);
+    let synced = sandbox.sparktune(&["image", "sync"]).assert().code(3);
+    let said = stderr(&synced);
+    assert!(
+        said.contains("n4: the engine cannot load the image: ") && said.contains("no space left"),
+        "{said}"
+    );
+    assert!(!said.contains("through this machine"), "{said}");
+    assert_eq!(stdout(&synced).matches("copied from n1 over the fabric").count(), 2, "{}", stdout(&synced));
 }
 
 #[test]

@@ -195,7 +195,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The beginning of what somebody else wrote, fit to be shown on one line.
-pub(super) fn beginning(text: &[u8]) -> String {
+pub(in crate::cluster) fn beginning(text: &[u8]) -> String {
     const MOST: usize = 120;
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * MOST)]);
     let line = text.lines().next().unwrap_or_default();

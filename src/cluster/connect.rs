@@ -196,6 +196,17 @@ impl Connected {
         Ok(ReachedEngine { engine, _forward: forward })
     }
 
+    /// The socket of its engine as the node itself sees it; none where it is reached by TCP.
+    pub(crate) async fn engine_socket(&self) -> Result<Option<HostPath>, ConnectError> {
+        let kind = self.node.settings.engine();
+        let kind = kind.ok_or_else(|| ConnectError::NoEngine { on: self.name().clone() })?;
+        Ok(match &self.node.reach.engine {
+            EngineAt::Usual => Some(self.usual_socket(kind).await?),
+            EngineAt::Socket(path) => Some(path.clone()),
+            EngineAt::Tcp { .. } => None,
+        })
+    }
+
     /// Where an engine of this kind listens unless told otherwise. Podman has a socket a user, by systemd's folders.
     async fn usual_socket(&self, kind: EngineKind) -> Result<HostPath, ConnectError> {
         if kind == EngineKind::Docker {

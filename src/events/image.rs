@@ -32,6 +32,13 @@ pub enum ImageEvent {
         /// Since the first byte, the engine's unpacking included.
         seconds: f64,
     },
+    /// It is copied there through this machine, because it cannot go, or did not get, straight from node to node.
+    Detour {
+        /// Its name.
+        image: String,
+        /// Why.
+        why: String,
+    },
     /// The node fetches it from its registry.
     Pulling {
         /// Its name.
@@ -41,6 +48,20 @@ pub enum ImageEvent {
     },
     /// The node has fetched it.
     Pulled {
+        /// Its name.
+        image: String,
+        /// How long it took.
+        seconds: f64,
+    },
+    /// The node builds it.
+    Building {
+        /// Its name.
+        image: String,
+        /// What its engine does, in its own words.
+        status: String,
+    },
+    /// The node has built it, and it holds what it is to hold.
+    Built {
         /// Its name.
         image: String,
         /// How long it took.

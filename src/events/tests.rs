@@ -65,8 +65,11 @@ every!(
     What::Mock(MockEvent::Listening { .. }) => "mock listening",
     What::Image(ImageEvent::Copying { .. }) => "image copying",
     What::Image(ImageEvent::Copied { .. }) => "image copied",
+    What::Image(ImageEvent::Detour { .. }) => "image detour",
     What::Image(ImageEvent::Pulling { .. }) => "image pulling",
     What::Image(ImageEvent::Pulled { .. }) => "image pulled",
+    What::Image(ImageEvent::Building { .. }) => "image building",
+    What::Image(ImageEvent::Built { .. }) => "image built",
     What::Image(ImageEvent::Failed { .. }) => "image failed",
     What::File(FileEvent::Written { .. }) => "file written",
 );
@@ -169,8 +172,11 @@ fn samples() -> Vec<Event> {
                 .into(),
         ),
         there(ImageEvent::Copied { image: image(), from: from(), bytes: 4096, seconds: 6.25 }.into()),
+        there(ImageEvent::Detour { image: image(), why: "the other node broke off".into() }.into()),
         there(ImageEvent::Pulling { image: image(), status: "Downloading".into() }.into()),
         there(ImageEvent::Pulled { image: image(), seconds: 61.5 }.into()),
+        there(ImageEvent::Building { image: image(), status: "Step 2/3 : COPY".into() }.into()),
+        there(ImageEvent::Built { image: image(), seconds: 4.5 }.into()),
         there(ImageEvent::Failed { why: "no space left on device".into() }.into()),
         here(FileEvent::Written { path: "triton_3_5_0/E=8.json".into(), sha256: "00ff".into() }.into()),
     ]

@@ -22,6 +22,10 @@ pub(super) fn show(screen: &mut Screen, host: Option<&HostName>, event: &ImageEv
             moves(screen, &text);
         }
         ImageEvent::Pulling { image, status } => moves(screen, &format!("{host} pulls {image}: {status}")),
+        ImageEvent::Building { image, status } => moves(screen, &format!("{host} builds {image}: {status}")),
+        ImageEvent::Built { image, seconds } => {
+            screen.line(&format!("  {host} has built {image} in {seconds:.1} s"));
+        }
         ImageEvent::Copied { image, from, bytes, seconds } => screen.line(&format!(
             "  {host} has {image} from {from}: {} in {seconds:.1} s, {}",
             megabytes(*bytes),
@@ -29,6 +33,9 @@ pub(super) fn show(screen: &mut Screen, host: Option<&HostName>, event: &ImageEv
         )),
         ImageEvent::Pulled { image, seconds } => {
             screen.line(&format!("  {host} has pulled {image} in {seconds:.1} s"));
+        }
+        ImageEvent::Detour { image, why } => {
+            screen.line(&format!("  {host} gets {image} through this machine: {why}"));
         }
         ImageEvent::Failed { why } => screen.line(&format!("  {host}: {why}")),
     }

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use deploy::{DeployArgs, FamilyArg};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use files::{CheckArgs, MergeArgs, PublishArgs};
-pub(crate) use image::{ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs};
+pub(crate) use image::{ImageArgs, ImageBuildArgs, ImageCommand, ImageListArgs, ImageSyncArgs};
 pub(crate) use init::{EngineArg, InitArgs};
 pub(crate) use nodes::NodesArgs;
 pub(crate) use timings::{RecordArgs, ReplayArgs, StrategyArg, TruthArg};

@@ -96,6 +96,12 @@ pub(super) enum BadArgument {
     /// `--from` of `image sync`.
     #[error("--from: {0}")]
     From(BadHostName),
+    /// `--tag` of `image build`.
+    #[error("--tag: {0}")]
+    Tag(BadImageName),
+    /// `--on` of `image build`.
+    #[error("--on: {0}")]
+    On(BadHostName),
     /// `--virtualenv`, `--host-dir`.
     #[error("{option}: {error}")]
     NodePath {

@@ -1,17 +1,21 @@
 //! The same image on every node: asked, copied, asked again.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream;
+use serde::Serialize;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
 
+use super::direct::{NotTaken, Taker, hand_over};
 use super::error::{ImageSyncError, link_lost};
+use super::fabric::meeting;
 use super::plan::{CopyStep, NodeImage, runs};
 use super::same::{SameBy, same};
 use super::tee::{Reader, hand_on, pipe};
+use super::told::{Copying, TOLD_EVERY, Told, failed, say};
+use crate::cluster::connect::Connected;
 use crate::events::ImageEvent;
 use crate::host::engine::{Engine, EngineError, EngineFailure, Image, ImageName};
 use crate::host_name::HostName;
@@ -20,11 +24,28 @@ use crate::host_name::HostName;
 const AT_ONCE: usize = 8;
 /// How long a node may take no byte of what flows.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often it is told how far a copy is.
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+/// Which way a copy went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// From node to node, over the fabric.
+    Fabric,
+    /// Through this machine.
+    ThroughHere,
+}
 
-/// What happened on which node.
-pub type Told = (HostName, ImageEvent);
+/// A node, and what is to be done for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// The way to it.
+    pub node: &'a Connected,
+    /// Its engine.
+    pub engine: &'a Engine,
+    /// What it has.
+    pub held: &'a NodeImage,
+    /// What is planned.
+    pub step: CopyStep,
+}
 
 /// How a node came to have the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +55,7 @@ pub enum How {
     /// It had it, as is known by this.
     HadIt(SameBy),
     /// It was copied there.
-    Copied,
+    Copied(Way),
     /// It came from its registry.
     Pulled,
     /// Its registry has what it had.
@@ -66,23 +87,25 @@ async fn find(engine: &Engine, name: &ImageName) -> Result<Option<Image>, Engine
 }
 
 /// Do for each of `nodes` the step that was planned, where the one at `source` is what others are brought in line with;
-/// one outcome each, in their order. A node that fails stops none of the others; a copy that was cut is begun anew by the next
-/// call, because engines keep no part of one.
+/// one outcome each, in their order. A node that fails stops none of the others; a copy that was cut is begun anew by
+/// the next call, because engines keep no part of one. Bytes go over the fabric where two nodes meet there, and through
+/// this machine where they do not, where that fails, and everywhere if `through_here` says so.
 pub async fn copy(
     name: &ImageName,
     source: usize,
-    nodes: &[(&Engine, &NodeImage, CopyStep)],
+    nodes: &[Site<'_>],
+    through_here: bool,
     tell: UnboundedSender<Told>,
 ) -> Vec<Result<Brought, ImageSyncError>> {
-    let (from, NodeImage { image: Some(reference), .. }, _) = nodes[source] else { return Vec::new() };
-    let targets: Vec<&Engine> =
-        nodes.iter().filter(|(.., step)| *step == CopyStep::Copy).map(|(engine, ..)| *engine).collect();
+    let NodeImage { image: Some(reference), .. } = nodes[source].held else { return Vec::new() };
+    let job = Job { name, reference, from: nodes[source], tell: &tell };
+    let targets: Vec<Site<'_>> = nodes.iter().filter(|site| site.step == CopyStep::Copy).copied().collect();
     let mut copied = Vec::new();
     for turn in targets.chunks(AT_ONCE) {
-        copied.extend(copy_at_once(name, reference, from, turn, &tell).await);
+        copied.extend(job.copy_turn(turn, through_here).await);
     }
     let mut copied = copied.into_iter();
-    let outcome = |(engine, held, step): &(&Engine, &NodeImage, CopyStep)| match (step, &held.image) {
+    let outcome = |Site { engine, held, step, .. }: &Site<'_>| match (step, &held.image) {
         (CopyStep::Source, Some(image)) => Some(Ok(Brought { image: image.clone(), how: How::Source })),
         (CopyStep::Skip(by), Some(image)) => Some(Ok(Brought { image: image.clone(), how: How::HadIt(*by) })),
         (CopyStep::WrongArchitecture, _) => Some(Err(ImageSyncError::Architecture {
@@ -95,6 +118,91 @@ pub async fn copy(
         (CopyStep::Source | CopyStep::Skip(_), None) => None,
     };
     nodes.iter().filter_map(outcome).collect()
+}
+
+/// One image on its way from one node.
+struct Job<'a> {
+    name: &'a ImageName,
+    reference: &'a Image,
+    from: Site<'a>,
+    tell: &'a UnboundedSender<Told>,
+}
+
+impl Job<'_> {
+    /// To all `targets` at once.
+    async fn copy_turn(
+        &self,
+        targets: &[Site<'_>],
+        through_here: bool,
+    ) -> Vec<Result<Brought, ImageSyncError>> {
+        let mut outcomes: Vec<Option<Result<Brought, ImageSyncError>>> = Vec::new();
+        outcomes.resize_with(targets.len(), || None);
+        if !through_here {
+            let mut takers = Vec::new();
+            for (at, site) in targets.iter().enumerate() {
+                match meeting(&self.from.node.node, &site.node.node) {
+                    Ok(meeting) => takers.push((at, Taker { node: site.node, meeting })),
+                    Err(why) => self.detour(site.engine, why),
+                }
+            }
+            for ((at, _), outcome) in takers.iter().zip(self.over_fabric(&takers, targets).await) {
+                outcomes[*at] = outcome;
+            }
+        }
+        let rest: Vec<&Engine> = targets
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, done)| done.is_none())
+            .map(|(it, _)| it.engine)
+            .collect();
+        let mut rest = match rest.is_empty() {
+            true => Vec::new(),
+            false => copy_at_once(self.name, self.reference, self.from.engine, &rest, self.tell).await,
+        }
+        .into_iter();
+        outcomes.into_iter().filter_map(|done| done.or_else(|| rest.next())).collect()
+    }
+
+    /// Over the fabric; none for those to whom another way may lead, who are told so.
+    async fn over_fabric(
+        &self,
+        takers: &[(usize, Taker<'_>)],
+        targets: &[Site<'_>],
+    ) -> Vec<Option<Result<Brought, ImageSyncError>>> {
+        if takers.is_empty() {
+            return Vec::new();
+        }
+        let engines = takers.iter().map(|(at, _)| targets[*at].engine).collect();
+        let copying = Copying::begin(self.name, self.reference, self.from.engine.node(), engines, self.tell);
+        let nodes: Vec<Taker<'_>> = takers.iter().map(|(_, taker)| *taker).collect();
+        let handed = hand_over(self.name, self.from.node, &nodes, |bytes| copying.sent(bytes)).await;
+        let outcome = |((at, _), handed): (&(usize, Taker<'_>), Result<Vec<String>, NotTaken>)| {
+            let target = targets[*at].engine;
+            let copying = &copying;
+            async move {
+                let error = match handed {
+                    Ok(names) => match settle(self.name, self.reference, target, &names, Way::Fabric).await {
+                        Ok(brought) => {
+                            copying.done(target);
+                            return Some(Ok(brought));
+                        }
+                        Err(error) => error,
+                    },
+                    Err(NotTaken::Refused(message)) => target.cannot_load(&message).into(),
+                    Err(NotTaken::Lost(why)) => {
+                        self.detour(target, why);
+                        return None;
+                    }
+                };
+                Some(failed(target, error, self.tell))
+            }
+        };
+        join_all(takers.iter().zip(handed).map(outcome)).await
+    }
+
+    fn detour(&self, target: &Engine, why: String) {
+        say(self.tell, target, ImageEvent::Detour { image: self.name.to_string(), why });
+    }
 }
 
 /// The image once out of `from`, and into all `targets`.
@@ -117,45 +225,15 @@ async fn copy_at_once(
         }
     };
     let (writers, readers): (Vec<_>, Vec<_>) = targets.iter().map(|_| pipe()).unzip();
-    let begun = Instant::now();
-    let sent = AtomicU64::new(0);
-    let mut last = begun;
-    let progress = |bytes| {
-        sent.store(bytes, Ordering::Relaxed);
-        if last.elapsed() < TOLD_EVERY {
-            return;
-        }
-        last = Instant::now();
-        for target in targets {
-            say(
-                tell,
-                target,
-                ImageEvent::Copying {
-                    image: name.to_string(),
-                    from: from.node().clone(),
-                    bytes,
-                    size: reference.bytes,
-                    seconds: begun.elapsed().as_secs_f64(),
-                },
-            );
-        }
-    };
+    let copying = Copying::begin(name, reference, from.node(), targets.to_vec(), tell);
     let takes = targets.iter().zip(readers).map(|(target, reader)| async {
         let brought = take(name, reference, target, reader).await;
         if brought.is_ok() {
-            say(
-                tell,
-                target,
-                ImageEvent::Copied {
-                    image: name.to_string(),
-                    from: from.node().clone(),
-                    bytes: sent.load(Ordering::Relaxed),
-                    seconds: begun.elapsed().as_secs_f64(),
-                },
-            );
+            copying.done(target);
         }
         brought
     });
+    let progress = |bytes| copying.sent(bytes);
     let (handed, taken) = tokio::join!(hand_on(pieces, writers, IDLE, progress), join_all(takes));
     let broken = handed.err().map(|error| broken(&error));
     let outcome = |(target, taken): (&&Engine, Result<Brought, ImageSyncError>)| {
@@ -184,6 +262,17 @@ async fn take(
     let loaded = given_up.run_until_cancelled(target.load(pieces, |_| ())).await;
     let stalled = || ImageSyncError::Stalled { on: target.node().clone(), seconds: IDLE.as_secs() };
     let names = loaded.ok_or_else(stalled)??;
+    settle(name, reference, target, &names, Way::ThroughHere).await
+}
+
+/// See what `target` has that was told to load the image, which goes by `names` there now.
+async fn settle(
+    name: &ImageName,
+    reference: &Image,
+    target: &Engine,
+    names: &[String],
+    way: Way,
+) -> Result<Brought, ImageSyncError> {
     let image = match find(target, name).await? {
         Some(image) if same(reference, &image).is_some() => image,
         // Docker and Podman put another registry before a name that has none: `localhost/`, `docker.io/library/`.
@@ -195,7 +284,7 @@ async fn take(
             target.image(name).await?
         }
     };
-    verified(name, reference, target, image, How::Copied)
+    verified(name, reference, target, image, How::Copied(way))
 }
 
 fn verified(
@@ -259,18 +348,4 @@ async fn pull_one(
     say(tell, engine, ImageEvent::Pulled { image: name.to_string(), seconds: begun.elapsed().as_secs_f64() });
     let same = held.image.as_ref().is_some_and(|had| same(had, &image).is_some());
     Ok(Brought { image, how: if same { How::PulledTheSame } else { How::Pulled } })
-}
-
-fn failed(
-    target: &Engine,
-    error: ImageSyncError,
-    tell: &UnboundedSender<Told>,
-) -> Result<Brought, ImageSyncError> {
-    say(tell, target, ImageEvent::Failed { why: error.problem() });
-    Err(error)
-}
-
-fn say(tell: &UnboundedSender<Told>, on: &Engine, event: ImageEvent) {
-    // Whoever listens no more wants to know no more.
-    let _ = tell.send((on.node().clone(), event));
 }

@@ -54,6 +54,17 @@ impl ImageName {
         self.0.contains('@') || self.0.starts_with("sha256:")
     }
 
+    /// Whether both are one name, however they are written.
+    pub fn is_same_name(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+
+    /// The same repository's name with `suffix` behind the tag; none of a digest or an ID.
+    pub fn with_suffix(&self, suffix: &str) -> Option<Self> {
+        let (repository, tag) = self.parts();
+        (!self.is_by_digest()).then(|| Self(format!("{repository}:{tag}{suffix}")))
+    }
+
     /// The repository, and its tag or digest; `latest` where there is neither, as the engines' commands have it.
     pub(super) fn parts(&self) -> (&str, &str) {
         if let Some(parts) = self.0.split_once('@') {
@@ -218,6 +229,19 @@ mod tests {
             "{}",
         ] {
             assert_ne!(of(different), plain, "{different}");
+        }
+    }
+
+    #[test]
+    fn a_suffix_stands_behind_the_tag() {
+        for (name, suffixed) in [
+            ("lmsysorg/sglang:spark", Some("lmsysorg/sglang:spark-tuned")),
+            ("localhost:5000/a", Some("localhost:5000/a:latest-tuned")),
+            ("a@sha256:00", None),
+            ("sha256:00", None),
+        ] {
+            let found = name.parse::<ImageName>().unwrap().with_suffix("-tuned");
+            assert_eq!(found.as_ref().map(ImageName::as_str), suffixed, "{name}");
         }
     }
 

@@ -22,10 +22,11 @@ use super::{CALL_LIMIT, Engine, EngineError, EngineFailure, status};
 const PULL_IDLE: Duration = Duration::from_secs(300);
 /// How long an engine may unpack or pack without a word: Podman loads and Docker saves a whole image before they
 /// answer.
-const PACK_IDLE: Duration = Duration::from_secs(1800);
+pub(super) const PACK_IDLE: Duration = Duration::from_secs(1800);
 /// How long the bytes of an image may pause once they flow.
 const FLOW_IDLE: Duration = Duration::from_secs(60);
 const SAVE: &str = "save the image";
+const LOAD: &str = "load the image";
 
 impl Engine {
     /// The image that goes by `name` here.
@@ -89,7 +90,6 @@ impl Engine {
         tar: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
         mut tell: impl FnMut(Progress) + Send,
     ) -> Result<Vec<String>, EngineError> {
-        const DOING: &str = "load the image";
         let sent = Arc::new(AtomicU64::new(0));
         let broken = Arc::new(Mutex::new(None));
         let (count, note) = (Arc::clone(&sent), Arc::clone(&broken));
@@ -104,19 +104,24 @@ impl Engine {
         });
         let request = Request::post("/images/load").header("content-type", "application/x-tar");
         let request = request.body(body_try_stream(tar));
-        let request = request.map_err(|error| self.failure(DOING, error.into()))?;
-        let answer = self.ask(DOING, request, PACK_IDLE, &sent).await;
+        let request = request.map_err(|error| self.failure(LOAD, error.into()))?;
+        let answer = self.ask(LOAD, request, PACK_IDLE, &sent).await;
         if let Some(why) = broken.lock().ok().and_then(|mut note| note.take()) {
             return Err(self.fail(EngineFailure::Source { why }));
         }
-        let answer = answer?.map_err(|(_, message)| self.fail(EngineFailure::refused(DOING, &message)))?;
+        let answer = answer?.map_err(|(_, message)| self.fail(EngineFailure::refused(LOAD, &message)))?;
         let mut names = Vec::new();
-        self.read_progress(DOING, answer, PACK_IDLE, |progress| {
+        self.read_progress(LOAD, answer, PACK_IDLE, |progress| {
             names.extend(loaded(&progress.status));
             tell(progress);
         })
         .await?;
         Ok(names)
+    }
+
+    /// The error for what this engine has said where it was told elsewhere to take in an image.
+    pub fn cannot_load(&self, message: &str) -> EngineError {
+        self.fail(EngineFailure::refused(LOAD, message))
     }
 
     /// Give the image `name` the name `tag` too, which is taken from another one where it has it.
@@ -139,7 +144,7 @@ impl Engine {
         done.map(drop).map_err(|error| self.of_image(DOING, name, error))
     }
 
-    fn request(
+    pub(super) fn request(
         &self,
         doing: &'static str,
         method: Method,

@@ -6,6 +6,7 @@
 mod address;
 mod attached;
 mod body;
+mod build;
 #[cfg(test)]
 mod cluster_tests;
 mod containers;

@@ -2,14 +2,14 @@
 
 use super::{BadArgument, Checked};
 use crate::cli::tune::args::{
-    DeployArgs, DoctorArgs, EngineArg, FamilyArg, ImageArgs, ImageCommand, ImageListArgs, ImageSyncArgs,
-    InitArgs, NodesArgs,
+    DeployArgs, DoctorArgs, EngineArg, FamilyArg, ImageArgs, ImageBuildArgs, ImageCommand, ImageListArgs,
+    ImageSyncArgs, InitArgs, NodesArgs,
 };
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::EngineChoice;
 use crate::commands::tune::deploy::{Action, DeploySettings, PlaceChoice};
 use crate::commands::tune::doctor::DoctorSettings;
-use crate::commands::tune::image::{ImageAction, ImageSettings};
+use crate::commands::tune::image::{BuildSettings, ImageAction, ImageSettings};
 use crate::commands::tune::init::{BadNode, InitSettings};
 use crate::commands::tune::nodes::NodesSettings;
 use crate::host::container_spec::NodePath;
@@ -83,11 +83,28 @@ pub(in crate::cli::tune) fn image(ImageArgs { command }: ImageArgs) -> Checked<I
         ImageCommand::List(ImageListArgs { image, cluster, json }) => {
             Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::List, json })
         }
-        ImageCommand::Sync(ImageSyncArgs { image, cluster, from, pull, dry_run, json }) => {
+        ImageCommand::Build(ImageBuildArgs {
+            image,
+            tuned,
+            tag,
+            cluster,
+            on,
+            no_sync,
+            through_here,
+            dry_run,
+            profiles,
+            json,
+        }) => {
+            let tag = tag.map(|text| text.parse()).transpose().map_err(BadArgument::Tag)?;
+            let on = on.map(|text| text.parse()).transpose().map_err(BadArgument::On)?;
+            let build = BuildSettings { tuned, tag, on, sync: !no_sync, through_here, dry_run, profiles };
+            Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::Build(build), json })
+        }
+        ImageCommand::Sync(ImageSyncArgs { image, cluster, from, through_here, pull, dry_run, json }) => {
             let from = from.map(|text| text.parse()).transpose().map_err(BadArgument::From)?;
             let action = match pull {
                 true => ImageAction::Pull { dry_run },
-                false => ImageAction::Sync { from, dry_run },
+                false => ImageAction::Sync { from, through_here, dry_run },
             };
             Ok(ImageSettings { cluster, image: name(image)?, action, json })
         }

@@ -17,7 +17,7 @@ use crate::host_name::HostName;
 use crate::runtime::TritonVersion;
 
 /// Config files that were read and judged, and what each is for.
-pub(super) struct ForNodes {
+pub(in crate::commands::tune) struct ForNodes {
     files: Vec<File>,
     from: String,
     devices: DeviceCatalogue,
@@ -100,7 +100,10 @@ impl Failure for BadFiles {
 
 impl ForNodes {
     /// The config files at or below `paths`, each of them sound by itself.
-    pub(super) fn read(paths: &[PathBuf], profiles: Option<&Path>) -> Result<Self, Box<dyn Failure>> {
+    pub(in crate::commands::tune) fn read(
+        paths: &[PathBuf],
+        profiles: Option<&Path>,
+    ) -> Result<Self, Box<dyn Failure>> {
         let devices = subject::devices(profiles)?;
         let names: Vec<String> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
         let found = config_files(paths)?;
@@ -120,7 +123,7 @@ impl ForNodes {
 
     /// What keeps the files from `nodes`: none is for a node, two have one name there, or one would not be read or be
     /// unsafe by what is known of the runtime there.
-    pub(super) fn refusals(&self, nodes: &[Ready]) -> Vec<Box<dyn Failure>> {
+    pub(in crate::commands::tune) fn refusals(&self, nodes: &[Ready]) -> Vec<Box<dyn Failure>> {
         nodes.iter().filter_map(|node| self.refusal(node).err()).collect()
     }
 
@@ -148,14 +151,21 @@ impl ForNodes {
     }
 
     /// The files for `node`.
-    pub(super) fn of(&self, node: &Ready) -> Deployment {
+    pub(in crate::commands::tune) fn of(&self, node: &Ready) -> Deployment {
         let files = self.chosen(node).map(|file| (file.name.clone(), file.bytes.clone()));
         Deployment { files: files.collect(), from: self.from.clone() }
     }
 
     /// Where the file that `node` gets by `name` is from, as the user named it.
-    pub(super) fn source<'a>(&'a self, node: &'a Ready, name: &'a str) -> &'a Path {
+    pub(in crate::commands::tune) fn source<'a>(&'a self, node: &'a Ready, name: &'a str) -> &'a Path {
         self.chosen(node).find(|file| file.name == name).map_or(Path::new(name), |file| &file.path)
+    }
+
+    /// The files that are for none of `nodes`, as the user named them.
+    pub(in crate::commands::tune) fn left_out<'a>(&'a self, nodes: &'a [Ready]) -> Vec<&'a Path> {
+        let is_chosen =
+            |file: &File| nodes.iter().any(|node| self.chosen(node).any(|other| other.path == file.path));
+        self.files.iter().filter(|file| !is_chosen(file)).map(|file| file.path.as_path()).collect()
     }
 
     fn chosen<'a>(&'a self, node: &'a Ready) -> impl Iterator<Item = &'a File> {

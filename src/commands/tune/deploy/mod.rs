@@ -13,8 +13,8 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-use self::files::ForNodes;
-use self::place::Place;
+pub(super) use self::files::ForNodes;
+pub(super) use self::place::Place;
 pub use self::place::PlaceChoice;
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
 use crate::cluster::deploy::{
@@ -127,9 +127,9 @@ impl Failure for Unseen {
 }
 
 /// A node, the way to it, and where files go there.
-struct Ready {
-    node: Connected,
-    place: Place,
+pub(super) struct Ready {
+    pub(super) node: Connected,
+    pub(super) place: Place,
 }
 
 impl Ready {

@@ -28,7 +28,7 @@ pub enum PlaceChoice {
 
 /// A place on one node.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(in crate::commands::tune) struct Place {
     /// The folder, and who works there.
     pub folder: ConfigFolder,
     /// The container it is in, and whose engine's that is.

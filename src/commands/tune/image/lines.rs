@@ -1,9 +1,10 @@
 //! The command lines that equal what would be done.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::cluster::connect::Connected;
-use crate::cluster::images::{CopyPlan, CopyStep};
+use crate::cluster::images::{CONTEXT_FOLDER, CopyPlan, CopyStep};
 use crate::cluster::inventory::{EngineAt, Node};
 use crate::commands::Output;
 use crate::host::engine::ImageName;
@@ -26,6 +27,35 @@ pub(super) fn copies(
         }
     }
     Ok(())
+}
+
+/// The commands that build what `dockerfile` says of `files` on `node`, and call it `image`.
+pub(super) fn build(
+    image: &ImageName,
+    dockerfile: &str,
+    files: &[PathBuf],
+    node: &Connected,
+    out: &mut dyn Output,
+) -> io::Result<()> {
+    let files: Vec<String> = files.iter().map(|path| quoted(&path.to_string_lossy())).collect();
+    out.line(&format!("d=$(mktemp -d) && mkdir \"$d/{CONTEXT_FOLDER}\""))?;
+    out.line(&format!("cp {} \"$d/{CONTEXT_FOLDER}/\"", files.join(" ")))?;
+    out.line(&format!("cat > \"$d/Dockerfile\" <<'END'\n{dockerfile}END"))?;
+    let build = match node.node.settings.engine() {
+        // It takes no context by its standard input.
+        Some(EngineKind::Podman) => {
+            let command = ShellLine::of(&command(&node.node, &["build", "--tag", image.as_str()]));
+            let script = format!("d=$(mktemp -d) && tar -C \"$d\" -x && {command} \"$d\"");
+            let program = Program::new("sh", ["-c", &script]);
+            node.host().map_or_else(|_| script.clone(), |host| host.as_shell(&program).to_string())
+        }
+        _ => typed(node, &["build", "--tag", image.as_str(), "-"]),
+    };
+    out.line(&format!("tar -C \"$d\" -c . | {build}"))
+}
+
+fn quoted(word: &str) -> String {
+    shlex::try_quote(word).map_or_else(|_| format!("{word:?}"), Into::into)
 }
 
 pub(super) fn pull(image: &ImageName, node: &Connected, out: &mut dyn Output) -> io::Result<()> {

@@ -1,5 +1,7 @@
-//! `sparktune image`: the same image on every node, and which one each has.
+//! `sparktune image`: the same image on every node, which one each has, and one with tuned config files in it.
 
+mod build;
+mod contents;
 mod lines;
 mod show;
 mod wanted;
@@ -11,10 +13,11 @@ use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub use self::build::BuildSettings;
 use self::wanted::{Wanted, wanted};
 use crate::cluster::connect::{Connected, connect_all};
 use crate::cluster::images::{
-    Brought, CopyPlan, CopyStep, ImageSyncError, NodeImage, Told, copy, held, plan, pull,
+    Brought, CopyPlan, ImageSyncError, NodeImage, Site, Told, copy, held, plan, pull,
 };
 use crate::cluster::inventory::{self, Node};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -46,9 +49,13 @@ pub enum ImageAction {
     Sync {
         /// The node that has the right one.
         from: Option<HostName>,
+        /// Not from node to node.
+        through_here: bool,
         /// Say by which commands, and do nothing.
         dry_run: bool,
     },
+    /// Make one with tuned config files on top of it, and copy that to the nodes.
+    Build(BuildSettings),
     /// Fetch it from its registry on every node.
     Pull {
         /// Say by which commands, and do nothing.
@@ -157,6 +164,10 @@ pub async fn run(
 ) -> CommandResult {
     let inventory = inventory::find(settings.cluster.as_deref())?.inventory;
     let wanted = wanted(settings, &inventory)?;
+    if let ImageAction::Build(build) = &settings.action {
+        // It has containers to remove, whenever it ends.
+        return build::run(&wanted, build, settings.json, &cancel, progress, out).await;
+    }
     cancel
         .run_until_cancelled(each(&wanted, settings, progress, out))
         .await
@@ -175,7 +186,7 @@ async fn each(
         let asked = ask(image, nodes, &wanted.ssh).await;
         match &settings.action {
             ImageAction::List => shown.list(image, head, asked, out).map_err(OutputError)?,
-            ImageAction::Sync { from, dry_run } => {
+            ImageAction::Sync { from, through_here, dry_run } => {
                 let held: Vec<NodeImage> = reached(&asked).map(|it| it.held.clone()).collect();
                 note_failures(&asked, progress);
                 let plan = plan(image, &held, head, from.as_ref())?;
@@ -183,11 +194,13 @@ async fn each(
                     let nodes: Vec<&Connected> = reached(&asked).map(|it| &it.node).collect();
                     lines::copies(image, &plan, &nodes, out).map_err(OutputError)?;
                 } else {
-                    let rows = synced(image, asked, &plan, progress).await;
+                    let rows = synced(image, asked, &plan, *through_here, progress).await;
                     let source = &held[plan.source].node;
                     shown.brought(image, Some(source), rows, out).map_err(OutputError)?;
                 }
             }
+            // That has been done.
+            ImageAction::Build(_) => {}
             ImageAction::Pull { dry_run: true } => {
                 note_failures(&asked, progress);
                 let mut nodes = reached(&asked);
@@ -239,13 +252,16 @@ async fn synced(
     image: &ImageName,
     asked: Vec<Asked>,
     plan: &CopyPlan,
+    through_here: bool,
     progress: &mut dyn Observer,
 ) -> Vec<Row> {
-    let steps = plan.steps.iter().copied();
-    let nodes: Vec<(&Engine, &NodeImage, CopyStep)> =
-        reached(&asked).zip(steps).map(|(it, step)| (&it.engine, &it.held, step)).collect();
+    let nodes: Vec<Site<'_>> = reached(&asked)
+        .zip(&plan.steps)
+        .map(|(Reached { node, engine, held }, step)| Site { node, engine, held, step: *step })
+        .collect();
     let (tell, told) = mpsc::unbounded_channel();
-    let brought = listening(copy(image, plan.source, &nodes, tell), told, progress).await;
+    let work = copy(image, plan.source, &nodes, through_here, tell);
+    let brought = listening(work, told, progress).await;
     rows(asked, brought)
 }
 

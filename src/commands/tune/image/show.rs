@@ -1,11 +1,16 @@
 //! What came of it, for people and programs.
 
+use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::{Asked, Row};
-use crate::cluster::images::{Brought, How, ImageSyncError, NodeImage, SameBy, reference, runs, same};
+use crate::cluster::images::{
+    Brought, How, ImageSyncError, NodeImage, SameBy, Tuned, Way, reference, runs, same,
+};
+use crate::cluster::installed::ConfigPlace;
 use crate::commands::Output;
 use crate::host::engine::{Image, ImageName};
 use crate::host_name::HostName;
@@ -15,6 +20,8 @@ use crate::host_name::HostName;
 pub(super) struct Shown {
     /// What one JSON object will hold; none where it is shown to people.
     json: Option<Vec<Value>>,
+    /// What was built, where that was asked for.
+    built: Option<Value>,
     /// Nodes that do not have an image, or do not say.
     pub(super) failures: Vec<ImageSyncError>,
     /// Whether nodes that were listed have different ones, or none.
@@ -23,7 +30,27 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn new(json: bool) -> Self {
-        Self { json: json.then(Vec::new), failures: Vec::new(), differ: false }
+        Self { json: json.then(Vec::new), built: None, failures: Vec::new(), differ: false }
+    }
+
+    /// What was built, and where its files went.
+    pub(super) fn built(&mut self, built: &Built<'_>, out: &mut dyn Output) -> io::Result<()> {
+        let Built { image, on, tuned, place, left_out, new } = built;
+        if self.json.is_some() {
+            self.built = Some(json!({
+                "image": image.as_str(),
+                "on": on,
+                "outcome": if *new { "built" } else { "had_it" },
+                "runtime": format!("{} {}", place.family.name(), place.version),
+                "triton": place.triton.to_string(),
+                "tuned": tuned,
+                "left_out": left_out,
+            }));
+            return Ok(());
+        }
+        let how = if *new { "built" } else { "had the same already" };
+        out.line(&format!("{image}: {how} on {on}: {}", tuned_words(tuned)))?;
+        out.line(&format!("  files in {}, because {}", tuned.folder, place.reason))
     }
 
     /// What each node had and has now; as the node `source` where it was copied from there.
@@ -90,6 +117,9 @@ impl Shown {
                 let table: Vec<Vec<String>> = asked.iter().zip(&states).map(row).collect();
                 out.line(&format!("{image}:"))?;
                 out.table(&["node", "ID", "for", "MB", "content"], &table)?;
+                if let Some(tuned) = reference.and_then(|(_, image)| Tuned::of(image)) {
+                    out.line(&format!("  tuned: {}", tuned_words(&tuned)))?;
+                }
             }
         }
         self.failures.extend(asked.into_iter().filter_map(|asked| asked.answer.err()));
@@ -98,8 +128,36 @@ impl Shown {
 
     pub(super) fn end(&mut self, out: &mut dyn Output) -> io::Result<()> {
         // A dry run has lines alone, and goes with no JSON.
-        self.json.take().map_or(Ok(()), |images| out.json(&json!({ "images": images })))
+        let Some(images) = self.json.take() else { return Ok(()) };
+        out.json(&match self.built.take() {
+            Some(built) => json!({ "built": built, "images": images }),
+            None => json!({ "images": images }),
+        })
     }
+}
+
+/// A tuned image, new or not.
+pub(super) struct Built<'a> {
+    pub(super) image: &'a ImageName,
+    pub(super) on: &'a HostName,
+    pub(super) tuned: &'a Tuned,
+    pub(super) place: &'a ConfigPlace,
+    /// Files that are for no node.
+    pub(super) left_out: &'a [PathBuf],
+    /// Whether it was not there.
+    pub(super) new: bool,
+}
+
+/// `2 files for NVIDIA_GB10 (compiled) from RUN, on lmsysorg/sglang:spark`
+fn tuned_words(tuned: &Tuned) -> String {
+    let devices: BTreeSet<&str> = tuned.files.values().map(|file| file.device.as_str()).collect();
+    let devices = devices.into_iter().collect::<Vec<_>>().join(", ");
+    // The weakest of all, and of nothing where one says nothing.
+    let evidence = tuned.files.values().map(|file| file.evidence).min().flatten();
+    let evidence = evidence.map_or_else(String::new, |rung| format!(" ({rung})"));
+    let count = tuned.files.len();
+    let files = if count == 1 { "file" } else { "files" };
+    format!("{count} {files} for {devices}{evidence} from {}, on {}", tuned.from, tuned.base)
 }
 
 /// How what a node has compares.
@@ -185,10 +243,11 @@ fn brought_words(row: &Row, source: Option<&HostName>) -> Vec<String> {
         Ok(brought) => match brought.how {
             How::Source => "had it".into(),
             How::HadIt(by) => format!("had the same ({})", by_words(by)),
-            How::Copied => match source {
-                Some(source) => format!("copied from {source}"),
-                None => "copied".into(),
-            },
+            How::Copied(way) => {
+                let source = source.map(|source| format!(" from {source}")).unwrap_or_default();
+                let way = if way == Way::Fabric { " over the fabric" } else { "" };
+                format!("copied{source}{way}")
+            }
             How::Pulled => "pulled".into(),
             How::PulledTheSame => "pulled, had the same".into(),
         },
@@ -198,16 +257,17 @@ fn brought_words(row: &Row, source: Option<&HostName>) -> Vec<String> {
 }
 
 fn brought_json(row: &Row, source: Option<&HostName>) -> Value {
-    let (how, by, from) = match &row.now {
+    let (how, by, way) = match &row.now {
         Err(_) => ("failed", None, None),
         Ok(Brought { how, .. }) => match how {
             How::Source => ("had_it", None, None),
             How::HadIt(by) => ("had_it", Some(*by), None),
-            How::Copied => ("copied", None, source),
+            How::Copied(way) => ("copied", None, Some(*way)),
             How::Pulled => ("pulled", None, None),
             How::PulledTheSame => ("pulled_the_same", None, None),
         },
     };
+    let from = source.filter(|_| way.is_some());
     json!({
         "node": row.node,
         "had": row.had.as_ref().map(image_json),
@@ -215,6 +275,7 @@ fn brought_json(row: &Row, source: Option<&HostName>) -> Value {
         "how": how,
         "same_by": by,
         "from": from,
+        "way": way,
         "error": row.now.as_ref().err().map(ImageSyncError::problem),
     })
 }
@@ -227,6 +288,7 @@ fn image_json(image: &Image) -> Value {
         "layers": image.layers,
         "architecture": image.architecture,
         "bytes": image.bytes,
+        "tuned": Tuned::of(image),
     })
 }
 

@@ -1,0 +1,249 @@
+//! An image handed from one node to others over the fabric, by a program on each (`worker/node_image.py`).
+//!
+//! The bytes go as they are over a network that only the nodes are on. Who may have them, and whether they are the
+//! ones that were sent, is told over our own connections: a token that is good once, and the digest of all bytes,
+//! without which no engine gets the end of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::fabric::Meeting;
+use crate::cluster::connect::Connected;
+use crate::host::engine::ImageName;
+use crate::host::{BoxRead, BoxWrite, End, HostPath, Process, Program};
+
+const PROGRAM: &str = include_str!("../../../worker/node_image.py");
+/// How long a node may take to start the program and listen.
+const READY_LIMIT: Duration = Duration::from_secs(30);
+/// How long a node may be without a word: its engine may pack or unpack the whole image meanwhile.
+const WORD_LIMIT: Duration = Duration::from_secs(1860);
+/// The longest line of the program, bytes.
+const MOST_OF_A_LINE: u64 = 64 << 10;
+
+/// A node that takes the image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taker<'a> {
+    pub node: &'a Connected,
+    pub meeting: Meeting,
+}
+
+/// What keeps a node from having the image so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    /// Its engine says no, in its own words.
+    Refused(String),
+    /// The way between the nodes, or the node that gives. Another way may do.
+    Lost(String),
+}
+
+/// The size and SHA-256 of what went over.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Sum {
+    bytes: u64,
+    sha256: String,
+}
+
+/// A line of the program.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Said {
+    Listening { ports: BTreeMap<IpAddr, u16>, token: String },
+    Bytes(u64),
+    Sent(Sum),
+    Taken(Sum),
+    Loaded(Vec<String>),
+    Failed { refused: bool, message: String },
+}
+
+/// Hand `image` from `giver` to all `takers` at once, telling of the bytes sent; for each, in their order, the names
+/// that its engine has for it then.
+pub(super) async fn hand_over(
+    image: &ImageName,
+    giver: &Connected,
+    takers: &[Taker<'_>],
+    tell: impl FnMut(u64),
+) -> Vec<Result<Vec<String>, NotTaken>> {
+    let all = |why: NotTaken| takers.iter().map(|_| Err(why.clone())).collect();
+    let listen: BTreeSet<IpAddr> = takers.iter().map(|taker| taker.meeting.at).collect();
+    let order = json!({ "role": "give", "image": image.as_str(), "listen": listen, "count": takers.len() });
+    let begun = async {
+        let mut giving = Talk::begin(giver, order).await?;
+        match giving.hear(READY_LIMIT).await? {
+            Said::Listening { ports, token } => Ok((giving, ports, token)),
+            other => Err(other.unexpected()),
+        }
+    };
+    let (giving, ports, token) = match begun.await {
+        Ok(begun) => begun,
+        Err(why) => return all(why.of(giver)),
+    };
+    let (tell_sum, sum) = watch::channel(None);
+    let taken = join_all(takers.iter().map(|taker| take(taker, &ports, &token, sum.clone())));
+    let given = async {
+        // Whoever takes is told by the end of what comes, and says so.
+        if let Err(why) = give(giving, &tell_sum, tell).await {
+            tracing::warn!(on = giver.name().as_str(), "handing an image over: {why:?}");
+        }
+        drop(tell_sum);
+        std::future::pending::<()>().await;
+    };
+    // Nobody sends to those who have what they need, or never will.
+    tokio::select! {
+        taken = taken => taken,
+        () = given => Vec::new(),
+    }
+}
+
+/// Hear what the node that gives has to say; the sum of all it has sent is told to those who wait for it.
+async fn give(
+    mut giving: Talk,
+    tell_sum: &watch::Sender<Option<Sum>>,
+    mut tell: impl FnMut(u64),
+) -> Result<(), NotTaken> {
+    loop {
+        match giving.hear(WORD_LIMIT).await? {
+            Said::Bytes(bytes) => tell(bytes),
+            Said::Sent(sum) => {
+                tell(sum.bytes);
+                tell_sum.send_replace(Some(sum));
+                return Ok(());
+            }
+            other => return Err(other.unexpected()),
+        }
+    }
+}
+
+async fn take(
+    taker: &Taker<'_>,
+    ports: &BTreeMap<IpAddr, u16>,
+    token: &str,
+    mut sum: watch::Receiver<Option<Sum>>,
+) -> Result<Vec<String>, NotTaken> {
+    let Meeting { at, from } = taker.meeting;
+    let port = ports.get(&at).ok_or_else(|| NotTaken::Lost(format!("nobody listens on {at}")))?;
+    let order = json!({ "role": "take", "from": from, "connect": [at, port], "token": token });
+    let mut taking = Talk::begin(taker.node, order).await?;
+    let taken = match taking.hear(WORD_LIMIT).await? {
+        Said::Taken(taken) => taken,
+        other => return Err(other.unexpected()),
+    };
+    let sent = timeout(READY_LIMIT, sum.wait_for(Option::is_some)).await;
+    let sent = sent.ok().and_then(Result::ok).and_then(|sum| sum.clone());
+    match sent {
+        Some(sent) if sent == taken => taking.go_on().await?,
+        Some(_) => return Err(NotTaken::Lost("what came is not what was sent".into())),
+        None => return Err(NotTaken::Lost("the node that gives does not say what it has sent".into())),
+    }
+    match taking.hear(WORD_LIMIT).await? {
+        Said::Loaded(names) => Ok(names),
+        other => Err(other.unexpected()),
+    }
+}
+
+impl Said {
+    /// What is wrong where this is said.
+    fn unexpected(self) -> NotTaken {
+        match self {
+            Said::Failed { refused: true, message } => NotTaken::Refused(message),
+            Said::Failed { refused: false, message } => NotTaken::Lost(message),
+            _ => NotTaken::Lost("its program says something else than it was asked".into()),
+        }
+    }
+}
+
+impl NotTaken {
+    /// Of the node that gives, for one that takes: its no is another's as well.
+    fn of(self, giver: &Connected) -> Self {
+        match self {
+            NotTaken::Refused(why) | NotTaken::Lost(why) => {
+                NotTaken::Lost(format!("{}: {why}", giver.name()))
+            }
+        }
+    }
+}
+
+/// The program on one node. It ends with this.
+struct Talk {
+    input: BoxWrite,
+    output: BufReader<BoxRead>,
+    end: Box<dyn End>,
+    /// Read by nobody, and in the way of everything else where it is not read.
+    log: tokio::task::JoinHandle<()>,
+}
+
+impl Talk {
+    async fn begin(node: &Connected, mut order: Value) -> Result<Self, NotTaken> {
+        let lost = |why: String| NotTaken::Lost(why);
+        let socket = node.engine_socket().await.map_err(|error| lost(error.problem()))?;
+        let socket = socket.ok_or_else(|| lost("its engine has no socket there".into()))?;
+        order["socket"] = json!(HostPath::as_str(&socket));
+        let host = node.host().map_err(|error| lost(error.problem()))?;
+        // Isolated: what the user's environment and folders say about Python is not for this.
+        let program = Program::new("python3", ["-I", "-c", PROGRAM]);
+        let started = timeout(READY_LIMIT, host.start(&program)).await;
+        let started =
+            started.map_err(|_| lost(format!("nothing starts there within {} s", READY_LIMIT.as_secs())))?;
+        let Process { input, output, mut log, end } =
+            started.map_err(|error| lost(error.what.to_string()))?;
+        let log = tokio::spawn(async move {
+            // What it could say of itself, it says in its output.
+            let _ = tokio::io::copy(&mut log, &mut tokio::io::sink()).await;
+        });
+        let mut talk = Self { input, output: BufReader::new(output), end, log };
+        talk.say(&order.to_string()).await?;
+        Ok(talk)
+    }
+
+    async fn say(&mut self, line: &str) -> Result<(), NotTaken> {
+        let said = async {
+            self.input.write_all(format!("{line}\n").as_bytes()).await?;
+            self.input.flush().await
+        };
+        match timeout(READY_LIMIT, said).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(NotTaken::Lost(error.to_string())),
+            Err(_) => Err(NotTaken::Lost("it takes no order".into())),
+        }
+    }
+
+    /// Let its engine have the end of what has come.
+    async fn go_on(&mut self) -> Result<(), NotTaken> {
+        self.say("go").await
+    }
+
+    /// Its next line.
+    async fn hear(&mut self, limit: Duration) -> Result<Said, NotTaken> {
+        let mut line = Vec::new();
+        let mut bounded = (&mut self.output).take(MOST_OF_A_LINE);
+        match timeout(limit, bounded.read_until(b'\n', &mut line)).await {
+            Err(_) => return Err(NotTaken::Lost(format!("no word for {} s", limit.as_secs()))),
+            Ok(Err(error)) => return Err(NotTaken::Lost(error.to_string())),
+            Ok(Ok(0)) => {
+                let ending = timeout(READY_LIMIT, self.end.ended()).await;
+                let how = ending.map_or_else(|_| String::new(), |ending| format!(" ({ending})"));
+                return Err(NotTaken::Lost(format!(
+                    "its program ended there{how}; it needs Python 3 as python3"
+                )));
+            }
+            Ok(Ok(_)) => {}
+        }
+        serde_json::from_slice(&line).map_err(|_| {
+            let said = crate::cluster::ask::beginning(&line);
+            NotTaken::Lost(format!("its program says `{said}`"))
+        })
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        self.log.abort();
+    }
+}
