@@ -18,8 +18,8 @@ use super::inside::{Inside, Wanted, inside};
 use super::machine::FOLDERS;
 use super::network::PORTS;
 use super::seen::{
-    DataLink, EngineSeen, Examined, ImageSeen, Looked, ModelSeen, Obstacle, PingOutcome, Pinged, ReadNode,
-    Seen, Tuned,
+    DataLink, EngineSeen, Examined, ImageSeen, LoadSeen, Looked, ModelSeen, Obstacle, PingOutcome, Pinged,
+    ReadNode, Seen, Tuned,
 };
 use super::tuned;
 use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
@@ -36,12 +36,15 @@ use crate::host::{Host, HostPath};
 
 const PROGRAM: &str = include_str!("../../../worker/node_doctor.py");
 const MODELS: &str = include_str!("../../../worker/node_models.py");
+const LOAD: &str = include_str!("../../../worker/node_load.py");
 /// Time for a node's facts: its tools have 5 s, the rest is the way there and a busy machine.
 const READ_LIMIT: Duration = Duration::from_secs(20);
 /// Time for what is asked besides, and for all pings of a node, which end by themselves before.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// Time for an engine to say what it is and to look at an image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(20);
+/// How long a GPU is kept busy, seconds: some until its clock has gone up, and some to look at it.
+const LOAD_S: f64 = 4.0;
 
 /// What a cluster is asked for.
 #[derive(Debug)]
@@ -52,6 +55,8 @@ pub(crate) struct Examination<'a> {
     pub(crate) nodes: &'a [Node],
     /// Models that are to be served.
     pub(crate) models: Vec<AskedModel>,
+    /// Whether their GPUs are kept busy for a few seconds.
+    pub(crate) load: bool,
     /// How nodes are connected to.
     pub(crate) ssh: &'a SshSettings,
 }
@@ -62,10 +67,16 @@ pub(crate) struct Examination<'a> {
 /// A node that does not answer keeps the others waiting for no longer than the limits of ssh and those above:
 /// the pings begin when every node has been read or given up.
 pub(crate) async fn examine(order: Examination<'_>, cancel: &CancellationToken) -> Option<Examined> {
-    let (nodes, hosts): (Vec<Seen>, Vec<Option<Arc<dyn Host>>>) =
+    let (mut nodes, hosts): (Vec<Seen>, Vec<Option<Arc<dyn Host>>>) =
         join_all(order.nodes.iter().map(|node| see(node, &order, cancel))).await.into_iter().unzip();
     let data = data_links(&nodes);
-    let pings = cancel.run_until_cancelled(pings(&hosts, &data)).await?;
+    // After everything else, which is to be seen as it was.
+    let loads = join_all(hosts.iter().map(|host| load(host.as_deref().filter(|_| order.load))));
+    let both = async { tokio::join!(pings(&hosts, &data), loads) };
+    let (pings, loads) = cancel.run_until_cancelled(both).await?;
+    for (node, load) in nodes.iter_mut().zip(loads) {
+        node.load = load.filter(|_| node.facts().is_none_or(|facts| !facts.gpus.is_empty()));
+    }
     Some(Examined { nodes, data, pings, models: order.models })
 }
 
@@ -83,6 +94,7 @@ async fn see(
         looked: None,
         models: None,
         gpus_inside: None,
+        load: None,
         tuned: None,
     };
     let Some(connected) = cancel.run_until_cancelled(connect(node, order.ssh)).await else {
@@ -246,6 +258,11 @@ pub(super) async fn look_for(
     let order = json!({ "cache": cache, "variables": variables, "models": models, "paths": [] });
     let answer = told::<Answer>(host, MODELS, &order).await;
     Some(answer.map(|answer| answer.models))
+}
+
+/// How the GPU of `host` does under a load.
+async fn load(host: Option<&dyn Host>) -> Option<Result<LoadSeen, Obstacle>> {
+    Some(told(host?, LOAD, &json!({ "seconds": LOAD_S })).await)
 }
 
 /// Whether each of `paths`, which may begin with `~/`, is there on `host`.

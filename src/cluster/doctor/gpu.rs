@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::host::EngineKind;
 
 /// A Spark whose power supply was not agreed upon runs at 500 to 850 MHz instead of about 2,400, MHz.
-const CAPPED_MHZ: f64 = 850.0;
+pub(super) const CAPPED_MHZ: f64 = 850.0;
 /// Far above a GPU that rests, degrees Celsius.
 const HOT_C: f64 = 80.0;
 

@@ -10,6 +10,7 @@ mod gpu;
 mod hub_cache;
 mod image;
 mod inside;
+mod load;
 mod machine;
 mod memory;
 mod model;
@@ -111,6 +112,9 @@ const ITEMS: &[(&str, Judge)] = &[
     ("shared_memory", Judge::Each(gpu::shared_memory)),
     ("gpu_clock", Judge::All(gpu::clock)),
     ("gpu_temperature", Judge::Each(gpu::temperature)),
+    ("load_clock", Judge::All(load::clock)),
+    ("load_throttling", Judge::Each(load::throttling)),
+    ("load_kernels", Judge::All(load::kernels)),
     ("gpu_in_use", Judge::Each(gpu::in_use)),
     ("image", Judge::All(image::image)),
     ("model_files", Judge::Models(model::files)),

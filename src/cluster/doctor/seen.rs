@@ -41,6 +41,8 @@ pub(crate) struct Seen {
     pub(super) models: Option<Result<Vec<ModelSeen>, Obstacle>>,
     /// The GPUs that its containers have; none where they are to have none, or none could be tried.
     pub(super) gpus_inside: Option<GpuInside>,
+    /// How its GPU did under a load; none where none was asked for, or nobody could log in.
+    pub(super) load: Option<Result<LoadSeen, Obstacle>>,
     /// Config files where its runtime looks; none where no model was asked for, or another item says why.
     pub(super) tuned: Option<Result<Tuned, Obstacle>>,
 }
@@ -78,6 +80,22 @@ pub(super) struct CudaGpu {
     pub(super) name: String,
     /// Shared memory that a block may have after opting in, bytes.
     pub(super) shared_memory_per_block: Option<u32>,
+}
+
+/// What `worker/node_load.py` answers.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct LoadSeen {
+    /// What kept the GPU from being tried.
+    pub(super) trouble: Option<String>,
+    /// The GPU's name.
+    pub(super) name: Option<String>,
+    /// Times of a kernel that only calculates, ms.
+    pub(super) spin_ms: Vec<f64>,
+    /// Times of a kernel that reads memory as decoding does, ms, and what each of its launches reads.
+    pub(super) gemv_ms: Vec<f64>,
+    pub(super) gemv_bytes: u64,
+    /// nvidia-smi's words while the first was running.
+    pub(super) samples: Vec<String>,
 }
 
 /// The config files that a runtime finds.

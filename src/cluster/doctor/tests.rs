@@ -110,6 +110,7 @@ fn of(inventory: &str) -> Examined {
         looked: Some(Ok(looked())),
         models: None,
         gpus_inside: Some(GpuInside::Seen(gpus_seen())),
+        load: None,
         tuned: None,
     });
     let nodes: Vec<Seen> = seen.collect();
@@ -191,6 +192,7 @@ fn a_node_out_of_reach_has_one_finding_and_spoils_no_other() {
         looked: None,
         models: None,
         gpus_inside: None,
+        load: None,
         tuned: None,
     };
     examined.data[1] = None;
@@ -639,6 +641,7 @@ fn an_engine_without_a_login_is_looked_at_alone() {
 
 mod files;
 mod inside;
+mod load;
 mod models;
 mod tuned;
 

@@ -28,6 +28,8 @@ pub(crate) struct DoctorSettings {
     pub(crate) tp: Option<u32>,
     /// A folder of the user's own recipes.
     pub(crate) profiles: Option<PathBuf>,
+    /// Keep the nodes' GPUs busy for a few seconds and say how they do.
+    pub(crate) load: bool,
     /// Show what is fine too.
     pub(crate) verbose: bool,
     /// Print one JSON object.
@@ -65,7 +67,13 @@ pub(crate) async fn run(
     let nodes = found.inventory.named(&settings.nodes)?;
     let asked = models::look_up(settings, found.inventory.nodes.len());
     let models = cancel.run_until_cancelled(asked).await.ok_or(DoctorError::Stopped)??;
-    let order = Examination { cluster: &found.inventory.name, nodes: &nodes, models, ssh: &connecting };
+    let order = Examination {
+        cluster: &found.inventory.name,
+        nodes: &nodes,
+        models,
+        load: settings.load,
+        ssh: &connecting,
+    };
     let examined = examine(order, &cancel).await.ok_or(DoctorError::Stopped)?;
     let findings = examined.findings();
     show(&findings, nodes.len(), settings, out).map_err(OutputError)?;

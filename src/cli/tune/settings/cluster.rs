@@ -34,8 +34,8 @@ pub(in crate::cli::tune) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
 }
 
 pub(in crate::cli::tune) fn doctor(args: DoctorArgs) -> Checked<DoctorSettings> {
-    let DoctorArgs { cluster, node, model, tp, profiles, verbose, json } = args;
-    Ok(DoctorSettings { cluster, nodes: names(&node)?, models: model, tp, profiles, verbose, json })
+    let DoctorArgs { cluster, node, model, tp, profiles, load, verbose, json } = args;
+    Ok(DoctorSettings { cluster, nodes: names(&node)?, models: model, tp, profiles, load, verbose, json })
 }
 
 pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {

@@ -81,6 +81,7 @@ mod tests {
             models: models.iter().map(|&model| model.to_owned()).collect(),
             tp,
             profiles: None,
+            load: false,
             verbose: false,
             json: false,
         }

@@ -23,6 +23,7 @@ fn shown(findings: &[NodeFinding], verbose: bool, json: bool) -> String {
         models: Vec::new(),
         tp: None,
         profiles: None,
+        load: false,
         verbose,
         json,
     };
