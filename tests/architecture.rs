@@ -39,12 +39,13 @@ const MENTIONS: [(&str, &str); 4] = [
 ];
 
 /// What is compiled, embedded or run on the user's machine.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "src",
     "build.rs",
     "worker/spark_worker",
     "worker/node_deploy.py",
     "worker/node_facts.py",
+    "worker/node_options.py",
     "worker/node_runtime.py",
     "examples",
     "fuzz/fuzz_targets",

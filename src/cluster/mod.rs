@@ -10,5 +10,6 @@ pub mod images;
 pub mod installed;
 pub mod inventory;
 pub mod nearby;
+pub(crate) mod runtimes;
 
 pub use ask::{AskError, AskFailure};

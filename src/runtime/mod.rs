@@ -5,6 +5,7 @@
 
 mod alignment;
 mod defaults;
+pub mod options;
 mod triton;
 
 use std::fmt;
