@@ -39,7 +39,7 @@ const MENTIONS: [(&str, &str); 4] = [
 ];
 
 /// What is compiled, embedded or run on the user's machine.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 11] = [
     "src",
     "build.rs",
     "worker/spark_worker",
@@ -47,6 +47,7 @@ const PLACES: [&str; 9] = [
     "worker/node_facts.py",
     "worker/node_log.py",
     "worker/node_image.py",
+    "worker/node_options.py",
     "worker/node_runtime.py",
     "examples",
     "fuzz/fuzz_targets",

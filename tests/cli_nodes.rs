@@ -79,3 +79,127 @@ fn a_machine_without_python_says_so() {
     let value: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(value["nodes"][0]["error"].as_str().unwrap().contains("python3"), "{value}");
 }
+
+/// An inventory of this machine, whose programs run in a virtual environment that has what `packages` says.
+fn with_packages(packages: &[(&str, &str)]) -> Sandbox {
+    let sandbox = Sandbox::new();
+    let made = std::process::Command::new("python3")
+        .args(["-m", "venv", "--without-pip", "--symlinks"])
+        .arg(sandbox.path("venv"))
+        .status();
+    assert!(made.unwrap().success());
+    let lib = std::fs::read_dir(sandbox.path("venv/lib")).unwrap().next().unwrap().unwrap().path();
+    for (file, text) in packages {
+        let path = lib.join("site-packages").join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let venv = sandbox.path("venv");
+    let inventory = format!(
+        "name = \"lab\"\nengine = \"none\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\nbare = {{ virtualenv = \"{}\" }}\n",
+        venv.display()
+    );
+    sandbox.write("sparks.toml", inventory);
+    sandbox
+}
+
+const SERVED: [(&str, &str); 4] = [
+    ("sglang-0.5.23.dist-info/METADATA", "Metadata-Version: 2.1\nName: sglang\nVersion: 0.5.23\n"),
+    ("triton-3.8.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: triton\nVersion: 3.8.0\n"),
+    ("triton/__init__.py", ""),
+    ("sglang/srt/layers/moe/moe_runner/triton_utils/configs/triton_3_8_0/E=1.json", "{}"),
+];
+
+#[test]
+fn what_serves_on_a_node_is_shown_with_where_it_looks() {
+    let sandbox = with_packages(&SERVED);
+    let table = sandbox.succeeds(&["nodes"]);
+    assert!(
+        table.contains("SGLang 0.5.23") && table.contains("config files") && table.contains("(1 there)"),
+        "{table}"
+    );
+    let value = sandbox.json(&["nodes", "--json"]);
+    let runtime = &value["nodes"][0]["runtime"];
+    assert_eq!(runtime["family"], "sglang");
+    assert_eq!(runtime["installed"]["packages"]["triton"]["version"], "3.8.0");
+    assert_eq!(runtime["config_files"]["files"], serde_json::json!(["E=1.json"]));
+    assert_eq!(runtime["image"], Value::Null);
+    assert_eq!(runtime["options"], Value::Null, "they were not asked for");
+}
+
+#[test]
+fn a_command_line_is_held_against_what_the_server_takes() {
+    let server = "import argparse, sys\np = argparse.ArgumentParser()\np.add_argument('--weights')\n\
+                  p.add_argument('--kind', choices=['a', 'b'])\np.parse_args()\n";
+    let sandbox = with_packages(&[&SERVED[..], &[("sglang/launch_server.py", server)]].concat());
+    let list = sandbox.succeeds(&["nodes", "--options"]);
+    assert!(
+        list.starts_with("n1: SGLang 0.5.23: 3 options, by its help\n") && list.contains("--weights"),
+        "{list}"
+    );
+    let good =
+        sandbox.succeeds(&["nodes", "--options", "--", "sglang", "serve", "--weights", "/w", "--kind=a"]);
+    assert!(good.ends_with("  it takes this command line\n"), "{good}");
+    let arguments = ["nodes", "--options", "--", "--weihgts", "/w", "--kind", "c"];
+    let output = sandbox.sparktune(&arguments).assert().code(1).get_output().clone();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("`--weihgts` is no option (did you mean `--weights`?)"), "{said}");
+    assert!(said.contains("`--kind` does not take `c`") && said.contains("accepted: a, b"), "{said}");
+    let arguments = ["nodes", "--options", "--json", "--", "--kind", "c"];
+    let output = sandbox.sparktune(&arguments).assert().code(1).get_output().clone();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let of = &value["runtimes"][0];
+    assert_eq!((&of["nodes"][0], &of["options"]["from"]), (&"n1".into(), &"help".into()));
+    assert_eq!(of["complaints"][0]["trouble"], "no_choice");
+}
+
+#[test]
+fn a_server_whose_help_does_not_run_is_read() {
+    let source = "def add_cli_args(parser):\n    parser.add_argument('--weights', type=str)\n";
+    let broken = ("sglang/launch_server.py", "raise RuntimeError('no GPU here')");
+    let sandbox = with_packages(&[&SERVED[..], &[broken, ("sglang/srt/server_args.py", source)]].concat());
+    let list = sandbox.succeeds(&["nodes", "--options"]);
+    assert!(list.contains("2 options, by its source, which may leave some out"), "{list}");
+    assert!(list.contains("RuntimeError: no GPU here") && list.contains("--weights"), "{list}");
+    let none = with_packages(&[&SERVED[..], &[broken]].concat());
+    none.fails(
+        3,
+        &["nodes", "--options"],
+        &["n1: what its server takes is not known: RuntimeError: no GPU here"],
+    );
+}
+
+#[test]
+fn a_node_without_a_runtime_is_as_it_is_and_has_no_options() {
+    let sandbox = with_packages(&[]);
+    let table = sandbox.succeeds(&["nodes"]);
+    assert!(
+        table.contains("has neither SGLang nor vLLM") && table.contains("note: n1: name its virtual"),
+        "{table}"
+    );
+    sandbox.fails(3, &["nodes", "--options"], &["n1: ", "has neither SGLang nor vLLM", "virtualenv"]);
+}
+
+#[test]
+fn what_would_be_asked_is_shown_and_not_done() {
+    let sandbox = Sandbox::new();
+    // Nobody answers there.
+    let inventory = "name = \"lab\"\nimage = \"a:b\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nssh = \"nobody.invalid\"\n\
+                     [[nodes]]\nname = \"n2\"\nrole = \"worker\"\nengine_url = \"unix:///nowhere/docker.sock\"\n";
+    sandbox.write("sparks.toml", inventory);
+    let lines = sandbox.succeeds(&["nodes", "--dry-run"]);
+    assert!(lines.starts_with("# n1\nssh "), "{lines}");
+    assert!(lines.contains("'python3 -I -c node_facts.py'"), "{lines}");
+    assert!(
+        lines.contains("'docker run --detach --name sparktune-lab-probe-n1-")
+            && lines.contains("--network none"),
+        "{lines}"
+    );
+    let second = lines.split("# n2\n").nth(1).unwrap();
+    assert!(second.contains("\nDOCKER_HOST=unix:///nowhere/docker.sock docker run "), "{second}");
+    assert!(!second.contains("ssh"), "{second}");
+    for arguments in [&["--dry-run", "--json"][..], &["--options", "--env"], &["--", "--tp"]] {
+        let arguments = [&["nodes"][..], arguments].concat();
+        sandbox.sparktune(&arguments).assert().code(2);
+    }
+}

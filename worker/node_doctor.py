@@ -1,19 +1,26 @@
 """Say what the doctor asks of a node beyond its facts, as one JSON document on stdout.
 
-Input: one JSON document {"ports": [...], "folders": [...], "from": ADDRESS or null, "pings": [[ADDRESS, MTU], ...]}.
-Output: {"user": UID, "taken": [...], "foreign": {FOLDER: UID}, "ray_token": BOOL, "pings": [OUTCOME, ...]}.
+Input: one JSON document {"ports": [...], "folders": [...], "gpu_programs": BOOL, "from": ADDRESS or null,
+"pings": [[ADDRESS, MTU], ...]}.
+Output: {"user": UID, "taken": [...], "foreign": {FOLDER: UID}, "ray_token": BOOL, "gpu_programs": TEXT or null,
+"owners": {PID: USER}, "pings": [OUTCOME, ...]}.
 `taken` are those of the ports that somebody listens on, `foreign` the owners of those folders that are there and not
-the user's, `~` being the home. A ping's outcome is true, false, or the words why nobody can tell.
+the user's, `~` being the home; `gpu_programs` is what nvidia-smi says of who uses the GPU, `owners` whose these
+processes are. A ping's outcome is true, false, or the words why nobody can tell.
 Nothing is changed. Standard library only, Linux, Python 3.8 or newer.
 """
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 import threading
 import time
 
+# Who uses the GPU, in nvidia-smi's words; it takes 1 to 2 s where no daemon keeps the driver loaded.
+GPU_PROGRAMS = ("nvidia-smi", "--query-compute-apps=pid,used_memory,process_name", "--format=csv,noheader,nounits")
+GPU_S = 5.0
 # The state of a socket that listens (linux/net/tcp_states.h).
 LISTENS = "0A"
 # What IP and ICMP put before a ping's bytes (RFC 791, RFC 792).
@@ -53,6 +60,35 @@ def foreign(folders):
         if owner != os.getuid():
             found[folder] = owner
     return found
+
+
+def gpu_programs():
+    """What nvidia-smi says, or None."""
+    try:
+        ended = subprocess.run(
+            GPU_PROGRAMS, stdin=subprocess.DEVNULL, capture_output=True, timeout=GPU_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return ended.stdout.decode("utf-8", "replace")[:65536] if ended.returncode == 0 else None
+
+
+def owner(pid):
+    """Whose a process is, or None."""
+    try:
+        user = os.stat("/proc/{}".format(int(pid))).st_uid
+        return pwd.getpwuid(user).pw_name
+    except (OSError, ValueError):
+        return None
+    except KeyError:
+        return "user {}".format(user)
+
+
+def owners(programs):
+    """Whose the processes are that begin `programs`' lines."""
+    pids = {line.split(",")[0].strip() for line in (programs or "").splitlines()}
+    found = {pid: owner(pid) for pid in pids}
+    return {pid: user for pid, user in found.items() if user is not None}
 
 
 def ping(source, address, mtu):
@@ -106,11 +142,14 @@ def ping_all(source, pings):
 def answer(order):
     """The document."""
     listens = listening("/proc/net/tcp") | listening("/proc/net/tcp6")
+    programs = gpu_programs() if order["gpu_programs"] else None
     return {
         "user": os.getuid(),
         "taken": [port for port in order["ports"] if port in listens],
         "foreign": foreign(order["folders"]),
         "ray_token": os.path.exists(os.path.expanduser("~/.ray/auth_token")),
+        "gpu_programs": programs,
+        "owners": owners(programs),
         "pings": ping_all(order["from"], order["pings"]),
     }
 

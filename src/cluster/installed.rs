@@ -14,9 +14,21 @@ use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 use crate::runtime::{Runtime, TritonVersion};
 
-const PROGRAM: &str = include_str!("../../worker/node_runtime.py");
+pub(super) const PROGRAM: &str = include_str!("../../worker/node_runtime.py");
 /// Looking for packages waits for disks alone.
 const LIMIT: Duration = Duration::from_secs(30);
+/// CUDA's tools are run besides, within limits of their own.
+const LIMIT_WITH_TOOLS: Duration = Duration::from_secs(200);
+
+/// Each package with the distributions that may have brought it.
+const PACKAGES: [(&str, &[&str]); 6] = [
+    ("sglang", &["sglang"]),
+    ("vllm", &["vllm"]),
+    ("triton", &["triton", "pytorch-triton"]),
+    ("torch", &["torch"]),
+    ("ray", &["ray"]),
+    ("sgl_kernel", &["sgl-kernel", "sglang-kernel"]),
+];
 
 /// Below the package `sglang`, where releases keep their config files: the newer folder first (since 0.5.11).
 const SGLANG_MODULES: [&str; 2] =
@@ -37,16 +49,19 @@ pub enum Family {
 }
 
 /// What an interpreter has.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
     /// Its own version.
     pub python: String,
     packages: BTreeMap<String, Package>,
     folders: Vec<(String, String)>,
     variables: BTreeMap<String, String>,
+    /// What CUDA's tools say; none where they were not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tools: Option<Tools>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Package {
     version: Option<String>,
     folder: HostPath,
@@ -146,14 +161,25 @@ impl Failure for NoPlace {
 
 /// Ask `python` of `host` what it has.
 pub(crate) async fn probe(host: &dyn Host, python: &HostPath) -> Result<Installed, NoPlace> {
+    probe_with(host, python, false).await
+}
+
+/// The same, and what CUDA's tools say there of assemblers and kernels.
+pub(super) async fn probe_with_tools(host: &dyn Host, python: &HostPath) -> Result<Installed, NoPlace> {
+    probe_with(host, python, true).await
+}
+
+async fn probe_with(host: &dyn Host, python: &HostPath, tools: bool) -> Result<Installed, NoPlace> {
     let folders = SGLANG_MODULES.map(|module| ["sglang", module]);
     let order = serde_json::json!({
-        "packages": ["sglang", "vllm", "triton", "torch"],
+        "packages": BTreeMap::from(PACKAGES),
         "folders": folders.iter().chain([&["vllm", VLLM_MODULE]]).collect::<Vec<_>>(),
         "variables": [SGLANG_VARIABLE, VLLM_VARIABLE],
+        "tools": tools,
     });
     let line = format!("{order}\n");
-    let answer = ask(host, python, PROGRAM, &[line.as_bytes()], LIMIT).await?;
+    let limit = if tools { LIMIT_WITH_TOOLS } else { LIMIT };
+    let answer = ask(host, python, PROGRAM, &[line.as_bytes()], limit).await?;
     serde_json::from_slice(&answer).map_err(|_| NoPlace::Garbled {
         on: host.name().clone(),
         python: python.clone(),
@@ -165,6 +191,11 @@ impl Installed {
     /// The version of the package `name`, where it is there and says it.
     pub fn version(&self, name: &str) -> Option<&str> {
         self.packages.get(name)?.version.as_deref()
+    }
+
+    /// The runtime that is there, SGLang before vLLM.
+    pub(crate) fn family(&self) -> Option<Family> {
+        [Family::Sglang, Family::Vllm].into_iter().find(|family| self.packages.contains_key(family.package()))
     }
 
     /// Where the package `name` lies, where it is there.
@@ -181,11 +212,8 @@ impl Installed {
         wanted: Option<Family>,
         variables: &BTreeMap<String, String>,
     ) -> Result<ConfigPlace, NoPlace> {
-        let has = |family: Family| {
-            wanted.is_none_or(|it| it == family) && self.packages.contains_key(family.package())
-        };
-        let family = [Family::Sglang, Family::Vllm].into_iter().find(|family| has(*family));
-        let Some(family) = family else {
+        let there = |family: &Family| self.packages.contains_key(family.package());
+        let Some(family) = wanted.filter(there).or_else(|| self.family().filter(|_| wanted.is_none())) else {
             return Err(NoPlace::NoRuntime { on: on.clone(), python: python.clone() });
         };
         let package = &self.packages[family.package()];
@@ -247,7 +275,8 @@ impl Installed {
 }
 
 impl Family {
-    fn package(self) -> &'static str {
+    /// The Python package.
+    pub(crate) fn package(self) -> &'static str {
         match self {
             Family::Sglang => "sglang",
             Family::Vllm => "vllm",
@@ -262,6 +291,10 @@ impl Family {
         }
     }
 }
+
+mod tools;
+
+pub use tools::{Assembler, ConfigFiles, KernelCode, Tools};
 
 #[cfg(test)]
 mod tests;

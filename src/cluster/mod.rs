@@ -10,6 +10,7 @@ pub mod images;
 pub mod installed;
 pub mod inventory;
 pub mod nearby;
+pub(crate) mod runtimes;
 pub(crate) mod server_log;
 
 pub use ask::{AskError, AskFailure};

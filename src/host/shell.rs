@@ -44,6 +44,11 @@ impl ShellLine {
         Self(format!("{} '{}'", outer.join(" "), inner.0.replace('\'', r"'\''")))
     }
 
+    /// The same with a variable of its own.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        Self(format!("{name}={} {}", quoted(value), self.0))
+    }
+
     /// The line of these words, the first of which is the program.
     pub(super) fn of_words(words: &[Word]) -> Self {
         let written: Vec<Cow<'_, str>> = words

@@ -140,6 +140,13 @@ pub enum GeometryError {
     NothingToFuse { reason: String },
 }
 
+impl GeometryError {
+    /// Whether the model is understood, and has no kernel that reads config files.
+    pub(crate) fn reads_no_files(&self) -> bool {
+        matches!(self, Self::Dense { .. } | Self::Quantization(QuantizationError::NoConfigFiles { .. }))
+    }
+}
+
 forwards! {
     impl Failure for GeometryError forwarding Config, Quantization {
         Self::UnknownArchitecture { .. } => Kind::Input,

@@ -28,6 +28,8 @@ mod warning;
 
 pub(crate) use by_hand::ByHand;
 pub(crate) use catalogue::Catalogue;
+pub(crate) use config_json::ModelConfig;
 pub(crate) use fusion::FusionChoice;
 pub(crate) use geometry::{Geometry, Parallelism, moe_shape};
+pub(crate) use model_id::ModelId;
 pub(crate) use recipe::Recipe;

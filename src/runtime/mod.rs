@@ -6,6 +6,7 @@
 mod alignment;
 mod defaults;
 mod load_log;
+pub mod options;
 mod triton;
 
 use std::fmt;

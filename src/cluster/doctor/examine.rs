@@ -1,52 +1,106 @@
 //! Asking the nodes: all at once, each within limits of its own.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use super::asked::{AskedModel, ModelSource};
+use super::hub_cache::HubCache;
+use super::inside::{Inside, Wanted, inside};
 use super::machine::FOLDERS;
 use super::network::PORTS;
 use super::seen::{
-    DataLink, EngineSeen, Examined, ImageSeen, Looked, Obstacle, PingOutcome, Pinged, ReadNode, Seen,
+    DataLink, EngineSeen, Examined, ImageSeen, LoadSeen, Looked, ModelSeen, Obstacle, PingOutcome, Pinged,
+    ReadNode, Seen, Tuned,
 };
+use super::tuned;
 use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
 use crate::cluster::connect::{ConnectError, Connected, connect};
 use crate::cluster::fabric::{Fabric, Given, Member};
 use crate::cluster::facts::{NodeFacts, read_all};
+use crate::cluster::images::runs;
 use crate::cluster::inventory::Node;
 use crate::failure::Failure;
+use crate::host::container_spec::{ContainerVariable, NodePath};
 use crate::host::engine::{BadImageName, EngineError, EngineFailure, ImageName};
 use crate::host::ssh::SshSettings;
 use crate::host::{Host, HostPath};
 
 const PROGRAM: &str = include_str!("../../../worker/node_doctor.py");
+const MODELS: &str = include_str!("../../../worker/node_models.py");
+const LOAD: &str = include_str!("../../../worker/node_load.py");
 /// Time for a node's facts: its tools have 5 s, the rest is the way there and a busy machine.
 const READ_LIMIT: Duration = Duration::from_secs(20);
 /// Time for what is asked besides, and for all pings of a node, which end by themselves before.
 const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// Time for an engine to say what it is and to look at an image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(20);
+/// How long a GPU is kept busy, seconds: some until its clock has gone up, and some to look at it.
+const LOAD_S: f64 = 4.0;
 
-/// Ask all `nodes` what the doctor wants to know, and let them ping one another.
+/// What a cluster is asked for.
+#[derive(Debug)]
+pub(crate) struct Examination<'a> {
+    /// What labels call the cluster.
+    pub(crate) cluster: &'a str,
+    /// Those of its nodes that are examined.
+    pub(crate) nodes: &'a [Node],
+    /// Models that are to be served.
+    pub(crate) models: Vec<AskedModel>,
+    /// Whether their GPUs are kept busy for a few seconds.
+    pub(crate) load: bool,
+    /// How nodes are connected to.
+    pub(crate) ssh: &'a SshSettings,
+}
+
+/// Ask all nodes what the doctor wants to know, and let them ping one another; none where that was cancelled, by when
+/// the containers made for it are gone.
 ///
-/// A node that does not answer keeps the others waiting for no longer than the limits of `settings` and those above:
+/// A node that does not answer keeps the others waiting for no longer than the limits of ssh and those above:
 /// the pings begin when every node has been read or given up.
-pub(crate) async fn examine(nodes: &[Node], settings: &SshSettings) -> Examined {
-    let (nodes, hosts): (Vec<Seen>, Vec<Option<Arc<dyn Host>>>) =
-        join_all(nodes.iter().map(|node| see(node, settings))).await.into_iter().unzip();
+pub(crate) async fn examine(order: Examination<'_>, cancel: &CancellationToken) -> Option<Examined> {
+    let (mut nodes, hosts): (Vec<Seen>, Vec<Option<Arc<dyn Host>>>) =
+        join_all(order.nodes.iter().map(|node| see(node, &order, cancel))).await.into_iter().unzip();
     let data = data_links(&nodes);
-    let pings = pings(&hosts, &data).await;
-    Examined { nodes, data, pings }
+    // After everything else, which is to be seen as it was.
+    let loads = join_all(hosts.iter().map(|host| load(host.as_deref().filter(|_| order.load))));
+    let both = async { tokio::join!(pings(&hosts, &data), loads) };
+    let (pings, loads) = cancel.run_until_cancelled(both).await?;
+    for (node, load) in nodes.iter_mut().zip(loads) {
+        node.load = load.filter(|_| node.facts().is_none_or(|facts| !facts.gpus.is_empty()));
+    }
+    Some(Examined { nodes, data, pings, models: order.models })
 }
 
 /// One node, and it as a host where it could be logged in to.
-async fn see(node: &Node, settings: &SshSettings) -> (Seen, Option<Arc<dyn Host>>) {
-    let unseen = |reached| Seen { node: node.clone(), reached, read: None, engine: None, looked: None };
-    let connected = match connect(node, settings).await {
+async fn see(
+    node: &Node,
+    order: &Examination<'_>,
+    cancel: &CancellationToken,
+) -> (Seen, Option<Arc<dyn Host>>) {
+    let unseen = |reached| Seen {
+        node: node.clone(),
+        reached,
+        read: None,
+        engine: None,
+        looked: None,
+        models: None,
+        gpus_inside: None,
+        load: None,
+        tuned: None,
+    };
+    let Some(connected) = cancel.run_until_cancelled(connect(node, order.ssh)).await else {
+        return (unseen(Ok(())), None);
+    };
+    let connected = match connected {
         Ok(connected) => connected,
         Err(error) => return (unseen(Err(error.into())), None),
     };
@@ -54,22 +108,89 @@ async fn see(node: &Node, settings: &SshSettings) -> (Seen, Option<Arc<dyn Host>
     let on_host = async {
         match &host {
             Some(host) => {
-                let (read, looked) = tokio::join!(read(host), look(&**host, None, &[]));
-                (Some(read), Some(looked))
+                let models = &order.models;
+                let (read, looked, models, tuned) = tokio::join!(
+                    read(host),
+                    look(&**host, None, &[]),
+                    look_for(&**host, node, models),
+                    tuned_here(host, &connected, !models.is_empty())
+                );
+                (Some(read), Some(looked), models, tuned)
             }
-            None => (None, None),
+            None => (None, None, None, None),
         }
     };
     let engine = async {
-        node.settings.engine()?;
-        let seen = timeout(ENGINE_LIMIT, engine(&connected)).await;
-        Some(seen.unwrap_or_else(|_| {
+        let Some(_) = node.settings.engine() else { return (None, Inside::default()) };
+        let seen = timeout(ENGINE_LIMIT, engine(&connected));
+        let Some(seen) = cancel.run_until_cancelled(seen).await else { return (None, Inside::default()) };
+        let seen = seen.unwrap_or_else(|_| {
             let says = format!("the engine did not answer within {} s", ENGINE_LIMIT.as_secs());
             Err(Obstacle { says, fix: None })
-        }))
+        });
+        let inside = match &seen {
+            Ok(EngineSeen { image: ImageSeen::There(image), facts })
+                if runs(&image.architecture, &facts.architecture) =>
+            {
+                in_containers(node, &connected, order, cancel).await
+            }
+            // The image, or the engine, is an item of its own.
+            _ => Inside::default(),
+        };
+        (Some(seen), inside)
     };
-    let ((read, looked), engine) = tokio::join!(on_host, engine);
-    (Seen { read, engine, looked, ..unseen(Ok(())) }, host)
+    let on_host = cancel.run_until_cancelled(on_host);
+    let (on_host, (engine, inside)) = tokio::join!(on_host, engine);
+    let (read, looked, models, tuned) = on_host.unwrap_or_default();
+    let (gpus_inside, tuned) = (inside.gpus, inside.tuned.or(tuned));
+    (Seen { read, engine, looked, models, gpus_inside, tuned, ..unseen(Ok(())) }, host)
+}
+
+/// What a container of the node has; nothing where neither GPUs nor models are to be looked at.
+async fn in_containers(
+    node: &Node,
+    connected: &Connected,
+    order: &Examination<'_>,
+    cancel: &CancellationToken,
+) -> Inside {
+    let wanted = Wanted { gpus: node.settings.wants_gpus(), tuned: !order.models.is_empty() };
+    match connected.engine().await {
+        Ok(engine) if wanted.gpus || wanted.tuned => {
+            inside(connected, engine, order.cluster, wanted, cancel).await
+        }
+        _ => Inside::default(),
+    }
+}
+
+/// Config files where the runtime of a node without containers looks, if that is `wanted`.
+async fn tuned_here(
+    host: &Arc<dyn Host>,
+    connected: &Connected,
+    wanted: bool,
+) -> Option<Result<Tuned, Obstacle>> {
+    let settings = &connected.node.settings;
+    if !wanted || settings.engine().is_some() {
+        return None;
+    }
+    let python = match settings.virtualenv() {
+        None => HostPath::new("python3"),
+        Some(NodePath::Absolute(path)) => path.join("bin/python"),
+        Some(path @ NodePath::Home(_)) => match connected.home().await {
+            Ok(home) => path.on(&home).join("bin/python"),
+            Err(error) => return Some(Err(error.into())),
+        },
+    };
+    let set = |(name, variable): (&String, &ContainerVariable)| match variable {
+        ContainerVariable::Set(value) => Some((name.clone(), value.clone())),
+        ContainerVariable::FromHarness => None,
+    };
+    let variables = settings.environment().iter().filter_map(set).collect();
+    let whose = format!("for {python}");
+    let looked = timeout(LOOK_LIMIT, tuned::look(host, python, &variables, whose)).await;
+    Some(looked.unwrap_or_else(|_| {
+        let says = format!("its runtime did not answer within {} s", LOOK_LIMIT.as_secs());
+        Err(Obstacle { says, fix: None })
+    }))
 }
 
 async fn read(host: &Arc<dyn Host>) -> Result<ReadNode, Obstacle> {
@@ -103,11 +224,65 @@ async fn look(host: &dyn Host, from: Option<String>, pings: &[(String, u32)]) ->
     let order = json!({
         "ports": if pinging { &[][..] } else { &PORTS },
         "folders": if pinging { &[][..] } else { &FOLDERS },
+        "gpu_programs": !pinging,
         "from": from,
         "pings": pings,
     });
+    told(host, PROGRAM, &order).await
+}
+
+/// What `host`, which is `node`, has of `models`; nothing is asked where there are none.
+pub(super) async fn look_for(
+    host: &dyn Host,
+    node: &Node,
+    models: &[AskedModel],
+) -> Option<Result<Vec<ModelSeen>, Obstacle>> {
+    #[derive(Deserialize)]
+    struct Answer {
+        models: Vec<ModelSeen>,
+    }
+    if models.is_empty() {
+        return None;
+    }
+    let (cache, variables) = match HubCache::of(node) {
+        HubCache::Folder(path) => (Some(path), BTreeMap::new()),
+        HubCache::Own(variables) => (None, variables),
+        // It says so by itself; what lies in a folder is looked at all the same.
+        HubCache::InContainer(path) => (Some(path.as_str().to_owned()), BTreeMap::new()),
+    };
+    let model = |model: &AskedModel| match &model.source {
+        ModelSource::Hub(id) => json!({ "repository": id.cache_folder() }),
+        ModelSource::Folder(folder) => json!({ "folder": folder }),
+    };
+    let models: Vec<serde_json::Value> = models.iter().map(model).collect();
+    let order = json!({ "cache": cache, "variables": variables, "models": models, "paths": [] });
+    let answer = told::<Answer>(host, MODELS, &order).await;
+    Some(answer.map(|answer| answer.models))
+}
+
+/// How the GPU of `host` does under a load.
+async fn load(host: Option<&dyn Host>) -> Option<Result<LoadSeen, Obstacle>> {
+    Some(told(host?, LOAD, &json!({ "seconds": LOAD_S })).await)
+}
+
+/// Whether each of `paths`, which may begin with `~/`, is there on `host`.
+pub(super) async fn are_there(host: &dyn Host, paths: &[String]) -> Result<Vec<bool>, Obstacle> {
+    #[derive(Deserialize)]
+    struct Answer {
+        there: Vec<bool>,
+    }
+    let order = json!({ "cache": null, "variables": {}, "models": [], "paths": paths });
+    Ok(told::<Answer>(host, MODELS, &order).await?.there)
+}
+
+/// What `program` answers to `order`.
+pub(super) async fn told<T: DeserializeOwned>(
+    host: &dyn Host,
+    program: &'static str,
+    order: &serde_json::Value,
+) -> Result<T, Obstacle> {
     let python = HostPath::new("python3");
-    let answer = ask(host, &python, PROGRAM, &[order.to_string().as_bytes()], LOOK_LIMIT).await?;
+    let answer = ask(host, &python, program, &[order.to_string().as_bytes()], LOOK_LIMIT).await?;
     serde_json::from_slice(&answer).map_err(|_| {
         let says =
             format!("`{python}` answered `{}`, where one JSON document was expected", beginning(&answer));

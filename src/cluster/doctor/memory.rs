@@ -1,17 +1,13 @@
 //! Memory, which on unified machines is the GPU's too.
 
 use super::Judgement;
-use super::seen::Seen;
+use super::seen::{Seen, gib};
 
 const GIB: u64 = 1 << 30;
 /// Below this, and with files' contents in the way, drivers fail to allocate.
 const LITTLE_FREE: u64 = 8 * GIB;
 /// Swap in use that is no chance.
 const MUCH_SWAP: u64 = GIB;
-
-fn gib(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / GIB as f64)
-}
 
 pub(super) fn memory(seen: &Seen) -> Option<Judgement> {
     let memory = &seen.facts()?.memory;

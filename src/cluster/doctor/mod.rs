@@ -3,21 +3,28 @@
 //! `examine` asks all nodes at once and keeps what they said ([`Examined`]); every verdict is a function of that.
 //! docs/clusters.md, "Doctor", has each item with where its limit comes from.
 
+mod asked;
 mod examine;
 mod fabric;
 mod gpu;
+mod hub_cache;
 mod image;
+mod inside;
+mod load;
 mod machine;
 mod memory;
+mod model;
 mod network;
 mod reach;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod tuned;
 
 use serde::Serialize;
 
-pub(crate) use examine::examine;
+pub(crate) use asked::{AskedModel, ModelSource};
+pub(crate) use examine::{Examination, examine};
 pub(crate) use seen::Examined;
 
 use self::seen::Seen;
@@ -86,11 +93,12 @@ impl Judgement {
     }
 }
 
-/// Who is judged: a node for itself, or each among the others. None where a node has nothing to do with the item, or
+/// Who is judged: a node for itself, each among the others, or each for every model that was asked for. None where a node has nothing to do with the item, or
 /// where another item says already why nothing is known.
 enum Judge {
     Each(fn(&Seen) -> Option<Judgement>),
     All(fn(&Examined) -> Vec<Option<Judgement>>),
+    Models(fn(&Examined, usize) -> Vec<Option<Judgement>>),
 }
 
 /// Every item, in the order they are shown: what others stand on comes first.
@@ -100,9 +108,19 @@ const ITEMS: &[(&str, Judge)] = &[
     ("engine", Judge::Each(reach::engine)),
     ("gpu", Judge::Each(gpu::gpu)),
     ("gpu_in_containers", Judge::Each(gpu::in_containers)),
+    ("gpu_visible", Judge::Each(gpu::visible)),
+    ("shared_memory", Judge::Each(gpu::shared_memory)),
     ("gpu_clock", Judge::All(gpu::clock)),
     ("gpu_temperature", Judge::Each(gpu::temperature)),
+    ("load_clock", Judge::All(load::clock)),
+    ("load_throttling", Judge::Each(load::throttling)),
+    ("load_kernels", Judge::All(load::kernels)),
+    ("gpu_in_use", Judge::Each(gpu::in_use)),
     ("image", Judge::All(image::image)),
+    ("model_files", Judge::Models(model::files)),
+    ("model_disk", Judge::Models(model::disk)),
+    ("model_memory", Judge::Models(model::memory)),
+    ("tuned_files", Judge::Models(tuned::files)),
     ("fabric_address", Judge::Each(network::fabric_address)),
     ("mtu", Judge::All(network::mtu)),
     ("rdma", Judge::All(network::rdma)),
@@ -126,11 +144,12 @@ impl Examined {
     pub(crate) fn findings(&self) -> Vec<NodeFinding> {
         let mut found = Vec::new();
         for (item, judge) in ITEMS {
-            let judgements = match judge {
-                Judge::Each(judge) => self.nodes.iter().map(judge).collect(),
-                Judge::All(judge) => judge(self),
+            let judgements: Vec<Vec<Option<Judgement>>> = match judge {
+                Judge::Each(judge) => vec![self.nodes.iter().map(judge).collect()],
+                Judge::All(judge) => vec![judge(self)],
+                Judge::Models(judge) => (0..self.models.len()).map(|model| judge(self, model)).collect(),
             };
-            for (at, judgement) in judgements.into_iter().enumerate() {
+            for (at, judgement) in judgements.into_iter().flat_map(|it| it.into_iter().enumerate()) {
                 let Some(Judgement { state, says, fix }) = judgement else { continue };
                 let node = self.nodes[at].node.name.clone();
                 found.push((at, NodeFinding { node, item, state, says, fix }));

@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 
+use super::asked::AskedModel;
 use crate::cluster::facts::NodeFacts;
+use crate::cluster::installed::ConfigPlace;
 use crate::cluster::inventory::{Node, NodeRole};
 use crate::host::engine::{EngineFacts, Image};
 
@@ -18,6 +20,8 @@ pub(crate) struct Examined {
     pub(super) data: Vec<Option<DataLink>>,
     /// Pings between nodes.
     pub(super) pings: Vec<Pinged>,
+    /// The models that were asked for.
+    pub(super) models: Vec<AskedModel>,
 }
 
 /// A node.
@@ -33,6 +37,76 @@ pub(crate) struct Seen {
     pub(super) engine: Option<Result<EngineSeen, Obstacle>>,
     /// What the doctor asked besides; none where nobody could log in.
     pub(super) looked: Option<Result<Looked, Obstacle>>,
+    /// What it has of each model that was asked for; none where nobody could log in.
+    pub(super) models: Option<Result<Vec<ModelSeen>, Obstacle>>,
+    /// The GPUs that its containers have; none where they are to have none, or none could be tried.
+    pub(super) gpus_inside: Option<GpuInside>,
+    /// How its GPU did under a load; none where none was asked for, or nobody could log in.
+    pub(super) load: Option<Result<LoadSeen, Obstacle>>,
+    /// Config files where its runtime looks; none where no model was asked for, or another item says why.
+    pub(super) tuned: Option<Result<Tuned, Obstacle>>,
+}
+
+/// What a container of the node's image with the node's settings says of its GPUs.
+#[derive(Debug, Clone)]
+pub(super) enum GpuInside {
+    /// It did not come up.
+    NoContainer(Obstacle),
+    /// It came up, and did not say.
+    Unknown(Obstacle),
+    /// What it says.
+    Seen(GpusSeen),
+}
+
+/// What `worker/node_gpu.py` answers.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct GpusSeen {
+    /// NVIDIA's files below `/dev`.
+    pub(super) nodes: Vec<String>,
+    /// What the driver calls its boards.
+    pub(super) driver: Vec<String>,
+    /// Whether there is a libcuda.
+    pub(super) library: bool,
+    /// What keeps it from working.
+    pub(super) trouble: Option<String>,
+    /// The GPUs that it has.
+    pub(super) gpus: Vec<CudaGpu>,
+}
+
+/// A GPU as the driver's library has it.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct CudaGpu {
+    /// Its name, which torch reports too.
+    pub(super) name: String,
+    /// Shared memory that a block may have after opting in, bytes.
+    pub(super) shared_memory_per_block: Option<u32>,
+}
+
+/// What `worker/node_load.py` answers.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct LoadSeen {
+    /// What kept the GPU from being tried.
+    pub(super) trouble: Option<String>,
+    /// The GPU's name.
+    pub(super) name: Option<String>,
+    /// Times of a kernel that only calculates, ms.
+    pub(super) spin_ms: Vec<f64>,
+    /// Times of a kernel that reads memory as decoding does, ms, and what each of its launches reads.
+    pub(super) gemv_ms: Vec<f64>,
+    pub(super) gemv_bytes: u64,
+    /// nvidia-smi's words while the first was running.
+    pub(super) samples: Vec<String>,
+}
+
+/// The config files that a runtime finds.
+#[derive(Debug, Clone)]
+pub(super) struct Tuned {
+    /// Which runtime, and where it looks.
+    pub(super) place: ConfigPlace,
+    /// Whose that is.
+    pub(super) whose: String,
+    /// Names of the files there.
+    pub(super) files: Vec<String>,
 }
 
 /// Something that could not be done.
@@ -77,7 +151,38 @@ pub(super) struct Looked {
     /// Folders of the user's that somebody else owns, and who.
     pub(super) foreign: BTreeMap<String, u32>,
     pub(super) ray_token: bool,
+    /// nvidia-smi's words of who uses the GPU; none where it says nothing.
+    pub(super) gpu_programs: Option<String>,
+    /// Whose these processes are.
+    pub(super) owners: BTreeMap<String, String>,
     pub(super) pings: Vec<PingOutcome>,
+}
+
+/// What `worker/node_models.py` answers of a model.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub(super) struct ModelSeen {
+    /// Where it was looked for.
+    pub(super) folder: String,
+    /// The revision that a runtime would take; none in a plain folder.
+    pub(super) revision: Option<String>,
+    /// Whether anything is there.
+    pub(super) there: bool,
+    /// Files with weights.
+    pub(super) files: usize,
+    /// Bytes of all weights, where something says it.
+    pub(super) total: Option<u64>,
+    /// Bytes of those that are whole.
+    pub(super) have: u64,
+    /// The first files that are not whole, and why not.
+    pub(super) faults: Vec<String>,
+    /// How many there are.
+    pub(super) wrong: usize,
+    /// Files there whose inside was not looked at in time.
+    pub(super) unlooked: usize,
+    /// Downloads that have not ended, and their bytes.
+    pub(super) unfinished: (usize, u64),
+    /// Bytes that can still be written there.
+    pub(super) free: Option<u64>,
 }
 
 /// What became of a ping.
@@ -122,6 +227,11 @@ impl Seen {
         self.looked.as_ref()?.as_ref().ok()
     }
 
+    /// What it has of a model, by its place; none where it was not asked.
+    pub(super) fn model(&self, at: usize) -> Option<Result<&ModelSeen, &Obstacle>> {
+        self.models.as_ref()?.as_ref().map(|models| models.get(at)).transpose()
+    }
+
     /// Whether anything came back from it.
     pub(super) fn answered(&self) -> bool {
         self.facts().is_some() || self.engine_seen().is_some() || self.look().is_some()
@@ -131,6 +241,10 @@ impl Seen {
     pub(super) fn wants_gpus(&self) -> bool {
         self.node.settings.wants_gpus()
     }
+}
+
+pub(super) fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / (1_u64 << 30) as f64)
 }
 
 /// Whether the node is a Spark, by its GPU: makers differ, and its figures are no other machine's.

@@ -24,6 +24,13 @@ pub(crate) struct Gpu {
     pub(crate) power_w: Option<f64>,
 }
 
+impl Gpu {
+    /// Whether its memory is the node's: GB10 and Thor have none of their own.
+    pub(crate) fn shares_memory(&self) -> bool {
+        ["GB10", "Thor"].iter().any(|name| self.name.contains(name))
+    }
+}
+
 /// The node's GPUs: a line each, with the fields that the reader asked for.
 pub(super) fn all(reading: &NodeReading, doubts: &mut Doubts) -> Vec<Gpu> {
     let Some(text) = reading.output("nvidia_smi", doubts) else { return Vec::new() };

@@ -1,5 +1,7 @@
 //! `sparktune doctor`: is every node ready, and what mends it?
 
+mod models;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -7,7 +9,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::connect;
-use crate::cluster::doctor::{NodeFinding, State, examine};
+use crate::cluster::doctor::{Examination, NodeFinding, State, examine};
 use crate::cluster::inventory;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
@@ -20,6 +22,14 @@ pub(crate) struct DoctorSettings {
     pub(crate) cluster: Option<PathBuf>,
     /// The nodes; all of them where none is named.
     pub(crate) nodes: Vec<HostName>,
+    /// Models that are to be served: names, ids or paths.
+    pub(crate) models: Vec<String>,
+    /// How each is split, where that is said.
+    pub(crate) tp: Option<u32>,
+    /// A folder of the user's own recipes.
+    pub(crate) profiles: Option<PathBuf>,
+    /// Keep the nodes' GPUs busy for a few seconds and say how they do.
+    pub(crate) load: bool,
     /// Show what is fine too.
     pub(crate) verbose: bool,
     /// Print one JSON object.
@@ -33,7 +43,7 @@ enum DoctorError {
     #[error("no node could be asked anything")]
     NothingAsked,
     /// The user stopped it.
-    #[error("stopped; nothing is changed by asking nodes")]
+    #[error("stopped; nothing was changed on the nodes")]
     Stopped,
 }
 
@@ -55,8 +65,16 @@ pub(crate) async fn run(
     let found = inventory::find(settings.cluster.as_deref())?;
     let connecting = connect::settings(&found.inventory);
     let nodes = found.inventory.named(&settings.nodes)?;
-    let examined = cancel.run_until_cancelled(examine(&nodes, &connecting)).await;
-    let examined = examined.ok_or(DoctorError::Stopped)?;
+    let asked = models::look_up(settings, found.inventory.nodes.len());
+    let models = cancel.run_until_cancelled(asked).await.ok_or(DoctorError::Stopped)??;
+    let order = Examination {
+        cluster: &found.inventory.name,
+        nodes: &nodes,
+        models,
+        load: settings.load,
+        ssh: &connecting,
+    };
+    let examined = examine(order, &cancel).await.ok_or(DoctorError::Stopped)?;
     let findings = examined.findings();
     show(&findings, nodes.len(), settings, out).map_err(OutputError)?;
     match findings.iter().any(|finding| finding.state == State::Failed) {

@@ -1,5 +1,8 @@
 //! `sparktune nodes`: what each node is, and what its runtime has to be told of the network.
 
+mod lines;
+mod options;
+mod runtime;
 mod show;
 
 use std::collections::BTreeMap;
@@ -20,6 +23,8 @@ use crate::host::Host;
 use crate::host::container_spec::ContainerVariable;
 use crate::host_name::HostName;
 
+use self::runtime::Serving;
+
 /// Time for a node's answer: its tools have 5 s, the rest is the way there and a busy machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -38,6 +43,14 @@ pub(crate) struct NodesSettings {
     pub(crate) set: Vec<(String, String)>,
     /// Only the variables, as lines for a file of them.
     pub(crate) env: bool,
+    /// Only what each node's server takes, and a command line to hold against that.
+    pub(crate) options: Option<Vec<String>>,
+    /// Ask images again that were asked before.
+    pub(crate) fresh: bool,
+    /// Where what they said is kept.
+    pub(crate) cache: PathBuf,
+    /// Say what would be done and do nothing.
+    pub(crate) dry_run: bool,
     /// One JSON object.
     pub(crate) json: bool,
 }
@@ -128,14 +141,36 @@ pub(crate) async fn run(
     let nodes = found.inventory.named(&settings.nodes)?;
     let given = given(&nodes, settings)?;
     let ssh = connect::settings(&found.inventory);
+    if settings.dry_run {
+        lines::commands(&found.inventory.name, &nodes, &ssh, settings, out).map_err(OutputError)?;
+        return Ok(Verdict::Done);
+    }
     let Some(connected) = cancel.run_until_cancelled(connect_all(&nodes, &ssh)).await else {
         return Err(Stopped.into());
     };
-    let way = |(node, connected): (&inventory::Node, Result<Connected, ConnectError>)| {
-        let host = connected.and_then(|connected| connected.host().cloned());
-        (node.name.clone(), host)
+    let wish = runtime::wish(&found.inventory.name, settings);
+    if let Some(command) = &settings.options {
+        let asked = runtime::ask(&nodes, connected, &wish, &cancel).await;
+        return options::show(&asked, command, settings.json, &cancel, out);
+    }
+    let (mut ways, mut reached): (Vec<Way>, Vec<Connected>) = Default::default();
+    for (node, connected) in nodes.iter().zip(connected) {
+        ways.push((
+            node.name.clone(),
+            connected.and_then(|connected| {
+                let host = connected.host().cloned();
+                reached.push(connected);
+                host
+            }),
+        ));
+    }
+    let serving = async {
+        match settings.env {
+            true => Vec::new(),
+            false => runtime::of_reached(&reached, &wish, &cancel).await,
+        }
     };
-    read_and_show(nodes.iter().zip(connected).map(way).collect(), &given, settings, cancel, out).await
+    read_and_show(ways, serving, &given, settings, &cancel, out).await
 }
 
 /// What the inventory says of each node, and over it what the command line says.
@@ -177,16 +212,16 @@ type Way = (HostName, Result<Arc<dyn Host>, ConnectError>);
 
 async fn read_and_show(
     ways: Vec<Way>,
+    serving: impl Future<Output = Vec<Serving>>,
     given: &BTreeMap<HostName, Given>,
     settings: &NodesSettings,
-    cancel: CancellationToken,
+    cancel: &CancellationToken,
     out: &mut dyn Output,
 ) -> CommandResult {
     let hosts: Vec<Arc<dyn Host>> = ways.iter().filter_map(|(_, host)| host.as_ref().ok().cloned()).collect();
-    let answers = tokio::select! {
-        answers = read_all(&hosts, LIMIT) => answers,
-        () = cancel.cancelled() => return Err(Stopped.into()),
-    };
+    // Who asks images has containers to remove, and hears of the stop by itself.
+    let (answers, serving) = tokio::join!(cancel.run_until_cancelled(read_all(&hosts, LIMIT)), serving);
+    let (Some(answers), false) = (answers, cancel.is_cancelled()) else { return Err(Stopped.into()) };
     let mut answers = answers.into_iter();
     let mut nodes: Vec<Node> = Vec::new();
     for (name, host) in ways {
@@ -213,16 +248,19 @@ async fn read_and_show(
     let left_out = |(name, _): &Node| format!("{name} was not read: the rest is worked out without it");
     fabric.notes.extend(unread.map(left_out));
     let shown = if settings.json {
-        out.json(&show::as_json(&nodes, &fabric))
+        out.json(&show::as_json(&nodes, &serving, &fabric))
     } else if settings.env {
         show::environment(&nodes, &fabric, out)
     } else {
-        show::for_people(&nodes, &fabric, out)
+        show::for_people(&nodes, &serving, &fabric, out)
     };
     shown.map_err(OutputError)?;
     let asked = nodes.len();
     let unread: Vec<Unread> = nodes.into_iter().filter_map(|(_, read)| read.err()).collect();
-    if unread.is_empty() { Ok(Verdict::Done) } else { Err(NotAllRead { asked, unread }.into()) }
+    if !unread.is_empty() {
+        return Err(NotAllRead { asked, unread }.into());
+    }
+    runtime::verdict(&serving)
 }
 
 /// A node that answered.

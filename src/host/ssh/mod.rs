@@ -17,6 +17,7 @@ pub use connection::{SshConnection, SshSettings};
 pub use destination::{BadSshDestination, SshDestination};
 pub use failure::SshFailure;
 pub use forward::{Forward, ForwardFailure};
+pub(crate) use node::over_ssh;
 #[cfg(test)]
 mod bed;
 #[cfg(test)]

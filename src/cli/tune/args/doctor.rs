@@ -10,6 +10,8 @@ use clap::Args;
   sparktune doctor                          is every node of sparks.toml, or this machine, ready?
   sparktune doctor --cluster lab.toml       the same of that cluster
   sparktune doctor --node spark-2 --verbose everything about one node, what is fine too
+  sparktune doctor --model GLM-4.7-FP8      can every node load that model, too?
+  sparktune doctor --load                   do the GPUs run as fast as they should?
   sparktune doctor --json                   one JSON object
 
 A fix is for the node of its line; where ssh does not get there, for this machine. Nothing is changed on any node.
@@ -23,6 +25,18 @@ pub(crate) struct DoctorArgs {
     /// Only this node; may be repeated
     #[arg(long, value_name = "NAME")]
     pub node: Vec<String>,
+    /// A model that is to be served, as `moe` takes it: is it there, whole, and is there room for it? May be repeated
+    #[arg(long, short, value_name = "MODEL")]
+    pub model: Vec<String>,
+    /// Tensor parallelism of these models [default: the catalogue's, else the number of nodes]
+    #[arg(long, visible_alias = "tp-size", value_name = "N", requires = "model")]
+    pub tp: Option<u32>,
+    /// A folder with models/*.toml of your own; they win over the built-in ones
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
+    pub profiles: Option<PathBuf>,
+    /// Keep every GPU busy for about 10 s: does its clock go up, what slows it down? Disturbs whoever works there
+    #[arg(long)]
+    pub load: bool,
     /// Show what is fine too
     #[arg(long, short)]
     pub verbose: bool,

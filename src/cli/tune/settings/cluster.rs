@@ -1,6 +1,6 @@
 //! The arguments of what works with a cluster.
 
-use super::{BadArgument, Checked};
+use super::{BadArgument, Checked, default_cache};
 use crate::cli::tune::args::{
     DeployArgs, DoctorArgs, EngineArg, FamilyArg, ImageArgs, ImageBuildArgs, ImageCommand, ImageListArgs,
     ImageSyncArgs, InitArgs, NodesArgs,
@@ -17,7 +17,8 @@ use crate::host::engine::ImageName;
 use crate::host_name::{BadHostName, HostName};
 
 pub(in crate::cli::tune) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
-    let NodesArgs { cluster, node, env, control, data, set, json } = args;
+    let NodesArgs { cluster, node, env, control, data, set, options, command, fresh, cache, dry_run, json } =
+        args;
     let assignment = |text: String| match text.split_once('=') {
         Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
         None => Err(BadArgument::NoAssignment(text)),
@@ -29,13 +30,17 @@ pub(in crate::cli::tune) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
         data,
         set: set.into_iter().map(assignment).collect::<Checked<_>>()?,
         env,
+        options: options.then_some(command),
+        fresh,
+        cache: cache.or_else(default_cache).ok_or(BadArgument::NoCache)?,
+        dry_run,
         json,
     })
 }
 
 pub(in crate::cli::tune) fn doctor(args: DoctorArgs) -> Checked<DoctorSettings> {
-    let DoctorArgs { cluster, node, verbose, json } = args;
-    Ok(DoctorSettings { cluster, nodes: names(&node)?, verbose, json })
+    let DoctorArgs { cluster, node, model, tp, profiles, load, verbose, json } = args;
+    Ok(DoctorSettings { cluster, nodes: names(&node)?, models: model, tp, profiles, load, verbose, json })
 }
 
 pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {

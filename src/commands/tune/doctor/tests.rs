@@ -17,7 +17,16 @@ fn findings() -> Vec<NodeFinding> {
 }
 
 fn shown(findings: &[NodeFinding], verbose: bool, json: bool) -> String {
-    let settings = DoctorSettings { cluster: None, nodes: Vec::new(), verbose, json };
+    let settings = DoctorSettings {
+        cluster: None,
+        nodes: Vec::new(),
+        models: Vec::new(),
+        tp: None,
+        profiles: None,
+        load: false,
+        verbose,
+        json,
+    };
     let mut out = Shown::default();
     show(findings, 2, &settings, &mut out).unwrap();
     out.0

@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use super::runtime::{self, Serving};
 use super::{Node, Read, Unread};
 use crate::cluster::fabric::{DerivedVariable, Fabric, NodeFabric, Plane};
 use crate::cluster::facts::{Engine, Gpu};
@@ -14,7 +15,13 @@ fn of_node<'a>(fabric: &'a Fabric, name: &HostName) -> Option<&'a NodeFabric> {
     fabric.nodes.iter().find(|node| node.node == *name)
 }
 
-pub(super) fn as_json(nodes: &[Node], fabric: &Fabric) -> Value {
+/// The compute capability of a node's first GPU, times ten.
+fn capability(read: &Result<Read, Unread>) -> Option<u32> {
+    let gpu = read.as_ref().ok()?.facts.gpus.first()?;
+    gpu.compute_capability.as_ref()?.replace('.', "").parse().ok()
+}
+
+pub(super) fn as_json(nodes: &[Node], serving: &[Serving], fabric: &Fabric) -> Value {
     let each = nodes.iter().map(|(name, read)| match read {
         Ok(read) => {
             let mut value = json!(of_node(fabric, name));
@@ -24,6 +31,12 @@ pub(super) fn as_json(nodes: &[Node], fabric: &Fabric) -> Value {
             value
         }
         Err(error) => json!({ "node": name, "error": error.to_string(), "hint": error.hint() }),
+    });
+    let each = each.zip(nodes).map(|(mut value, (name, _))| {
+        if let Some(serving) = serving.iter().find(|(node, _)| node.name == *name) {
+            value["runtime"] = runtime::as_json(serving);
+        }
+        value
     });
     json!({
         "nodes": each.collect::<Vec<_>>(),
@@ -58,7 +71,12 @@ pub(super) fn environment(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output)
     Ok(())
 }
 
-pub(super) fn for_people(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output) -> io::Result<()> {
+pub(super) fn for_people(
+    nodes: &[Node],
+    serving: &[Serving],
+    fabric: &Fabric,
+    out: &mut dyn Output,
+) -> io::Result<()> {
     let rows: Vec<Vec<String>> = nodes.iter().map(|(name, read)| row(name, read, fabric)).collect();
     let header = ["node", "GPU", "driver", "engine", "memory free", "RDMA", "control", "data", "problem"];
     out.table(&header, &rows)?;
@@ -68,10 +86,14 @@ pub(super) fn for_people(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output) 
             out.line(&format!("{}: {what} {address} ({interface}): {reason}", node.node))?;
         }
     }
+    let notes = served(nodes, serving, out)?;
     if fabric.nodes.len() > 1 {
         out.line(&format!("joined: {}", fabric.topology))?;
     }
     for note in &fabric.notes {
+        out.line(&format!("note: {note}"))?;
+    }
+    for note in notes {
         out.line(&format!("note: {note}"))?;
     }
     for (name, read) in nodes {
@@ -87,6 +109,27 @@ pub(super) fn for_people(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output) 
         out.line(netplan.text.trim_end())?;
     }
     Ok(())
+}
+
+/// A second table, of what serves on the nodes; what there is to note of it.
+fn served(nodes: &[Node], serving: &[Serving], out: &mut dyn Output) -> io::Result<Vec<String>> {
+    if serving.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = |serving: &Serving| {
+        let read = nodes.iter().find(|(name, _)| *name == serving.0.name);
+        read.and_then(|(_, read)| capability(read))
+    };
+    let rows: Vec<Vec<String>> = serving.iter().map(|it| runtime::row(it, of(it))).collect();
+    out.line("")?;
+    out.table(&runtime::HEADER, &rows)?;
+    let mut all = Vec::new();
+    for it in serving {
+        let (lines, notes) = runtime::notes(it, of(it));
+        lines.iter().try_for_each(|line| out.line(line))?;
+        all.extend(notes);
+    }
+    Ok(all)
 }
 
 fn row(name: &HostName, read: &Result<Read, Unread>, fabric: &Fabric) -> Vec<String> {

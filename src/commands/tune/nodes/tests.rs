@@ -32,7 +32,19 @@ fn two_and_a_dead_one() -> [Arc<dyn Host>; 3] {
 }
 
 fn settings(env: bool, json: bool) -> NodesSettings {
-    NodesSettings { cluster: None, nodes: Vec::new(), control: None, data: None, set: Vec::new(), env, json }
+    NodesSettings {
+        cluster: None,
+        nodes: Vec::new(),
+        control: None,
+        data: None,
+        set: Vec::new(),
+        env,
+        options: None,
+        fresh: false,
+        cache: "none".into(),
+        dry_run: false,
+        json,
+    }
 }
 
 fn ways(hosts: &[Arc<dyn Host>]) -> Vec<Way> {
@@ -43,7 +55,8 @@ async fn show(hosts: &[Arc<dyn Host>], env: bool, json: bool) -> (String, Comman
     let mut shown = Shown::default();
     let settings = settings(env, json);
     let cancel = CancellationToken::new();
-    let result = read_and_show(ways(hosts), &BTreeMap::new(), &settings, cancel, &mut shown).await;
+    let serving = async { Vec::new() };
+    let result = read_and_show(ways(hosts), serving, &BTreeMap::new(), &settings, &cancel, &mut shown).await;
     (shown.0, result)
 }
 
@@ -103,10 +116,16 @@ async fn a_stop_is_not_waited_for() {
     let dead = node("spark-3", "spark-twins");
     dead.expect([Some(HostFault { after: 10, what: HostFaultKind::Silent })]);
     let begun = tokio::time::Instant::now();
-    let error =
-        read_and_show(ways(&[Arc::new(dead)]), &BTreeMap::new(), &settings, cancel, &mut Shown::default())
-            .await
-            .unwrap_err();
+    let error = read_and_show(
+        ways(&[Arc::new(dead)]),
+        async { Vec::new() },
+        &BTreeMap::new(),
+        &settings,
+        &cancel,
+        &mut Shown::default(),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(error.kind(), Kind::Interrupted);
     assert!(begun.elapsed() < Duration::from_secs(1));
 }

@@ -1,0 +1,241 @@
+//! What a program in a node's container has: a container of the node's image and settings, up for a few seconds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::examine::{are_there, told};
+use super::seen::{GpuInside, Obstacle, Tuned};
+use super::tuned;
+use crate::cluster::connect::Connected;
+use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
+use crate::host::engine::{Engine, EngineError, OwnContainer};
+use crate::host::{ContainerSpec, Host, HostPath};
+
+/// What a container of this kind is for, as its label says.
+const PURPOSE: &str = "doctor";
+const GPU: &str = include_str!("../../../worker/node_gpu.py");
+/// Time for the container to come up and to be asked.
+const LIMIT: Duration = Duration::from_secs(30);
+/// Time to remove it.
+const REMOVE_LIMIT: Duration = Duration::from_secs(10);
+/// How long a container lives that nobody removes, seconds.
+const LIVES_S: &str = "60";
+
+/// What is asked of a node's containers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// Its GPUs.
+    pub(super) gpus: bool,
+    /// Where its runtime looks for config files.
+    pub(super) tuned: bool,
+}
+
+/// What came of it; none of what was not asked for.
+#[derive(Debug, Default)]
+pub(super) struct Inside {
+    pub(super) gpus: Option<GpuInside>,
+    pub(super) tuned: Option<Result<Tuned, Obstacle>>,
+}
+
+/// Ask in the node's container of cluster `cluster` what is `wanted`. Config files are looked for where the running
+/// container of the inventory's name has them, if there is one.
+pub(super) async fn inside(
+    connected: &Connected,
+    engine: &Engine,
+    cluster: &str,
+    wanted: Wanted,
+    cancel: &CancellationToken,
+) -> Inside {
+    let python = HostPath::new("python3");
+    let running = match (wanted.tuned, connected.node.settings.container(labels(cluster, String::new()))) {
+        (true, Some(spec)) => {
+            let named = cancel.run_until_cancelled(engine.named(&spec.name)).await;
+            named.and_then(Result::ok).map(|host| (spec.name, host))
+        }
+        _ => None,
+    };
+    let of_running = async {
+        let (name, host) = running.as_ref()?;
+        let whose = format!("in the container {name}");
+        let none = BTreeMap::new();
+        let tuned = timeout(LIMIT, tuned::look(host, python.clone(), &none, whose));
+        Some(cancel.run_until_cancelled(tuned).await?.unwrap_or_else(|_| Err(late())))
+    };
+    let asked = Wanted { tuned: wanted.tuned && running.is_none(), ..wanted };
+    let of_own = async {
+        if !(asked.gpus || asked.tuned) {
+            return Inside::default();
+        }
+        own(connected, engine, cluster, asked, cancel).await
+    };
+    let (of_running, of_own) = tokio::join!(of_running, of_own);
+    Inside { tuned: of_own.tuned.or(of_running), ..of_own }
+}
+
+/// The same in a container of our own, which is gone afterwards.
+async fn own(
+    connected: &Connected,
+    engine: &Engine,
+    cluster: &str,
+    wanted: Wanted,
+    cancel: &CancellationToken,
+) -> Inside {
+    let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let owner = format!("doctor-{begun}-{}", std::process::id());
+    let Some(spec) = connected.node.settings.container(labels(cluster, owner.clone())) else {
+        return Inside::default();
+    };
+    let spec = short_lived(spec, &owner, wanted);
+    let work = async {
+        let container = match bring_up(connected, engine, spec).await {
+            Ok(container) => container,
+            Err(trouble) => {
+                return Inside {
+                    gpus: wanted.gpus.then(|| GpuInside::NoContainer(trouble.clone())),
+                    // Where the GPUs are in the way, it is told of them.
+                    tuned: (wanted.tuned && !wanted.gpus).then_some(Err(trouble)),
+                };
+            }
+        };
+        ask(&engine.within_container(&container), wanted, &spec_image(connected)).await
+    };
+    let asked = cancel.run_until_cancelled(timeout(LIMIT, work)).await;
+    remove(engine, cluster, &owner).await;
+    match asked {
+        Some(Ok(inside)) => inside,
+        Some(Err(_)) => Inside {
+            gpus: wanted.gpus.then(|| GpuInside::Unknown(late())),
+            tuned: wanted.tuned.then(|| Err(late())),
+        },
+        None => Inside::default(),
+    }
+}
+
+async fn ask(host: &Arc<dyn Host>, wanted: Wanted, image: &str) -> Inside {
+    let gpus = async {
+        if !wanted.gpus {
+            return None;
+        }
+        let told = told(&**host, GPU, &serde_json::Value::Null).await;
+        Some(told.map_or_else(GpuInside::Unknown, GpuInside::Seen))
+    };
+    let files = async {
+        if !wanted.tuned {
+            return None;
+        }
+        let whose = format!("in a container of {image}");
+        Some(tuned::look(host, HostPath::new("python3"), &BTreeMap::new(), whose).await)
+    };
+    let (gpus, tuned) = tokio::join!(gpus, files);
+    Inside { gpus, tuned }
+}
+
+fn labels(cluster: &str, owner: String) -> Labels {
+    Labels { cluster: cluster.to_owned(), purpose: PURPOSE.to_owned(), owner }
+}
+
+fn spec_image(connected: &Connected) -> String {
+    connected.node.settings.image().unwrap_or_default().to_owned()
+}
+
+fn late() -> Obstacle {
+    Obstacle { says: format!("a container did not answer within {} s", LIMIT.as_secs()), fix: None }
+}
+
+/// As the node's own containers are, but that it idles for a while under a name of its own and knows no secrets. It sees
+/// folders of the node only where it is asked for files.
+fn short_lived(mut spec: ContainerSpec, name: &str, wanted: Wanted) -> ContainerSpec {
+    spec.name = format!("sparktune-{}-{name}", spec.labels.cluster);
+    spec.entrypoint = Some(Vec::new());
+    spec.command = ["sleep", LIVES_S].map(str::to_owned).to_vec();
+    spec.restart = Restart::No;
+    spec.environment.retain(|_, variable| *variable != ContainerVariable::FromHarness);
+    if !wanted.gpus {
+        spec.gpus = Gpus::None;
+    }
+    if !wanted.tuned {
+        spec.volumes.clear();
+    }
+    spec
+}
+
+async fn bring_up(
+    connected: &Connected,
+    engine: &Engine,
+    mut spec: ContainerSpec,
+) -> Result<OwnContainer, Obstacle> {
+    let host = connected.host().ok().map(|host| &**host);
+    // An engine would make those that are not there, as root.
+    let sources: Vec<String> = spec.volumes.iter().map(|volume| volume.source.to_string()).collect();
+    let there = match host {
+        Some(host) if !sources.is_empty() => are_there(host, &sources).await?,
+        _ => Vec::new(),
+    };
+    let mut there = there.into_iter();
+    spec.volumes.retain(|_| there.next().unwrap_or(false));
+    let below_home = spec.volumes.iter().any(|volume| matches!(volume.source, NodePath::Home(_)));
+    let home = if below_home { connected.home().await? } else { HostPath::new("/") };
+    // No secret is among them.
+    let variables = spec.variables(|_| None).unwrap_or_default();
+    Ok(engine.run(&spec, &variables, &home, host).await?)
+}
+
+/// Remove the container of `owner`, and those that an earlier doctor of this cluster could not, once they have ended.
+async fn remove(engine: &Engine, cluster: &str, owner: &str) {
+    let version = format!("{}version", Labels::PREFIX);
+    let owned = format!("{}owner", Labels::PREFIX);
+    let all = labels(cluster, String::new()).pairs();
+    let wanted: BTreeMap<String, String> =
+        all.into_iter().filter(|(key, _)| *key != version && *key != owned).collect();
+    let work = async {
+        let left = engine.list(&wanted).await?;
+        for left in
+            left.iter().filter(|it| !it.running || it.labels.get(&owned).is_some_and(|it| it == owner))
+        {
+            engine.remove(&left.container).await?;
+        }
+        Ok::<(), EngineError>(())
+    };
+    match timeout(REMOVE_LIMIT, work).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(owner, "cannot remove a container: {error}"),
+        Err(_) => tracing::warn!(owner, "a container was not removed in time; the next doctor removes it"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::cluster::inventory::Inventory;
+    use crate::host::EngineKind;
+
+    #[test]
+    fn the_container_is_the_nodes_own_but_ends_by_itself_and_knows_no_secret() {
+        let text = "name = \"lab\"\nimage = \"i\"\nenv = { A = \"1\" }\nenv_from = [\"HF_TOKEN\"]\n\
+                    container = { name = \"sglang\", restart = \"always\", volumes = [\"/c:/c\"], cap_add = \
+                    [\"IPC_LOCK\"], entrypoint = [\"/bin/tini\"] }\n[[nodes]]\nname = \"a\"\nrole = \"head\"\nssh \
+                    = \"a\"\n";
+        let node = Inventory::parse(Path::new("sparks.toml"), text).unwrap().nodes.remove(0);
+        let line = |gpus, tuned| {
+            let spec = node.settings.container(labels("lab", "doctor-1".into())).unwrap();
+            short_lived(spec, "doctor-1", Wanted { gpus, tuned }).run_line(EngineKind::Docker).to_string()
+        };
+        let with_gpus = line(true, false);
+        assert!(with_gpus.contains("--name sparktune-lab-doctor-1 --network host --gpus all"), "{with_gpus}");
+        assert!(with_gpus.contains("--cap-add IPC_LOCK --env 'A=1' --label"), "{with_gpus}");
+        assert!(with_gpus.ends_with("--entrypoint '' i sleep 60"), "{with_gpus}");
+        assert!(with_gpus.contains("--label 'sparktune.purpose=doctor'"), "{with_gpus}");
+        let with_files = line(false, true);
+        assert!(!with_files.contains("--gpus") && with_files.contains("--volume /c:/c"), "{with_files}");
+        for line in [with_gpus, with_files] {
+            assert!(!line.contains("HF_TOKEN") && !line.contains("--restart"), "{line}");
+        }
+    }
+}
