@@ -131,7 +131,7 @@ class Handing(unittest.TestCase):
         taking = [self.taking(target, port, token) for target in targets]
         whole = {"bytes": len(IMAGE), "sha256": hashlib.sha256(IMAGE).hexdigest()}
         self.assertEqual(giving.hear(), {"sent": whole})
-        for target, program in zip(targets, taking):
+        for target, program in zip(targets, taking, strict=True):
             self.assertEqual(program.hear(), {"taken": whole})
             self.assertTrue(target.has_some.wait(10))
             self.assertLessEqual(len(target.loaded), len(IMAGE) - node_image.HELD)
@@ -185,7 +185,10 @@ class Handing(unittest.TestCase):
         self.assertIn("no such image", giving.hear()["failed"]["message"])
 
     def test_an_engine_that_says_no_is_quoted(self):
-        for answer in (b'{"errorDetail":{"message":"no space left"},"error":"no space left"}', b'{"error":"no space left"}'):
+        for answer in (
+            b'{"errorDetail":{"message":"no space left"},"error":"no space left"}',
+            b'{"error":"no space left"}',
+        ):
             target = LookAlike(self, answer=b'{"status":"Loading"}\r\n' + answer)
             _, port, token = self.giving(LookAlike(self))
             taking = self.taking(target, port, token)
