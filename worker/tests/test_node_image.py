@@ -174,8 +174,8 @@ class Handing(unittest.TestCase):
         source, target = LookAlike(self, breaks_off=True), LookAlike(self)
         giving, port, token = self.giving(source)
         taking = self.taking(target, port, token)
-        self.assertFalse(giving.hear()["failed"]["refused"])
-        self.assertEqual(taking.hear(), {"failed": {"refused": False, "message": "the other node broke off"}})
+        self.assertEqual(giving.hear()["failed"]["what"], "failed")
+        self.assertEqual(taking.hear(), {"failed": {"what": "broke_off", "message": "the other node broke off"}})
         taking.process.wait(10)
         self.assertLess(len(target.loaded), len(IMAGE))
 
@@ -194,13 +194,13 @@ class Handing(unittest.TestCase):
             taking = self.taking(target, port, token)
             taking.hear()
             taking.tell("go")
-            self.assertEqual(taking.hear(), {"failed": {"refused": True, "message": "no space left"}})
+            self.assertEqual(taking.hear(), {"failed": {"what": "refused", "message": "no space left"}})
 
     def test_nobody_there_is_told_of(self):
         with socket.create_server(("127.0.0.1", 0)) as gone:
             port = gone.getsockname()[1]
         failed = self.taking(LookAlike(self), port, "token").hear()["failed"]
-        self.assertFalse(failed["refused"])
+        self.assertEqual(failed["what"], "failed")
         self.assertIn("no connection from 127.0.0.1 to 127.0.0.1", failed["message"])
         order = {"socket": "/none", "image": "a:b", "listen": ["192.0.2.1"], "count": 1}
         self.assertIn("cannot listen on 192.0.2.1", Program(self, role="give", **order).hear()["failed"]["message"])
