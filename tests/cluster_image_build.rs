@@ -43,7 +43,7 @@ impl<'a> Bed<'a> {
     /// The base on `node`, and an inventory with `keys` for all nodes; of Podman, of that node alone.
     fn with(cluster: &'a TestCluster, name: &str, engine: &'static str, node: &TestNode, keys: &str) -> Self {
         let repository = format!("spark-test/build-{name}");
-        // Out of one layer with a history, which Podman's builder wants of its base.
+        // One layer, as an image from somewhere else would not share any.
         let make = format!(
             "set -e; {engine} run --interactive --network none --name {name} spark-test:python python3 - <<'END'\n{SITE}\n\
              END\n{engine} export {name} | {engine} import --change 'CMD [\"sleep\", \"infinity\"]' --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' - \

@@ -317,3 +317,98 @@ fn what_no_registry_has_is_pulled_by_no_node() {
     let lines = sandbox.succeeds(&["image", "sync", "--pull", "--dry-run"]);
     assert_eq!(lines.matches("docker pull 127.0.0.1:9/none:none").count(), 4, "{lines}");
 }
+
+/// Debian's registry on a node's own loopback, from which its engine pulls without TLS; gone in the end.
+struct Registry<'a> {
+    cluster: &'a TestCluster,
+    node: &'a TestNode,
+}
+
+impl<'a> Registry<'a> {
+    fn start(cluster: &'a TestCluster, node: &'a TestNode) -> Self {
+        let start = "set -e; rm -rf /srv/registry; mkdir -p /srv/registry; cd /srv/registry; \
+                     printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: /srv/registry/data}}\n\
+                     http: {addr: \"127.0.0.1:5000\"}\n' > config.yml; \
+                     docker-registry serve config.yml > log 2>&1 < /dev/null & echo $! > /srv/registry.pid; \
+                     for i in $(seq 100); do curl -fs http://127.0.0.1:5000/v2/ && exit; sleep 0.1; done; \
+                     cat /srv/registry/log >&2; exit 1";
+        said(cluster, node, start);
+        Self { cluster, node }
+    }
+
+    /// Let it have `image` as `name`, which its engine forgets.
+    fn hold(&self, image: &str, name: &str) {
+        let push = format!("docker tag {image} {name} && docker push {name} && docker image rm {name}");
+        said(self.cluster, self.node, &push);
+    }
+}
+
+impl Drop for Registry<'_> {
+    fn drop(&mut self) {
+        self.cluster.ssh(self.node, "kill $(cat /srv/registry.pid); rm -rf /srv/registry /srv/registry.pid");
+    }
+}
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+fn a_registry_gives_every_node_its_image_and_who_gets_another_one_is_named() {
+    let (cluster, _whole) = (cluster(), whole());
+    let name = "127.0.0.1:5000/spark-test/pulled:1";
+    let _image = TestImage { cluster: &cluster, name: name.to_owned() };
+    let registries: Vec<_> = cluster.nodes.iter().map(|node| Registry::start(&cluster, node)).collect();
+    for registry in &registries {
+        registry.hold("spark-test:no-python", name);
+    }
+    let sandbox = sandbox(&cluster, name);
+    let pulled = sandbox.json(&["image", "sync", "--pull", "--json"]);
+    assert_eq!(how(&pulled), ["pulled"; 4]);
+    let now = &pulled["images"][0]["nodes"][2]["now"];
+    assert!(
+        now["repo_digests"][0].as_str().unwrap().starts_with("127.0.0.1:5000/spark-test/pulled@sha256:"),
+        "{now}"
+    );
+    assert_eq!(how(&sandbox.json(&["image", "sync", "--pull", "--json"])), ["pulled_the_same"; 4]);
+    sandbox.succeeds(&["image", "list"]);
+
+    registries[2].hold("spark-test:python", name);
+    let differs = sandbox.sparktune(&["image", "sync", "--pull", "--json"]).assert().code(3);
+    let value: Value = serde_json::from_str(&stdout(&differs)).unwrap();
+    assert_eq!(how(&value), ["pulled_the_same", "pulled_the_same", "failed", "pulled_the_same"]);
+    let words = format!("n3: what goes by `{name}` there is not the same after all");
+    assert!(stderr(&differs).contains(&words), "{}", stderr(&differs));
+}
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+fn dockers_image_becomes_podmans_and_dockers_again_either_way() {
+    let (cluster, _whole) = (cluster(), whole());
+    let [docker, podman] =
+        [&cluster.nodes[0], cluster.nodes.iter().find(|node| node.podman_socket.is_some()).unwrap()];
+    for (turn, options) in [&[][..], &["--through-here"]].into_iter().enumerate() {
+        let image = TestImage::new(&cluster, &format!("mixed-{turn}"), 8 << 20);
+        let sandbox = sandbox_with(&cluster, &image.name, |node| {
+            let engine = if node.name == podman.name { "podman" } else { "docker" };
+            format!("engine = \"{engine}\"\nfabric = [\"{}\"]\n", node.fabric.address)
+        });
+        let first = image.id(docker);
+        let sync = [&["image", "sync", "--json"], options].concat();
+        let there = sandbox.json(&sync);
+        assert_eq!(how(&there), ["had_it", "copied", "copied", "copied"]);
+        let way = if options.is_empty() { "fabric" } else { "through_here" };
+        assert_eq!(ways(&there)[3], way);
+        let inspect = format!("podman image inspect --format '{{{{.Id}}}}' {}", image.name);
+        assert_eq!(format!("sha256:{}", said(&cluster, podman, &inspect)), first);
+        sandbox.succeeds(&["image", "list"]);
+        assert_eq!(how(&sandbox.json(&sync)), ["had_it"; 4]);
+
+        // Back to where it was, of which nothing is left.
+        for node in cluster.nodes.iter().filter(|node| node.name != podman.name) {
+            said(&cluster, node, &format!("docker image rm {}", image.name));
+        }
+        let back = sandbox.json(&sync);
+        assert_eq!(how(&back), ["copied", "copied", "copied", "had_it"]);
+        assert_eq!((&ways(&back)[0], &back["images"][0]["source"]), (&&json!(way), &json!(podman.name)));
+        sandbox.succeeds(&["image", "list"]);
+        said(&cluster, podman, &format!("podman image rm {}", image.name));
+    }
+}

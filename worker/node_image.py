@@ -9,7 +9,8 @@ PATH is the engine's socket. Output: JSON lines. Who gives says
 Who takes says
   {"taken": {"bytes": COUNT, "sha256": TEXT}} once everything has come, and keeps the end of it from the engine until a
   line comes on stdin; then {"loaded": [NAME, ...]}
-Either may say {"failed": {"refused": BOOL, "message": TEXT}}, where `refused` is a no of the engine that takes.
+Either may say {"failed": {"what": WHAT, "message": TEXT}}, where WHAT is `refused` (a no of the engine that takes),
+`broke_off` (nothing comes from the node that gives, which may know more) or `failed`.
 
 The bytes go as they are: who may have them is told by the token, and whether they are the right ones by the digest,
 both of which go another way. Everything ends when stdin does. Standard library only, Linux, Python 3.8 or newer.
@@ -47,6 +48,10 @@ MOST_ANSWER = 4 << 20
 
 class Lost(Exception):
     """The way between the nodes, or the node that gives, is what failed."""
+
+
+class BrokeOff(Lost):
+    """What was to come from the other node does not."""
 
 
 class Refused(Exception):
@@ -91,7 +96,7 @@ def whole(sock, count):
     while count:
         piece = sock.recv(min(count, PIECE))
         if not piece:
-            raise Lost("the other node broke off")
+            raise BrokeOff("the other node broke off")
         pieces.append(piece)
         count -= len(piece)
     return b"".join(pieces)
@@ -280,7 +285,7 @@ def take(order, go):
                 load(held[:-HELD])
                 held = held[-HELD:]
     except OSError as error:
-        raise Lost(f"the other node is lost: {error.strerror or error}") from error
+        raise BrokeOff(f"the other node is lost: {error.strerror or error}") from error
     say({"taken": {"bytes": count, "sha256": digest.hexdigest()}})
     go.wait()
     if held:
@@ -306,9 +311,11 @@ def main():
         else:
             take(order, go)
     except Refused as error:
-        say({"failed": {"refused": True, "message": str(error)}})
+        say({"failed": {"what": "refused", "message": str(error)}})
+    except BrokeOff as error:
+        say({"failed": {"what": "broke_off", "message": str(error)}})
     except (Lost, OSError, http.client.HTTPException) as error:
-        say({"failed": {"refused": False, "message": str(error) or type(error).__name__}})
+        say({"failed": {"what": "failed", "message": str(error) or type(error).__name__}})
     # Past the threads, and past what is left of a request that is not to be ended in good order.
     sys.stdout.flush()
     os._exit(0)

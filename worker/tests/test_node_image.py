@@ -131,7 +131,7 @@ class Handing(unittest.TestCase):
         taking = [self.taking(target, port, token) for target in targets]
         whole = {"bytes": len(IMAGE), "sha256": hashlib.sha256(IMAGE).hexdigest()}
         self.assertEqual(giving.hear(), {"sent": whole})
-        for target, program in zip(targets, taking):
+        for target, program in zip(targets, taking, strict=True):
             self.assertEqual(program.hear(), {"taken": whole})
             self.assertTrue(target.has_some.wait(10))
             self.assertLessEqual(len(target.loaded), len(IMAGE) - node_image.HELD)
@@ -174,8 +174,8 @@ class Handing(unittest.TestCase):
         source, target = LookAlike(self, breaks_off=True), LookAlike(self)
         giving, port, token = self.giving(source)
         taking = self.taking(target, port, token)
-        self.assertFalse(giving.hear()["failed"]["refused"])
-        self.assertEqual(taking.hear(), {"failed": {"refused": False, "message": "the other node broke off"}})
+        self.assertEqual(giving.hear()["failed"]["what"], "failed")
+        self.assertEqual(taking.hear(), {"failed": {"what": "broke_off", "message": "the other node broke off"}})
         taking.process.wait(10)
         self.assertLess(len(target.loaded), len(IMAGE))
 
@@ -185,19 +185,22 @@ class Handing(unittest.TestCase):
         self.assertIn("no such image", giving.hear()["failed"]["message"])
 
     def test_an_engine_that_says_no_is_quoted(self):
-        for answer in (b'{"errorDetail":{"message":"no space left"},"error":"no space left"}', b'{"error":"no space left"}'):
+        for answer in (
+            b'{"errorDetail":{"message":"no space left"},"error":"no space left"}',
+            b'{"error":"no space left"}',
+        ):
             target = LookAlike(self, answer=b'{"status":"Loading"}\r\n' + answer)
             _, port, token = self.giving(LookAlike(self))
             taking = self.taking(target, port, token)
             taking.hear()
             taking.tell("go")
-            self.assertEqual(taking.hear(), {"failed": {"refused": True, "message": "no space left"}})
+            self.assertEqual(taking.hear(), {"failed": {"what": "refused", "message": "no space left"}})
 
     def test_nobody_there_is_told_of(self):
         with socket.create_server(("127.0.0.1", 0)) as gone:
             port = gone.getsockname()[1]
         failed = self.taking(LookAlike(self), port, "token").hear()["failed"]
-        self.assertFalse(failed["refused"])
+        self.assertEqual(failed["what"], "failed")
         self.assertIn("no connection from 127.0.0.1 to 127.0.0.1", failed["message"])
         order = {"socket": "/none", "image": "a:b", "listen": ["192.0.2.1"], "count": 1}
         self.assertIn("cannot listen on 192.0.2.1", Program(self, role="give", **order).hear()["failed"]["message"])

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -25,6 +26,8 @@ const PROGRAM: &str = include_str!("../../../worker/node_image.py");
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a node may be without a word: its engine may pack or unpack the whole image meanwhile.
 const WORD_LIMIT: Duration = Duration::from_secs(1860);
+/// How long a node that broke off may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The longest line of the program, bytes.
 const MOST_OF_A_LINE: u64 = 64 << 10;
 
@@ -40,7 +43,9 @@ pub(super) struct Taker<'a> {
 pub(super) enum NotTaken {
     /// Its engine says no, in its own words.
     Refused(String),
-    /// The way between the nodes, or the node that gives. Another way may do.
+    /// Nothing comes any more from the node that gives, as seen by the one that takes.
+    BrokeOff(String),
+    /// Something else that another way may not have.
     Lost(String),
 }
 
@@ -60,7 +65,19 @@ enum Said {
     Sent(Sum),
     Taken(Sum),
     Loaded(Vec<String>),
-    Failed { refused: bool, message: String },
+    Failed { what: What, message: String },
+}
+
+/// What failed, as the program tells it apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    /// The engine that takes says no.
+    Refused,
+    /// Nothing comes from the node that gives.
+    BrokeOff,
+    /// Something else.
+    Failed,
 }
 
 /// Hand `image` from `giver` to all `takers` at once, telling of the bytes sent; for each, in their order, the names
@@ -87,25 +104,33 @@ pub(super) async fn hand_over(
     };
     let (tell_sum, sum) = watch::channel(None);
     let taken = join_all(takers.iter().map(|taker| take(taker, &ports, &token, sum.clone())));
-    let given = async {
-        // Whoever takes is told by the end of what comes, and says so.
-        if let Err(why) = give(giving, &tell_sum, tell).await {
-            tracing::warn!(on = giver.name().as_str(), "handing an image over: {why:?}");
-        }
-        drop(tell_sum);
-        std::future::pending::<()>().await;
-    };
+    let mut given = pin!(give(giving, tell_sum, tell));
+    let mut taken = pin!(taken);
+    let mut ended = None;
     // Nobody sends to those who have what they need, or never will.
-    tokio::select! {
-        taken = taken => taken,
-        () = given => Vec::new(),
+    let taken = loop {
+        tokio::select! {
+            taken = &mut taken => break taken,
+            given = &mut given, if ended.is_none() => ended = Some(given),
+        }
+    };
+    let broke_off = |taken: &Result<_, NotTaken>| matches!(taken, Err(NotTaken::BrokeOff(_)));
+    if ended.is_none() && taken.iter().any(broke_off) {
+        ended = timeout(LAST_WORDS, given).await.ok();
     }
+    // Who gives knows best why it gives no more.
+    let why = ended.and_then(Result::err).map(|why| why.of(giver));
+    let known = |taken: Result<_, NotTaken>| match (&taken, &why) {
+        (Err(NotTaken::BrokeOff(_)), Some(why)) => Err(why.clone()),
+        _ => taken,
+    };
+    taken.into_iter().map(known).collect()
 }
 
 /// Hear what the node that gives has to say; the sum of all it has sent is told to those who wait for it.
 async fn give(
     mut giving: Talk,
-    tell_sum: &watch::Sender<Option<Sum>>,
+    tell_sum: watch::Sender<Option<Sum>>,
     mut tell: impl FnMut(u64),
 ) -> Result<(), NotTaken> {
     loop {
@@ -152,8 +177,9 @@ impl Said {
     /// What is wrong where this is said.
     fn unexpected(self) -> NotTaken {
         match self {
-            Said::Failed { refused: true, message } => NotTaken::Refused(message),
-            Said::Failed { refused: false, message } => NotTaken::Lost(message),
+            Said::Failed { what: What::Refused, message } => NotTaken::Refused(message),
+            Said::Failed { what: What::BrokeOff, message } => NotTaken::BrokeOff(message),
+            Said::Failed { what: What::Failed, message } => NotTaken::Lost(message),
             _ => NotTaken::Lost("its program says something else than it was asked".into()),
         }
     }
@@ -163,7 +189,7 @@ impl NotTaken {
     /// Of the node that gives, for one that takes: its no is another's as well.
     fn of(self, giver: &Connected) -> Self {
         match self {
-            NotTaken::Refused(why) | NotTaken::Lost(why) => {
+            NotTaken::Refused(why) | NotTaken::BrokeOff(why) | NotTaken::Lost(why) => {
                 NotTaken::Lost(format!("{}: {why}", giver.name()))
             }
         }
@@ -247,3 +273,6 @@ impl Drop for Talk {
         self.log.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,7 +189,7 @@ impl Job<'_> {
                         Err(error) => error,
                     },
                     Err(NotTaken::Refused(message)) => target.cannot_load(&message).into(),
-                    Err(NotTaken::Lost(why)) => {
+                    Err(NotTaken::BrokeOff(why) | NotTaken::Lost(why)) => {
                         self.detour(target, why);
                         return None;
                     }

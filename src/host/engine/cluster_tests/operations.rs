@@ -28,6 +28,7 @@ super::both_engines_pass! {
     an_image_is_described,
     an_image_travels_and_is_named_and_removed,
     a_broken_image_is_refused,
+    an_image_is_built_and_has_no_name,
     a_pull_that_fails_says_why,
 }
 
@@ -303,6 +304,44 @@ async fn a_broken_image_is_refused<E: Which>() {
     assert!(error.to_string().contains("the far node is gone"), "{error}");
     let error = engine.load(stream::iter([Ok(Bytes::from_static(b"no tar"))]), |_| {}).await.unwrap_err();
     assert!(matches!(&error.what, EngineFailure::Refused { .. }), "{error:?}");
+}
+
+fn context(dockerfile: &str) -> Bytes {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, text) in [("Dockerfile", dockerfile), ("files/a, [b].json", "{}")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(text.len() as u64);
+        tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap().into()
+}
+
+async fn an_image_is_built_and_has_no_name<E: Which>() {
+    let engine = engine::<E>().await;
+    let base = engine.image(&name("spark-test:no-python")).await.unwrap();
+    let label = fresh_name();
+    let dockerfile =
+        format!("FROM {}\nCOPY [\"files/\",\"/a b/\"]\nLABEL \\\n x.y=\"{label} \\\"\\$\\\\\"\n", base.id);
+    let mut told = Vec::new();
+    let built = engine.build(context(&dockerfile), |progress| told.push(progress.status)).await.unwrap();
+    assert_eq!(built.labels["x.y"], format!("{label} \"$\\"));
+    assert_eq!(built.layers.strip_prefix(&base.layers[..]).map(<[String]>::len), Some(1), "{built:?}");
+    assert!(built.tags.is_empty(), "{built:?}");
+    assert!(told.iter().any(|status| status.contains("COPY")), "{told:?}");
+    let held = Guard::running(&engine, &idle(&built.id)).await;
+    let cat = held.engine.attach(&held.container, ["cat", "/a b/a, [b].json"].map(str::to_owned).to_vec());
+    let mut text = String::new();
+    cat.await.unwrap().output.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "{}");
+    drop(held);
+    engine.remove_image(&name(&built.id)).await.unwrap();
+
+    for (bad, words) in [("FROM", "FROM"), (&*format!("FROM {}\nCOPY none/ /\n", base.id), "none")] {
+        let error = engine.build(context(bad), |_| ()).await.unwrap_err();
+        assert!(matches!(&error.what, EngineFailure::Refused { .. }), "{bad}: {error:?}");
+        assert!(error.to_string().contains(words), "{bad}: {error}");
+    }
 }
 
 async fn a_pull_that_fails_says_why<E: Which>() {
