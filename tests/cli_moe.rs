@@ -138,7 +138,7 @@ fn a_dry_run_with_an_image_says_which_container_it_would_make_and_asks_no_engine
     let arguments = ["moe", "--model", "GLM-4.7-FP8", "--image", "sglang:spark", "--dry-run", "--out", "run"];
     let text = sandbox.succeeds(&arguments);
     let line = text.lines().find(|line| line.contains("docker run")).unwrap_or_else(|| panic!("{text}"));
-    for part in ["--detach", "--env 'A=b'", "--label 'sparktune.purpose=tune'", "sglang:spark sleep infinity"]
+    for part in ["--detach", "--env 'A=b'", "--label 'sparktune.purpose=tune'", "sglang:spark python3 -I -c node_idle.py 900"]
     {
         assert!(line.contains(part), "{line}");
     }
@@ -167,7 +167,7 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     {
         assert!(text.contains(line), "{line} in {text}");
     }
-    assert!(text.contains(" a sleep infinity") && text.contains(" b sleep infinity"), "{text}");
+    assert!(text.contains(" a python3 -I -c ") && text.contains(" b python3 -I -c "), "{text}");
     assert!(text.contains("--gpus all") && !text.contains("n3: docker"), "{text}");
     let assert = sandbox.sparktune(&arguments).assert().success();
     assert!(stderr(&assert).contains("n3 takes no part in this run"), "{}", stderr(&assert));
@@ -175,7 +175,7 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     assert!(!compiled.contains("--gpus") && !compiled.contains("race it"), "{compiled}");
     let json = sandbox.json(&[&arguments[..], &["--image", "c:d", "--json"]].concat());
     let containers = json["containers"].as_array().unwrap();
-    assert!(containers.iter().all(|it| it["command"].as_str().unwrap().contains(" c:d sleep")), "{json}");
+    assert!(containers.iter().all(|it| it["command"].as_str().unwrap().contains(" c:d python3")), "{json}");
     assert!(sandbox.snapshot() == before, "a dry run wrote something");
 
     sandbox.write(

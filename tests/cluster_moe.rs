@@ -150,6 +150,16 @@ async fn an_image_gives_the_files_that_the_managed_environment_gives() {
     assert_eq!(left(node, GOOD).len(), 1, "a killed run leaves its container");
     said(&sparktune(&sandbox, &own, &["moe", "--resume", "killed"]).output().unwrap());
     assert_eq!(left(node, GOOD), [""; 0], "and takes it away when it goes on");
+    // One that has ended by itself is in nobody's way: the next run takes it away, whichever it is.
+    let mut killed = many("killed-again");
+    wait_for_container(node, GOOD, &mut killed);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    for container in left(node, GOOD) {
+        said(&docker(node, &["kill", &container]).output().unwrap());
+    }
+    said(&run(&own, &["--out", "next", "--image", IMAGE]));
+    assert_eq!(left(node, GOOD), [""; 0]);
     assert_eq!(files(&sandbox.path("killed")).len(), 4);
 }
 

@@ -2,7 +2,8 @@
 //! started from that image would run.
 //!
 //! The container is ours, idles, and goes when the command ends. What a killed run leaves behind is found by the
-//! run's name among its labels.
+//! run's name among its labels when that goes on. Else it ends by itself once it has been alone for a while, and whoever
+//! makes the next one there removes it.
 
 mod error;
 
@@ -28,6 +29,12 @@ use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "tune";
+
+/// What the container's first process does: nothing, until nobody works there any more.
+const IDLE: &str = include_str!("../../worker/node_idle.py");
+
+/// How long nobody may work there, seconds: longer than a command takes between two workers.
+const ALONE_S: &str = "900";
 
 /// The folder of the container for the worker and what it keeps.
 const CACHE: &str = "/tmp/sparktune";
@@ -137,9 +144,11 @@ impl ImageOnNode {
         &self.node.name
     }
 
-    /// The command that would make the container of `order`.
+    /// The command that would make the container of `order`; its program by name and not by its text.
     pub fn run_line(&self, order: &Order<'_>) -> ShellLine {
-        self.spec(&self.node, order).run_line(self.node.settings.engine().unwrap_or(EngineKind::Docker))
+        let mut spec = self.spec(&self.node, order);
+        spec.command = first_process("node_idle.py");
+        spec.run_line(self.node.settings.engine().unwrap_or(EngineKind::Docker))
     }
 
     /// Connect to the node and its engine.
@@ -199,7 +208,7 @@ impl ImageOnNode {
         let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S");
         spec.name = format!("sparktune-{}-{PURPOSE}-{begun}-{}", self.cluster, std::process::id());
         spec.entrypoint = Some(Vec::new());
-        spec.command = ["sleep", "infinity"].map(str::to_owned).to_vec();
+        spec.command = first_process(IDLE);
         spec.restart = Restart::No;
         spec.environment.retain(|_, variable| *variable != ContainerVariable::FromHarness);
         if !order.gpus {
@@ -234,9 +243,7 @@ impl ReachedImage {
         let Self { source, node, engine } = self;
         let looked = cancel.run_until_cancelled(async {
             let id = source.image_id(&engine).await?;
-            if order.again {
-                remove_left(&engine, source.labels(order)).await?;
-            }
+            remove_left(&engine, &source.labels(order), order.again).await?;
             Ok::<_, ImageError>(id)
         });
         let id = looked.await.ok_or(ImageError::Interrupted)??;
@@ -257,6 +264,10 @@ impl ReachedImage {
             }
         }
     }
+}
+
+fn first_process(program: &str) -> Vec<String> {
+    ["python3", "-I", "-c", program, ALONE_S].map(str::to_owned).to_vec()
 }
 
 /// This machine, where the inventory has it; else its head.
@@ -289,16 +300,28 @@ async fn bring_up(
     // No secret is among them.
     let variables = spec.variables(|_| None).unwrap_or_default();
     let host = node.host().ok().map(|host| &**host);
-    Ok(engine.run(spec, &variables, &home, host).await?)
+    engine.run(spec, &variables, &home, host).await.map_err(|error| match &error.what {
+        // The engine's own words for it, Docker's and Podman's.
+        EngineFailure::Refused { message, .. }
+            if message.contains("python3") && message.contains("not found") =>
+        {
+            ImageError::NoPython { image: spec.image.clone() }
+        }
+        _ => error.into(),
+    })
 }
 
-/// Remove the containers of a run that was killed.
-async fn remove_left(engine: &Engine, labels: Labels) -> Result<(), EngineError> {
-    let version = format!("{}version", Labels::PREFIX);
+/// Remove what runs that were killed have left: of every run what has ended by itself, and with `again` all that is of the
+/// run with these `labels`.
+async fn remove_left(engine: &Engine, labels: &Labels, again: bool) -> Result<(), EngineError> {
+    let [version, owner] = ["version", "owner"].map(|key| format!("{}{key}", Labels::PREFIX));
     // Whatever version of this program left them.
-    let wanted: BTreeMap<_, _> = labels.pairs().into_iter().filter(|(key, _)| *key != version).collect();
+    let wanted = labels.pairs().into_iter().filter(|(key, _)| ![&version, &owner].contains(&key)).collect();
     for left in engine.list(&wanted).await? {
-        engine.remove(&left.container).await?;
+        let own = again && left.labels.get(&owner) == Some(&labels.owner);
+        if own || !left.running {
+            engine.remove(&left.container).await?;
+        }
     }
     Ok(())
 }

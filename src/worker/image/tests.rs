@@ -111,7 +111,7 @@ fn the_container_is_as_the_nodes_own_but_idles_under_a_name_of_its_own() {
     assert_eq!((spec.image.as_str(), spec.network.as_str()), ("sglang:spark", "host"));
     assert!(spec.name.starts_with("sparktune-lab-tune-"), "{}", spec.name);
     assert_eq!(spec.entrypoint, Some(Vec::new()));
-    assert_eq!(spec.command, ["sleep", "infinity"]);
+    assert_eq!(spec.command, ["python3", "-I", "-c", IDLE, "900"]);
     assert_eq!(spec.restart, Restart::No);
     assert_eq!(spec.volumes, ["/models:/models:ro".parse::<Volume>().unwrap()]);
     assert!(spec.environment.contains_key("HF_HOME") && spec.shm_size.is_some());
@@ -159,7 +159,7 @@ fn every_node_with_an_engine_has_the_named_image_or_its_own() {
 fn a_dry_run_shows_the_command_that_makes_the_container() {
     let line = on(LAB).run_line(&order(false)).to_string();
     for part in
-        ["docker run --detach --name sparktune-lab-tune-", "--ipc host", "sglang:spark sleep infinity"]
+        ["docker run --detach --name sparktune-lab-tune-", "--ipc host", "sglang:spark python3 -I -c node_idle.py 900"]
     {
         assert!(line.contains(part), "{line}");
     }
