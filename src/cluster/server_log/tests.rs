@@ -121,7 +121,7 @@ async fn what_is_no_log_is_named_and_waited_for_by_nobody() {
 
 #[test]
 fn a_containers_pieces_become_lines_with_the_engines_times() {
-    let started: Timestamp = "2026-11-30T12:00:00.5Z".parse().unwrap();
+    let ended: Option<Timestamp> = Some("2026-11-30T12:00:00.5Z".parse().unwrap());
     let mut log = ServerLog::default();
     let mut line = Line::default();
     let text = format!(
@@ -134,11 +134,11 @@ fn a_containers_pieces_become_lines_with_the_engines_times() {
     let mut size = 1;
     while !rest.is_empty() {
         let (piece, others) = rest.split_at(size.min(rest.len()));
-        line.take(piece, |line| add_timed(&mut log, line, started));
+        line.take(piece, |line| add_timed(&mut log, line, ended));
         assert!(line.bytes.len() <= MOST_OF_A_LINE);
         (rest, size) = (others, size % 4096 + 1);
     }
-    line.end(|line| add_timed(&mut log, line, started));
+    line.end(|line| add_timed(&mut log, line, ended));
     let times: Vec<String> = log.said.iter().map(|said| said.at.unwrap().to_string()).collect();
     assert_eq!(times, ["2026-11-30T12:00:01.123456789Z", "2026-11-30T12:00:03Z"]);
     assert_eq!(log.ranks.len(), 1);
