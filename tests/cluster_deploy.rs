@@ -383,6 +383,11 @@ fn the_logs_of_all_containers_say_whether_the_files_are_loaded() {
         soon("it says nothing", || count() > before);
     };
 
+    // Containers that only sleep.
+    bed.sandbox.succeeds(&with(&["old"]));
+    let assert = bed.sandbox.sparktune(&verify).assert().code(1);
+    assert_eq!(stdout(&assert).matches("which --log names").count(), 4, "{}", stdout(&assert));
+
     // Servers that loaded a file of this name before it was deployed.
     (0..cluster.nodes.len()).for_each(|index| starts(index, &loaded(index)));
     bed.sandbox.succeeds(&with(&["new"]));

@@ -86,6 +86,10 @@ fn shown(line: &str) -> String {
 
 /// The log of a container since it was started.
 pub(crate) async fn of_container(engine: &Engine, name: &str) -> Result<ServerLog, EngineError> {
+    of_container_within(engine, name, READ_LIMIT).await
+}
+
+async fn of_container_within(engine: &Engine, name: &str, limit: Duration) -> Result<ServerLog, EngineError> {
     let ContainerLog { started, ended, mounts, mut pieces } = engine.log_since_start(name).await?;
     let mut log = ServerLog { began: Some(started), mounts, ..ServerLog::default() };
     let reading = async {
@@ -102,7 +106,7 @@ pub(crate) async fn of_container(engine: &Engine, name: &str) -> Result<ServerLo
         }
         Ok(())
     };
-    let read = tokio::time::timeout(READ_LIMIT, reading).await;
+    let read = tokio::time::timeout(limit, reading).await;
     log.whole = read.is_ok();
     read.unwrap_or(Ok(()))?;
     Ok(log)
