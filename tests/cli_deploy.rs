@@ -5,6 +5,7 @@ mod support;
 #[path = "support/deployment.rs"]
 mod deployment;
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,12 +18,21 @@ use support::{GLM_STEM, Sandbox, entry_with, file_of, stderr, stdout};
 /// Where SGLang of the virtual environment looks, below the working folder.
 const FOLDER: &str = "venv/site/sglang/srt/layers/moe/fused_moe_triton/configs/triton_3_5_0";
 
-/// A virtual environment with SGLang in `venv`, and one file of GLM-4.7-FP8 in `tuned`.
+/// A virtual environment with SGLang in `venv`, one file of GLM-4.7-FP8 in `tuned`, and a look-alike of a GB10.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
+    gpu(&sandbox, "echo 'NVIDIA GB10, 12.1, 580.95.05, 208, 3003, 45, 12.5'");
     virtualenv(&sandbox);
     sandbox.write(format!("tuned/{TRITON}/{GLM_STEM}.json"), text(3));
     sandbox
+}
+
+/// Let `nvidia-smi` do this.
+fn gpu(sandbox: &Sandbox, script: &str) {
+    let path = sandbox.home().join("bin/nvidia-smi");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    support::write(&path, format!("#!/bin/sh\n{script}\n"));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// `deploy` into the virtual environment, with `more`.
@@ -79,6 +89,14 @@ fn files_go_where_that_runtime_looks_and_back() {
     assert_eq!(deployed_text(&sandbox), Some(text(3)));
     let status = json_of(&sandbox, &["--status"], 0);
     assert_eq!(status["nodes"][0]["deployed"]["from"], "tuned");
+    // What the older one took the place of is not kept.
+    let arguments = deploy(&sandbox, &["--rollback"]);
+    let assert = sandbox.sparktune(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).assert();
+    let message = stderr(&assert.code(3));
+    for words in ["nothing was restored", "localhost: nothing is left to undo in `"] {
+        assert!(message.contains(words), "{message}");
+    }
+    assert_eq!(deployed_text(&sandbox), Some(text(3)));
 }
 
 #[test]
@@ -153,10 +171,29 @@ fn what_no_node_should_read_is_refused() {
 }
 
 #[test]
+fn a_node_gets_the_files_of_the_gpu_that_it_has() {
+    let sandbox = sandbox();
+    let names = [GLM_STEM.to_owned(), GLM_STEM.replace("GB10", "Thor")].map(|stem| format!("{stem}.json"));
+    names.iter().for_each(|name| drop(sandbox.write(format!("both/{TRITON}/{name}"), text(3))));
+    sandbox.write(format!("thor/{TRITON}/{}", names[1]), text(3));
+    let node = &json_of(&sandbox, &["both"], 0)["nodes"][0];
+    assert_eq!((&node["files"], &node["gpus"]), (&json!([names[0]]), &json!(["NVIDIA GB10"])));
+    fails(&sandbox, 2, &["thor"], &["none of the files is for SGLang", "on NVIDIA_GB10", "NVIDIA_Thor"]);
+    assert_eq!(held(&sandbox.path(FOLDER)).into_keys().collect::<Vec<_>>(), [names[0].clone()]);
+
+    // A node that says nothing of its GPU gets all of them, and that is said.
+    gpu(&sandbox, "echo 'NVIDIA-SMI has failed'; exit 9");
+    let words = "localhost: no GPU is seen there and none expected (`expect_gpu`): files of every GPU";
+    assert!(succeeds(&sandbox, &["--dry-run", "both"]).starts_with(&format!("# {words}\n")));
+    let said = succeeds(&sandbox, &["both"]);
+    assert!(said.contains(&format!("\n  {words}\n")), "{said}");
+    assert_eq!(held(&sandbox.path(FOLDER)).into_keys().collect::<Vec<_>>(), names);
+}
+
+#[test]
 fn a_folder_without_a_runtime_is_named() {
     let sandbox = sandbox();
     let none = sandbox.write("none/bin/python", "#!/bin/sh\nexec python3 \"$@\"\n");
-    use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&none, std::fs::Permissions::from_mode(0o755)).unwrap();
     let none = sandbox.path("none");
     let refused = ["deploy", "tuned", "--virtualenv", none.to_str().unwrap()];

@@ -44,7 +44,7 @@ impl<'a> Bed<'a> {
     fn without_files(cluster: &'a TestCluster, name: &str) -> Self {
         let sandbox = Sandbox::new();
         let mut inventory = format!(
-            "name = \"test\"\nimage = \"spark-test:python\"\nssh_config = \"{}\"\n",
+            "name = \"test\"\nimage = \"spark-test:python\"\nexpect_gpu = \"NVIDIA GB10\"\nssh_config = \"{}\"\n",
             cluster.ssh_config.display()
         );
         for (index, node) in cluster.nodes.iter().enumerate() {
@@ -282,21 +282,15 @@ struct Containers<'a> {
 
 impl<'a> Containers<'a> {
     fn new(cluster: &'a TestCluster, name: &'static str) -> Self {
+        Self::running(cluster, name, &["sleep", "9999"])
+    }
+
+    fn running(cluster: &'a TestCluster, name: &'static str, command: &[&str]) -> Self {
         let mut these = Self { cluster, name, folder: String::new() };
         for node in &cluster.nodes {
             these.docker(node, &["rm", "--force", name]);
-            let run = [
-                "run",
-                "--detach",
-                "--network",
-                "host",
-                "--name",
-                name,
-                "spark-test:python",
-                "sleep",
-                "9999",
-            ];
-            said(&these.docker(node, &run));
+            let run = ["run", "--detach", "--network", "host", "--name", name, "spark-test:python"];
+            said(&these.docker(node, &[&run[..], command].concat()));
             these.folder = said(&these.docker(node, &["exec", name, "python3", "-c", SITE]));
         }
         these
@@ -355,6 +349,108 @@ fn files_go_into_running_containers_and_back() {
     let missing = ["deploy", "--container", "none-such", "new"];
     let words = ["nothing was changed", "none-such", "n1: ", "n4: "];
     bed.sandbox.fails(3, &missing, &words);
+}
+
+/// Look-alikes of servers: a shell that prints, each time its container is started, what lies there as `/said`.
+const SAYS: [&str; 3] = ["sh", "-c", "cat /said 2>/dev/null; exec sleep 9999"];
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+fn the_logs_of_all_containers_say_whether_the_files_are_loaded() {
+    let (cluster, _whole) = (cluster(), whole());
+    let bed = Bed::without_files(&cluster, "verify");
+    let containers = Containers::running(&cluster, "deploy-verify", &SAYS);
+    let with = |more: &[&'static str]| [&["deploy", "--container", containers.name][..], more].concat();
+    let verify = with(&["--verify"]);
+    let name = bed.new.keys().next().unwrap();
+    let path = format!("{}/{TRITON}/{name}", containers.folder);
+    let loaded = |rank: usize| format!("[2026-11-30 12:00:00 TP{rank}] Using MoE kernel config from {path}.");
+    let used = path.replace(TRITON, "triton_3_4_0");
+    let fallback = format!(
+        "[2026-11-30 12:00:00 TP2] Config file not found at {path}. Fallback to triton version 3.4.0 and use MoE \
+         kernel config from {used}. Performance might be sub-optimal!"
+    );
+    let starts = |index: usize, lines: &str| {
+        let node = &cluster.nodes[index];
+        let script = "import sys; open('/said', 'w').write(sys.argv[1] + '\\n')";
+        said(&containers.docker(node, &["exec", containers.name, "python3", "-c", script, lines]));
+        let count = || {
+            let log = said(&containers.docker(node, &["logs", containers.name]));
+            log.matches(lines).count()
+        };
+        let before = count();
+        said(&containers.docker(node, &["restart", "--time", "0", containers.name]));
+        soon("it says nothing", || count() > before);
+    };
+
+    // Containers that only sleep.
+    bed.sandbox.succeeds(&with(&["old"]));
+    let assert = bed.sandbox.sparktune(&verify).assert().code(1);
+    assert_eq!(stdout(&assert).matches("which --log names").count(), 4, "{}", stdout(&assert));
+
+    // Servers that loaded a file of this name before it was deployed.
+    (0..cluster.nodes.len()).for_each(|index| starts(index, &loaded(index)));
+    bed.sandbox.succeeds(&with(&["new"]));
+    let assert = bed.sandbox.sparktune(&verify).assert().code(1);
+    assert_eq!(stdout(&assert).matches("restart it").count(), 4, "{}", stdout(&assert));
+
+    (0..cluster.nodes.len()).for_each(|index| starts(index, &loaded(index)));
+    let text = bed.sandbox.succeeds(&verify);
+    assert_eq!(text.matches(" loaded").count(), 4, "{text}");
+    assert_eq!(text.matches("49 of 50").count(), 4, "{text}");
+
+    starts(2, &fallback);
+    let assert = bed.sandbox.sparktune(&verify).assert().code(1);
+    let text = stdout(&assert);
+    assert!(text.contains(&format!("  n3: {fallback}\n")), "{text}");
+    assert_eq!((text.matches(" loaded").count(), text.matches("fell back").count()), (3, 1), "{text}");
+
+    // The same from a file that a server writes in its container.
+    let later = "import sys, time; open('/server.log', 'w').write(time.strftime('[%Y-%m-%d %H:%M:%S] ') + sys.argv[1])";
+    for node in &cluster.nodes {
+        let line = format!("Using MoE kernel config from {path}.\n");
+        said(&containers.docker(node, &["exec", containers.name, "python3", "-c", later, &line]));
+    }
+    bed.sandbox.succeeds(&with(&["--verify", "--log", "/server.log"]));
+
+    // The commands that are said find the same lines.
+    let script = bed.sandbox.write("commands", bed.sandbox.succeeds(&with(&["--verify", "--dry-run"])));
+    let ran = Command::new("sh").arg("-e").arg(&script).current_dir(bed.sandbox.work()).output().unwrap();
+    assert!(String::from_utf8_lossy(&ran.stdout).contains(&fallback), "{ran:?}");
+
+    said(&containers.docker(&cluster.nodes[1], &["stop", "--time", "0", containers.name]));
+    bed.sandbox.fails(3, &verify, &["n2: ", containers.name]);
+}
+
+/// A folder of the nodes that containers see by another path.
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+fn a_mounted_folder_is_known_to_the_log_by_its_path_in_the_container() {
+    let (cluster, _whole) = (cluster(), whole());
+    let bed = Bed::new(&cluster, "mounted");
+    let inventory = std::fs::read_to_string(bed.sandbox.path("sparks.toml")).unwrap();
+    let named = inventory.replacen("\n[[nodes]]", "\n[container]\nname = \"deploy-mounted\"\n[[nodes]]", 1);
+    bed.sandbox.write("sparks.toml", named);
+    let name = bed.old.keys().next().unwrap();
+    let line = format!("Using MoE kernel config from /tuned/configs/{TRITON}/{name}.");
+    let docker = |node: &TestNode, arguments: &[&str]| {
+        let mut docker = Command::new("docker");
+        docker.arg("--host").arg(format!("unix://{}", node.docker_socket.display())).args(arguments);
+        docker.stdin(Stdio::null()).output().unwrap()
+    };
+    let volume = format!("{}:/tuned", bed.dir);
+    for node in &cluster.nodes {
+        docker(node, &["rm", "--force", "deploy-mounted"]);
+        let run = ["run", "--detach", "--network", "host", "--name", "deploy-mounted", "--volume", &volume];
+        // A look-alike of a server too.
+        let command = format!("echo '{line}'; exec sleep 9999");
+        said(&docker(node, &[&run[..], &["spark-test:python", "sh", "-c", &command]].concat()));
+    }
+    let verified = bed.sandbox.sparktune(&bed.arguments(&["--verify"])).output().unwrap();
+    for node in &cluster.nodes {
+        docker(node, &["rm", "--force", "deploy-mounted"]);
+    }
+    assert_eq!(said(&verified).matches(" loaded").count(), 4, "{verified:?}");
 }
 
 #[test]

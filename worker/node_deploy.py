@@ -7,7 +7,8 @@ The folder is made where it is not there, but only below the folder `above`, whi
 
 find      {}                                 folders that were deployed to: `folder` itself, and those of SGLang below it
 look      {}                                 what lies in the folder and what was deployed
-stage     {"id", "files": [{"name", "length", "sha256"}]}   everything that can fail for want of room or rights
+stage     {"id", "seen", "files": [{"name", "length", "sha256"}]}   everything that can fail for want of room or rights;
+                                             refused where the last deployment is another than `seen`, what a look said
 commit    {"id", "names", "record"}          renames only; goes on when whoever asked is gone
 abort     {"id"}                             forget what was staged
 rollback  {"id"}                             the files that deployment `id` took the place of; nothing where another
@@ -189,6 +190,9 @@ def stage(folder, order):
     folder.lock()
     folder.end_what_was_begun()
     deployed = folder.record()
+    if (deployed and deployed["id"]) != order["seen"]:
+        # The renaming of a harness that was killed may have ended since: its files are none that were there before.
+        raise Refused("moved", folder.path, "another deployment ended here meanwhile")
     folder.forget(("stage-", "before-"), keep=deployed and "before-" + deployed["id"])
     into = folder.stage(order["id"])
     os.mkdir(into)
@@ -266,7 +270,7 @@ def rollback(folder, order):
     if deployed is None or deployed["id"] != order["id"]:
         return {"folder": folder.path, "undone": False}
     if not os.path.isdir(folder.before(order["id"])):
-        raise Refused("forgotten", folder.path, "only the last deployment can be undone")
+        raise Refused("undone", folder.path, "only the last deployment is kept")
     for file in deployed["files"]:
         path = folder.file(file["name"])
         if digest(path) != file["sha256"]:

@@ -86,7 +86,11 @@ fn shown(line: &str) -> String {
 
 /// The log of a container since it was started.
 pub(crate) async fn of_container(engine: &Engine, name: &str) -> Result<ServerLog, EngineError> {
-    let ContainerLog { started, mounts, mut pieces } = engine.log_since_start(name).await?;
+    of_container_within(engine, name, READ_LIMIT).await
+}
+
+async fn of_container_within(engine: &Engine, name: &str, limit: Duration) -> Result<ServerLog, EngineError> {
+    let ContainerLog { started, ended, mounts, mut pieces } = engine.log_since_start(name).await?;
     let mut log = ServerLog { began: Some(started), mounts, ..ServerLog::default() };
     let reading = async {
         let (mut output, mut errors) = (Line::default(), Line::default());
@@ -95,25 +99,25 @@ pub(crate) async fn of_container(engine: &Engine, name: &str) -> Result<ServerLo
                 LogPiece::Output(bytes) => (&mut output, bytes),
                 LogPiece::Error(bytes) => (&mut errors, bytes),
             };
-            line.take(&bytes, |line| add_timed(&mut log, line, started));
+            line.take(&bytes, |line| add_timed(&mut log, line, ended));
         }
         for line in [output, errors] {
-            line.end(|line| add_timed(&mut log, line, started));
+            line.end(|line| add_timed(&mut log, line, ended));
         }
         Ok(())
     };
-    let read = tokio::time::timeout(READ_LIMIT, reading).await;
+    let read = tokio::time::timeout(limit, reading).await;
     log.whole = read.is_ok();
     read.unwrap_or(Ok(()))?;
     Ok(log)
 }
 
 /// Add a line with the engine's time before it, unless it is of an earlier life of the container.
-fn add_timed(log: &mut ServerLog, line: &str, started: Timestamp) {
+fn add_timed(log: &mut ServerLog, line: &str, ended: Option<Timestamp>) {
     let timed = line.split_once(' ').and_then(|(time, rest)| Some((time.parse::<Timestamp>().ok()?, rest)));
     match timed {
-        Some((at, rest)) if at >= started => log.add(rest, Some(at)),
-        // A line before the start, or the rest of one that was too long for the engine.
+        Some((at, rest)) if ended.is_none_or(|ended| at > ended) => log.add(rest, Some(at)),
+        // A line of that life, or the rest of one that was too long for the engine.
         Some(_) | None => {}
     }
 }

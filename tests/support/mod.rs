@@ -67,13 +67,16 @@ impl Sandbox {
         command
     }
 
-    /// Where homes and caches are, and a hub that does not answer.
+    /// Where homes and caches are, and a hub that does not answer. Programs in `bin` of the home go before this machine's.
     pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(self.home().join("bin")).chain(std::env::split_paths(&path));
         vec![
             ("HOME", self.home()),
             ("HF_HOME", self.home().join("hf")),
             ("SPARKTUNE_CACHE", self.home().join("cache")),
             ("HF_ENDPOINT", PathBuf::from("http://127.0.0.1:9")),
+            ("PATH", std::env::join_paths(folders).unwrap().into()),
         ]
     }
 

@@ -32,6 +32,12 @@ pub enum ConfigFolderError {
         /// The system's words.
         message: String,
     },
+    /// Another deployment ended there after it was looked at; nothing was changed.
+    #[error("`{0}`: another deployment ended there meanwhile")]
+    Moved(HostPath),
+    /// The last deployment was undone, and what that one took the place of is not kept; nothing was changed.
+    #[error("nothing is left to undo in `{0}`: the last deployment was undone, and no older one can be")]
+    NothingLeft(HostPath),
     /// Something there is not as it must be.
     #[error("`{path}`: {message}")]
     Refused {

@@ -59,7 +59,7 @@ impl FolderContents {
 enum Order<'a> {
     Find,
     Look,
-    Stage { id: &'a str, files: Vec<Staged<'a>> },
+    Stage { id: &'a str, seen: Option<&'a str>, files: Vec<Staged<'a>> },
     Commit { id: &'a str, names: Vec<&'a str>, record: Origin<'a> },
     Abort { id: &'a str },
     Rollback { id: &'a str },
@@ -123,8 +123,15 @@ impl ConfigFolder {
         self.ask(Order::Look, &[]).await
     }
 
-    /// Bring the files over under other names, and keep what they will take the place of.
-    pub(super) async fn stage(&self, id: &str, deployment: &Deployment) -> Result<(), ConfigFolderError> {
+    /// Bring the files over under other names, and keep what they will take the place of. Refused where the last
+    /// deployment there is another than the one that `held` tells of.
+    pub(super) async fn stage(
+        &self,
+        id: &str,
+        held: &FolderContents,
+        deployment: &Deployment,
+    ) -> Result<(), ConfigFolderError> {
+        let seen = held.deployed.as_ref().map(|record| record.id.as_str());
         let staged = |(name, bytes): (&'_ String, &Vec<u8>)| (name.clone(), bytes.len(), digest(bytes));
         let sizes: Vec<_> = deployment.files.iter().map(staged).collect();
         let files = sizes.iter().map(|(name, length, sha256)| Staged {
@@ -133,7 +140,7 @@ impl ConfigFolder {
             sha256: sha256.clone(),
         });
         let bytes: Vec<&[u8]> = deployment.files.values().map(Vec::as_slice).collect();
-        self.ask::<Done>(Order::Stage { id, files: files.collect() }, &bytes).await.map(drop)
+        self.ask::<Done>(Order::Stage { id, seen, files: files.collect() }, &bytes).await.map(drop)
     }
 
     /// Rename what is staged into place. Where the answer is lost, all of it was done, or nothing.
@@ -180,6 +187,8 @@ fn parse<T: DeserializeOwned>(answer: &[u8]) -> Result<T, ConfigFolderError> {
             Err(match what.as_str() {
                 "missing" => ConfigFolderError::Missing(path),
                 "full" => ConfigFolderError::Full { path, message },
+                "moved" => ConfigFolderError::Moved(path),
+                "undone" => ConfigFolderError::NothingLeft(path),
                 "read_only" | "denied" => ConfigFolderError::Denied { path, message },
                 _ => ConfigFolderError::Refused { path, message },
             })

@@ -24,6 +24,8 @@ enum Fault {
     Unheard,
     /// It finds a folder where its file `b.json` is to go.
     InTheWay,
+    /// The renaming that deployment `one` of a harness that is gone has begun with these files ends before it.
+    Overtaken(&'static str),
 }
 
 /// This machine under another name, with a link that breaks where it is told to.
@@ -33,6 +35,12 @@ struct Node {
     folder: PathBuf,
     here: Here,
     faults: Mutex<VecDeque<Fault>>,
+}
+
+impl Node {
+    fn new(name: &str, folder: PathBuf) -> Self {
+        Self { name: name.parse().unwrap(), folder, here: Here::new(), faults: Mutex::default() }
+    }
 }
 
 impl Host for Node {
@@ -49,6 +57,10 @@ impl Host for Node {
             }
             if let Fault::InTheWay = fault {
                 std::fs::create_dir(self.folder.join("b.json")).unwrap();
+            }
+            if let Fault::Overtaken(text) = fault {
+                let spared = Arc::new(Node::new(self.name.as_str(), self.folder.clone()));
+                folder(&spared, &self.folder, "python3").commit("one", &deployment(text)).await.unwrap();
             }
             let mut process = self.here.start(program).await?;
             if let Fault::Unheard = fault {
@@ -112,8 +124,7 @@ impl Cluster {
             std::fs::create_dir(&folder).unwrap();
             std::fs::write(folder.join("a.json"), OLD).unwrap();
             std::fs::write(folder.join("other.json"), "another's").unwrap();
-            let (name, here) = (name.parse().unwrap(), Here::new());
-            Arc::new(Node { name, folder, here, faults: Mutex::default() })
+            Arc::new(Node::new(&name, folder))
         };
         let nodes = (1..=nodes).map(node).collect();
         Self { root, nodes }
@@ -214,8 +225,43 @@ async fn only_the_last_deployment_is_undone() {
     cluster.deploy("two", &deployment("second")).await.unwrap();
     assert!(rollback(&cluster.folders()).await.remove(0).unwrap());
     assert_eq!(cluster.texts(), [new("first")]);
-    let error = rollback(&cluster.folders()).await.remove(0).unwrap_err().to_string();
-    assert!(error.starts_with("n1: ") && error.contains("only the last deployment can be undone"), "{error}");
+    let failure = rollback(&cluster.folders()).await.remove(0).unwrap_err();
+    assert!(matches!(failure.error, ConfigFolderError::NothingLeft(_)), "{failure}");
+    let error = failure.to_string();
+    assert!(error.starts_with("n1: nothing is left to undo in `"), "{error}");
+    assert_eq!(cluster.texts(), [new("first")]);
+}
+
+/// Cut off after it had staged, it goes on to rename on one node while the next one is between its look and its staging:
+/// what it brings was not there before.
+#[tokio::test]
+async fn a_deployment_that_ends_between_a_look_and_the_staging_is_looked_at_again() {
+    for (next, undone) in [("new", [old(), old()]), ("newer", [new("new"), old()])] {
+        let cluster = Cluster::new(2);
+        for delivery in cluster.deliveries(&deployment("new")) {
+            let held = delivery.folder.look().await.unwrap();
+            delivery.folder.stage("one", &held, &delivery.deployment).await.unwrap();
+        }
+        cluster.expect(1, &[Fault::Spared, Fault::Overtaken("new")]);
+        let outcomes = cluster.deploy("two", &deployment(next)).await.unwrap();
+        let first = if next == "new" { Deployed::Already } else { Deployed::New };
+        assert_eq!(outcomes, [first, Deployed::New]);
+        assert_eq!(cluster.texts(), vec![new(next); 2]);
+        assert!(rollback(&cluster.folders()).await.into_iter().all(Result::unwrap), "it is one deployment");
+        assert_eq!(cluster.texts(), undone);
+    }
+}
+
+#[tokio::test]
+async fn a_folder_is_staged_to_as_it_was_seen_or_not_at_all() {
+    let cluster = Cluster::new(1);
+    let folder = cluster.folders().remove(0);
+    let never = folder.look().await.unwrap();
+    cluster.deploy("one", &deployment("first")).await.unwrap();
+    let error = folder.stage("two", &never, &deployment("second")).await.unwrap_err();
+    assert!(matches!(error, ConfigFolderError::Moved(_)), "{error}");
+    assert!(error.to_string().contains("another deployment ended there meanwhile"), "{error}");
+    assert_eq!(cluster.texts(), [new("first")]);
 }
 
 /// A node that a deployment did not reach has an older one, which is not the one to undo.

@@ -13,6 +13,10 @@ use super::record::{DeployedFile, Deployment, DeploymentRecord, digest};
 /// that comes back by itself.
 const ASK_AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(6)];
 
+/// How often folders are looked at before it is given up that others deploy to them meanwhile. One that was killed and
+/// still renames is over by the second look.
+const MOST_LOOKS: u32 = 3;
+
 /// What became of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deployed {
@@ -48,32 +52,57 @@ pub(super) async fn deploy_patiently(
     cancel: &CancellationToken,
     ask_again: &[Duration],
 ) -> Result<Vec<Deployed>, DeployError> {
-    let held = match cancel.run_until_cancelled(look(deliveries, id)).await {
-        Some(held) => held.map_err(DeployError::NothingChanged)?,
-        None => return Err(DeployError::Interrupted),
-    };
-    let outcomes: Vec<Deployed> = deliveries.iter().zip(&held).map(|(it, held)| it.outcome(held)).collect();
-    let begun = begun_before(deliveries, &held);
-    let id = begun.as_deref().unwrap_or(id);
-    let behind: Vec<&Delivery> = deliveries
-        .iter()
-        .zip(&outcomes)
-        .filter_map(|(delivery, outcome)| (*outcome == Deployed::New).then_some(delivery))
-        .collect();
-    let staged = cancel.run_until_cancelled(on_all(&behind, |it| it.folder.stage(id, &it.deployment))).await;
-    match staged {
-        Some(failures) if failures.is_empty() => {}
-        stopped => {
-            // What stays where this fails is swept by the next deployment.
-            on_all(&behind, |it| it.folder.abort(id)).await;
-            return Err(stopped.map_or(DeployError::Interrupted, DeployError::NothingChanged));
+    let mut looks = 0;
+    let Plan { outcomes, id, behind } = loop {
+        looks += 1;
+        let held = match cancel.run_until_cancelled(look(deliveries, id)).await {
+            Some(held) => held.map_err(DeployError::NothingChanged)?,
+            None => return Err(DeployError::Interrupted),
+        };
+        let plan = plan(deliveries, &held, id);
+        let staging =
+            on_all(&plan.behind, |it| it.delivery.folder.stage(&plan.id, &it.held, &it.delivery.deployment));
+        let staged = cancel.run_until_cancelled(staging).await;
+        let failures = match staged {
+            Some(failures) if failures.is_empty() => break plan,
+            stopped => {
+                // What stays where this fails is swept by the next deployment.
+                on_all(&plan.behind, |it| it.delivery.folder.abort(&plan.id)).await;
+                stopped.ok_or(DeployError::Interrupted)?
+            }
+        };
+        let moved = |failure: &NodeFailure| matches!(failure.error, ConfigFolderError::Moved(_));
+        if looks == MOST_LOOKS || !failures.iter().all(moved) {
+            return Err(DeployError::NothingChanged(failures));
         }
-    }
-    let failures = on_all(&behind, |it| commit(it, id, ask_again)).await;
+    };
+    let failures = on_all(&behind, |it| commit(it.delivery, &id, ask_again)).await;
     if failures.is_empty() {
         return Ok(outcomes);
     }
-    Err(restore(&behind, failures, id).await)
+    Err(restore(&behind, failures, &id).await)
+}
+
+/// What is to be done, by what the folders hold.
+struct Plan<'a> {
+    outcomes: Vec<Deployed>,
+    id: String,
+    behind: Vec<Behind<'a>>,
+}
+
+/// One that needs the files, and what its folder holds.
+struct Behind<'a> {
+    delivery: &'a Delivery,
+    held: FolderContents,
+}
+
+fn plan<'a>(deliveries: &'a [Delivery], held: &[FolderContents], id: &str) -> Plan<'a> {
+    let outcomes: Vec<Deployed> = deliveries.iter().zip(held).map(|(it, held)| it.outcome(held)).collect();
+    let each = deliveries.iter().zip(held).zip(&outcomes);
+    let behind = each.filter(|(_, outcome)| **outcome == Deployed::New);
+    let behind = behind.map(|((delivery, held), _)| Behind { delivery, held: held.clone() }).collect();
+    let id = begun_before(deliveries, held).unwrap_or_else(|| id.to_owned());
+    Plan { outcomes, id, behind }
 }
 
 impl Delivery {
@@ -162,11 +191,11 @@ enum After {
 }
 
 /// Bring every folder back to what it had, those included that may have renamed without our hearing of it.
-async fn restore(deliveries: &[&Delivery], failures: Vec<NodeFailure>, id: &str) -> DeployError {
-    let after = join_all(deliveries.iter().map(|it| bring_back(&it.folder, id))).await;
+async fn restore(deliveries: &[Behind<'_>], failures: Vec<NodeFailure>, id: &str) -> DeployError {
+    let after = join_all(deliveries.iter().map(|it| bring_back(&it.delivery.folder, id))).await;
     let mut later = Vec::new();
     let (mut new, mut half_way, mut unknown) = (Vec::new(), Vec::new(), Vec::new());
-    for (Delivery { folder, .. }, after) in deliveries.iter().zip(after) {
+    for (Behind { delivery: Delivery { folder, .. }, .. }, after) in deliveries.iter().zip(after) {
         let (nodes, error) = match after {
             After::Old => continue,
             After::New(error) => (&mut new, error),
@@ -242,12 +271,12 @@ fn last(looks: &[Result<FolderContents, ConfigFolderError>]) -> Option<String> {
 
 /// `work` for all deliveries at once; what went wrong.
 async fn on_all<'a, F: Future<Output = Result<(), ConfigFolderError>>>(
-    deliveries: &[&'a Delivery],
-    work: impl Fn(&'a Delivery) -> F,
+    deliveries: &'a [Behind<'_>],
+    work: impl Fn(&'a Behind<'_>) -> F,
 ) -> Vec<NodeFailure> {
-    let outcomes = join_all(deliveries.iter().map(|delivery| work(delivery))).await;
-    let failed = |(delivery, outcome): (&&Delivery, Result<(), ConfigFolderError>)| {
-        outcome.err().map(|error| failure(&delivery.folder, error))
+    let outcomes = join_all(deliveries.iter().map(work)).await;
+    let failed = |(behind, outcome): (&Behind<'_>, Result<(), ConfigFolderError>)| {
+        outcome.err().map(|error| failure(&behind.delivery.folder, error))
     };
     deliveries.iter().zip(outcomes).filter_map(failed).collect()
 }

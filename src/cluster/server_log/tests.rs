@@ -2,8 +2,12 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+
 use super::*;
 use crate::host::Here;
+use crate::host::engine::EngineAddress;
 use crate::runtime::LookUp;
 
 const LOADED: &str = "Using MoE kernel config from /opt/configs/triton_3_5_0/E=8,N=64.json.";
@@ -121,7 +125,7 @@ async fn what_is_no_log_is_named_and_waited_for_by_nobody() {
 
 #[test]
 fn a_containers_pieces_become_lines_with_the_engines_times() {
-    let started: Timestamp = "2026-11-30T12:00:00.5Z".parse().unwrap();
+    let ended: Option<Timestamp> = Some("2026-11-30T12:00:00.5Z".parse().unwrap());
     let mut log = ServerLog::default();
     let mut line = Line::default();
     let text = format!(
@@ -134,12 +138,76 @@ fn a_containers_pieces_become_lines_with_the_engines_times() {
     let mut size = 1;
     while !rest.is_empty() {
         let (piece, others) = rest.split_at(size.min(rest.len()));
-        line.take(piece, |line| add_timed(&mut log, line, started));
+        line.take(piece, |line| add_timed(&mut log, line, ended));
         assert!(line.bytes.len() <= MOST_OF_A_LINE);
         (rest, size) = (others, size % 4096 + 1);
     }
-    line.end(|line| add_timed(&mut log, line, started));
+    line.end(|line| add_timed(&mut log, line, ended));
     let times: Vec<String> = log.said.iter().map(|said| said.at.unwrap().to_string()).collect();
     assert_eq!(times, ["2026-11-30T12:00:01.123456789Z", "2026-11-30T12:00:03Z"]);
     assert_eq!(log.ranks.len(), 1);
+}
+
+/// What says of itself that it is an engine, and whose container `x` has this log, in chunks: frames of standard output.
+async fn with_log(
+    state: &str,
+    chunks: impl Iterator<Item = String> + Clone + Send + 'static,
+) -> (Engine, tempfile::TempDir) {
+    const VERSION: &str = r#"{"Components":[{"Name":"Engine","Version":"20.10.24"}],"ApiVersion":"1.41"}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let of = format!(r#"{{"Id":"00","Name":"/x","State":{state}}}"#);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = vec![0; 4096];
+            let count = stream.read(&mut head).await.unwrap_or(0);
+            let head = String::from_utf8_lossy(&head[..count]).into_owned();
+            let (of, chunks) = (of.clone(), chunks.clone());
+            tokio::spawn(async move {
+                if !head.contains("/logs") {
+                    let body = if head.contains("/version ") { VERSION } else { &of };
+                    let answer = format!("HTTP/1.1 200 x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    return stream.write_all(answer.as_bytes()).await;
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+                for chunk in chunks {
+                    let length = u32::try_from(chunk.len()).unwrap();
+                    stream.write_all(format!("{:x}\r\n", length + 8).as_bytes()).await?;
+                    stream.write_all(&[&[1, 0, 0, 0][..], &length.to_be_bytes()].concat()).await?;
+                    stream.write_all(format!("{chunk}\r\n").as_bytes()).await?;
+                }
+                stream.write_all(b"0\r\n\r\n").await
+            });
+        }
+    });
+    let address = EngineAddress::unix(&path).unwrap();
+    (Engine::connect(address, "n1".parse().unwrap()).await.unwrap(), folder)
+}
+
+const RUNNING: &str =
+    r#"{"Running":true,"StartedAt":"2026-11-30T12:00:00Z","FinishedAt":"0001-01-01T00:00:00Z"}"#;
+
+#[tokio::test]
+async fn a_containers_log_without_an_end_is_read_for_so_long() {
+    let first = format!("2026-11-30T12:00:01Z {LOADED}\n2026-11-30T12:00:02Z ");
+    let endless = std::iter::once(first).chain(std::iter::repeat_with(|| "x".repeat(60_000)));
+    let (engine, _folder) = with_log(RUNNING, endless).await;
+    let begun = Instant::now();
+    let log = of_container_within(&engine, "x", Duration::from_millis(500)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    assert_eq!((lines(&log), log.whole), (vec![LOADED], false));
+}
+
+#[tokio::test]
+async fn a_containers_log_is_read_to_its_end() {
+    let text = format!("2026-11-30T12:00:01Z {LOADED}");
+    let (engine, _folder) = with_log(RUNNING, std::iter::once(text)).await;
+    let log = of_container(&engine, "x").await.unwrap();
+    assert_eq!((lines(&log), log.whole), (vec![LOADED], true));
+    assert_eq!(log.began, Some("2026-11-30T12:00:00Z".parse().unwrap()));
+    let ended = RUNNING.replace("true", "false");
+    let (engine, _folder) = with_log(&ended, std::iter::empty()).await;
+    let error = of_container(&engine, "x").await.unwrap_err().to_string();
+    assert!(error.contains("n1: ") && error.contains('x'), "{error}");
 }

@@ -11,12 +11,14 @@ use crate::host::HostPath;
 
 /// A container's log, from its last start up to now.
 pub struct ContainerLog {
-    /// When it was started, by its node's clock.
+    /// When it was started, by its node's clock. Its first lines may be older by a moment: the engine notes it later.
     pub started: Timestamp,
+    /// When it ended before that; none where it was never started before.
+    pub ended: Option<Timestamp>,
     /// Folders and files of its node that it sees: where they lie there, and where in it.
     pub mounts: Vec<(HostPath, HostPath)>,
     /// What it wrote. Every line has the time before it at which the engine got it (RFC 3339, and a space). It may begin
-    /// with what the second before the start had.
+    /// with what it wrote in the second in which it ended before.
     pub pieces: BoxStream<'static, Result<LogPiece, EngineError>>,
 }
 
@@ -24,16 +26,19 @@ impl Engine {
     /// What the container that goes by `name` wrote. It need not be ours: nothing is done to it.
     ///
     /// # Errors
-    /// No such container, one that was never started, and an engine that keeps no log of it.
+    /// No such container, one that does not run, and an engine that keeps no log of it.
     pub async fn log_since_start(&self, name: &str) -> Result<ContainerLog, EngineError> {
         const DOING: &str = "read the container's log";
         self.check_name(name)?;
         let found = self.within(DOING, CALL_LIMIT, self.calls.inspect_container(name, None)).await?;
         let found = found.map_err(|error| self.of_container(DOING, name, error))?;
-        let started = found.state.and_then(|state| state.started_at).unwrap_or_default();
-        // One that was never started has a time long before engines.
-        let started = started.parse().ok().filter(|time: &Timestamp| time.as_second() > 0);
+        let state = found.state.unwrap_or_default();
+        // What never happened has a time long before engines.
+        let time = |text: Option<String>| text?.parse().ok().filter(|time: &Timestamp| time.as_second() > 0);
+        // Of one that does not run it is not told when it ended before its last start.
+        let started = time(state.started_at).filter(|_| state.running == Some(true));
         let started = started.ok_or_else(|| self.fail(EngineFailure::NotUp(name.to_owned())))?;
+        let ended = time(state.finished_at);
         let mount = |mount: bollard::models::MountPoint| {
             Some((HostPath::new(mount.source?), HostPath::new(mount.destination?)))
         };
@@ -41,7 +46,7 @@ impl Engine {
             follow: false,
             stdout: true,
             stderr: true,
-            since: i32::try_from(started.as_second()).unwrap_or(0),
+            since: ended.and_then(|ended| i32::try_from(ended.as_second()).ok()).unwrap_or(0),
             until: 0,
             timestamps: true,
             tail: "all".into(),
@@ -55,6 +60,7 @@ impl Engine {
         });
         Ok(ContainerLog {
             started,
+            ended,
             mounts: found.mounts.unwrap_or_default().into_iter().filter_map(mount).collect(),
             pieces: pieces.boxed(),
         })

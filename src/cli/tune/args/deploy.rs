@@ -16,8 +16,8 @@ use clap::{Args, ValueEnum};
   sparktune deploy --verify                        whether the running servers have loaded it, by their logs
   sparktune deploy --rollback                      what was there before
 
-Each node is asked where its runtime looks, unless --host-dir says it. Files for another Triton, runtime or GPU
-(`expect_gpu` in the inventory) are left out of a node; a node for which none is left is refused.
+Each node is asked where its runtime looks, unless --host-dir says it, and which GPU it has, unless `expect_gpu` of the
+inventory says it. Files for another Triton, runtime or GPU are left out of a node; one for which none is left is refused.
 
 Exit codes: 0 done, 1 a file does not pass the check, --status found a change or --verify a server that does not use
 the files, 2 bad input, 3 a node cannot do it (nothing was changed), 4 the nodes differ: run it again or --rollback.")]

@@ -4,6 +4,7 @@ use std::io;
 
 use super::Ready;
 use super::files::ForNodes;
+use super::show::of_every_gpu;
 use super::verify::LogOf;
 use crate::cluster::deploy::{Delivery, DeploymentRecord};
 use crate::commands::Output;
@@ -17,6 +18,9 @@ pub(super) fn deploy(
     files: &ForNodes,
     out: &mut dyn Output,
 ) -> io::Result<()> {
+    if let Some(words) = of_every_gpu(nodes) {
+        out.line(&format!("# {words}"))?;
+    }
     for (node, delivery) in nodes.iter().zip(deliveries) {
         out.line(&format!("# {}", node.name()))?;
         let into = &node.place.folder.folder;

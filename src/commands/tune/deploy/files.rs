@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::gpus::Gpus;
 use super::{Place, Ready};
 use crate::artifact::check::{Finding, Rules};
 use crate::artifact::name::Spelling;
@@ -144,7 +145,7 @@ impl ForNodes {
             sound(&file.path, &rules)?;
         }
         if by_name.is_empty() {
-            let wanted = wanted(&node.place, node.node.node.settings.expect_gpu());
+            let wanted = wanted(&node.place, &node.gpus);
             return Err(BadFiles::NoneFor { on: on(), wanted, found: self.kinds() }.into());
         }
         Ok(())
@@ -169,16 +170,8 @@ impl ForNodes {
     }
 
     fn chosen<'a>(&'a self, node: &'a Ready) -> impl Iterator<Item = &'a File> {
-        let device = node.node.node.settings.expect_gpu().map(|name| name.replace(' ', "_"));
-        self.files.iter().filter(move |file| {
-            let spelled = file.spelling.is_none_or(|spelling| family(spelling) == node.place.family);
-            let triton = match (node.place.triton, file.triton) {
-                (Some(wanted), Some(found)) if node.place.family == Family::Sglang => wanted == found,
-                _ => true,
-            };
-            let device = device.as_ref().is_none_or(|device| *device == file.device);
-            spelled && triton && device
-        })
+        let Ready { place, gpus, .. } = node;
+        self.files.iter().filter(move |file| file.is_for(place.family, place.triton, gpus))
     }
 
     /// The one runtime and Triton that the files are for; none where there are several. A Triton is one only where
@@ -207,6 +200,16 @@ impl ForNodes {
 }
 
 impl File {
+    /// Whether a runtime of this family, with this Triton and these GPUs, looks for it.
+    fn is_for(&self, runtime: Family, triton: Option<TritonVersion>, gpus: &Gpus) -> bool {
+        let spelled = self.spelling.is_none_or(|spelling| family(spelling) == runtime);
+        let triton = match (triton, self.triton) {
+            (Some(wanted), Some(found)) if runtime == Family::Sglang => wanted == found,
+            _ => true,
+        };
+        spelled && triton && gpus.read(&self.device, runtime)
+    }
+
     fn read(path: &Path) -> Result<Self, Box<dyn Failure>> {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let bad = |why: String| BadFiles::Name { path: path.to_owned(), why };
@@ -230,13 +233,13 @@ fn family(spelling: Spelling) -> Family {
     }
 }
 
-fn wanted(place: &Place, gpu: Option<&str>) -> String {
+fn wanted(place: &Place, gpus: &Gpus) -> String {
     let triton = match (place.family, place.triton) {
         (Family::Sglang, Some(triton)) => format!(" with Triton {triton}"),
         _ => String::new(),
     };
-    let gpu = gpu.map(|gpu| format!(" on {}", gpu.replace(' ', "_"))).unwrap_or_default();
-    format!("{}{triton}{gpu}", place.family.name())
+    let gpus = if gpus.are_known() { format!(" on {}", gpus.words(place.family)) } else { String::new() };
+    format!("{}{triton}{gpus}", place.family.name())
 }
 
 fn sound(path: &Path, rules: &Rules<'_>) -> Result<(), BadFiles> {

@@ -3,6 +3,7 @@
 
 mod dry_run;
 mod files;
+mod gpus;
 mod place;
 mod show;
 mod verify;
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::files::ForNodes;
+pub(super) use self::gpus::Gpus;
 pub(super) use self::place::Place;
 pub use self::place::PlaceChoice;
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
@@ -126,10 +128,12 @@ impl Failure for Unseen {
     }
 }
 
-/// A node, the way to it, and where files go there.
+/// A node, the way to it, where files go there, and which.
 pub(super) struct Ready {
     pub(super) node: Connected,
     pub(super) place: Place,
+    /// Not known where nothing is to be deployed.
+    pub(super) gpus: Gpus,
 }
 
 impl Ready {
@@ -230,8 +234,15 @@ async fn ready(
     let connected = connect_all(&inventory.nodes, &connect::settings(inventory)).await;
     let places = connected.into_iter().map(|node| async {
         let node = node.map_err(|error: ConnectError| Box::new(error) as Box<dyn Failure>)?;
-        let place = place::find(&node, &settings.place, settings.family, files).await?;
-        Ok(Ready { node, place })
+        let gpus = async {
+            match files {
+                Some(_) => Gpus::of(&node).await,
+                None => Gpus::unknown(),
+            }
+        };
+        let (place, gpus) = tokio::join!(place::find(&node, &settings.place, settings.family, files), gpus);
+        let place = place?;
+        Ok(Ready { node, place, gpus })
     });
     let outcomes: Vec<Result<Ready, Box<dyn Failure>>> = join_all(places).await;
     let mut ready = Vec::new();

@@ -27,6 +27,7 @@ pub(super) fn deployed(
             let mut value = place(node);
             value["files"] = json!(files);
             value["outcome"] = json!(word(outcome));
+            value["gpus"] = json!(node.gpus);
             value
         });
         return out.json(&json!({ "nodes": each.collect::<Vec<_>>() }));
@@ -39,10 +40,23 @@ pub(super) fn deployed(
         .collect();
     out.table(&["node", "folder", "files", "outcome"], &rows)?;
     reasons(nodes, out)?;
+    if let Some(words) = of_every_gpu(nodes) {
+        out.line(&format!("  {words}"))?;
+    }
     if outcomes.contains(&Deployed::New) {
         out.line("  a running server keeps what it has read: restart it to use them")?;
     }
     Ok(())
+}
+
+/// Which nodes get files whatever GPU they are for.
+pub(super) fn of_every_gpu(nodes: &[Ready]) -> Option<String> {
+    let unknown: Vec<&str> =
+        nodes.iter().filter(|node| !node.gpus.are_known()).map(|node| node.name().as_str()).collect();
+    let names = unknown.join(", ");
+    (!unknown.is_empty()).then(|| {
+        format!("{names}: no GPU is seen there and none expected (`expect_gpu`): files of every GPU")
+    })
 }
 
 /// Why each folder: one line for all nodes where it is the same.

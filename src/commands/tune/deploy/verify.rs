@@ -239,6 +239,14 @@ impl Judged<'_> {
     fn lines(&self) -> Vec<String> {
         let loading = self.loading;
         let mut lines: Vec<String> = loading.problem.iter().map(problem_words).collect();
+        if loading.problem.is_some() && self.log.said.is_empty() && matches!(self.of, LogOf::Container { .. })
+        {
+            lines.push(
+                "its container's log tells of no config file: a server that `exec` started writes elsewhere, which \
+                 --log names"
+                    .into(),
+            );
+        }
         for file in loading.files.values() {
             match file {
                 FileUse::NotUsed { line, .. } => lines.push(line.clone()),

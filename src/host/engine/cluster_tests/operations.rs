@@ -25,6 +25,7 @@ super::both_engines_pass! {
     only_our_own_are_listed,
     somebody_elses_is_left_alone,
     a_log_is_followed_to_its_end,
+    a_log_since_the_start_has_times,
     an_image_is_described,
     an_image_travels_and_is_named_and_removed,
     a_broken_image_is_refused,
@@ -246,6 +247,51 @@ async fn a_log_is_followed_to_its_end<E: Which>() {
         }
     }
     assert_eq!((&*output, &*errors), (&b"one\nthree\n"[..], &b"two\n"[..]));
+}
+
+async fn a_log_since_the_start_has_times<E: Which>() {
+    let engine = engine::<E>().await;
+    let script = "echo one; echo two >&2; sleep 3";
+    let asked = ContainerSpec {
+        command: vec![script.into()],
+        volumes: vec!["/var:/host/var".parse().unwrap()],
+        ..idle("spark-test:python")
+    };
+    let made = Guard::running(&engine, &asked).await;
+    let mut lives = Vec::new();
+    for _ in 0..2 {
+        // The lines of this life and the one before.
+        engine.follow(&made.container).take(2 * (lives.len() + 1)).for_each(|_| async {}).await;
+        let log = engine.log_since_start(made.container.name()).await.unwrap();
+        assert!(
+            log.mounts.contains(&(HostPath::new("/var"), HostPath::new("/host/var"))),
+            "{:?}",
+            log.mounts
+        );
+        let pieces: Vec<LogPiece> = log.pieces.map(Result::unwrap).collect().await;
+        let text = |piece: &LogPiece| match piece {
+            LogPiece::Output(bytes) => format!("out {}", String::from_utf8_lossy(bytes)),
+            LogPiece::Error(bytes) => format!("err {}", String::from_utf8_lossy(bytes)),
+        };
+        let said: String = pieces.iter().map(text).collect();
+        let time_of = |line: &str| {
+            let (before, _) = said.rsplit_once(line).unwrap_or_else(|| panic!("{said}"));
+            before.rsplit(' ').next().unwrap().parse::<jiff::Timestamp>().unwrap()
+        };
+        let (out, err) = (time_of(" one\n"), time_of(" two\n"));
+        assert!(said.contains("out ") && said.contains("err "), "{said}");
+        assert!(log.ended.is_none_or(|ended| ended < out && ended < err && ended < log.started), "{said}");
+        lives.push((log.started, log.ended));
+        engine.follow(&made.container).for_each(|_| async {}).await;
+        while engine.is_running(&made.container).await.unwrap() {}
+        let error = engine.log_since_start(made.container.name()).await.err().unwrap();
+        assert!(matches!(error.what, EngineFailure::NotUp(_)), "{error:?}");
+        engine.start(&made.container).await.unwrap();
+    }
+    let [(first, never), (second, ended)] = lives[..] else { panic!("{lives:?}") };
+    assert!(never.is_none() && ended.is_some_and(|ended| first < ended && ended < second), "{lives:?}");
+    let error = engine.log_since_start("no-such-container").await.err().unwrap();
+    assert!(matches!(error.what, EngineFailure::NoContainer(_)), "{error:?}");
 }
 
 async fn an_image_is_described<E: Which>() {
