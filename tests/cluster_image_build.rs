@@ -231,6 +231,10 @@ fn what_cannot_be_built_leaves_the_tag_as_it_was() {
     bed.fails(3, &[&build[..], &["spark-test:no-python"]].concat(), "it needs python3");
     let taken = [&build[..], &["--tag", "spark-test:python"]].concat();
     bed.fails(2, &taken, "`spark-test:python` is there, and it is no tuned image");
+    let foreign = format!("{}:foreign", bed.repository);
+    said(&cluster, &cluster.nodes[2], &format!("docker tag spark-test:python {foreign}"));
+    let taken = [&build[..], &["--tag", &foreign]].concat();
+    bed.fails(2, &taken, &format!("n3: the image `{foreign}` is there"));
 
     bed.sandbox.write(format!("tuned/{TRITON}/{NAME}"), text(4));
     faults.cause("n1", &["fill-disk"]);

@@ -326,7 +326,9 @@ struct Registry<'a> {
 
 impl<'a> Registry<'a> {
     fn start(cluster: &'a TestCluster, node: &'a TestNode) -> Self {
-        let start = "set -e; rm -rf /srv/registry; mkdir -p /srv/registry; cd /srv/registry; \
+        // One that a killed test has left has the port.
+        let start = "set -e; if [ -e /srv/registry.pid ]; then kill $(cat /srv/registry.pid) || true; sleep 0.5; fi; \
+                     rm -rf /srv/registry; mkdir -p /srv/registry; cd /srv/registry; \
                      printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: /srv/registry/data}}\n\
                      http: {addr: \"127.0.0.1:5000\"}\n' > config.yml; \
                      docker-registry serve config.yml > log 2>&1 < /dev/null & echo $! > /srv/registry.pid; \

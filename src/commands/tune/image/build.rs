@@ -71,25 +71,22 @@ pub(super) async fn run(
     let (place, host) = place(&engine, base_name, &base, wanted, nodes, cancel, progress).await?;
     let about = About { base_name, base: &base, place: &place, host: &host, settings };
     let (mut asked, contents) = about.contents(&files, asked)?;
-    let new = match &held.image {
-        Some(there) if contents.tuned.is_in(there, &base) => false,
-        Some(there) if Tuned::of(there).is_none() => {
-            return Err(ImageBuildError::TagTaken { on: on.clone(), tag }.into());
-        }
-        _ => true,
-    };
+    let named = reached(&asked).filter(|it| settings.sync || it.node.name() == on);
+    if let Some(on) = named.filter(|it| is_foreign(&it.held)).map(|it| it.node.name().clone()).next() {
+        return Err(ImageBuildError::TagTaken { on, tag }.into());
+    }
+    let new = !held.image.is_some_and(|there| contents.tuned.is_in(&there, &base));
     note_left_out(&contents.left_out, progress);
     if settings.dry_run {
         note_failures(&asked, progress);
+        let nodes: Vec<&Connected> = reached(&asked).map(|it| &it.node).collect();
         if new {
-            let nodes: Vec<&Connected> = reached(&asked).map(|it| &it.node).collect();
             let site = nodes.iter().find(|node| node.name() == on).ok_or(ImageBuildError::NoNode)?;
             let dockerfile = contents.tuned.dockerfile(base_name.as_str());
             lines::build(&tag, &dockerfile, &contents.sources, site, out).map_err(OutputError)?;
         }
         if settings.sync {
             let plan = if new { everybody(on, &base, &asked) } else { plan_from(&tag, wanted, on, &asked)? };
-            let nodes: Vec<&Connected> = reached(&asked).map(|it| &it.node).collect();
             lines::copies(&tag, &plan, &nodes, out).map_err(OutputError)?;
         }
         return Ok(Verdict::Done);
@@ -121,6 +118,11 @@ pub(super) async fn run(
 /// `work`, unless the user wants no more of it.
 async fn until<T>(cancel: &CancellationToken, work: impl Future<Output = T>) -> Result<T, Interrupted> {
     cancel.run_until_cancelled(work).await.ok_or(Interrupted)
+}
+
+/// Whether the name is an image's there that this program did not build.
+fn is_foreign(held: &NodeImage) -> bool {
+    held.image.as_ref().is_some_and(|image| Tuned::of(image).is_none())
 }
 
 /// The engine of the node that builds, and what it has.
@@ -222,10 +224,14 @@ fn plan_from(
 
 /// The same for an image on top of `base` that nobody has yet.
 fn everybody(on: &HostName, base: &Image, asked: &[Asked]) -> CopyPlan {
-    let step = |reached: &Reached| match () {
-        () if reached.node.name() == on => CopyStep::Source,
-        () if !runs(&base.architecture, &reached.held.architecture) => CopyStep::WrongArchitecture,
-        () => CopyStep::Copy,
+    let step = |Reached { node, held, .. }: &Reached| {
+        if node.name() == on {
+            CopyStep::Source
+        } else if runs(&base.architecture, &held.architecture) {
+            CopyStep::Copy
+        } else {
+            CopyStep::WrongArchitecture
+        }
     };
     let source = reached(asked).position(|reached| reached.node.name() == on).unwrap_or(0);
     CopyPlan { source, steps: reached(asked).map(step).collect() }
