@@ -14,11 +14,11 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 /// The GPUs of a node, as torch names them; none where they are not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Gpus(BTreeSet<String>);
+pub(in crate::commands::tune) struct Gpus(BTreeSet<String>);
 
 impl Gpus {
     /// Those that the inventory expects of `node`, else those that the node itself sees.
-    pub(super) async fn of(node: &Connected) -> Self {
+    pub(in crate::commands::tune) async fn of(node: &Connected) -> Self {
         if let Some(expected) = node.node.settings.expect_gpu() {
             return Self::named([expected]);
         }
@@ -34,7 +34,7 @@ impl Gpus {
     }
 
     /// Those of a node of which nothing is known.
-    pub(super) fn unknown() -> Self {
+    pub(in crate::commands::tune) fn unknown() -> Self {
         Self::named([])
     }
 

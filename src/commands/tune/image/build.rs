@@ -70,7 +70,7 @@ pub(super) async fn run(
     let base = until(cancel, build::base(&engine, base_name, &held.architecture)).await??;
     let (place, host) = place(&engine, base_name, &base, wanted, nodes, cancel, progress).await?;
     let about = About { base_name, base: &base, place: &place, host: &host, settings };
-    let (mut asked, contents) = about.contents(&files, asked)?;
+    let (mut asked, contents) = until(cancel, about.contents(&files, asked)).await??;
     let named = reached(&asked).filter(|it| settings.sync || it.node.name() == on);
     if let Some(on) = named.filter(|it| is_foreign(&it.held)).map(|it| it.node.name().clone()).next() {
         return Err(ImageBuildError::TagTaken { on, tag }.into());

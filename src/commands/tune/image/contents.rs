@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures_util::future::join_all;
+
 use super::{Asked, BuildSettings, Reached};
 use crate::artifact::{ConfigName, Manifest, manifest};
 use crate::cluster::deploy::ConfigFolder;
 use crate::cluster::images::{ImageBuildError, Tuned, TunedFile, content};
 use crate::cluster::installed::ConfigPlace;
-use crate::commands::tune::deploy::{ForNodes, Place, Ready};
+use crate::commands::tune::deploy::{ForNodes, Gpus, Place, Ready};
 use crate::failure::Failure;
 use crate::host::engine::{Image, ImageName};
 use crate::host::{Host, HostPath};
@@ -36,17 +38,24 @@ pub(super) struct About<'a> {
 
 impl About<'_> {
     /// The files for any of the nodes that were reached, each of them sound there.
-    pub(super) fn contents(
+    pub(super) async fn contents(
         &self,
         files: &ForNodes,
         asked: Vec<Asked>,
     ) -> Result<(Vec<Asked>, Contents), Box<dyn Failure>> {
+        let gpus = join_all(asked.iter().map(|asked| async {
+            match &asked.answer {
+                Ok(reached) => Gpus::of(&reached.node).await,
+                Err(_) => Gpus::unknown(),
+            }
+        }));
+        let gpus = gpus.await;
         let mut nodes = Vec::new();
         let mut others = Vec::new();
-        for Asked { node, answer } in asked {
+        for (Asked { node, answer }, gpus) in asked.into_iter().zip(gpus) {
             match answer {
                 Ok(Reached { node: connected, engine, held }) => {
-                    nodes.push(Ready { node: connected, place: self.place() });
+                    nodes.push(Ready { node: connected, place: self.place(), gpus });
                     others.push((node, Ok((engine, held))));
                 }
                 Err(error) => others.push((node, Err(error))),
