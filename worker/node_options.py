@@ -58,13 +58,13 @@ def run_help(arguments, seconds):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return None, "its help took more than %g s" % seconds
+        return None, f"its help took more than {seconds:g} s"
     output = output[:MOST_HELP].decode("utf-8", "replace")
     begin = output.find("usage:")
     if process.returncode == 0 and begin >= 0:
         return output[begin:], None
     last = log.decode("utf-8", "replace").strip().splitlines()[-1:]
-    return None, (last or ["it ended with %d and no help" % process.returncode])[0][:300]
+    return None, (last or [f"it ended with {process.returncode} and no help"])[0][:300]
 
 
 def name_of(node):

@@ -142,7 +142,7 @@ def kernels():
         for key, option in (("code", "--list-elf"), ("assembly", "--list-ptx")):
             answer = said([lister, option, path], max(until - time.monotonic(), 0.1))
             if answer is None and time.monotonic() >= until:
-                return found, "listing them took more than %d s" % LISTING
+                return found, f"listing them took more than {LISTING} s"
             listed[key] = sorted(set(re.findall(r"\.(sm_\d+[af]?)\.", answer or "")))
         if listed["code"] or listed["assembly"]:
             found[path] = listed

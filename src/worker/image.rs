@@ -7,7 +7,6 @@
 
 mod error;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;

@@ -158,9 +158,11 @@ fn every_node_with_an_engine_has_the_named_image_or_its_own() {
 #[test]
 fn a_dry_run_shows_the_command_that_makes_the_container() {
     let line = on(LAB).run_line(&order(false)).to_string();
-    for part in
-        ["docker run --detach --name sparktune-lab-tune-", "--ipc host", "sglang:spark python3 -I -c node_idle.py 900"]
-    {
+    for part in [
+        "docker run --detach --name sparktune-lab-tune-",
+        "--ipc host",
+        "sglang:spark python3 -I -c node_idle.py 900",
+    ] {
         assert!(line.contains(part), "{line}");
     }
     assert!(!line.contains("--gpus"), "{line}");

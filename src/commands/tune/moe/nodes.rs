@@ -10,47 +10,39 @@ use super::settings::MoeSettings;
 use crate::artifact::Evidence;
 use crate::cluster::facts::gpu_names;
 use crate::cluster::inventory;
+use crate::commands::tune::installation::same_target;
 use crate::device::Device;
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host::ShellLine;
 use crate::host_name::HostName;
-use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::runtime::Target;
 use crate::tuner::error::RunError;
 use crate::tuner::plan::PlannedImage;
 use crate::tuner::session::{default_evidence, local_gpus};
 use crate::worker::environment::Environment;
 use crate::worker::image::{ImageEnvironment, ImageError, ImageOnNode, Order, ReachedImage, TuningContainer};
 
-/// What was said, or what most nodes have, is not so on a node.
+/// Two nodes that compile with something else.
 #[derive(Debug, thiserror::Error)]
-enum OtherTarget {
-    #[error("--sglang says {said}, the image `{image}` has {found}")]
-    Sglang { image: String, said: Runtime, found: Runtime },
-    #[error("--triton says Triton {said}, the image `{image}` has Triton {found}")]
-    Triton { image: String, said: TritonVersion, found: TritonVersion },
-    #[error(
-        "the image on {other} has {} with Triton {}, on {first} {} with Triton {}: what one compiles says nothing of the other",
-        .of_other.runtime, .of_other.triton, .of_first.runtime, .of_first.triton
-    )]
-    Between { first: HostName, of_first: Target, other: HostName, of_other: Target },
+#[error(
+    "the image on {other} has {} with Triton {}, on {first} {} with Triton {}: what one compiles says nothing of the other",
+    .of_other.runtime, .of_other.triton, .of_first.runtime, .of_first.triton
+)]
+struct UnlikeNodes {
+    first: HostName,
+    of_first: Target,
+    other: HostName,
+    of_other: Target,
 }
 
-impl Failure for OtherTarget {
+impl Failure for UnlikeNodes {
     fn kind(&self) -> Kind {
-        match self {
-            OtherTarget::Sglang { .. } | OtherTarget::Triton { .. } => Kind::Input,
-            OtherTarget::Between { .. } => Kind::Environment,
-        }
+        Kind::Environment
     }
 
     fn hint(&self) -> Option<String> {
-        Some(match self {
-            OtherTarget::Sglang { .. } | OtherTarget::Triton { .. } => {
-                "leave --sglang and --triton out: the image decides".into()
-            }
-            OtherTarget::Between { .. } => "sparktune image sync brings the same image to every node".into(),
-        })
+        Some("sparktune image sync brings the same image to every node".into())
     }
 }
 
@@ -204,7 +196,7 @@ impl ReachedNodes {
         }
         let opened = taking_part(opened, cluster, observer)?;
         let target =
-            same_target(opened.iter().map(|(node, _, target, image)| (node, *target, image)), settings)?;
+            target_of_all(opened.iter().map(|(node, _, target, image)| (node, *target, image)), settings)?;
         let mut images = Vec::new();
         let mut environments = Vec::new();
         for (_, environment, _, image) in opened {
@@ -271,39 +263,23 @@ pub(super) fn owner(dir: &Path) -> String {
 }
 
 /// The target that all nodes have, which is the one that was said.
-fn same_target<'a>(
+fn target_of_all<'a>(
     nodes: impl Iterator<Item = (&'a HostName, Target, &'a PlannedImage)>,
     settings: &MoeSettings,
 ) -> Result<Target, Box<dyn Failure>> {
+    let said = (settings.subject.runtime, settings.subject.triton);
     let mut first: Option<(&HostName, Target)> = None;
     for (node, found, image) in nodes {
-        as_said(&image.name, found, settings.subject.runtime, settings.subject.triton)?;
+        let holder = format!("the image `{}`", image.name);
+        same_target(&holder, (Some(found.runtime), Some(found.triton)), said)?;
         let (first, of_first) = *first.get_or_insert((node, found));
         if found != of_first {
             let (first, other) = (first.clone(), node.clone());
-            return Err(OtherTarget::Between { first, of_first, other, of_other: found }.into());
+            return Err(UnlikeNodes { first, of_first, other, of_other: found }.into());
         }
     }
     // One node at least takes part.
     first.map(|(_, target)| target).ok_or_else(|| RunError::NobodyLeft.into())
-}
-
-fn as_said(
-    image: &str,
-    found: Target,
-    sglang: Option<Runtime>,
-    triton: Option<TritonVersion>,
-) -> Result<(), OtherTarget> {
-    let image = || image.to_owned();
-    match (sglang, triton) {
-        (Some(said), _) if said != found.runtime => {
-            Err(OtherTarget::Sglang { image: image(), said, found: found.runtime })
-        }
-        (_, Some(said)) if said != found.triton => {
-            Err(OtherTarget::Triton { image: image(), said, found: found.triton })
-        }
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -341,19 +317,6 @@ mod tests {
         let error =
             taking_part(vec![came("n1", false), came("n2", true), stopped], true, &mut heard).unwrap_err();
         assert_eq!((error.kind(), heard.len()), (Kind::Interrupted, 0));
-    }
-
-    #[test]
-    fn what_is_said_of_the_target_must_be_so_in_the_image() {
-        let found = Target::of(Runtime::Sglang054);
-        let (old, new) = (found.triton, Runtime::Sglang0523.default_triton());
-        let held = |sglang, triton| as_said("a:b", found, sglang, triton);
-        assert!(held(None, None).is_ok() && held(Some(Runtime::Sglang054), Some(old)).is_ok());
-        let other = held(Some(Runtime::Sglang0523), None).unwrap_err();
-        let said = "--sglang says SGLang 0.5.23, the image `a:b` has SGLang 0.5.4.post2";
-        assert_eq!((other.to_string(), other.kind()), (said.to_owned(), Kind::Input));
-        let other = held(None, Some(new)).unwrap_err();
-        assert_eq!(other.to_string(), "--triton says Triton 3.8.0, the image `a:b` has Triton 3.5.0");
     }
 
     #[test]
