@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::examine::{are_there, told};
+use super::on_node::{are_there, told};
 use super::seen::{GpuInside, Obstacle, Tuned};
 use super::tuned;
 use crate::cluster::connect::Connected;
+use crate::cluster::inventory::Node;
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
 use crate::host::engine::{Engine, EngineError, OwnContainer};
-use crate::host::{ContainerSpec, Host, HostPath};
+use crate::host::{ContainerSpec, Host, HostPath, Program, ShellLine};
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "doctor";
@@ -85,8 +86,7 @@ async fn own(
     wanted: Wanted,
     cancel: &CancellationToken,
 ) -> Inside {
-    let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let owner = format!("doctor-{begun}-{}", std::process::id());
+    let owner = owner();
     let Some(spec) = connected.node.settings.container(labels(cluster, owner.clone())) else {
         return Inside::default();
     };
@@ -114,6 +114,28 @@ async fn own(
         },
         None => Inside::default(),
     }
+}
+
+/// The command lines that equal what [`inside`] does on `node`; `tuned` is whether config files are looked for.
+pub(crate) fn lines(node: &Node, cluster: &str, tuned: bool) -> Vec<ShellLine> {
+    let wanted = Wanted { gpus: node.settings.wants_gpus(), tuned };
+    let owner = owner();
+    let spec = node.settings.container(labels(cluster, owner.clone()));
+    let (Some(spec), Some(kind), true) = (spec, node.settings.engine(), wanted.gpus || wanted.tuned) else {
+        return Vec::new();
+    };
+    let spec = short_lived(spec, &owner, wanted);
+    let engine = |words: &[&str]| ShellLine::of(&Program::new(kind.program(), words.iter().copied()));
+    let exec = |program| engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", program]);
+    let gpus = wanted.gpus.then(|| exec("node_gpu.py"));
+    let files = ["node_runtime.py", "node_deploy.py"].into_iter().filter(|_| tuned).map(exec);
+    let begin = std::iter::once(spec.run_line(kind)).chain(gpus).chain(files);
+    begin.chain([engine(&["rm", "--force", &spec.name])]).collect()
+}
+
+/// Whose a container is, as its label says and its name ends.
+fn owner() -> String {
+    format!("doctor-{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S"), std::process::id())
 }
 
 async fn ask(host: &Arc<dyn Host>, wanted: Wanted, image: &str) -> Inside {
