@@ -96,19 +96,22 @@ impl Found {
             });
         }
         let options = options.map(|answer| answer.options());
-        Ok(NodeRuntime { image, python, installed, options, kept })
+        Ok(NodeRuntime { image, python, installed, options, kept, notes: Vec::new() })
     }
 
+    /// The answer, and what of ours stays on the node against our will.
     pub(super) async fn ask(
         &self,
         node: &Connected,
         wish: &Wish<'_>,
         cancel: &CancellationToken,
-    ) -> Result<Answer, NoRuntime> {
+    ) -> Result<(Answer, Option<String>), NoRuntime> {
         match self {
             Found::Own { python } => {
-                within(node, wish, cancel, async { Ok(ask(&**node.host()?, python, wish.options).await?) })
-                    .await
+                within(node, wish, cancel, async {
+                    Ok((ask(&**node.host()?, python, wish.options).await?, None))
+                })
+                .await
             }
             Found::Image { name, .. } => in_container(node, name, wish, cancel).await,
         }
@@ -133,7 +136,7 @@ async fn in_container(
     name: &ImageName,
     wish: &Wish<'_>,
     cancel: &CancellationToken,
-) -> Result<Answer, NoRuntime> {
+) -> Result<(Answer, Option<String>), NoRuntime> {
     if cancel.is_cancelled() {
         return Err(NoRuntime::Interrupted);
     }
@@ -155,10 +158,17 @@ async fn in_container(
         })
     });
     let asked = asked.await;
-    if let Err(left) = engine.remove(&container).await {
-        tracing::warn!(container = container.name(), "cannot remove a container: {left}");
+    let left = engine.remove(&container).await.err();
+    let left =
+        left.map(|error| format!("the container `{}` could not be removed: {error}", container.name()));
+    match asked {
+        Ok(answer) => Ok((answer, left)),
+        Err(error) => {
+            // The first error is the one to tell.
+            left.inspect(|left| tracing::warn!("{left}"));
+            Err(error)
+        }
     }
-    asked
 }
 
 /// The commands that equal asking the image of `node`, typed where its engine is reached from; none where it has none.

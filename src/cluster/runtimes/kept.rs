@@ -43,53 +43,43 @@ impl Kept {
         Self(cache.join("images"))
     }
 
-    /// What the image of this content said. A damaged file is told of and as good as none.
-    pub(super) fn get(&self, key: &str) -> Option<Answer> {
+    /// What the image of this content said.
+    ///
+    /// # Errors
+    /// A file that is damaged: as good as none, but to be told of.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Answer>, String> {
         let path = self.path(key);
-        let damaged = |why: String| {
-            tracing::warn!(path = %path.display(), "a kept answer is damaged, its image is asked again: {why}");
-        };
+        let damaged = |why: &dyn std::fmt::Display| format!("`{}` is damaged ({why})", path.display());
         let bytes = match read_at_most(&path, MOST_BYTES) {
             Ok(bytes) => bytes,
-            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                damaged(error.to_string());
-                return None;
-            }
+            Err(ReadError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(damaged(&error)),
         };
-        match serde_json::from_slice(&bytes) {
-            Ok(Form { format, programs }) if format == FORMAT && programs == self::programs() => {}
+        let Form { format, programs } = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        if format != FORMAT || programs != self::programs() {
             // Another version of this program wrote it, for itself.
-            Ok(_) => return None,
-            Err(error) => {
-                damaged(error.to_string());
-                return None;
-            }
+            return Ok(None);
         }
-        match serde_json::from_slice::<File>(&bytes) {
-            Ok(file) if file.key == key => Some(file.answer),
-            Ok(file) => {
-                damaged(format!("it is of {}", file.key));
-                None
-            }
-            Err(error) => {
-                damaged(error.to_string());
-                None
-            }
+        let file: File = serde_json::from_slice(&bytes).map_err(|error| damaged(&error))?;
+        match file.key == key {
+            true => Ok(Some(file.answer)),
+            false => Err(damaged(&format_args!("it is of {}", file.key))),
         }
     }
 
-    /// Keep it. Where that is not possible the image is asked again the next time.
-    pub(super) fn put(&self, key: &str, image: &str, answer: &Answer) {
+    /// Keep it.
+    ///
+    /// # Errors
+    /// Why it cannot be kept: the image is asked again the next time.
+    pub(super) fn put(&self, key: &str, image: &str, answer: &Answer) -> Result<(), String> {
         let (key, image) = (key.to_owned(), image.to_owned());
         let path = self.path(&key);
         let file = File { format: FORMAT, programs: programs(), key, image, answer: answer.clone() };
         let written = fs_err::create_dir_all(&self.0)
             .and_then(|()| Ok(serde_json::to_vec(&file)?))
             .and_then(|bytes| write_atomic(&path, &bytes));
-        if let Err(error) = written {
-            tracing::warn!(path = %path.display(), "what an image said cannot be kept: {error}");
-        }
+        written
+            .map_err(|error| format!("what its image said cannot be kept in `{}`: {error}", path.display()))
     }
 
     fn path(&self, key: &str) -> PathBuf {

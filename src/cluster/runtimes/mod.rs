@@ -68,6 +68,8 @@ pub(crate) struct NodeRuntime {
     pub(crate) options: Option<Result<ServerOptions, String>>,
     /// Whether it was known from before.
     pub(crate) kept: bool,
+    /// What went wrong besides.
+    pub(crate) notes: Vec<String>,
 }
 
 /// Ask every node, all at once, what serves there; one outcome a node, in their order.
@@ -83,6 +85,7 @@ pub(crate) async fn runtimes(
     let found = join_all(nodes.iter().map(|node| find(node, wish.limit))).await;
     let mut answers: Vec<Option<Result<NodeRuntime, NoRuntime>>> = Vec::new();
     let mut places = Vec::new();
+    let mut notes: Vec<Vec<String>> = vec![Vec::new(); nodes.len()];
     for (at, found) in found.into_iter().enumerate() {
         match found {
             Err(error) => {
@@ -90,7 +93,13 @@ pub(crate) async fn runtimes(
                 places.push(None);
             }
             Ok(place) => {
-                let known = place.key().filter(|_| !wish.fresh).and_then(|key| kept.get(key));
+                let known = place.key().filter(|_| !wish.fresh).and_then(|key| {
+                    let known = kept.get(key);
+                    known.unwrap_or_else(|damaged| {
+                        notes[at].push(format!("{damaged}: the image is asked again"));
+                        None
+                    })
+                });
                 let known = known.filter(|answer| answer.options.is_some() || !wish.options);
                 answers.push(known.map(|answer| place.runtime(nodes[at], answer, true)));
                 places.push(Some(place));
@@ -108,8 +117,12 @@ pub(crate) async fn runtimes(
         let asked: Vec<(usize, &Found)> = asked.collect();
         let said = join_all(asked.iter().map(|(at, place)| place.ask(nodes[*at], wish, cancel))).await;
         for ((at, place), said) in asked.into_iter().zip(said) {
+            let said = said.map(|(answer, left)| {
+                notes[at].extend(left);
+                answer
+            });
             if let (Ok(answer), Some(key)) = (&said, place.key()) {
-                kept.put(key, place.image_name(), answer);
+                notes[at].extend(kept.put(key, place.image_name(), answer).err());
                 for other in open.iter().copied().filter(|other| *other != at) {
                     let same = places[other].as_ref().filter(|it| it.key() == Some(key));
                     if let (Some(same), None) = (same, &answers[other]) {
@@ -121,7 +134,8 @@ pub(crate) async fn runtimes(
         }
     }
     // Each was asked in one of the two rounds.
-    answers.into_iter().map(|answer| answer.unwrap_or(Err(NoRuntime::Interrupted))).collect()
+    let answers = answers.into_iter().map(|answer| answer.unwrap_or(Err(NoRuntime::Interrupted)));
+    answers.zip(notes).map(|(answer, notes)| Ok(NodeRuntime { notes, ..answer? })).collect()
 }
 
 /// Ask one interpreter.

@@ -30,8 +30,8 @@ fn answer(python: &str) -> Answer {
     Answer { installed: serde_json::from_value(installed).unwrap(), options: None }
 }
 
-fn python(answer: Option<Answer>) -> Option<String> {
-    answer.map(|answer| answer.installed.python)
+fn python(answer: Result<Option<Answer>, String>) -> String {
+    answer.unwrap().unwrap().installed.python
 }
 
 #[test]
@@ -53,34 +53,28 @@ fn an_image_is_known_by_what_is_in_it() {
 fn what_is_kept_comes_back_and_what_is_damaged_is_written_anew() {
     let cache = tempfile::tempdir().unwrap();
     let kept = Kept::below(cache.path());
-    assert!(kept.get("a").is_none());
-    kept.put("a", "img:1", &answer("3.12"));
-    assert_eq!(python(kept.get("a")).as_deref(), Some("3.12"));
+    assert!(kept.get("a").unwrap().is_none());
+    kept.put("a", "img:1", &answer("3.12")).unwrap();
+    assert_eq!(python(kept.get("a")), "3.12");
     let path = cache.path().join("images/a.json");
     let whole = std::fs::read_to_string(&path).unwrap();
     assert!(whole.contains("img:1"));
-    for damaged in [
-        "",
-        "{",
-        "{}",
-        "null",
-        &whole[..whole.len() / 2],
-        &whole.replace("\"python\"", "\"pyth\""),
-        &whole.replace("\"a\"", "\"b\""),
-    ] {
+    let (other, lacking) = (whole.replace("\"a\"", "\"b\""), whole.replace("\"python\"", "\"pyth\""));
+    for damaged in ["", "{", "{}", "null", &whole[..whole.len() / 2], &lacking, &other] {
         std::fs::write(&path, damaged).unwrap();
-        assert!(kept.get("a").is_none(), "{damaged}");
-        kept.put("a", "img:1", &answer("3.13"));
-        assert_eq!(python(kept.get("a")).as_deref(), Some("3.13"));
+        let told = kept.get("a").unwrap_err();
+        assert!(told.contains("images/a.json` is damaged ("), "{damaged}: {told}");
+        kept.put("a", "img:1", &answer("3.13")).unwrap();
+        assert_eq!(python(kept.get("a")), "3.13");
     }
-    // Another version's is left to it until it is asked anew.
+    // Another version's is left to it until the image is asked anew.
     std::fs::write(&path, whole.replace("\"format\":1", "\"format\":2")).unwrap();
-    assert!(kept.get("a").is_none());
+    assert!(kept.get("a").unwrap().is_none());
     std::fs::remove_file(&path).unwrap();
     std::fs::create_dir(&path).unwrap();
-    assert!(kept.get("a").is_none());
-    kept.put("a", "img:1", &answer("3.13"));
-    assert!(kept.get("a").is_none(), "where nothing can be written, the image is asked again");
+    assert!(kept.get("a").is_err());
+    let told = kept.put("a", "img:1", &answer("3.13")).unwrap_err();
+    assert!(told.contains("cannot be kept"), "{told}");
 }
 
 fn options(family: &str, help: Option<&str>, read: bool) -> Result<ServerOptions, String> {

@@ -171,7 +171,8 @@ pub(super) fn notes((node, runtime): &Serving, capability: Option<u32>) -> (Vec<
             return (Vec::new(), error.hint().map(|hint| format!("{name}: {hint}")).into_iter().collect());
         }
     };
-    let (mut lines, mut notes) = (Vec::new(), Vec::new());
+    let mut lines = Vec::new();
+    let mut notes: Vec<String> = runtime.notes.iter().map(|note| format!("{name}: {note}")).collect();
     match runtime.place(node) {
         Ok(place) => {
             let files = match runtime.config_files(&place) {
@@ -208,6 +209,7 @@ pub(super) fn as_json((node, runtime): &Serving) -> Value {
         "image": runtime.image.as_ref().map(|(name, id)| json!({ "name": name, "id": id })),
         "python": runtime.python,
         "kept": runtime.kept,
+        "notes": runtime.notes,
         "family": runtime.installed.family(),
         "installed": runtime.installed,
         "config_place": place.as_ref().ok(),
