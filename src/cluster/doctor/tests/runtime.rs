@@ -33,7 +33,14 @@ fn installed(change: impl FnOnce(&mut Value)) -> Installed {
 
 fn runtime(installed: Installed) -> NodeRuntime {
     let image = Some(("lmsysorg/sglang:spark".to_owned(), "sha256:0".to_owned()));
-    NodeRuntime { image, python: HostPath::new("python3"), installed, options: None, kept: false }
+    NodeRuntime {
+        image,
+        python: HostPath::new("python3"),
+        installed,
+        options: None,
+        kept: false,
+        notes: Vec::new(),
+    }
 }
 
 /// Three nodes that serve alike, and node b as the test has it.
