@@ -39,12 +39,16 @@ const MENTIONS: [(&str, &str); 4] = [
 ];
 
 /// What is compiled, embedded or run on the user's machine.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 13] = [
     "src",
     "build.rs",
     "worker/spark_worker",
     "worker/node_deploy.py",
+    "worker/node_doctor.py",
     "worker/node_facts.py",
+    "worker/node_gpu.py",
+    "worker/node_load.py",
+    "worker/node_models.py",
     "worker/node_options.py",
     "worker/node_runtime.py",
     "examples",

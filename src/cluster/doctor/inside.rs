@@ -26,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const REMOVE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a container lives that nobody removes, seconds.
 const LIVES_S: &str = "60";
+/// How old one is that nobody comes back for.
+const OLD: Duration = Duration::from_secs(300);
 
 /// What is asked of a node's containers.
 #[derive(Debug, Clone, Copy)]
@@ -135,7 +137,12 @@ pub(crate) fn lines(node: &Node, cluster: &str, tuned: bool) -> Vec<ShellLine> {
 
 /// Whose a container is, as its label says and its name ends.
 fn owner() -> String {
-    format!("doctor-{}-{}", Timestamp::now().strftime("%Y%m%d-%H%M%S"), std::process::id())
+    format!("{}-{}", owner_at(Timestamp::now()), std::process::id())
+}
+
+/// What the owners of that second begin with: they sort by age.
+fn owner_at(time: Timestamp) -> String {
+    format!("{PURPOSE}-{}", time.strftime("%Y%m%d-%H%M%S"))
 }
 
 async fn ask(host: &Arc<dyn Host>, wanted: Wanted, image: &str) -> Inside {
@@ -209,24 +216,25 @@ async fn bring_up(
 
 /// Remove the container of `owner`, and those that an earlier doctor of this cluster could not, once they have ended.
 async fn remove(engine: &Engine, cluster: &str, owner: &str) {
-    let version = format!("{}version", Labels::PREFIX);
-    let owned = format!("{}owner", Labels::PREFIX);
+    let [version, owned] = ["version", "owner"].map(|name| format!("{}{name}", Labels::PREFIX));
     let all = labels(cluster, String::new()).pairs();
     let wanted: BTreeMap<String, String> =
         all.into_iter().filter(|(key, _)| *key != version && *key != owned).collect();
+    let old = owner_at(Timestamp::now() - OLD);
     let work = async {
-        let left = engine.list(&wanted).await?;
-        for left in
-            left.iter().filter(|it| !it.running || it.labels.get(&owned).is_some_and(|it| it == owner))
-        {
-            engine.remove(&left.container).await?;
+        for left in engine.list(&wanted).await? {
+            let whose = left.labels.get(&owned).map_or("", String::as_str);
+            // One that does not run yet may be another doctor's at work.
+            if whose == owner || (!left.running && whose < old.as_str()) {
+                engine.remove(&left.container).await?;
+            }
         }
         Ok::<(), EngineError>(())
     };
     match timeout(REMOVE_LIMIT, work).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(owner, "cannot remove a container: {error}"),
-        Err(_) => tracing::warn!(owner, "a container was not removed in time; the next doctor removes it"),
+        Err(_) => tracing::warn!(owner, "a container was not removed in time; a later doctor removes it"),
     }
 }
 
@@ -237,6 +245,15 @@ mod tests {
     use super::*;
     use crate::cluster::inventory::Inventory;
     use crate::host::EngineKind;
+
+    #[test]
+    fn owners_sort_by_age() {
+        let at = |time: &str| owner_at(time.parse().unwrap());
+        assert_eq!(at("2026-11-30T16:48:32Z"), "doctor-20261130-164832");
+        assert!(
+            at("2026-11-30T23:59:59Z") < at("2026-12-01T00:00:00Z") && owner() > at("2026-01-01T00:00:00Z")
+        );
+    }
 
     #[test]
     fn the_container_is_the_nodes_own_but_ends_by_itself_and_knows_no_secret() {
