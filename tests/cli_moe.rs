@@ -501,3 +501,62 @@ fn a_device_that_is_here_and_cannot_be_measured_on_is_told_of() {
     let [_, err] = run(&["--device", "h200"]);
     assert!(!err.contains("nothing is measured"), "{err}");
 }
+
+/// The metadata of a package of this name and version.
+fn metadata(name: &str, version: &str) -> (String, String) {
+    let text = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n");
+    (format!("{name}-{version}.dist-info/METADATA"), text)
+}
+
+fn installation(sandbox: &Sandbox, sglang: &str, triton: &str) -> String {
+    let both = [metadata("sglang", sglang), metadata("triton", triton)];
+    let mut files: Vec<(&str, &str)> =
+        both.iter().map(|(file, text)| (file.as_str(), text.as_str())).collect();
+    files.extend([("sglang/__init__.py", "raise SystemExit"), ("triton/__init__.py", "raise SystemExit")]);
+    sandbox.virtualenv(&files).display().to_string()
+}
+
+#[test]
+fn files_are_for_the_installation_that_is_named() {
+    let sandbox = Sandbox::new();
+    let python = installation(&sandbox, "0.5.23", "3.8.0");
+    let plan = ["plan", "--model", "GLM-4.7-FP8", "--offline"];
+    let own = sandbox.json(&[&plan[..], &["--json"]].concat());
+    assert_eq!(own["target"]["runtime"], "sglang-0.5.4.post2", "what the catalogue says");
+    let arguments = [&plan[..], &["--json", "--python", &python]].concat();
+    let output = sandbox.sparktune(&arguments).assert().success();
+    let value: serde_json::Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    assert_eq!(value["target"], serde_json::json!({ "runtime": "sglang-0.5.23", "triton": "3.8.0" }));
+    let told = stderr(&output);
+    assert!(
+        told.contains("has SGLang 0.5.23: files are for that") && told.contains("has Triton 3.8.0"),
+        "{told}"
+    );
+    let moe = ["moe", "--model", "GLM-4.7-FP8", "--offline", "--python", &python];
+    let dry = sandbox.sparktune(&[&moe[..], &["--dry-run"]].concat()).assert().success();
+    assert!(stderr(&dry).contains("has SGLang 0.5.23: files are for that"), "{}", stderr(&dry));
+    for (flags, words) in [
+        (["--sglang", "0.5.4"], "--sglang says SGLang 0.5.4.post2, `"),
+        (["--triton", "3.5.0"], "--triton says Triton 3.5.0, `"),
+    ] {
+        sandbox.fails(
+            2,
+            &[&plan[..], &["--python", &python], &flags].concat(),
+            &[words, "leave --sglang and --triton out"],
+        );
+        sandbox.fails(2, &[&moe[..], &["--out", "run"], &flags].concat(), &[words]);
+        // Where nothing is compiled the interpreter has no say.
+        sandbox.succeeds(&[&moe[..], &["--dry-run", "--evidence", "predicted"], &flags].concat());
+    }
+    assert!(!left_in(&sandbox, "run"), "a run that never began is there");
+}
+
+#[test]
+fn an_installation_that_nobody_read_needs_a_word() {
+    let sandbox = Sandbox::new();
+    let python = installation(&sandbox, "0.5.17", "3.6.0");
+    let plan = ["plan", "--model", "GLM-4.7-FP8", "--offline", "--python", &python];
+    sandbox.fails(3, &plan, &["has SGLang 0.5.17, whose rules are not known", "say --sglang"]);
+    let output = sandbox.sparktune(&[&plan[..], &["--sglang", "0.5.23"]].concat()).assert().success();
+    assert!(stderr(&output).contains("made by the rules of SGLang 0.5.23"), "{}", stderr(&output));
+}

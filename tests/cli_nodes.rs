@@ -83,18 +83,8 @@ fn a_machine_without_python_says_so() {
 /// An inventory of this machine, whose programs run in a virtual environment that has what `packages` says.
 fn with_packages(packages: &[(&str, &str)]) -> Sandbox {
     let sandbox = Sandbox::new();
-    let made = std::process::Command::new("python3")
-        .args(["-m", "venv", "--without-pip", "--symlinks"])
-        .arg(sandbox.path("venv"))
-        .status();
-    assert!(made.unwrap().success());
-    let lib = std::fs::read_dir(sandbox.path("venv/lib")).unwrap().next().unwrap().unwrap().path();
-    for (file, text) in packages {
-        let path = lib.join("site-packages").join(file);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
-    }
-    let venv = sandbox.path("venv");
+    let python = sandbox.virtualenv(packages);
+    let venv = python.ancestors().nth(2).unwrap();
     let inventory = format!(
         "name = \"lab\"\nengine = \"none\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\nbare = {{ virtualenv = \"{}\" }}\n",
         venv.display()

@@ -209,6 +209,16 @@ fn a_node_without_its_engine_harms_no_other_and_nothing_is_left_behind() {
     assert!(found[0]["error"].as_str().unwrap().starts_with("n1: "), "{}", found[0]);
     assert!(found[1..].iter().all(|runtime| runtime["family"] == "sglang"), "{value}");
 
+    // Of nodes with the same image the first cannot make a container: the others are asked themselves.
+    faults.cause("n1", &["start-engine"]);
+    faults.cause("n1", &["fill-disk"]);
+    let output = sandbox.sparktune(&["nodes", "--json", "--cache", "cache", "--fresh"]).output().unwrap();
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = runtimes(&value);
+    assert!(found[0]["error"].as_str().unwrap().contains("no space left"), "{}", found[0]);
+    assert!(found[1..].iter().all(|runtime| runtime["kept"] == false), "{value}");
+    faults.cause("n1", &["free-disk"]);
+
     // A server whose help hangs: a stop removes the container, a kill leaves it to the next.
     let node = &cluster.nodes[1];
     let hang = "import time; time.sleep(600)";

@@ -52,6 +52,18 @@ impl Sandbox {
     }
 
     /// `sparktune` with `arguments`, run in the working folder, with no way to the network.
+    /// A virtual environment with these files among its packages; its interpreter.
+    pub fn virtualenv(&self, packages: &[(&str, &str)]) -> PathBuf {
+        let dir = self.path("venv");
+        let venv = ["-m", "venv", "--without-pip", "--symlinks"];
+        assert!(std::process::Command::new("python3").args(venv).arg(&dir).status().unwrap().success());
+        let lib = std::fs::read_dir(dir.join("lib")).unwrap().next().unwrap().unwrap().path();
+        for (file, text) in packages {
+            self.write(lib.join("site-packages").join(file), text);
+        }
+        dir.join("bin/python")
+    }
+
     pub fn sparktune(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparktune"));
         command.args(arguments).current_dir(self.work());

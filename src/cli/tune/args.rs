@@ -142,10 +142,10 @@ pub(crate) enum Fusion {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Target")]
 pub(crate) struct TargetArgs {
-    /// SGLang version: 0.5.4.post2 or 0.5.23 [default: the catalogue's, else 0.5.4.post2]
+    /// SGLang version: 0.5.4.post2 or 0.5.23 [default: of --image or --python, else the catalogue's, else 0.5.4.post2]
     #[arg(long, value_name = "VERSION")]
     pub sglang: Option<String>,
-    /// Triton version [default: the one that SGLang runs with]
+    /// Triton version [default: of --image or --python, else the one that SGLang runs with]
     #[arg(long, value_name = "VERSION")]
     pub triton: Option<String>,
     /// Device: an id from `sparktune devices`, or a name as torch reports it [default: gb10]
@@ -157,7 +157,7 @@ pub(crate) struct TargetArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Compiler")]
 pub(crate) struct CompilerArgs {
-    /// Use this Python, which must have the target's Triton, instead of the managed environment
+    /// Use this Python, whose Triton (and SGLang, where it has one) the files are for, instead of the managed environment
     #[arg(long, value_name = "PATH", env = "SPARKTUNE_PYTHON")]
     pub python: Option<PathBuf>,
     /// Take the kernel from this SGLang installation, checkout or unpacked wheel
@@ -285,6 +285,9 @@ pub(crate) struct PlanArgs {
     /// Keys of the files [default: SGLang's 18, from 1 to 4096]
     #[arg(long, value_name = "LIST")]
     pub batch_sizes: Option<String>,
+    /// The Python that the server runs in: the files are for its SGLang and Triton
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<PathBuf>,
     /// Nodes that share the work
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub nodes: u32,

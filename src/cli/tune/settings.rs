@@ -169,9 +169,9 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
 }
 
 pub(super) fn plan(args: PlanArgs) -> Checked<PlanSettings> {
-    let PlanArgs { model, target, batch_sizes, nodes, json } = args;
+    let PlanArgs { model, target, batch_sizes, python, nodes, json } = args;
     let batch_sizes = batch_sizes.as_deref().map(parse_batch_sizes).transpose()?;
-    Ok(PlanSettings { subject: subject(model, target)?, batch_sizes, nodes, json })
+    Ok(PlanSettings { subject: subject(model, target)?, batch_sizes, python, nodes, json })
 }
 
 pub(super) fn space(args: SpaceArgs) -> Checked<SpaceSettings> {

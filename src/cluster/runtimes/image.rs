@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -33,9 +32,12 @@ pub(super) enum Found {
 }
 
 /// Where the runtime of `node` is.
-pub(super) async fn find(node: &Connected, limit: Duration) -> Result<Found, NoRuntime> {
-    let late = |_| NoRuntime::Late { on: on(node), seconds: limit.as_secs() };
-    timeout(limit, find_out(node)).await.map_err(late)?
+pub(super) async fn find(
+    node: &Connected,
+    wish: &Wish<'_>,
+    cancel: &CancellationToken,
+) -> Result<Found, NoRuntime> {
+    within(node, wish, cancel, find_out(node)).await
 }
 
 async fn find_out(node: &Connected) -> Result<Found, NoRuntime> {

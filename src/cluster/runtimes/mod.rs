@@ -82,7 +82,7 @@ pub(crate) async fn runtimes(
     cancel: &CancellationToken,
 ) -> Vec<Result<NodeRuntime, NoRuntime>> {
     let kept = Kept::below(wish.cache);
-    let found = join_all(nodes.iter().map(|node| find(node, wish.limit))).await;
+    let found = join_all(nodes.iter().map(|node| find(node, wish, cancel))).await;
     let mut answers: Vec<Option<Result<NodeRuntime, NoRuntime>>> = Vec::new();
     let mut places = Vec::new();
     let mut notes: Vec<Vec<String>> = vec![Vec::new(); nodes.len()];

@@ -6,6 +6,7 @@ pub mod devices;
 pub(crate) mod doctor;
 pub mod image;
 pub mod init;
+mod installation;
 pub mod merge;
 pub mod models;
 pub mod moe;

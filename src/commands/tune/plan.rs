@@ -1,9 +1,11 @@
 //! `sparktune plan`: what tuning a model means: shape, files, space, time. Writes nothing.
 
 use std::io;
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::installation::Named;
 use super::subject::{Subject, SubjectSettings, grouped};
 use crate::artifact::ConfigName;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -22,6 +24,8 @@ pub struct PlanSettings {
     pub batch_sizes: Option<Vec<u32>>,
     /// Nodes that share the work.
     pub nodes: u32,
+    /// The Python whose SGLang and Triton the files are for, where given.
+    pub python: Option<PathBuf>,
     /// Print one JSON object.
     pub json: bool,
 }
@@ -32,7 +36,8 @@ pub async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let subject = Subject::resolve(&settings.subject).await?;
+    let named = Named { python: settings.python.as_deref(), sglang_root: None };
+    let subject = Subject::resolve_on(&settings.subject, named, observer).await?;
     for warning in &subject.geometry.warnings {
         observer.note(warning.to_string());
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::installation::Named;
 use super::subject::{Subject, SubjectSettings, devices, grouped};
 use super::table;
 use crate::artifact::Evidence;
@@ -73,7 +74,10 @@ pub async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let mut subject = Subject::resolve(&settings.subject).await?;
+    let own = &settings.compiler.environment;
+    let named = Named { python: own.python.as_deref(), sglang_root: own.sglang_root.as_deref() };
+    let resolved = cancel.run_until_cancelled(Subject::resolve_on(&settings.subject, named, observer)).await;
+    let mut subject = resolved.ok_or(RunError::Interrupted)??;
     if let Some(mask) = &settings.mask {
         let other = devices(settings.subject.profiles.as_deref())?.find(mask)?;
         subject.device = subject.device.masked(other.shared_memory_per_block);

@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
+use super::installation::{Installation, Named};
 use crate::artifact::Evidence;
 use crate::device::{Device, DeviceCatalogue};
+use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::model::source::{HfEnvironment, ResolveOptions, ResolvedModel, resolve};
 use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
@@ -126,7 +128,18 @@ impl Subject {
 
     /// Look everything up. A flag wins over the recipe, the recipe over the built-in default.
     pub async fn resolve(settings: &SubjectSettings) -> Result<Self, Box<dyn Failure>> {
-        Wanted::look_up(settings).await?.on(None)
+        Wanted::look_up(settings).await?.on(None, None)
+    }
+
+    /// The same with what the installation that was `named` has: it wins over the recipe, and a flag must say the same.
+    pub(super) async fn resolve_on(
+        settings: &SubjectSettings,
+        named: Named<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, Box<dyn Failure>> {
+        let installation = Installation::find(named).await;
+        let (runtime, triton) = installation.decide((settings.runtime, settings.triton), observer)?;
+        Wanted::look_up(settings).await?.on(runtime, triton)
     }
 
     /// One line for people.
@@ -166,9 +179,13 @@ impl<'a> Wanted<'a> {
         Ok(Self { settings, model, device })
     }
 
-    /// The subject for `target`; for what flag, recipe or default say where none is given.
-    pub(super) fn on(self, target: Option<Target>) -> Result<Subject, Box<dyn Failure>> {
-        let target = target.unwrap_or_else(|| self.usual_target());
+    /// The subject for a runtime and a Triton; for what flag, recipe or default say of what is not given.
+    pub(super) fn on(
+        self,
+        runtime: Option<Runtime>,
+        triton: Option<TritonVersion>,
+    ) -> Result<Subject, Box<dyn Failure>> {
+        let target = self.target(runtime, triton);
         let (name, parallelism) = (self.name(), Parallelism::new(self.tp(), self.ep())?);
         let Self { settings, model, device } = self;
         let geometry = Geometry::resolve(
@@ -202,11 +219,11 @@ impl<'a> Wanted<'a> {
         self.model.as_ref()?.recipe.as_ref()
     }
 
-    fn usual_target(&self) -> Target {
+    fn target(&self, runtime: Option<Runtime>, triton: Option<TritonVersion>) -> Target {
         let recipe = self.recipe().map(Recipe::target);
-        let named = self.settings.runtime.or(recipe.map(|target| target.runtime));
+        let named = runtime.or(self.settings.runtime).or(recipe.map(|target| target.runtime));
         let runtime = named.unwrap_or(Runtime::Sglang054);
-        let triton = match (self.settings.triton, recipe) {
+        let triton = match (triton.or(self.settings.triton), recipe) {
             (Some(triton), _) => triton,
             // The recipe's Triton belongs to the recipe's runtime.
             (None, Some(target)) if target.runtime == runtime => target.triton,

@@ -6,32 +6,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::settings::MoeSettings;
 use crate::artifact::Evidence;
+use crate::commands::tune::installation::same_target;
 use crate::events::Observer;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::host::ShellLine;
-use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::runtime::Target;
 use crate::tuner::plan::PlannedImage;
 use crate::worker::environment::Environment;
 use crate::worker::image::{ImageEnvironment, ImageOnNode, Order, TuningContainer};
-
-/// What the user said of the target is not so in the image.
-#[derive(Debug, thiserror::Error)]
-enum OtherTarget {
-    #[error("--sglang says {said}, the image `{image}` has {found}")]
-    Sglang { image: String, said: Runtime, found: Runtime },
-    #[error("--triton says Triton {said}, the image `{image}` has Triton {found}")]
-    Triton { image: String, said: TritonVersion, found: TritonVersion },
-}
-
-impl Failure for OtherTarget {
-    fn kind(&self) -> Kind {
-        Kind::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("leave --sglang and --triton out: the image decides".into())
-    }
-}
 
 /// A run's container; none where no image is named, or not yet.
 #[derive(Debug, Default)]
@@ -74,7 +56,12 @@ impl RunContainer {
         let ImageEnvironment { environment, target, id, container } =
             source.open(&wish.order(&owner), cancel).await?;
         self.0 = Some(container);
-        same_target(wish.image, target, settings.subject.runtime, settings.subject.triton)?;
+        let said = (settings.subject.runtime, settings.subject.triton);
+        same_target(
+            &format!("the image `{}`", wish.image),
+            (Some(target.runtime), Some(target.triton)),
+            said,
+        )?;
         Ok(FromImage { environment, target, image: PlannedImage { name: wish.image.to_owned(), id } })
     }
 
@@ -109,40 +96,9 @@ fn owner(dir: &Path) -> String {
     format!("{}:{}", machine.trim(), dir.display())
 }
 
-fn same_target(
-    image: &str,
-    found: Target,
-    sglang: Option<Runtime>,
-    triton: Option<TritonVersion>,
-) -> Result<(), OtherTarget> {
-    let image = || image.to_owned();
-    match (sglang, triton) {
-        (Some(said), _) if said != found.runtime => {
-            Err(OtherTarget::Sglang { image: image(), said, found: found.runtime })
-        }
-        (_, Some(said)) if said != found.triton => {
-            Err(OtherTarget::Triton { image: image(), said, found: found.triton })
-        }
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_said_of_the_target_must_be_so_in_the_image() {
-        let found = Target::of(Runtime::Sglang054);
-        let (old, new) = (found.triton, Runtime::Sglang0523.default_triton());
-        let held = |sglang, triton| same_target("a:b", found, sglang, triton);
-        assert!(held(None, None).is_ok() && held(Some(Runtime::Sglang054), Some(old)).is_ok());
-        let other = held(Some(Runtime::Sglang0523), None).unwrap_err();
-        let said = "--sglang says SGLang 0.5.23, the image `a:b` has SGLang 0.5.4.post2";
-        assert_eq!((other.to_string(), other.kind()), (said.to_owned(), Kind::Input));
-        let other = held(None, Some(new)).unwrap_err();
-        assert_eq!(other.to_string(), "--triton says Triton 3.8.0, the image `a:b` has Triton 3.5.0");
-    }
 
     #[test]
     fn a_run_owns_its_containers_by_where_it_lies() {

@@ -15,6 +15,7 @@ pub use self::settings::{Destination, MoeSettings};
 use self::container::{FromImage, RunContainer, Wish};
 use self::output::{DryRun, dry_run, introduce, report};
 use self::settings::{RESULTS, run_name};
+use super::installation::{Installation, Named};
 use super::subject::Wanted;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
@@ -25,6 +26,7 @@ use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::run_dir;
+use crate::runtime::{Runtime, TritonVersion};
 use crate::shape::Role;
 use crate::tuner::error::RunError;
 use crate::tuner::open_run::OpenRun;
@@ -149,7 +151,11 @@ async fn begin(
         Some(wish) if !settings.dry_run => Some(container.open(wish, settings, cancel).await?),
         _ => None,
     };
-    let subject = wanted.on(from_image.as_ref().map(|it| it.target))?;
+    let (runtime, triton) = match &from_image {
+        Some(FromImage { target, .. }) => (Some(target.runtime), Some(target.triton)),
+        None => installed(settings, evidence, cancel, observer).await?,
+    };
+    let subject = wanted.on(runtime, triton)?;
     for warning in &subject.geometry.warnings {
         observer.note(warning.to_string());
     }
@@ -178,6 +184,23 @@ async fn begin(
         _ => OpenRun::start(&path, &plan)?,
     };
     Ok(Begun::Run { plan: Box::new(plan), device, headline, dir, environment })
+}
+
+/// What the user's own installation decides, where one was named and something is to be compiled in it.
+async fn installed(
+    settings: &MoeSettings,
+    evidence: Evidence,
+    cancel: &CancellationToken,
+    observer: &mut dyn Observer,
+) -> Result<(Option<Runtime>, Option<TritonVersion>), Box<dyn Failure>> {
+    let own = &settings.compiler.environment;
+    if settings.image.is_some() || evidence < Evidence::Compiled {
+        return Ok((None, None));
+    }
+    let named = Named { python: own.python.as_deref(), sglang_root: own.sglang_root.as_deref() };
+    let found = cancel.run_until_cancelled(Installation::find(named)).await;
+    let found = found.ok_or(RunError::Interrupted)?;
+    found.decide((settings.subject.runtime, settings.subject.triton), observer)
 }
 
 /// From here on the run's directory stays, whatever happens.
