@@ -39,16 +39,11 @@ const MENTIONS: [(&str, &str); 4] = [
 ];
 
 /// What is compiled, embedded or run on the user's machine.
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 6] = [
     "src",
     "build.rs",
     "worker/spark_worker",
-    "worker/node_deploy.py",
-    "worker/node_facts.py",
-    "worker/node_log.py",
-    "worker/node_image.py",
-    "worker/node_options.py",
-    "worker/node_runtime.py",
+    "worker/node",
     "examples",
     "fuzz/fuzz_targets",
 ];

@@ -3,9 +3,9 @@
 Input: one JSON document {"seconds": NUMBER}.
 Output: {"trouble": TEXT or null, "name": TEXT or null, "spin_ms": [...], "gemv_ms": [...], "gemv_bytes": NUMBER,
 "samples": [LINE, ...]}.
-Two kernels run one after another, and `_ms` are the times of their launches: `spin` only multiplies and adds, as fast as
-the clock lets it, for so many seconds; `gemv` multiplies a matrix that no cache holds with a vector, as decoding does,
-and reads `gemv_bytes`. Its result is checked. `samples` are nvidia-smi's words while `spin` ran, its first second left
+Two kernels run one after another, and `_ms` are the times of their launches: `spin` only multiplies and adds, as fast
+as the clock lets it, for so many seconds; `gemv` multiplies a matrix that no cache holds with a vector, as decoding
+does, and reads `gemv_bytes`. Its result is checked. `samples` are nvidia-smi's words while `spin` ran, its first second left
 out: SM clock MHz, temperature, power W, reasons that slow the clock down, as a mask of nvml.h.
 All of it through the driver's own library: no runtime and no torch is needed, and the driver compiles the kernels. What
 the GPU has in memory stays as it is; whoever works there meanwhile is slowed down. Standard library only, Linux, Python

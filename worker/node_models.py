@@ -1,8 +1,8 @@
 """Say whether models lie whole on a node, as one JSON document on stdout.
 
 Input: one JSON document {"cache": FOLDER or null, "variables": {...}, "models": [...], "paths": [...]}, a model being
-{"repository": NAME}, a folder of the Hugging Face cache as `models--zai-org--GLM-4.7-FP8`, or {"folder": PATH}. Where no
-cache is named, it is where Hugging Face's libraries look: the variables, and below them those of this program, say so
+{"repository": NAME}, a folder of the Hugging Face cache as `models--zai-org--GLM-4.7-FP8`, or {"folder": PATH}. Where
+no cache is named, it is where Hugging Face's libraries look: the variables, and below them those of this program, say so
 (huggingface_hub, constants.py).
 Output: {"models": [MODEL, ...], "there": [BOOL, ...]}, in their order: whether each of the paths is there.
 Nothing is changed, and the network is not asked. Standard library only, Linux, Python 3.8 or newer.
@@ -78,7 +78,7 @@ def unfinished(repository):
 
 
 def safetensors_length(path):
-    """The bytes that a file of safetensors has by its own header: 8 for the header's length, the header, the tensors."""
+    """The bytes that a file of safetensors has by its own header: 8 for that one's length, itself, the tensors."""
     with open(path, "rb") as file:
         head = int.from_bytes(file.read(8), "little")
         if head > MOST_JSON:
@@ -165,7 +165,7 @@ def look(model, cache, until):
     seen["there"] = True
     names, total, problem = weights(folder)
     faults = [problem] if problem else []
-    for name in names + ["config.json"]:
+    for name in [*names, "config.json"]:
         in_time = time.monotonic() < until
         what, size = fault(os.path.join(folder, name), until)
         if what:

@@ -1,6 +1,7 @@
 """What a node tells the doctor."""
 
 import os
+import pwd
 import socket
 import tempfile
 import time
@@ -12,7 +13,8 @@ import node_doctor
 
 
 def ordered(**order):
-    return node_doctor.answer({"ports": [], "folders": [], "from": None, "pings": [], **order})
+    usual = {"ports": [], "folders": [], "gpu_programs": False, "from": None, "pings": []}
+    return node_doctor.answer({**usual, **order})
 
 
 class Listening(unittest.TestCase):
@@ -31,6 +33,33 @@ class Listening(unittest.TestCase):
             table.flush()
             self.assertEqual(node_doctor.listening(table.name), set())
         self.assertEqual(node_doctor.listening("/no/such/table"), set())
+
+
+class Gpus(unittest.TestCase):
+    def said(self, script):
+        """What is answered where nvidia-smi is this script; where it is None, there is none."""
+        with tempfile.TemporaryDirectory() as tools:
+            if script is not None:
+                Path(tools, "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+                Path(tools, "nvidia-smi").chmod(0o755)
+            with mock.patch.dict(os.environ, PATH=f"{tools}:/nowhere"):
+                answer = ordered(gpu_programs=True)
+        return answer["gpu_programs"], answer["owners"]
+
+    def test_programs_are_told_with_their_owners(self):
+        user = pwd.getpwuid(os.getuid()).pw_name
+        line = f"{os.getpid()}, 19135, /usr/bin/python3\n"
+        self.assertEqual(self.said(f"echo '{line.strip()}'"), (line, {str(os.getpid()): user}))
+        # Of one that has ended nobody knows whose it was.
+        self.assertEqual(self.said("echo '4194304999, 1, gone'"), ("4194304999, 1, gone\n", {}))
+        self.assertEqual(self.said("echo 'No running processes found'")[1], {})
+
+    def test_without_a_word_of_nvidia_smi_nothing_is_known(self):
+        self.assertEqual(self.said(None), (None, {}))
+        self.assertEqual(self.said("echo 1, 2, x; exit 9"), (None, {}))
+        with mock.patch.object(node_doctor, "GPU_S", 0.2):
+            self.assertEqual(self.said("read forever < /dev/zero"), (None, {}))
+        self.assertIsNone(ordered()["gpu_programs"])
 
 
 class Folders(unittest.TestCase):

@@ -1,50 +1,39 @@
 //! Asking the nodes: all at once, each within limits of its own.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::asked::{AskedModel, ModelSource};
-use super::hub_cache::HubCache;
+use super::asked::AskedModel;
 use super::inside::{Inside, Wanted, inside};
-use super::machine::FOLDERS;
-use super::network::PORTS;
+use super::on_node::{LOOK_LIMIT, load, look, look_for};
 use super::seen::{
-    DataLink, EngineSeen, Examined, ImageSeen, LoadSeen, Looked, ModelSeen, Obstacle, PingOutcome, Pinged,
-    ReadNode, Seen, Tuned,
+    DataLink, EngineSeen, Examined, ImageSeen, Obstacle, PingOutcome, Pinged, ReadNode, Seen, Tuned,
 };
 use super::tuned;
-use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
-use crate::cluster::connect::{ConnectError, Connected, connect};
+use crate::cluster::connect::{Connected, connect};
 use crate::cluster::fabric::{Fabric, Given, Member};
 use crate::cluster::facts::{NodeFacts, read_all};
 use crate::cluster::images::runs;
 use crate::cluster::inventory::Node;
+use crate::cluster::runtimes::{Wish, runtimes};
 use crate::failure::Failure;
 use crate::host::container_spec::{ContainerVariable, NodePath};
 use crate::host::engine::{BadImageName, EngineError, EngineFailure, ImageName};
 use crate::host::ssh::SshSettings;
 use crate::host::{Host, HostPath};
 
-const PROGRAM: &str = include_str!("../../../worker/node_doctor.py");
-const MODELS: &str = include_str!("../../../worker/node_models.py");
-const LOAD: &str = include_str!("../../../worker/node_load.py");
 /// Time for a node's facts: its tools have 5 s, the rest is the way there and a busy machine.
 const READ_LIMIT: Duration = Duration::from_secs(20);
-/// Time for what is asked besides, and for all pings of a node, which end by themselves before.
-const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// Time for an engine to say what it is and to look at an image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(20);
-/// How long a GPU is kept busy, seconds: some until its clock has gone up, and some to look at it.
-const LOAD_S: f64 = 4.0;
+/// Time for what serves on a node to say what it is; a node that has another's image is asked where that one failed.
+const RUNTIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a cluster is asked for.
 #[derive(Debug)]
@@ -55,6 +44,8 @@ pub(crate) struct Examination<'a> {
     pub(crate) nodes: &'a [Node],
     /// Models that are to be served.
     pub(crate) models: Vec<AskedModel>,
+    /// Where what images said is kept.
+    pub(crate) cache: &'a Path,
     /// Whether their GPUs are kept busy for a few seconds.
     pub(crate) load: bool,
     /// How nodes are connected to.
@@ -67,25 +58,51 @@ pub(crate) struct Examination<'a> {
 /// A node that does not answer keeps the others waiting for no longer than the limits of ssh and those above:
 /// the pings begin when every node has been read or given up.
 pub(crate) async fn examine(order: Examination<'_>, cancel: &CancellationToken) -> Option<Examined> {
-    let (mut nodes, hosts): (Vec<Seen>, Vec<Option<Arc<dyn Host>>>) =
+    let (mut nodes, connected): (Vec<Seen>, Vec<Option<Connected>>) =
         join_all(order.nodes.iter().map(|node| see(node, &order, cancel))).await.into_iter().unzip();
     let data = data_links(&nodes);
+    let host = |node: &Option<Connected>| node.as_ref()?.host().ok().cloned();
+    let hosts: Vec<Option<Arc<dyn Host>>> = connected.iter().map(host).collect();
     // After everything else, which is to be seen as it was.
     let loads = join_all(hosts.iter().map(|host| load(host.as_deref().filter(|_| order.load))));
     let both = async { tokio::join!(pings(&hosts, &data), loads) };
-    let (pings, loads) = cancel.run_until_cancelled(both).await?;
+    let wish = Wish {
+        cluster: order.cluster,
+        cache: order.cache,
+        fresh: false,
+        options: false,
+        limit: RUNTIME_LIMIT,
+    };
+    let serving: Vec<(usize, &Connected)> = nodes
+        .iter()
+        .zip(&connected)
+        .enumerate()
+        .filter_map(|(at, (seen, node))| Some((at, node.as_ref().filter(|_| can_serve(seen))?)))
+        .collect();
+    let reached: Vec<&Connected> = serving.iter().map(|(_, node)| *node).collect();
+    // It has containers to remove, and hears of the end by itself.
+    let (both, said) = tokio::join!(cancel.run_until_cancelled(both), runtimes(&reached, &wish, cancel));
+    let (pings, loads) = both?;
+    for ((at, _), said) in serving.iter().zip(said) {
+        nodes[*at].runtime = Some(said);
+    }
     for (node, load) in nodes.iter_mut().zip(loads) {
         node.load = load.filter(|_| node.facts().is_none_or(|facts| !facts.gpus.is_empty()));
     }
     Some(Examined { nodes, data, pings, models: order.models })
 }
 
-/// One node, and it as a host where it could be logged in to.
-async fn see(
-    node: &Node,
-    order: &Examination<'_>,
-    cancel: &CancellationToken,
-) -> (Seen, Option<Arc<dyn Host>>) {
+/// Whether there is something to ask what serves there; why there is not, another item says.
+fn can_serve(seen: &Seen) -> bool {
+    match (&seen.engine, seen.node.settings.engine()) {
+        (Some(Ok(engine)), _) => matches!(engine.image, ImageSeen::There(_)),
+        (Some(Err(_)), _) | (None, Some(_)) => false,
+        (None, None) => seen.facts().is_some(),
+    }
+}
+
+/// One node, and the way to it.
+async fn see(node: &Node, order: &Examination<'_>, cancel: &CancellationToken) -> (Seen, Option<Connected>) {
     let unseen = |reached| Seen {
         node: node.clone(),
         reached,
@@ -94,6 +111,7 @@ async fn see(
         looked: None,
         models: None,
         gpus_inside: None,
+        runtime: None,
         load: None,
         tuned: None,
     };
@@ -143,7 +161,7 @@ async fn see(
     let (on_host, (engine, inside)) = tokio::join!(on_host, engine);
     let (read, looked, models, tuned) = on_host.unwrap_or_default();
     let (gpus_inside, tuned) = (inside.gpus, inside.tuned.or(tuned));
-    (Seen { read, engine, looked, models, gpus_inside, tuned, ..unseen(Ok(())) }, host)
+    (Seen { read, engine, looked, models, gpus_inside, tuned, ..unseen(Ok(())) }, Some(connected))
 }
 
 /// What a container of the node has; nothing where neither GPUs nor models are to be looked at.
@@ -216,78 +234,6 @@ async fn engine(connected: &Connected) -> Result<EngineSeen, Obstacle> {
         },
     };
     Ok(EngineSeen { facts, image })
-}
-
-/// Ask `host` for ports, folders and the token, or let it ping from an address.
-async fn look(host: &dyn Host, from: Option<String>, pings: &[(String, u32)]) -> Result<Looked, Obstacle> {
-    let pinging = from.is_some();
-    let order = json!({
-        "ports": if pinging { &[][..] } else { &PORTS },
-        "folders": if pinging { &[][..] } else { &FOLDERS },
-        "gpu_programs": !pinging,
-        "from": from,
-        "pings": pings,
-    });
-    told(host, PROGRAM, &order).await
-}
-
-/// What `host`, which is `node`, has of `models`; nothing is asked where there are none.
-pub(super) async fn look_for(
-    host: &dyn Host,
-    node: &Node,
-    models: &[AskedModel],
-) -> Option<Result<Vec<ModelSeen>, Obstacle>> {
-    #[derive(Deserialize)]
-    struct Answer {
-        models: Vec<ModelSeen>,
-    }
-    if models.is_empty() {
-        return None;
-    }
-    let (cache, variables) = match HubCache::of(node) {
-        HubCache::Folder(path) => (Some(path), BTreeMap::new()),
-        HubCache::Own(variables) => (None, variables),
-        // It says so by itself; what lies in a folder is looked at all the same.
-        HubCache::InContainer(path) => (Some(path.as_str().to_owned()), BTreeMap::new()),
-    };
-    let model = |model: &AskedModel| match &model.source {
-        ModelSource::Hub(id) => json!({ "repository": id.cache_folder() }),
-        ModelSource::Folder(folder) => json!({ "folder": folder }),
-    };
-    let models: Vec<serde_json::Value> = models.iter().map(model).collect();
-    let order = json!({ "cache": cache, "variables": variables, "models": models, "paths": [] });
-    let answer = told::<Answer>(host, MODELS, &order).await;
-    Some(answer.map(|answer| answer.models))
-}
-
-/// How the GPU of `host` does under a load.
-async fn load(host: Option<&dyn Host>) -> Option<Result<LoadSeen, Obstacle>> {
-    Some(told(host?, LOAD, &json!({ "seconds": LOAD_S })).await)
-}
-
-/// Whether each of `paths`, which may begin with `~/`, is there on `host`.
-pub(super) async fn are_there(host: &dyn Host, paths: &[String]) -> Result<Vec<bool>, Obstacle> {
-    #[derive(Deserialize)]
-    struct Answer {
-        there: Vec<bool>,
-    }
-    let order = json!({ "cache": null, "variables": {}, "models": [], "paths": paths });
-    Ok(told::<Answer>(host, MODELS, &order).await?.there)
-}
-
-/// What `program` answers to `order`.
-pub(super) async fn told<T: DeserializeOwned>(
-    host: &dyn Host,
-    program: &'static str,
-    order: &serde_json::Value,
-) -> Result<T, Obstacle> {
-    let python = HostPath::new("python3");
-    let answer = ask(host, &python, program, &[order.to_string().as_bytes()], LOOK_LIMIT).await?;
-    serde_json::from_slice(&answer).map_err(|_| {
-        let says =
-            format!("`{python}` answered `{}`, where one JSON document was expected", beginning(&answer));
-        Obstacle { says, fix: None }
-    })
 }
 
 /// Where the nodes that were read meet one another: where the inventory says it, else as it is derived.
@@ -372,27 +318,4 @@ async fn pings(hosts: &[Option<Arc<dyn Host>>], data: &[Option<DataLink>]) -> Ve
         }
     };
     join_all(hosts.iter().enumerate().map(from)).await.into_iter().flatten().collect()
-}
-
-impl From<ConnectError> for Obstacle {
-    fn from(error: ConnectError) -> Self {
-        Self { fix: error.hint(), says: error.problem() }
-    }
-}
-
-impl From<EngineError> for Obstacle {
-    fn from(error: EngineError) -> Self {
-        Self { fix: error.hint(), says: error.what.to_string() }
-    }
-}
-
-impl From<AskError> for Obstacle {
-    fn from(error: AskError) -> Self {
-        let fix = error.hint();
-        let says = match error.what {
-            AskFailure::Host(error) => error.what.to_string(),
-            what => what.to_string(),
-        };
-        Self { says, fix }
-    }
 }

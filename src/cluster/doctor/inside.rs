@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::examine::{are_there, told};
+use super::on_node::{are_there, told};
 use super::seen::{GpuInside, Obstacle, Tuned};
 use super::tuned;
 use crate::cluster::connect::Connected;
+use crate::cluster::inventory::Node;
 use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
 use crate::host::engine::{Engine, EngineError, OwnContainer};
-use crate::host::{ContainerSpec, Host, HostPath};
+use crate::host::{ContainerSpec, Host, HostPath, Program, ShellLine};
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "doctor";
@@ -25,6 +26,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const REMOVE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a container lives that nobody removes, seconds.
 const LIVES_S: &str = "60";
+/// How old one is that nobody comes back for.
+const OLD: Duration = Duration::from_secs(300);
 
 /// What is asked of a node's containers.
 #[derive(Debug, Clone, Copy)]
@@ -85,8 +88,7 @@ async fn own(
     wanted: Wanted,
     cancel: &CancellationToken,
 ) -> Inside {
-    let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let owner = format!("doctor-{begun}-{}", std::process::id());
+    let owner = owner();
     let Some(spec) = connected.node.settings.container(labels(cluster, owner.clone())) else {
         return Inside::default();
     };
@@ -114,6 +116,33 @@ async fn own(
         },
         None => Inside::default(),
     }
+}
+
+/// The command lines that equal what [`inside`] does on `node`; `tuned` is whether config files are looked for.
+pub(crate) fn lines(node: &Node, cluster: &str, tuned: bool) -> Vec<ShellLine> {
+    let wanted = Wanted { gpus: node.settings.wants_gpus(), tuned };
+    let owner = owner();
+    let spec = node.settings.container(labels(cluster, owner.clone()));
+    let (Some(spec), Some(kind), true) = (spec, node.settings.engine(), wanted.gpus || wanted.tuned) else {
+        return Vec::new();
+    };
+    let spec = short_lived(spec, &owner, wanted);
+    let engine = |words: &[&str]| ShellLine::of(&Program::new(kind.program(), words.iter().copied()));
+    let exec = |program| engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", program]);
+    let gpus = wanted.gpus.then(|| exec("node_gpu.py"));
+    let files = ["node_runtime.py", "node_deploy.py"].into_iter().filter(|_| tuned).map(exec);
+    let begin = std::iter::once(spec.run_line(kind)).chain(gpus).chain(files);
+    begin.chain([engine(&["rm", "--force", &spec.name])]).collect()
+}
+
+/// Whose a container is, as its label says and its name ends.
+fn owner() -> String {
+    format!("{}-{}", owner_at(Timestamp::now()), std::process::id())
+}
+
+/// What the owners of that second begin with: they sort by age.
+fn owner_at(time: Timestamp) -> String {
+    format!("{PURPOSE}-{}", time.strftime("%Y%m%d-%H%M%S"))
 }
 
 async fn ask(host: &Arc<dyn Host>, wanted: Wanted, image: &str) -> Inside {
@@ -187,24 +216,25 @@ async fn bring_up(
 
 /// Remove the container of `owner`, and those that an earlier doctor of this cluster could not, once they have ended.
 async fn remove(engine: &Engine, cluster: &str, owner: &str) {
-    let version = format!("{}version", Labels::PREFIX);
-    let owned = format!("{}owner", Labels::PREFIX);
+    let [version, owned] = ["version", "owner"].map(|name| format!("{}{name}", Labels::PREFIX));
     let all = labels(cluster, String::new()).pairs();
     let wanted: BTreeMap<String, String> =
         all.into_iter().filter(|(key, _)| *key != version && *key != owned).collect();
+    let old = owner_at(Timestamp::now() - OLD);
     let work = async {
-        let left = engine.list(&wanted).await?;
-        for left in
-            left.iter().filter(|it| !it.running || it.labels.get(&owned).is_some_and(|it| it == owner))
-        {
-            engine.remove(&left.container).await?;
+        for left in engine.list(&wanted).await? {
+            let whose = left.labels.get(&owned).map_or("", String::as_str);
+            // One that does not run yet may be another doctor's at work.
+            if whose == owner || (!left.running && whose < old.as_str()) {
+                engine.remove(&left.container).await?;
+            }
         }
         Ok::<(), EngineError>(())
     };
     match timeout(REMOVE_LIMIT, work).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(owner, "cannot remove a container: {error}"),
-        Err(_) => tracing::warn!(owner, "a container was not removed in time; the next doctor removes it"),
+        Err(_) => tracing::warn!(owner, "a container was not removed in time; a later doctor removes it"),
     }
 }
 
@@ -215,6 +245,15 @@ mod tests {
     use super::*;
     use crate::cluster::inventory::Inventory;
     use crate::host::EngineKind;
+
+    #[test]
+    fn owners_sort_by_age() {
+        let at = |time: &str| owner_at(time.parse().unwrap());
+        assert_eq!(at("2026-11-30T16:48:32Z"), "doctor-20261130-164832");
+        assert!(
+            at("2026-11-30T23:59:59Z") < at("2026-12-01T00:00:00Z") && owner() > at("2026-01-01T00:00:00Z")
+        );
+    }
 
     #[test]
     fn the_container_is_the_nodes_own_but_ends_by_itself_and_knows_no_secret() {

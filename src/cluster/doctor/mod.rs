@@ -15,7 +15,9 @@ mod machine;
 mod memory;
 mod model;
 mod network;
+mod on_node;
 mod reach;
+mod runtime;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ use serde::Serialize;
 
 pub(crate) use asked::{AskedModel, ModelSource};
 pub(crate) use examine::{Examination, examine};
+pub(crate) use inside::lines as container_lines;
 pub(crate) use seen::Examined;
 
 use self::seen::Seen;
@@ -117,6 +120,9 @@ const ITEMS: &[(&str, Judge)] = &[
     ("load_kernels", Judge::All(load::kernels)),
     ("gpu_in_use", Judge::Each(gpu::in_use)),
     ("image", Judge::All(image::image)),
+    ("runtime", Judge::All(runtime::runtime)),
+    ("triton", Judge::All(runtime::triton)),
+    ("ptxas", Judge::Each(runtime::ptxas)),
     ("model_files", Judge::Models(model::files)),
     ("model_disk", Judge::Models(model::disk)),
     ("model_memory", Judge::Models(model::memory)),

@@ -9,6 +9,7 @@ use super::asked::AskedModel;
 use crate::cluster::facts::NodeFacts;
 use crate::cluster::installed::ConfigPlace;
 use crate::cluster::inventory::{Node, NodeRole};
+use crate::cluster::runtimes::{NoRuntime, NodeRuntime};
 use crate::host::engine::{EngineFacts, Image};
 
 /// All nodes that were examined.
@@ -41,6 +42,8 @@ pub(crate) struct Seen {
     pub(super) models: Option<Result<Vec<ModelSeen>, Obstacle>>,
     /// The GPUs that its containers have; none where they are to have none, or none could be tried.
     pub(super) gpus_inside: Option<GpuInside>,
+    /// What serves there; none where nobody could log in, or its engine or image is in the way.
+    pub(super) runtime: Option<Result<NodeRuntime, NoRuntime>>,
     /// How its GPU did under a load; none where none was asked for, or nobody could log in.
     pub(super) load: Option<Result<LoadSeen, Obstacle>>,
     /// Config files where its runtime looks; none where no model was asked for, or another item says why.

@@ -9,6 +9,7 @@ use super::seen::{Examined, Obstacle, Seen, Tuned};
 use crate::artifact::ConfigName;
 use crate::cluster::deploy::ConfigFolder;
 use crate::cluster::installed::probe;
+use crate::cluster::runtimes::NoRuntime;
 use crate::device::Device;
 use crate::host::{Host, HostPath};
 use crate::model::{FusionChoice, moe_shape};
@@ -51,6 +52,12 @@ fn judge(model: &AskedModel, seen: &Seen) -> Option<Judgement> {
     let unknown = |says: String| Some(Judgement::unknown(format!("{}: {says}", model.name)));
     let found = match seen.tuned.as_ref()? {
         Ok(found) => found,
+        // That the image serves nothing is said already.
+        Err(_)
+            if matches!(seen.runtime, Some(Err(NoRuntime::NoPython { .. } | NoRuntime::Neither { .. }))) =>
+        {
+            return None;
+        }
         Err(trouble) => return unknown(trouble.says.clone()),
     };
     let (family, version) = (found.place.family.name(), &found.place.version);

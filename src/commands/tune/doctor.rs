@@ -1,5 +1,6 @@
 //! `sparktune doctor`: is every node ready, and what mends it?
 
+mod lines;
 mod models;
 
 use std::io;
@@ -30,6 +31,10 @@ pub(crate) struct DoctorSettings {
     pub(crate) profiles: Option<PathBuf>,
     /// Keep the nodes' GPUs busy for a few seconds and say how they do.
     pub(crate) load: bool,
+    /// Where what images said is kept.
+    pub(crate) cache: PathBuf,
+    /// Say what would be done and do nothing.
+    pub(crate) dry_run: bool,
     /// Show what is fine too.
     pub(crate) verbose: bool,
     /// Print one JSON object.
@@ -65,12 +70,17 @@ pub(crate) async fn run(
     let found = inventory::find(settings.cluster.as_deref())?;
     let connecting = connect::settings(&found.inventory);
     let nodes = found.inventory.named(&settings.nodes)?;
+    if settings.dry_run {
+        lines::commands(&found.inventory.name, &nodes, &connecting, settings, out).map_err(OutputError)?;
+        return Ok(Verdict::Done);
+    }
     let asked = models::look_up(settings, found.inventory.nodes.len());
     let models = cancel.run_until_cancelled(asked).await.ok_or(DoctorError::Stopped)??;
     let order = Examination {
         cluster: &found.inventory.name,
         nodes: &nodes,
         models,
+        cache: &settings.cache,
         load: settings.load,
         ssh: &connecting,
     };

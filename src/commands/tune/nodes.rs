@@ -1,6 +1,6 @@
 //! `sparktune nodes`: what each node is, and what its runtime has to be told of the network.
 
-mod lines;
+pub(super) mod lines;
 mod options;
 mod runtime;
 mod show;

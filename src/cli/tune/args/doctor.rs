@@ -14,7 +14,7 @@ use clap::Args;
   sparktune doctor --load                   do the GPUs run as fast as they should?
   sparktune doctor --json                   one JSON object
 
-A fix is for the node of its line; where ssh does not get there, for this machine. Nothing is changed on any node.
+A fix is for the node of its line; where ssh does not get there, for this machine. Nothing stays changed on any node.
 docs/clusters.md has every item.
 
 Exit codes: 0 nothing failed (warnings do not count), 1 an item failed, 2 bad input, 3 no node could be asked.")]
@@ -37,6 +37,12 @@ pub(crate) struct DoctorArgs {
     /// Keep every GPU busy for about 10 s: does its clock go up, what slows it down? Disturbs whoever works there
     #[arg(long)]
     pub load: bool,
+    /// Where what images said is kept [default: the user's cache folder]
+    #[arg(long, value_name = "DIR", env = "SPARKTUNE_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Print the commands that equal it, and do nothing
+    #[arg(long, conflicts_with = "json")]
+    pub dry_run: bool,
     /// Show what is fine too
     #[arg(long, short)]
     pub verbose: bool,

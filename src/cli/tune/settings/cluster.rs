@@ -39,8 +39,19 @@ pub(in crate::cli::tune) fn nodes(args: NodesArgs) -> Checked<NodesSettings> {
 }
 
 pub(in crate::cli::tune) fn doctor(args: DoctorArgs) -> Checked<DoctorSettings> {
-    let DoctorArgs { cluster, node, model, tp, profiles, load, verbose, json } = args;
-    Ok(DoctorSettings { cluster, nodes: names(&node)?, models: model, tp, profiles, load, verbose, json })
+    let DoctorArgs { cluster, node, model, tp, profiles, load, cache, dry_run, verbose, json } = args;
+    Ok(DoctorSettings {
+        cluster,
+        nodes: names(&node)?,
+        models: model,
+        tp,
+        profiles,
+        load,
+        cache: cache.or_else(default_cache).ok_or(BadArgument::NoCache)?,
+        dry_run,
+        verbose,
+        json,
+    })
 }
 
 pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use super::super::asked::{AskedModel, ModelSource};
-use super::super::examine::look_for;
+use super::super::on_node::look_for;
 use super::super::seen::ModelSeen;
 use super::*;
 use crate::host::{Here, HostPath};

@@ -4,6 +4,7 @@ use super::super::asked::{AskedModel, ModelSource};
 use super::super::seen::Tuned;
 use super::*;
 use crate::cluster::installed::{ConfigPlace, Family};
+use crate::cluster::runtimes::NoRuntime;
 use crate::host::HostPath;
 use crate::model::{Catalogue, Parallelism};
 use crate::runtime::{Runtime, TritonVersion};
@@ -87,6 +88,9 @@ fn where_no_name_can_be_worked_out_nothing_is_known() {
     let mut examined = with("glm-4.7-fp8", &[UP, DOWN]);
     examined.nodes[1].tuned = Some(Err(Obstacle { says: "has neither SGLang nor vLLM".into(), fix: None }));
     unknown(&examined, "neither SGLang nor vLLM");
+    // Of an image it is said once.
+    examined.nodes[1].runtime = Some(Err(NoRuntime::Neither { on: "b".parse().unwrap(), image: "i".into() }));
+    assert_eq!(wrong(&examined), [("b".into(), "runtime", State::Warning)]);
     let mut examined = with("glm-4.7-fp8", &[UP, DOWN]);
     examined.nodes[1].tuned.as_mut().unwrap().as_mut().unwrap().place = place(Family::Sglang, None);
     unknown(&examined, "nobody has read its rules");

@@ -75,16 +75,8 @@ mod tests {
     use super::*;
 
     fn settings(models: &[&str], tp: Option<u32>) -> DoctorSettings {
-        DoctorSettings {
-            cluster: None,
-            nodes: Vec::new(),
-            models: models.iter().map(|&model| model.to_owned()).collect(),
-            tp,
-            profiles: None,
-            load: false,
-            verbose: false,
-            json: false,
-        }
+        let models = models.iter().map(|&model| model.to_owned()).collect();
+        DoctorSettings { models, tp, ..super::super::tests::settings() }
     }
 
     #[tokio::test]

@@ -3,6 +3,22 @@
 use super::*;
 use crate::commands::shown::Shown;
 
+/// Nothing said.
+pub(super) fn settings() -> DoctorSettings {
+    DoctorSettings {
+        cluster: None,
+        nodes: Vec::new(),
+        models: Vec::new(),
+        tp: None,
+        profiles: None,
+        load: false,
+        cache: PathBuf::from("/nowhere"),
+        dry_run: false,
+        verbose: false,
+        json: false,
+    }
+}
+
 fn finding(node: &str, item: &'static str, state: State, says: &str, fix: Option<&str>) -> NodeFinding {
     NodeFinding { node: node.parse().unwrap(), item, state, says: says.into(), fix: fix.map(str::to_owned) }
 }
@@ -17,16 +33,7 @@ fn findings() -> Vec<NodeFinding> {
 }
 
 fn shown(findings: &[NodeFinding], verbose: bool, json: bool) -> String {
-    let settings = DoctorSettings {
-        cluster: None,
-        nodes: Vec::new(),
-        models: Vec::new(),
-        tp: None,
-        profiles: None,
-        load: false,
-        verbose,
-        json,
-    };
+    let settings = DoctorSettings { verbose, json, ..settings() };
     let mut out = Shown::default();
     show(findings, 2, &settings, &mut out).unwrap();
     out.0

@@ -39,7 +39,11 @@ pub(super) fn commands(
 }
 
 /// The engine is reached where the node's programs run, but for one that listens on the network.
-fn by_engine(node: &Node, line: &ShellLine, over: impl Fn(&ShellLine) -> ShellLine) -> ShellLine {
+pub(in crate::commands::tune) fn by_engine(
+    node: &Node,
+    line: &ShellLine,
+    over: impl Fn(&ShellLine) -> ShellLine,
+) -> ShellLine {
     let variable = match node.settings.engine() {
         Some(EngineKind::Podman) => "CONTAINER_HOST",
         _ => "DOCKER_HOST",
