@@ -39,14 +39,8 @@ const MENTIONS: [(&str, &str); 4] = [
 ];
 
 /// What is compiled, embedded or run on the user's machine.
-const PLACES: [&str; 6] = [
-    "src",
-    "build.rs",
-    "worker/spark_worker",
-    "worker/node",
-    "examples",
-    "fuzz/fuzz_targets",
-];
+const PLACES: [&str; 6] =
+    ["src", "build.rs", "worker/spark_worker", "worker/node", "examples", "fuzz/fuzz_targets"];
 
 fn files(path: &Path, found: &mut Vec<PathBuf>) {
     if !path.is_dir() {

@@ -64,9 +64,9 @@ fn a_dry_run_asks_nobody() {
     let lines = sandbox.succeeds(&["doctor", "--dry-run", "--model", "glm-4.7-fp8", "--load"]);
     assert!(lines.starts_with("# far\nssh me@203.0.113.77 "), "{lines}");
     for words in [
-        "node_facts.py",
-        "node_models.py",
-        "node_load.py",
+        "node/facts.py",
+        "node/models.py",
+        "node/load.py",
         "docker image inspect a:b",
         "--gpus all",
         "rm --force",

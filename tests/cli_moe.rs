@@ -142,7 +142,7 @@ fn a_dry_run_with_an_image_says_which_container_it_would_make_and_asks_no_engine
         "--detach",
         "--env 'A=b'",
         "--label 'sparktune.purpose=tune'",
-        "sglang:spark python3 -I -c node_idle.py 900",
+        "sglang:spark python3 -I -c node/idle.py 900",
     ] {
         assert!(line.contains(part), "{line}");
     }

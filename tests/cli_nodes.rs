@@ -179,7 +179,7 @@ fn what_would_be_asked_is_shown_and_not_done() {
     sandbox.write("sparks.toml", inventory);
     let lines = sandbox.succeeds(&["nodes", "--dry-run"]);
     assert!(lines.starts_with("# n1\nssh "), "{lines}");
-    assert!(lines.contains("'python3 -I -c node_facts.py'"), "{lines}");
+    assert!(lines.contains("'python3 -I -c node/facts.py'"), "{lines}");
     assert!(
         lines.contains("'docker run --detach --name sparktune-lab-probe-n1-")
             && lines.contains("--network none"),

@@ -33,7 +33,7 @@ fn four_whole_nodes_have_nothing_that_fails() {
     let dry = bench.doctor(&["--dry-run"]);
     assert_eq!(dry.status.code(), Some(0), "{dry:?}");
     let lines = String::from_utf8(dry.stdout).unwrap();
-    assert!(lines.contains("# n4\nssh -F ") && lines.contains("node_doctor.py"), "{lines}");
+    assert!(lines.contains("# n4\nssh -F ") && lines.contains("node/doctor.py"), "{lines}");
     let one = bench.doctor(&["--node", &cluster.nodes[2].name, "--json"]);
     let value: Value = serde_json::from_slice(&one.stdout).unwrap();
     assert_eq!(value["nodes"], 1);

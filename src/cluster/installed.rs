@@ -14,7 +14,7 @@ use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 use crate::runtime::{Runtime, TritonVersion};
 
-pub(super) const PROGRAM: &str = include_str!("../../worker/node_runtime.py");
+pub(super) const PROGRAM: &str = include_str!("../../worker/node/runtime.py");
 /// Looking for packages waits for disks alone.
 const LIMIT: Duration = Duration::from_secs(30);
 /// CUDA's tools are run besides, within limits of their own.

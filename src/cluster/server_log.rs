@@ -17,7 +17,7 @@ use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 use crate::runtime::{CONFIG_LINE_MARKS, ConfigLine, sglang_rank};
 
-const PROGRAM: &str = include_str!("../../worker/node_log.py");
+const PROGRAM: &str = include_str!("../../worker/node/log.py");
 /// How long a log is read.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 /// How much longer a node may take to begin, and to answer.

@@ -30,7 +30,7 @@ use crate::runtime::{Runtime, Target, TritonVersion};
 const PURPOSE: &str = "tune";
 
 /// What the container's first process does: nothing, until nobody works there any more.
-const IDLE: &str = include_str!("../../worker/node_idle.py");
+const IDLE: &str = include_str!("../../worker/node/idle.py");
 
 /// How long nobody may work there, seconds: longer than a command takes between two workers.
 const ALONE_S: &str = "900";
@@ -146,7 +146,7 @@ impl ImageOnNode {
     /// The command that would make the container of `order`; its program by name and not by its text.
     pub fn run_line(&self, order: &Order<'_>) -> ShellLine {
         let mut spec = self.spec(&self.node, order);
-        spec.command = first_process("node_idle.py");
+        spec.command = first_process("node/idle.py");
         spec.run_line(self.node.settings.engine().unwrap_or(EngineKind::Docker))
     }
 

@@ -9,7 +9,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-import node_doctor
+from node import doctor as node_doctor
 
 
 def ordered(**order):

@@ -9,7 +9,7 @@ import time
 import unittest
 from pathlib import Path
 
-import node_facts
+from node import facts as node_facts
 
 
 def python(text):

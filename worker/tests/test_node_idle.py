@@ -7,7 +7,7 @@ import sys
 import time
 import unittest
 
-PROGRAM = pathlib.Path(__file__).parents[1] / "node_idle.py"
+PROGRAM = pathlib.Path(__file__).parents[1] / "node/idle.py"
 
 
 def in_a_namespace(script):

@@ -13,7 +13,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-import node_image
+from node import image as node_image
 
 PROGRAM = Path(node_image.__file__)
 # Of no whole number of pieces, and more than is kept from an engine.

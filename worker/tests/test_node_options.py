@@ -9,7 +9,7 @@ import textwrap
 import unittest
 from pathlib import Path
 
-import node_options
+from node import options as node_options
 
 SERVE = """
     import argparse, sys

@@ -13,7 +13,7 @@ use crate::cluster::ask::ask;
 use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 
-const PROGRAM: &str = include_str!("../../../worker/node_deploy.py");
+const PROGRAM: &str = include_str!("../../../worker/node/deploy.py");
 /// How long a node may take beyond what its files take on a slow link: a disk that flushes 50 files.
 const LIMIT: Duration = Duration::from_secs(60);
 /// The slowest link that files are moved over, bytes a second.

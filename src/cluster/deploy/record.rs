@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::host::HostPath;
 
-/// What is ours in a folder, as `worker/node_deploy.py` lays it out.
+/// What is ours in a folder, as `worker/node/deploy.py` lays it out.
 const OURS: &str = ".sparktune";
 
 /// Config files for one folder, by name, and where they are from.

@@ -19,7 +19,7 @@ use crate::host::{ContainerSpec, Host, HostPath, Program, ShellLine};
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "doctor";
-const GPU: &str = include_str!("../../../worker/node_gpu.py");
+const GPU: &str = include_str!("../../../worker/node/gpu.py");
 /// Time for the container to come up and to be asked.
 const LIMIT: Duration = Duration::from_secs(30);
 /// Time to remove it.
@@ -129,8 +129,8 @@ pub(crate) fn lines(node: &Node, cluster: &str, tuned: bool) -> Vec<ShellLine> {
     let spec = short_lived(spec, &owner, wanted);
     let engine = |words: &[&str]| ShellLine::of(&Program::new(kind.program(), words.iter().copied()));
     let exec = |program| engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", program]);
-    let gpus = wanted.gpus.then(|| exec("node_gpu.py"));
-    let files = ["node_runtime.py", "node_deploy.py"].into_iter().filter(|_| tuned).map(exec);
+    let gpus = wanted.gpus.then(|| exec("node/gpu.py"));
+    let files = ["node/runtime.py", "node/deploy.py"].into_iter().filter(|_| tuned).map(exec);
     let begin = std::iter::once(spec.run_line(kind)).chain(gpus).chain(files);
     begin.chain([engine(&["rm", "--force", &spec.name])]).collect()
 }

@@ -19,9 +19,9 @@ use crate::failure::Failure;
 use crate::host::engine::EngineError;
 use crate::host::{Host, HostPath};
 
-const PROGRAM: &str = include_str!("../../../worker/node_doctor.py");
-const MODELS: &str = include_str!("../../../worker/node_models.py");
-const LOAD: &str = include_str!("../../../worker/node_load.py");
+const PROGRAM: &str = include_str!("../../../worker/node/doctor.py");
+const MODELS: &str = include_str!("../../../worker/node/models.py");
+const LOAD: &str = include_str!("../../../worker/node/load.py");
 
 /// Time for what is asked besides, and for all pings of a node, which end by themselves before.
 pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(20);

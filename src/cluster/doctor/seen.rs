@@ -61,7 +61,7 @@ pub(super) enum GpuInside {
     Seen(GpusSeen),
 }
 
-/// What `worker/node_gpu.py` answers.
+/// What `worker/node/gpu.py` answers.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct GpusSeen {
     /// NVIDIA's files below `/dev`.
@@ -85,7 +85,7 @@ pub(super) struct CudaGpu {
     pub(super) shared_memory_per_block: Option<u32>,
 }
 
-/// What `worker/node_load.py` answers.
+/// What `worker/node/load.py` answers.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct LoadSeen {
     /// What kept the GPU from being tried.
@@ -144,7 +144,7 @@ pub(super) enum ImageSeen {
     Unknown(Obstacle),
 }
 
-/// What `worker/node_doctor.py` answers.
+/// What `worker/node/doctor.py` answers.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Looked {
     /// Who logs in.
@@ -161,7 +161,7 @@ pub(super) struct Looked {
     pub(super) pings: Vec<PingOutcome>,
 }
 
-/// What `worker/node_models.py` answers of a model.
+/// What `worker/node/models.py` answers of a model.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct ModelSeen {
     /// Where it was looked for.

@@ -18,7 +18,7 @@ use crate::host_name::HostName;
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// The program that reads a node.
-const READER: &str = include_str!("../../../worker/node_facts.py");
+const READER: &str = include_str!("../../../worker/node/facts.py");
 
 /// A node's answer, and when it was asked and had answered by this machine's clock, seconds since 1970.
 #[derive(Debug)]

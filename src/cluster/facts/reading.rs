@@ -1,6 +1,6 @@
 //! What a node answered: its files and its tools' words, not yet understood.
 //!
-//! The document is what `worker/node_facts.py` writes. A whole node is one such document, so a file of a test is one.
+//! The document is what `worker/node/facts.py` writes. A whole node is one such document, so a file of a test is one.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! An image handed from one node to others over the fabric, by a program on each (`worker/node_image.py`).
+//! An image handed from one node to others over the fabric, by a program on each (`worker/node/image.py`).
 //!
 //! The bytes go as they are over a network that only the nodes are on. Who may have them, and whether they are the
 //! ones that were sent, is told over our own connections: a token that is good once, and the digest of all bytes,
@@ -21,7 +21,7 @@ use crate::cluster::connect::Connected;
 use crate::host::engine::ImageName;
 use crate::host::{BoxRead, BoxWrite, End, HostPath, Process, Program};
 
-const PROGRAM: &str = include_str!("../../../worker/node_image.py");
+const PROGRAM: &str = include_str!("../../../worker/node/image.py");
 /// How long a node may take to start the program and listen.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a node may be without a word: its engine may pack or unpack the whole image meanwhile.

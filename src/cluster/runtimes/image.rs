@@ -179,9 +179,9 @@ pub(crate) fn probe_lines(node: &Node, cluster: &str, options: bool) -> Vec<Shel
     let (Some(kind), Some(image)) = (node.settings.engine(), image) else { return Vec::new() };
     let spec = spec(node, &image, cluster);
     let engine = |words: &[&str]| ShellLine::of(&Program::new(kind.program(), words.iter().copied()));
-    let exec = engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", "node_runtime.py"]);
+    let exec = engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", "node/runtime.py"]);
     let options = options
-        .then(|| engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", "node_options.py"]));
+        .then(|| engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", "node/options.py"]));
     let remove = engine(&["rm", "--force", &spec.name]);
     [Some(spec.run_line(kind)), Some(exec), options, Some(remove)].into_iter().flatten().collect()
 }

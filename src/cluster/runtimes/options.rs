@@ -10,13 +10,13 @@ use crate::cluster::installed::{Family, NoPlace};
 use crate::host::{Host, HostPath};
 use crate::runtime::options::{OptionList, ServerOption};
 
-pub(super) const PROGRAM: &str = include_str!("../../../worker/node_options.py");
+pub(super) const PROGRAM: &str = include_str!("../../../worker/node/options.py");
 /// How long one help may take, seconds: it loads the runtime and torch, from a disk that has not read them yet.
 const HELP_S: u64 = 120;
 /// vLLM has two forms of help.
 const LIMIT: Duration = Duration::from_secs(2 * HELP_S + 20);
 
-/// What `worker/node_options.py` answers.
+/// What `worker/node/options.py` answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct OptionsAnswer {
     family: Option<Family>,

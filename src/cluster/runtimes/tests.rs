@@ -203,8 +203,8 @@ fn what_equals_asking_an_image_needs_no_node() {
         "{run}"
     );
     let name = run.split(' ').nth(4).unwrap();
-    assert_eq!(*runtime, format!("docker exec --interactive {name} python3 -I -c node_runtime.py"));
-    assert!(options.ends_with("node_options.py"));
+    assert_eq!(*runtime, format!("docker exec --interactive {name} python3 -I -c node/runtime.py"));
+    assert!(options.ends_with("node/options.py"));
     assert_eq!(*remove, format!("docker rm --force {name}"));
     assert_eq!(probe_lines(&inventory.nodes[0], "lab", false).len(), 3);
     assert!(probe_lines(&Inventory::this_machine().nodes[0], "lab", true).is_empty());

@@ -161,7 +161,7 @@ fn a_dry_run_shows_the_command_that_makes_the_container() {
     for part in [
         "docker run --detach --name sparktune-lab-tune-",
         "--ipc host",
-        "sglang:spark python3 -I -c node_idle.py 900",
+        "sglang:spark python3 -I -c node/idle.py 900",
     ] {
         assert!(line.contains(part), "{line}");
     }

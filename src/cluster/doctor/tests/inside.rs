@@ -24,7 +24,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
 "#;
 
 fn seen(libraries: &Path) -> GpusSeen {
-    let program = include_str!("../../../../worker/node_gpu.py");
+    let program = include_str!("../../../../worker/node/gpu.py");
     let mut python = Command::new("python3");
     let output = python.args(["-I", "-c", program]).env("LD_LIBRARY_PATH", libraries).output().unwrap();
     assert!(output.status.success(), "{output:?}");

@@ -182,7 +182,7 @@ fn said(result: &str, full: &str) -> LoadSeen {
 fn run(folder: &Path, seconds: &str) -> LoadSeen {
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
     let mut python = Command::new("python3");
-    python.args(["-I", "-c", include_str!("../../../../worker/node_load.py")]);
+    python.args(["-I", "-c", include_str!("../../../../worker/node/load.py")]);
     python.env("LD_LIBRARY_PATH", folder).env("PATH", path).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = python.spawn().unwrap();
     use std::io::Write;

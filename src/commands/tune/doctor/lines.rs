@@ -28,9 +28,9 @@ pub(super) fn commands(
         };
         let line = |words: &[&str]| ShellLine::of(&Program::new(words[0], words[1..].iter().copied()));
         if node.reach.login.is_some() {
-            let programs = ["node_facts.py", "node_doctor.py"].into_iter();
-            let programs = programs.chain(models.then_some("node_models.py"));
-            for program in programs.chain(settings.load.then_some("node_load.py")) {
+            let programs = ["node/facts.py", "node/doctor.py"].into_iter();
+            let programs = programs.chain(models.then_some("node/models.py"));
+            for program in programs.chain(settings.load.then_some("node/load.py")) {
                 out.line(&over(&line(&["python3", "-I", "-c", program])).to_string())?;
             }
             for address in
@@ -83,8 +83,8 @@ mod tests {
         let lines = lines(INVENTORY, false, false);
         let here = [
             "# x",
-            "python3 -I -c node_facts.py",
-            "python3 -I -c node_doctor.py",
+            "python3 -I -c node/facts.py",
+            "python3 -I -c node/doctor.py",
             "ping -M do -c 1 -W 1 10.0.0.2",
             "docker version",
             "docker info",
@@ -98,20 +98,20 @@ mod tests {
             lines[there + 1..].iter().all(|line| line.starts_with("ssh ") || line.starts_with('#')),
             "{lines:#?}"
         );
-        assert!(lines[there + 1].ends_with("node_facts.py'"), "{lines:#?}");
+        assert!(lines[there + 1].ends_with("node/facts.py'"), "{lines:#?}");
     }
 
     #[test]
     fn models_gpus_and_a_load_have_lines_of_their_own() {
         let with_all = lines(&INVENTORY.replace("gpus = \"none\"", "gpus = \"all\""), true, true);
         for words in
-            ["node_models.py", "node_load.py", "node_gpu.py", "--gpus all", "rm --force sparktune-lab-doctor"]
+            ["node/models.py", "node/load.py", "node/gpu.py", "--gpus all", "rm --force sparktune-lab-doctor"]
         {
             assert!(with_all.iter().any(|line| line.contains(words)), "{words}: {with_all:#?}");
         }
         let without = lines(INVENTORY, false, false);
         assert!(
-            !without.iter().any(|line| line.contains("doctor-") || line.contains("node_load")),
+            !without.iter().any(|line| line.contains("doctor-") || line.contains("node/load")),
             "{without:#?}"
         );
     }

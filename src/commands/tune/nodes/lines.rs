@@ -25,7 +25,7 @@ pub(super) fn commands(
         };
         if settings.options.is_none() && node.reach.login.is_some() {
             let python = |program: &str| ShellLine::of(&Program::new("python3", ["-I", "-c", program]));
-            out.line(&over(&python("node_facts.py")).to_string())?;
+            out.line(&over(&python("node/facts.py")).to_string())?;
         }
         let image = probe_lines(node, cluster, settings.options.is_some());
         if !image.is_empty() {
