@@ -276,7 +276,8 @@ fn an_image_that_cannot_be_asked_of_an_engine() {
     refused(&["--image", "a?b"], &["--image", "`a?b` is no image's name"]);
     refused(&["--image", "a:b", "--python", "/usr/bin/python3"], &["--image", "--python"]);
     refused(&["--image", "a:b", "--sglang-root", "/opt"], &["--image", "--sglang-root"]);
-    refused(&["--cluster", "lab.toml"], &["--cluster", "--image"]);
+    refused(&["--cluster", "lab.toml", "--python", "/usr/bin/python3"], &["--cluster", "--python"]);
+    refused(&["--cluster", "lab.toml"], &["cannot read the inventory `lab.toml`", "sparktune init"]);
     refused(&["--image", "a:b", "--cluster", "lab.toml"], &["lab.toml"]);
     // A mistyped model is told of before an engine is looked for.
     sandbox.refused(&moe(&["--model", "GLM-4.7-FP", "--image", "a:b"]), &["GLM-4.7-FP"]);
