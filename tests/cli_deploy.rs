@@ -131,6 +131,35 @@ fn what_was_deployed_is_told_and_whether_somebody_changed_it() {
     assert_eq!(json_of(&sandbox, &["--status"], 0)["sound"], true);
 }
 
+/// Nothing is deployed to some of the nodes; what some of them say is told all the same.
+#[test]
+fn a_node_out_of_reach_keeps_others_from_changing_and_not_from_telling() {
+    let sandbox = sandbox();
+    succeeds(&sandbox, &["tuned"]);
+    sandbox.write("ssh_config", "Host away\n HostName 127.0.0.1\n Port 1\n");
+    let inventory = "name = \"lab\"\nengine = \"none\"\nssh_config = \"ssh_config\"\n\
+                     [[nodes]]\nname = \"here\"\nrole = \"head\"\nlocal = true\n\
+                     [[nodes]]\nname = \"gone\"\nssh = \"away\"\n";
+    sandbox.write("lab.toml", inventory);
+    let log = sandbox.write("server.log", "").to_str().unwrap().to_owned();
+    let lab = ["--cluster", "lab.toml"];
+    for more in [&["--status"][..], &["--verify", "--log", &log]] {
+        let arguments = deploy(&sandbox, &[&lab[..], more].concat());
+        let assert = sandbox.sparktune(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).assert();
+        let assert = assert.code(3);
+        assert!(stdout(&assert).contains("here"), "{more:?}: {}", stdout(&assert));
+        let said = stderr(&assert);
+        assert!(said.contains("1 of 2 nodes could not be asked:\n  gone: "), "{more:?}: {said}");
+    }
+    let before = sandbox.snapshot();
+    sandbox.write(format!("newer/{TRITON}/{GLM_STEM}.json"), text(4));
+    for more in [&["newer"][..], &["--rollback"]] {
+        fails(&sandbox, 3, &[&lab[..], more].concat(), &["nothing was changed on any node", "gone: "]);
+    }
+    std::fs::remove_dir_all(sandbox.path("newer")).unwrap();
+    assert!(sandbox.snapshot() == before, "a node was changed");
+}
+
 #[test]
 fn a_dry_run_says_the_commands_and_does_nothing() {
     let sandbox = sandbox();

@@ -1,5 +1,6 @@
 """A container's first process: it stays while others run, and ends when it has been alone."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -13,7 +14,9 @@ PROGRAM = pathlib.Path(__file__).parents[1] / "node/idle.py"
 def in_a_namespace(script):
     """The program as the first process of a process namespace of its own, where `script` runs beside it."""
     inside = f"{script} & exec {sys.executable} {PROGRAM} 1"
-    return ["unshare", "--pid", "--fork", "--mount-proc", "sh", "-c", inside]
+    # Who is not root may be it in a namespace of users.
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *as_root, "--pid", "--fork", "--mount-proc", "sh", "-c", inside]
 
 
 class Idle(unittest.TestCase):

@@ -103,7 +103,7 @@ impl Unread {
 #[error("{} of {asked} {} not be read: {}", .unread.len(), if *.asked == 1 { "node could" } else { "nodes could" }, said(.unread))]
 struct NotAllRead {
     asked: usize,
-    unread: Vec<Unread>,
+    unread: Vec<(HostName, Unread)>,
 }
 
 impl Failure for NotAllRead {
@@ -112,12 +112,35 @@ impl Failure for NotAllRead {
     }
 
     fn hint(&self) -> Option<String> {
-        self.unread.iter().find_map(Unread::hint)
+        self.unread.iter().find_map(|(_, error)| error.hint())
     }
 }
 
-fn said(errors: &[Unread]) -> String {
-    errors.iter().map(Unread::to_string).collect::<Vec<_>>().join("; ")
+/// Nodes named in a message where they have one thing in common.
+const MOST_NAMED: usize = 3;
+
+/// Each error, those of one kind in a line: where a cluster is out of reach, all its nodes say the same.
+fn said(errors: &[(HostName, Unread)]) -> String {
+    let mut kinds: Vec<(String, Vec<&(HostName, Unread)>)> = Vec::new();
+    for error in errors {
+        let problem = error.1.problem();
+        match kinds.iter_mut().find(|(known, _)| *known == problem) {
+            Some((_, alike)) => alike.push(error),
+            None => kinds.push((problem, vec![error])),
+        }
+    }
+    let line = |(problem, alike): (String, Vec<&(HostName, Unread)>)| match &alike[..] {
+        [(_, error)] => error.to_string(),
+        alike => {
+            let named = alike.iter().take(MOST_NAMED).map(|(node, _)| node.as_str()).collect::<Vec<_>>();
+            let more = match alike.len().saturating_sub(MOST_NAMED) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("{}{more}: {problem}", named.join(", "))
+        }
+    };
+    kinds.into_iter().map(line).collect::<Vec<_>>().join("; ")
 }
 
 /// The user stopped it.
@@ -256,7 +279,7 @@ async fn read_and_show(
     };
     shown.map_err(OutputError)?;
     let asked = nodes.len();
-    let unread: Vec<Unread> = nodes.into_iter().filter_map(|(_, read)| read.err()).collect();
+    let unread: Vec<_> = nodes.into_iter().filter_map(|(node, read)| Some((node, read.err()?))).collect();
     if !unread.is_empty() {
         return Err(NotAllRead { asked, unread }.into());
     }

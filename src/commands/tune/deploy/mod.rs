@@ -4,6 +4,7 @@
 mod dry_run;
 mod files;
 mod gpus;
+mod partly;
 mod place;
 mod show;
 mod verify;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use self::files::ForNodes;
 pub(super) use self::gpus::Gpus;
+use self::partly::Partly;
 pub(super) use self::place::Place;
 pub use self::place::PlaceChoice;
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
@@ -154,10 +156,30 @@ pub async fn run(
         Action::Deploy { paths } => Some(ForNodes::read(paths, settings.profiles.as_deref())?),
         Action::Status | Action::Verify { .. } | Action::Rollback => None,
     };
-    let ready = match cancel.run_until_cancelled(ready(&found.inventory, settings, files.as_ref())).await {
-        Some(ready) => ready?,
-        None => return Err(DeployError::Interrupted.into()),
-    };
+    let ready = cancel.run_until_cancelled(ready(&found.inventory, settings, files.as_ref())).await;
+    let (ready, failures) = ready.ok_or(DeployError::Interrupted)?;
+    let asked = ready.len() + failures.len();
+    match settings.action {
+        _ if failures.is_empty() => act(settings, ready, files, cancel, out).await,
+        // Whoever only asks hears what the others say.
+        Action::Status | Action::Verify { .. } => {
+            if !ready.is_empty() {
+                act(settings, ready, files, cancel, out).await?;
+            }
+            Err(Partly { asked, what: "be asked", failures }.into())
+        }
+        Action::Deploy { .. } | Action::Rollback => Err(NotReady { failures }.into()),
+    }
+}
+
+/// Do it on the nodes that are `ready`.
+async fn act(
+    settings: &DeploySettings,
+    ready: Vec<Ready>,
+    files: Option<ForNodes>,
+    cancel: CancellationToken,
+    out: &mut dyn Output,
+) -> CommandResult {
     match (&settings.action, files) {
         (Action::Deploy { .. }, Some(files)) => {
             let refused = files.refusals(&ready);
@@ -225,12 +247,12 @@ pub async fn run(
     }
 }
 
-/// Every node of `inventory`, connected to, with the place for files found there. All of them, or why not.
+/// The nodes of `inventory`, connected to, with the place for files found there; and why others are not among them.
 async fn ready(
     inventory: &Inventory,
     settings: &DeploySettings,
     files: Option<&ForNodes>,
-) -> Result<Vec<Ready>, Box<dyn Failure>> {
+) -> (Vec<Ready>, Vec<Box<dyn Failure>>) {
     let connected = connect_all(&inventory.nodes, &connect::settings(inventory)).await;
     let places = connected.into_iter().map(|node| async {
         let node = node.map_err(|error: ConnectError| Box::new(error) as Box<dyn Failure>)?;
@@ -253,7 +275,7 @@ async fn ready(
             Err(failure) => failures.push(failure),
         }
     }
-    if failures.is_empty() { Ok(ready) } else { Err(NotReady { failures }.into()) }
+    (ready, failures)
 }
 
 /// A name that no other deployment of this cluster has: the time, and which of this second's it is.

@@ -1,11 +1,10 @@
 //! `sparktune deploy --verify`: whether every node's server has loaded what was deployed there.
 
-use std::fmt;
-
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::Ready;
+use super::partly::Partly;
 use super::place::container_name;
 use super::show::place;
 use crate::cluster::connect::ConnectError;
@@ -50,33 +49,8 @@ impl Failure for NoLog {
     }
 }
 
-/// Some nodes could not say what their servers have loaded.
-#[derive(Debug)]
-struct Unheard {
-    asked: usize,
-    failures: Vec<Box<dyn Failure>>,
-}
-
-impl fmt::Display for Unheard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { asked, failures } = self;
-        write!(f, "{} of {asked} nodes could not say what their servers have loaded:", failures.len())?;
-        failures.iter().try_for_each(|failure| write!(f, "\n  {failure}"))
-    }
-}
-
-impl std::error::Error for Unheard {}
-
-impl Failure for Unheard {
-    fn kind(&self) -> Kind {
-        let input = self.failures.iter().any(|failure| failure.kind() == Kind::Input);
-        if input { Kind::Input } else { Kind::Environment }
-    }
-
-    fn hint(&self) -> Option<String> {
-        self.failures.iter().find_map(|failure| failure.hint())
-    }
-}
+/// What a node could not do of which nothing is heard.
+const WHAT: &str = "say what their servers have loaded";
 
 /// Where the log of each node's server is: in `files`, else in its container's own.
 pub(super) fn logs(nodes: &[Ready], files: &[NodePath]) -> Result<Vec<LogOf>, Box<dyn Failure>> {
@@ -96,7 +70,11 @@ pub(super) fn logs(nodes: &[Ready], files: &[NodePath]) -> Result<Vec<LogOf>, Bo
             Err(error) => failures.push(Box::new(error) as Box<dyn Failure>),
         }
     }
-    if failures.is_empty() { Ok(logs) } else { Err(Unheard { asked: nodes.len(), failures }.into()) }
+    if failures.is_empty() {
+        Ok(logs)
+    } else {
+        Err(Partly { asked: nodes.len(), what: WHAT, failures }.into())
+    }
 }
 
 /// Judge the servers of all nodes by their `logs`.
@@ -132,7 +110,7 @@ pub(super) async fn verify(
     let shown = if as_json { as_value(&judged, sound, out) } else { table(&judged, out) };
     shown.map_err(OutputError)?;
     if !failures.is_empty() {
-        return Err(Unheard { asked: nodes.len(), failures }.into());
+        return Err(Partly { asked: nodes.len(), what: WHAT, failures }.into());
     }
     Ok(if sound { Verdict::Done } else { Verdict::CheckSaidNo })
 }

@@ -129,3 +129,22 @@ async fn a_stop_is_not_waited_for() {
     assert_eq!(error.kind(), Kind::Interrupted);
     assert!(begun.elapsed() < Duration::from_secs(1));
 }
+
+#[test]
+fn nodes_that_fail_alike_are_told_of_together() {
+    let unread = |node: &str, login: bool| {
+        let on: HostName = node.parse().unwrap();
+        let error = match login {
+            true => ConnectError::NoEngine { on: on.clone() },
+            false => ConnectError::NoLogin { on: on.clone() },
+        };
+        (on, Unread::Connect(error))
+    };
+    let names = ["a", "b", "c", "d", "e"];
+    let alike: Vec<_> = names.iter().map(|node| unread(node, false)).collect();
+    assert_eq!(said(&alike), "a, b, c and 2 more: its inventory names no login");
+    assert_eq!(said(&alike[..2]), "a, b: its inventory names no login");
+    let mixed = [unread("a", false), unread("b", true), unread("c", false)];
+    let one = ConnectError::NoEngine { on: "b".parse().unwrap() };
+    assert_eq!(said(&mixed), format!("a, c: its inventory names no login; {one}"));
+}
