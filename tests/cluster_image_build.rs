@@ -121,8 +121,9 @@ impl Drop for Bed<'_> {
         let (engine, repository) = (self.engine, &self.repository);
         for node in &self.cluster.nodes {
             let remove = format!(
-                "{engine} image rm --force $({engine} image ls --quiet --filter reference='*{repository}'); \
-                 {engine} image prune --force"
+                // By its names: another name of the image is not this test's to take away.
+                "{engine} image rm --force $({engine} image ls --format '{{{{.Repository}}}}:{{{{.Tag}}}}' \
+                 --filter reference='*{repository}'); {engine} image prune --force"
             );
             self.cluster.ssh(node, &remove);
         }

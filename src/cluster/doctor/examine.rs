@@ -18,7 +18,7 @@ use super::seen::{
 use super::tuned;
 use crate::cluster::connect::{Connected, connect};
 use crate::cluster::fabric::{Fabric, Given, Member};
-use crate::cluster::facts::{NodeFacts, read_all};
+use crate::cluster::facts::{NodeFacts, READ_LIMIT, read_all};
 use crate::cluster::images::runs;
 use crate::cluster::inventory::Node;
 use crate::cluster::runtimes::{Wish, runtimes};
@@ -28,8 +28,6 @@ use crate::host::engine::{BadImageName, EngineError, EngineFailure, ImageName};
 use crate::host::ssh::SshSettings;
 use crate::host::{Host, HostPath};
 
-/// Time for a node's facts: its tools have 5 s, the rest is the way there and a busy machine.
-const READ_LIMIT: Duration = Duration::from_secs(20);
 /// Time for an engine to say what it is and to look at an image.
 const ENGINE_LIMIT: Duration = Duration::from_secs(20);
 /// Time for what serves on a node to say what it is; a node that has another's image is asked where that one failed.

@@ -24,7 +24,7 @@ pub(crate) use gpu::Gpu;
 pub(crate) use interfaces::{DefaultRoute, Interface, InterfaceKind, Neighbour};
 pub(crate) use machine::{Disk, Engine, Memory, MemoryTrace, ResourceLimit};
 pub(crate) use rdma::RdmaDevice;
-pub(crate) use read::{LIMIT, NodeAnswer, NodeReadError, gpu_names, read_all};
+pub(crate) use read::{NodeAnswer, NodeReadError, READ_LIMIT, gpu_names, read_all};
 pub(crate) use reading::NodeReading;
 
 /// A node, as far as it could be read.

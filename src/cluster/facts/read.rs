@@ -15,7 +15,7 @@ use crate::host_name::HostName;
 
 /// Time for a node's answer where a command has no reason for another: its tools have 5 s, the rest is the way there and
 /// a busy machine.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const READ_LIMIT: Duration = Duration::from_secs(20);
 
 /// The program that reads a node.
 const READER: &str = include_str!("../../../worker/node/facts.py");
@@ -109,7 +109,7 @@ pub(crate) async fn read_all(
 /// The names of the GPUs of `hosts`, asked at once; of a host that says nothing none.
 pub(crate) async fn gpu_names(hosts: impl Iterator<Item = Arc<dyn Host>>) -> Vec<String> {
     let hosts: Vec<_> = hosts.collect();
-    let answers = read_all(&hosts, LIMIT).await;
+    let answers = read_all(&hosts, READ_LIMIT).await;
     let gpus = answers.iter().flatten().flat_map(|answer| NodeFacts::of(&answer.reading).gpus);
     gpus.map(|gpu| gpu.name).collect()
 }

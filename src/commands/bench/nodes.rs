@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::campaign::CampaignStopped;
 use crate::bench::nodes::{GpuState, NodeState, ServingNodes};
 use crate::cluster::connect::{self, Connected, connect_all};
-use crate::cluster::facts::{Gpu, LIMIT, NodeFacts, read_all};
+use crate::cluster::facts::{Gpu, NodeFacts, READ_LIMIT, read_all};
 use crate::cluster::inventory::{self, Inventory};
 use crate::failure::Failure;
 
@@ -47,12 +47,12 @@ impl NamedCluster {
 
 /// The nodes of a cluster, each within reach.
 #[derive(Debug)]
-pub(super) struct ReachedNodes {
+pub(super) struct WatchedNodes {
     cluster: String,
     nodes: Vec<Connected>,
 }
 
-impl ReachedNodes {
+impl WatchedNodes {
     /// Connect to every node at once.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl ReachedNodes {
     }
 }
 
-impl ServingNodes for ReachedNodes {
+impl ServingNodes for WatchedNodes {
     fn cluster(&self) -> &str {
         &self.cluster
     }
@@ -92,7 +92,7 @@ async fn look(node: &Connected) -> NodeState {
         Ok(host) => host.clone(),
         Err(error) => return unread(error.problem()),
     };
-    match read_all(&[host], LIMIT).await.pop() {
+    match read_all(&[host], READ_LIMIT).await.pop() {
         Some(Ok(answer)) => state(name, &NodeFacts::of(&answer.reading)),
         Some(Err(error)) => unread(error.problem()),
         // One answer a host.

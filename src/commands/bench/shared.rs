@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-use super::nodes::{NamedCluster, ReachedNodes};
+use super::nodes::{NamedCluster, WatchedNodes};
 use super::report::{ReportError, write};
 use super::report_page::run_page;
 use crate::bench::campaign::{Conditions, FinishedRun, RunSeries};
@@ -49,9 +49,9 @@ pub(crate) struct SharedSettings {
 pub(super) async fn reach(
     with: &SharedSettings,
     stop: &CancellationToken,
-) -> Result<Option<ReachedNodes>, Box<dyn Failure>> {
+) -> Result<Option<WatchedNodes>, Box<dyn Failure>> {
     match &with.cluster {
-        Some(cluster) => ReachedNodes::open(cluster, stop).await.map(Some),
+        Some(cluster) => WatchedNodes::open(cluster, stop).await.map(Some),
         None => Ok(None),
     }
 }

@@ -9,13 +9,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
 use crate::cluster::fabric::{BadGiven, Fabric, Given, Member};
-use crate::cluster::facts::{NodeAnswer, NodeFacts, NodeReadError, read_all};
+use crate::cluster::facts::{NodeAnswer, NodeFacts, NodeReadError, READ_LIMIT, read_all};
 use crate::cluster::inventory;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
@@ -24,9 +23,6 @@ use crate::host::container_spec::ContainerVariable;
 use crate::host_name::HostName;
 
 use self::runtime::Serving;
-
-/// Time for a node's answer: its tools have 5 s, the rest is the way there and a busy machine.
-const LIMIT: Duration = Duration::from_secs(20);
 
 /// What is shown of nodes.
 #[derive(Debug)]
@@ -243,7 +239,7 @@ async fn read_and_show(
 ) -> CommandResult {
     let hosts: Vec<Arc<dyn Host>> = ways.iter().filter_map(|(_, host)| host.as_ref().ok().cloned()).collect();
     // Who asks images has containers to remove, and hears of the stop by itself.
-    let (answers, serving) = tokio::join!(cancel.run_until_cancelled(read_all(&hosts, LIMIT)), serving);
+    let (answers, serving) = tokio::join!(cancel.run_until_cancelled(read_all(&hosts, READ_LIMIT)), serving);
     let (Some(answers), false) = (answers, cancel.is_cancelled()) else { return Err(Stopped.into()) };
     let mut answers = answers.into_iter();
     let mut nodes: Vec<Node> = Vec::new();

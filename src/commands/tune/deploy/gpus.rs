@@ -1,16 +1,12 @@
 //! Which GPUs a node has, as far as files are named after them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cluster::connect::Connected;
-use crate::cluster::facts::{NodeFacts, read_all};
+use crate::cluster::facts::{NodeFacts, READ_LIMIT, read_all};
 use crate::cluster::installed::Family;
-
-/// How long a node may take to say what it is.
-const LIMIT: Duration = Duration::from_secs(15);
 
 /// The GPUs of a node, as torch names them; none where they are not known.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,7 +20,7 @@ impl Gpus {
         }
         let Ok(host) = node.host() else { return Self::unknown() };
         // A node that does not say what it is can still be deployed to.
-        match read_all(std::slice::from_ref(host), LIMIT).await.pop() {
+        match read_all(std::slice::from_ref(host), READ_LIMIT).await.pop() {
             Some(Ok(answer)) => {
                 let facts = NodeFacts::of(&answer.reading);
                 Self::named(facts.gpus.iter().map(|gpu| gpu.name.as_str()))

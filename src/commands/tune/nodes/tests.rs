@@ -1,5 +1,7 @@
 //! What is shown of nodes that answer and of one that does not.
 
+use std::time::Duration;
+
 use futures_util::future::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
