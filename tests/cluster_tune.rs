@@ -131,10 +131,11 @@ fn until_journal_says(run: &Path, what: &str, child: &mut Child) {
     }
 }
 
-fn kill_containers(node: &TestNode, name: &str) {
-    for container in left(node, name) {
-        said(&docker(node, &["kill", &container]).output().unwrap());
-    }
+#[track_caller]
+fn kill_container(node: &TestNode, name: &str) {
+    let containers = left(node, name);
+    assert_eq!(containers.len(), 1, "{containers:?}");
+    said(&docker(node, &["kill", &containers[0]]).output().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +160,7 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     // A container that is killed takes its worker along, and nothing starts in it again.
     let mut run = bed.spread("killed").spawn().unwrap();
     until_journal_says(&bed.sandbox.path("killed"), "joined", &mut run);
-    kill_containers(&bed.cluster.nodes[1], NAME);
+    kill_container(&bed.cluster.nodes[1], NAME);
     said(&run.wait_with_output().unwrap());
     assert_eq!(bed.came_to("killed").0, alone);
     bed.nothing_is_left(NAME);
@@ -169,7 +170,9 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     until_journal_says(&bed.sandbox.path("stopped"), "joined", &mut run);
     signal(&run, "-INT");
     let output = run.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("--resume 'stopped' --cluster 'lab.toml'"), "{told}");
     bed.nothing_is_left(NAME);
     said(&bed.resume("stopped"));
     assert_eq!(bed.came_to("stopped").0, alone);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::select::NothingLeft;
 use super::write::WriteError;
 use crate::failure::{Failure, Kind, forwards};
+use crate::host_name::HostName;
 use crate::journal::JournalError;
 use crate::shape::{Role, Tile};
 use crate::worker::WorkerError;
@@ -40,6 +41,20 @@ pub(crate) enum RunError {
         /// In the journal.
         was: String,
         /// Now.
+        now: String,
+    },
+    /// Nodes that begin a run together and compile with something else.
+    #[error("{other} has another {field} than {first}: {now}, there {was}")]
+    UnlikeNodes {
+        /// A node.
+        first: HostName,
+        /// One that is not like it.
+        other: HostName,
+        /// What differs.
+        field: &'static str,
+        /// What the first has.
+        was: String,
+        /// What the other has.
         now: String,
     },
     /// The compiler does not know the device at all.
@@ -116,6 +131,7 @@ forwards! {
         // `--out` names it: a file, or a place that cannot be written.
         Self::Directory { .. } => Kind::Input;
         Self::OtherCompiler { .. } | Self::OtherStrategy { .. } => Kind::Input, "start a new run";
+        Self::UnlikeNodes { .. } => Kind::Environment, "sparktune image sync brings the same image to every node";
         Self::NobodyLeft | Self::NothingToMeasure => Kind::Environment;
         Self::UnsupportedTarget { .. } => Kind::Environment,
             "point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python";

@@ -228,6 +228,11 @@ impl ReachedImage {
         &self.source.image
     }
 
+    /// The GPU that the inventory says the node has.
+    pub fn expect_gpu(&self) -> Option<&str> {
+        self.source.node.settings.expect_gpu()
+    }
+
     /// The node as a host, where it can be logged in to.
     pub fn host(&self) -> Option<&Arc<dyn Host>> {
         self.node.host().ok()
@@ -317,9 +322,13 @@ async fn remove_left(engine: &Engine, labels: &Labels, again: bool) -> Result<()
     // Whatever version of this program left them.
     let wanted = labels.pairs().into_iter().filter(|(key, _)| ![&version, &owner].contains(&key)).collect();
     for left in engine.list(&wanted).await? {
-        let own = again && left.labels.get(&owner) == Some(&labels.owner);
-        if own || !left.running {
+        if again && left.labels.get(&owner) == Some(&labels.owner) {
             engine.remove(&left.container).await?;
+        } else if left.ended
+            && let Err(error) = engine.remove(&left.container).await
+        {
+            // Another run's; somebody may be at it, too.
+            tracing::warn!(container = left.container.name(), "cannot remove a container: {error}");
         }
     }
     Ok(())

@@ -152,13 +152,15 @@ impl Campaign<'_> {
         let file = file.ended(how, Timestamp::now(), Some(measured.client), measured.server);
         dir.write_summary(&file, &SummaryFile::new(&plan, summary.clone()))?;
         dir.write_run(&file)?;
+        let mut stopped = measured.stopped;
         // Whoever stopped it does not want to wait for them.
         if let (Some(serving), Some(nodes), false) = (serving, &mut nodes, measured.stopped) {
             nodes.after = stop.run_until_cancelled(serving.look()).await;
+            stopped = nodes.after.is_none();
             dir.write_nodes(&NodesFile::new(nodes.clone()))?;
         }
         let dir = dir.path().to_owned();
         let run = MeasuredRun { name: dir.display().to_string(), plan, summary, records, nodes };
-        Ok(FinishedRun { dir, run, too_many_failed, stopped: measured.stopped })
+        Ok(FinishedRun { dir, run, too_many_failed, stopped })
     }
 }

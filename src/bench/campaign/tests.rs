@@ -1,4 +1,10 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::*;
+use crate::bench::nodes::NodeState;
 use crate::bench::profile::{Bound, Layer, Layers, WorkloadLayer, resolve};
 use crate::bench::results::RUN;
 use crate::events::{LoadPart, Silent};
@@ -86,4 +92,51 @@ async fn a_stop_between_two_runs_begins_no_other() {
     assert_eq!(series.runs().len(), 1);
     assert!(!parent.path().join("run-2").exists());
     assert!(!series.too_many_failed(Some(&parent)).map_err(|it| it.to_string()).unwrap());
+}
+
+/// Nodes whose user loses patience while they are read after the first run.
+#[derive(Debug)]
+struct SlowNodes {
+    stop: CancellationToken,
+    looks: AtomicU32,
+}
+
+impl ServingNodes for SlowNodes {
+    fn cluster(&self) -> &str {
+        "lab"
+    }
+
+    fn look(&self) -> BoxFuture<'_, Vec<NodeState>> {
+        async {
+            if self.looks.fetch_add(1, Ordering::Relaxed) == 1 {
+                self.stop.cancel();
+                std::future::pending::<()>().await;
+            }
+            Vec::new()
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_series_that_is_stopped_while_nodes_are_read_is_not_whole() {
+    let (mock, resolved, root) = (mock(), resolved(), tempfile::tempdir().unwrap());
+    let conditions = conditions(&mock);
+    let stop = CancellationToken::new();
+    let nodes = SlowNodes { stop: stop.clone(), looks: AtomicU32::new(0) };
+    let opened = Campaign::open(&conditions, None, Some(&nodes), &stop, &mut Silent).await;
+    let campaign = opened.map_err(|failure| failure.to_string()).unwrap();
+    let runs = (0..3).map(|number| CampaignRun {
+        resolved: &resolved,
+        place: Place::Exactly(root.path().join(format!("run-{number}"))),
+        repeat: number,
+        round: number,
+        part: LoadPart::Run { profile: "short".into(), number: number + 1, of: 3 },
+    });
+    let series = campaign.measure_all(runs, &stop, &mut Silent, &mut |_| Ok(())).await;
+    assert_eq!(series.runs().len(), 1);
+    assert_eq!(series.too_many_failed(None).unwrap_err().kind(), Kind::Interrupted);
+    // What was known before is kept.
+    let kept = std::fs::read_to_string(root.path().join("run-0/nodes.json")).unwrap();
+    assert!(kept.contains("\"after\": null"), "{kept}");
 }

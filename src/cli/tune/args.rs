@@ -178,7 +178,7 @@ pub(crate) struct CompilerArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Measuring")]
 pub(crate) struct MeasuringArgs {
-    /// Measuring time, such as 10m or 90s: a run stops there with what it has and can be resumed
+    /// Measuring time of all nodes together, such as 10m or 90s: a run stops there with what it has and can be resumed
     #[arg(long, value_name = "TIME")]
     pub budget: Option<String>,
     /// End the run where the machine is not steady, instead of warning
@@ -214,7 +214,8 @@ pub(crate) struct MoeArgs {
     pub target: TargetArgs,
     #[command(flatten)]
     pub compiler: CompilerArgs,
-    /// How far entries are to get [default: confirmed where this machine has the device and --python is given, else compiled]
+    /// How far entries are to get [default: confirmed where the device is at hand (on this machine with --python or
+    /// --image, or on a node of --cluster), else compiled]
     #[arg(long, value_enum, help_heading = "Run")]
     pub evidence: Option<EvidenceArg>,
     /// Take SGLang, Triton and the compiler from a container of this image, on this machine's engine or, with --cluster, on

@@ -81,6 +81,9 @@ pub(crate) async fn examine(order: Examination<'_>, cancel: &CancellationToken) 
     // It has containers to remove, and hears of the end by itself.
     let (both, said) = tokio::join!(cancel.run_until_cancelled(both), runtimes(&reached, &wish, cancel));
     let (pings, loads) = both?;
+    if cancel.is_cancelled() {
+        return None;
+    }
     for ((at, _), said) in serving.iter().zip(said) {
         nodes[*at].runtime = Some(said);
     }

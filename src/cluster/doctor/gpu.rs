@@ -76,7 +76,15 @@ pub(super) fn visible(seen: &Seen) -> Option<Judgement> {
     let found = match seen.gpus_inside.as_ref()? {
         GpuInside::NoContainer(trouble) => {
             let says = format!("no container with it comes up: {}", trouble.says);
-            let fix = trouble.fix.clone().unwrap_or_else(|| give_gpus(kind).to_owned());
+            let of_gpus = ["nvidia", "cdi", "device driver", "gpu"];
+            let lowered = trouble.says.to_ascii_lowercase();
+            let fix = match &trouble.fix {
+                Some(fix) => fix.clone(),
+                None if of_gpus.iter().any(|word| lowered.contains(word)) => give_gpus(kind).to_owned(),
+                None => {
+                    "give the node what is missing, or take it from `[container]` in the inventory".to_owned()
+                }
+            };
             return Some(Judgement::failed(says).fix(fix));
         }
         GpuInside::Unknown(trouble) => return Some(Judgement::unknown(&trouble.says)),

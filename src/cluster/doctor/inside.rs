@@ -224,8 +224,8 @@ async fn remove(engine: &Engine, cluster: &str, owner: &str) {
     let work = async {
         for left in engine.list(&wanted).await? {
             let whose = left.labels.get(&owned).map_or("", String::as_str);
-            // One that does not run yet may be another doctor's at work.
-            if whose == owner || (!left.running && whose < old.as_str()) {
+            // One that has just ended may be another doctor's at work.
+            if whose == owner || (left.ended && whose < old.as_str()) {
                 engine.remove(&left.container).await?;
             }
         }

@@ -5,6 +5,7 @@ use super::seen::{Examined, Seen, usual};
 use crate::cluster::installed::{Assembler, NoPlace, Tools};
 use crate::cluster::runtimes::{NoRuntime, NodeRuntime};
 use crate::failure::Failure;
+use crate::host::container_spec::ContainerVariable;
 
 /// What serves on a node, where that is known.
 fn known(seen: &Seen) -> Option<&NodeRuntime> {
@@ -102,6 +103,23 @@ pub(super) fn ptxas(seen: &Seen) -> Option<Judgement> {
         true => "TRITON_PTXAS_BLACKWELL_PATH",
         false => "TRITON_PTXAS_PATH",
     };
+    let said = match seen.node.settings.environment().get(variable) {
+        Some(ContainerVariable::Set(path)) => {
+            tools.ptxas.iter().find(|it| it.path.as_str() == path).ok_or(path)
+        }
+        _ => Ok(taken),
+    };
+    match said {
+        Ok(said) if said.knows(&target) => {
+            return Some(Judgement::ok(format!("{} knows {target}, by the inventory", shown(said))));
+        }
+        Ok(_) => {}
+        Err(path) => {
+            return Some(Judgement::unknown(format!(
+                "the inventory's {variable} is {path}, which nobody asked; {says}"
+            )));
+        }
+    }
     let other = tools.ptxas.iter().find(|it| it.knows(&target));
     Some(Judgement::failed(says).fix(match other {
         Some(other) => format!("`env = {{ {variable} = \"{}\" }}` in the inventory", other.path),

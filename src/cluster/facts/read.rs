@@ -106,12 +106,11 @@ pub(crate) async fn read_all(
     join_all(hosts.iter().map(|host| read(host.as_ref(), limit))).await
 }
 
-/// The names of the GPUs of `hosts`, asked at once; of a host that says nothing none.
-pub(crate) async fn gpu_names(hosts: impl Iterator<Item = Arc<dyn Host>>) -> Vec<String> {
-    let hosts: Vec<_> = hosts.collect();
-    let answers = read_all(&hosts, READ_LIMIT).await;
-    let gpus = answers.iter().flatten().flat_map(|answer| NodeFacts::of(&answer.reading).gpus);
-    gpus.map(|gpu| gpu.name).collect()
+/// The names of the GPUs of `host`; none where it does not say what it is.
+pub(crate) async fn gpu_names(host: &Arc<dyn Host>) -> Option<Vec<String>> {
+    let answer = read(host.as_ref(), READ_LIMIT).await.ok()?;
+    let gpus = NodeFacts::of(&answer.reading).gpus;
+    Some(gpus.into_iter().map(|gpu| gpu.name).collect())
 }
 
 /// Read one node within `limit`.

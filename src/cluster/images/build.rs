@@ -74,8 +74,11 @@ async fn remove_ended(engine: &Engine, labels: &Labels) -> Result<(), EngineErro
     let own = |key: &str| format!("{}{key}", Labels::PREFIX);
     let wanted: BTreeMap<_, _> =
         labels.pairs().into_iter().filter(|(key, _)| *key == own("purpose")).collect();
-    for left in engine.list(&wanted).await?.into_iter().filter(|left| !left.running) {
-        engine.remove(&left.container).await?;
+    for left in engine.list(&wanted).await?.into_iter().filter(|left| left.ended) {
+        if let Err(error) = engine.remove(&left.container).await {
+            // Somebody may be at it, too.
+            tracing::warn!(container = left.container.name(), "cannot remove a container: {error}");
+        }
     }
     Ok(())
 }
@@ -199,9 +202,13 @@ pub async fn name(engine: &Engine, built: &Image, tag: &ImageName) -> Result<(),
     Ok(engine.tag(&id(built)?, tag).await?)
 }
 
-/// Remove an image that was built and is not what it should be.
+/// Remove an image that was built and is not what it should be. One that has a name was there before: an engine that has
+/// made the same image once gives that one again.
 pub async fn discard(engine: &Engine, built: &Image) -> Result<(), ImageBuildError> {
-    Ok(engine.remove_image(&id(built)?).await?)
+    match built.tags.is_empty() {
+        true => Ok(engine.remove_image(&id(built)?).await?),
+        false => Ok(()),
+    }
 }
 
 /// The name by which an image without one is called.

@@ -27,6 +27,8 @@ pub struct Listed {
     pub image: String,
     /// Whether it runs.
     pub running: bool,
+    /// Whether it ran and has ended. One that was only created does neither.
+    pub ended: bool,
     /// All its labels, ours and its image's.
     pub labels: BTreeMap<String, String>,
 }
@@ -121,10 +123,13 @@ impl Engine {
             let name = found.names.unwrap_or_default().into_iter().next().unwrap_or_default();
             // An engine that takes no notice of the filter shows everybody's.
             let container = OwnContainer::by_labels(&found.id?, &name, &labels)?;
+            let state = found.state.map(|state| state.to_string()).unwrap_or_default();
             Some(Listed {
                 container,
                 image: found.image.unwrap_or_default(),
-                running: found.state.is_some_and(|state| state.to_string() == "running"),
+                running: state == "running",
+                // Podman says `stopped` of what Docker says `exited` of.
+                ended: ["exited", "stopped", "dead"].contains(&state.as_str()),
                 labels: labels.into_iter().collect(),
             })
         });

@@ -17,8 +17,8 @@ pub struct ContainerLog {
     pub ended: Option<Timestamp>,
     /// Folders and files of its node that it sees: where they lie there, and where in it.
     pub mounts: Vec<(HostPath, HostPath)>,
-    /// What it wrote. Every line has the time before it at which the engine got it (RFC 3339, and a space). It may begin
-    /// with what it wrote in the second in which it ended before.
+    /// What it wrote. Every line has the time before it at which the engine got it (RFC 3339, and a space; Podman's are
+    /// whole seconds). It may begin with what it wrote in the second in which it ended before.
     pub pieces: BoxStream<'static, Result<LogPiece, EngineError>>,
 }
 

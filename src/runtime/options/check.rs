@@ -202,7 +202,9 @@ fn flexible(word: &str) -> String {
 /// Whether argparse takes `word` for an option's name.
 fn is_named(word: &str) -> bool {
     let number = word.strip_prefix('-').is_some_and(|rest| rest.parse::<f64>().is_ok());
-    word.len() > 1 && word.starts_with('-') && !number && !word.contains(' ')
+    // What stands behind `=` is a value, whatever is in it.
+    let name = word.split('=').next().unwrap_or(word);
+    word.len() > 1 && word.starts_with('-') && !number && !name.contains(' ')
 }
 
 /// How many of the next words are values.

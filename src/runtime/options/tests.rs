@@ -144,7 +144,13 @@ fn what_a_command_would_not_understand_is_named() {
 #[test]
 fn vllm_takes_underscores_and_keys() {
     let list = list(true);
-    for line in ["--json_config.a 1 --json-config.b+ 2", "--log_level", "-O.mode 3"] {
+    for line in [
+        "--json_config.a 1 --json-config.b+ 2",
+        "--log_level",
+        "-O.mode 3",
+        // Behind the sign all is value.
+        r#"'--json-config={"a": "b", "c": 2}' --dry"#,
+    ] {
         assert_eq!(complaints(&list, line), [""; 0], "{line}");
     }
     assert_eq!(

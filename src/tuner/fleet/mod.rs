@@ -115,10 +115,18 @@ impl Fleet {
         ledger: &mut Ledger<'_>,
     ) -> Result<CompilerIdentity, RunError> {
         let mut ours = recorded.cloned();
+        let mut first = None;
         let mut joined = Vec::new();
         for (name, member) in &self.members {
-            let theirs = &member.compiler;
-            same_compiler(ours.get_or_insert_with(|| theirs.clone()), theirs)?;
+            if ours.is_none() {
+                (ours, first) = (Some(member.compiler.clone()), Some(name));
+            }
+            if let Some(ours) = &ours {
+                same_compiler(ours, &member.compiler).map_err(|other| match first {
+                    Some(first) => other.between(first, name),
+                    None => other.into(),
+                })?;
+            }
             joined.push(member.joined(name));
         }
         ledger.record(&joined)?;
@@ -299,8 +307,29 @@ fn compile_cost(unit: &Unit) -> u64 {
     u64::from(config.block_size_m) * u64::from(config.block_size_n) * u64::from(config.num_stages)
 }
 
+/// Two compilers that are not the same.
+struct OtherCompiler {
+    field: &'static str,
+    was: String,
+    now: String,
+}
+
+impl OtherCompiler {
+    /// One of two nodes that begin a run together.
+    fn between(self, first: &HostName, other: &HostName) -> RunError {
+        let Self { field, was, now } = self;
+        RunError::UnlikeNodes { first: first.clone(), other: other.clone(), field, was, now }
+    }
+}
+
+impl From<OtherCompiler> for RunError {
+    fn from(OtherCompiler { field, was, now }: OtherCompiler) -> Self {
+        Self::OtherCompiler { field, was, now }
+    }
+}
+
 /// Results of another kernel, Triton or assembler prove nothing about this one.
-fn same_compiler(was: &CompilerIdentity, now: &CompilerIdentity) -> Result<(), RunError> {
+fn same_compiler(was: &CompilerIdentity, now: &CompilerIdentity) -> Result<(), OtherCompiler> {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".into());
     for (field, was, now) in [
         ("kernel source", was.kernel_digest.clone(), now.kernel_digest.clone()),
@@ -308,7 +337,7 @@ fn same_compiler(was: &CompilerIdentity, now: &CompilerIdentity) -> Result<(), R
         ("ptxas", or_none(&was.ptxas), or_none(&now.ptxas)),
     ] {
         if was != now {
-            return Err(RunError::OtherCompiler { field, was, now });
+            return Err(OtherCompiler { field, was, now });
         }
     }
     Ok(())

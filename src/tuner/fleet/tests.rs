@@ -443,3 +443,19 @@ async fn a_node_whose_task_panics_is_not_waited_for() {
     let error = carry_out(&plan, &mut open, vec![broken]).await.unwrap_err();
     assert!(error.to_string().contains("panicked"), "{error}");
 }
+
+/// What one compiles proves nothing of the other, and both have a name.
+#[tokio::test]
+async fn nodes_that_do_not_compile_alike_are_named() {
+    let plan = confirmed();
+    let dir = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+    let mut nodes: Vec<Node> =
+        ["spark-1", "spark-2"].map(|name| Scripted::node(&plan, name, Vec::new())).into();
+    nodes[1].compiler.ptxas = Some("13.0.88".into());
+    let was = nodes[0].compiler.ptxas.clone().unwrap_or_else(|| "none".into());
+    let error = carry_out(&plan, &mut open, nodes).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("spark-2 has another ptxas than spark-1: 13.0.88, there {was}"));
+    assert_eq!(error.kind(), Kind::Environment);
+    assert!(error.hint().unwrap().contains("image sync"));
+}

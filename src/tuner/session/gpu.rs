@@ -25,7 +25,7 @@ pub struct MeasuringSettings {
 /// The GPU is not one to measure on.
 #[derive(Debug, thiserror::Error)]
 enum NotThisGpu {
-    #[error("this machine has a {found}, the run is for a {wanted}")]
+    #[error("its GPU is a {found}, the run is for a {wanted}")]
     OtherDevice { found: String, wanted: String },
     #[error("a block may use {found} bytes of shared memory here, the device's profile says {wanted}")]
     OtherLimit { found: u32, wanted: u32 },
@@ -147,7 +147,7 @@ mod tests {
         assert!(held(&more, true).is_ok(), "what fits the profile fits");
 
         for name in ["NVIDIA Thor", "NVIDIA GB10 ", "nvidia gb10", ""] {
-            let said = format!("this machine has a {name}, the run is for a NVIDIA GB10");
+            let said = format!("its GPU is a {name}, the run is for a NVIDIA GB10");
             assert_eq!(refused(&GpuReport { name: name.into(), ..report() }, false), (said, true));
         }
         for bytes in [0, 101_375] {

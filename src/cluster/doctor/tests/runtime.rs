@@ -86,6 +86,17 @@ fn an_assembler_that_does_not_know_the_gpu() {
     let says = "/s/triton/ptxas (12.9.86) does not know sm_121a";
     let fix = "TRITON_PTXAS_PATH = \"/usr/local/cuda/bin/ptxas\"";
     is(&only(&with(old)), "b", "ptxas", State::Failed, says, fix);
+    // As the inventory has it, where somebody did what was said.
+    let named = |path: &str| {
+        let mut examined = with(old);
+        let env = format!("ssh = \"b\"\nenv = {{ TRITON_PTXAS_PATH = \"{path}\" }}\n");
+        let text = INVENTORY.replacen("ssh = \"b\"\n", &env, 1);
+        assert_ne!(text, INVENTORY);
+        examined.nodes[1].node = of(&text).nodes.remove(1).node;
+        examined
+    };
+    assert_eq!(wrong(&named("/usr/local/cuda/bin/ptxas")), []);
+    is(&only(&named("/opt/ptxas")), "b", "ptxas", State::Unknown, "/opt/ptxas, which nobody asked", "");
     let alone = with(|value| {
         old(value);
         value["tools"]["ptxas"].as_array_mut().unwrap().pop();

@@ -163,8 +163,14 @@ pub async fn run(
         _ if failures.is_empty() => act(settings, ready, files, cancel, out).await,
         // Whoever only asks hears what the others say.
         Action::Status | Action::Verify { .. } => {
-            if !ready.is_empty() {
-                act(settings, ready, files, cancel, out).await?;
+            let mut failures = failures;
+            if !ready.is_empty()
+                && let Err(error) = act(settings, ready, files, cancel, out).await
+            {
+                if error.kind() == Kind::Interrupted {
+                    return Err(error);
+                }
+                failures.push(error);
             }
             Err(Partly { asked, what: "be asked", failures }.into())
         }
@@ -209,11 +215,13 @@ async fn act(
             let outcomes = rollback(&folders).await;
             show::restored(&ready, &outcomes, settings.json, out).map_err(OutputError)?;
             let asked = outcomes.len();
+            // A node that had nothing to restore is none that was.
+            let any = outcomes.iter().any(|outcome| matches!(outcome, Ok(true)));
             let failures: Vec<NodeFailure> = outcomes.into_iter().filter_map(Result::err).collect();
-            match failures.len() {
-                0 => Ok(Verdict::Done),
-                all if all == asked => Err(NotRestored::All { failures }.into()),
-                _ => Err(NotRestored::Some { asked, failures }.into()),
+            match any {
+                _ if failures.is_empty() => Ok(Verdict::Done),
+                false => Err(NotRestored::All { failures }.into()),
+                true => Err(NotRestored::Some { asked, failures }.into()),
             }
         }
         (Action::Verify { logs }, _) => {

@@ -6,7 +6,7 @@ mod race_report;
 mod resume;
 mod settings;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
@@ -91,7 +91,8 @@ async fn run_beside(
     introduce(settings, &headline, &plan, &device, out)?;
     let finished = session.run(&plan, &device, &mut dir, observer).await;
     // What is done is kept, whatever stopped the run.
-    let finished = finished.map_err(|source| Stopped { source, dir: dir.path().to_owned() })?;
+    let finished =
+        finished.map_err(|source| Stopped { source, resume: resume_line(dir.path(), settings) })?;
     if let Some(raced) = &finished.raced {
         let every =
             space::configs(&plan.shape.quantization).len() * plan.batch_sizes.len() * Role::BOTH.len();
@@ -101,7 +102,7 @@ async fn run_beside(
     report(settings, &plan, &device, &finished, dir.path(), out)?;
     match finished.raced.as_ref().map(|it| it.spent) {
         Some(spent) if !spent.complete => {
-            Err(BudgetSpent { seconds: spent.seconds, dir: dir.path().to_owned() }.into())
+            Err(BudgetSpent { seconds: spent.seconds, resume: resume_line(dir.path(), settings) }.into())
         }
         _ => Ok(Verdict::Done),
     }
@@ -245,7 +246,7 @@ fn read_incumbent(path: &Path) -> Result<Incumbent, ConfigFileError> {
 )]
 struct BudgetSpent {
     seconds: f64,
-    dir: PathBuf,
+    resume: String,
 }
 
 impl Failure for BudgetSpent {
@@ -254,8 +255,14 @@ impl Failure for BudgetSpent {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(format!("go on with: sparktune moe --resume '{}'", self.dir.display()))
+        Some(format!("go on with: {}", self.resume))
     }
+}
+
+/// The command that goes on with the run in `dir`, on the nodes that `settings` mean.
+fn resume_line(dir: &Path, settings: &MoeSettings) -> String {
+    let cluster = settings.cluster.as_ref().map(|file| format!(" --cluster '{}'", file.display()));
+    format!("sparktune moe --resume '{}'{}", dir.display(), cluster.unwrap_or_default())
 }
 
 /// A run that stopped.
@@ -263,7 +270,7 @@ impl Failure for BudgetSpent {
 #[error("{source}")]
 struct Stopped {
     source: RunError,
-    dir: PathBuf,
+    resume: String,
 }
 
 impl Failure for Stopped {
@@ -274,7 +281,7 @@ impl Failure for Stopped {
     fn hint(&self) -> Option<String> {
         let resume = match self.kind() {
             Kind::Interrupted | Kind::Incomplete | Kind::Environment => {
-                Some(format!("go on with: sparktune moe --resume '{}'", self.dir.display()))
+                Some(format!("go on with: {}", self.resume))
             }
             Kind::Input | Kind::CheckFailed => None,
         };

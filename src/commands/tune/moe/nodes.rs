@@ -1,7 +1,7 @@
 //! The nodes a run works on, and the containers its compilers are in: one with the image the user named, or all of a
 //! cluster. A run without either works on this machine, in no container.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -117,7 +117,8 @@ impl RunNodes {
                 let why = "`engine = \"none\"`, and a cluster's compilers are in containers";
                 left_out(&node.name, &why, observer);
             }
-            let expected = found.nodes.iter().filter_map(|node| node.settings.expect_gpu());
+            let with_engine = found.nodes.iter().filter(|node| node.settings.engine().is_some());
+            let expected = with_engine.filter_map(|node| node.settings.expect_gpu());
             return Ok(Some(Self {
                 expected_gpus: expected.map(str::to_owned).collect(),
                 images,
@@ -163,8 +164,8 @@ impl ReachedNodes {
     ) -> Result<(Evidence, Option<String>), RunError> {
         let gpus = match self.cluster {
             true => {
-                let asking = gpu_names(self.nodes.iter().filter_map(|node| node.host().cloned()));
-                cancel.run_until_cancelled(asking).await.ok_or(RunError::Interrupted)?
+                let asking = join_all(self.nodes.iter().map(gpus_of));
+                cancel.run_until_cancelled(asking).await.ok_or(RunError::Interrupted)?.concat()
             }
             false => local_gpus(),
         };
@@ -223,6 +224,15 @@ impl RunContainers {
     }
 }
 
+/// The GPUs of a node, as it says itself; where it says nothing, as the inventory has them.
+async fn gpus_of(node: &ReachedImage) -> Vec<String> {
+    let said = match node.host() {
+        Some(host) => gpu_names(host).await,
+        None => None,
+    };
+    said.unwrap_or_else(|| node.expect_gpu().map(str::to_owned).into_iter().collect())
+}
+
 /// What came of the nodes that work. One node's failure is the run's; of a cluster it is told, as long as one is left and
 /// the user did not stop it.
 fn taking_part<T>(
@@ -239,12 +249,16 @@ fn taking_part<T>(
         }
     }
     let stopped = failed.iter().position(|(_, error)| error.kind() == Kind::Interrupted);
-    if let Some(at) = stopped.or((!cluster || working.is_empty()).then_some(0)).filter(|_| !failed.is_empty())
-    {
-        return Err(failed.swap_remove(at).1.into());
+    let last = stopped.or((!cluster || working.is_empty()).then_some(0)).filter(|_| !failed.is_empty());
+    let last = last.map(|at| failed.remove(at).1);
+    if stopped.is_none() {
+        for (node, error) in failed {
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            left_out(&node, &format!("{error}{hint}"), observer);
+        }
     }
-    for (node, error) in failed {
-        left_out(&node, &error, observer);
+    if let Some(last) = last {
+        return Err(last.into());
     }
     Ok(working)
 }
@@ -257,9 +271,10 @@ fn left_out(node: &HostName, why: &dyn std::fmt::Display, observer: &mut dyn Obs
 /// and use the same engine.
 pub(super) fn owner(dir: &Path) -> String {
     let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    // A folder that is not there yet has no other form.
-    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    format!("{}:{}", machine.trim(), dir.display())
+    // A folder that is not there yet has no other form; neither ends with a slash.
+    let dir =
+        std::fs::canonicalize(dir).or_else(|_| std::path::absolute(dir)).unwrap_or_else(|_| dir.to_owned());
+    format!("{}:{}", machine.trim(), dir.components().collect::<PathBuf>().display())
 }
 
 /// The target that all nodes have, which is the one that was said.
@@ -300,7 +315,8 @@ mod tests {
         let working = taking_part(nodes, true, &mut heard).map_err(|error| error.to_string()).unwrap();
         assert_eq!(working, [1, 1]);
         let [Event { what: What::Note { text }, .. }] = &heard[..] else { panic!("{heard:?}") };
-        assert_eq!(text, "n2 takes no part in this run: the image `a:b` has no `python3`");
+        let says = "n2 takes no part in this run: the image `a:b` has no `python3`; name an image ";
+        assert!(text.starts_with(says), "{text}");
     }
 
     #[test]
@@ -316,7 +332,10 @@ mod tests {
         let stopped = ("n3".parse().unwrap(), Err(ImageError::Interrupted));
         let error =
             taking_part(vec![came("n1", false), came("n2", true), stopped], true, &mut heard).unwrap_err();
-        assert_eq!((error.kind(), heard.len()), (Kind::Interrupted, 0));
+        // Of those that failed all are told but the one that is the error.
+        let told: Vec<String> = heard.iter().map(|event| format!("{:?}", event.what)).collect();
+        assert_eq!(error.kind(), Kind::Interrupted);
+        assert!(matches!(&told[..], [only] if only.contains("n2 takes no part")), "{told:?}");
     }
 
     #[test]
@@ -324,6 +343,8 @@ mod tests {
         let here = std::env::current_dir().unwrap().join("results/a");
         assert!(owner(Path::new("results/a")).ends_with(&format!(":{}", here.display())));
         assert_eq!(owner(Path::new("results/a")), owner(&here));
+        assert_eq!(owner(Path::new("results/a/")), owner(&here));
+        assert_eq!(owner(Path::new("src/")), owner(Path::new("./src")));
         assert_ne!(owner(Path::new("results/a")), owner(Path::new("results/b")));
     }
 }

@@ -36,6 +36,11 @@ pub(super) async fn begin(
         requested.hold_against(&plan, dir)?;
     }
     let recorded = plan.image.as_ref().map(|image| image.id.as_str());
+    if settings.cluster.is_some() {
+        // A cluster's nodes have the image that the inventory says.
+        let requested = RequestedPlan { image: Some(None), ..RequestedPlan::default() };
+        requested.hold_against(&plan, dir)?;
+    }
     let nodes = RunNodes::find(settings, recorded, observer)?;
     let owner = owner(dir);
     let order = Order { owner: &owner, gpus: plan.evidence > Evidence::Compiled, again: true };

@@ -186,7 +186,10 @@ pub(super) fn notes((node, runtime): &Serving, capability: Option<u32>) -> (Vec<
     }
     let tools = runtime.installed.tools.as_ref();
     let taken = capability.and_then(|it| Some((Tools::target(it), tools?.assembler(it)?)));
-    if let Some((target, assembler)) = taken.filter(|(target, assembler)| !assembler.knows(target)) {
+    let said = ["TRITON_PTXAS_PATH", "TRITON_PTXAS_BLACKWELL_PATH"]
+        .iter()
+        .any(|name| node.settings.environment().contains_key(*name));
+    if let Some((target, assembler)) = taken.filter(|(target, it)| !said && !it.knows(target)) {
         let path = &assembler.path;
         notes.push(format!(
             "{name}: {path} does not know {target}: point TRITON_PTXAS_PATH at one that does (CUDA 13 has one)"
