@@ -218,8 +218,7 @@ async fn remove_left(engine: &Engine) -> Result<(), EngineError> {
     let wanted = BTreeMap::from([(format!("{}purpose", Labels::PREFIX), PURPOSE.to_owned())]);
     for left in engine.list(&wanted).await? {
         let owner = left.labels.get(&format!("{}owner", Labels::PREFIX));
-        // A machine of the same name may have a program of that number at work: what it asks goes on.
-        if left.ended && owner.is_some_and(|owner| is_gone(owner)) {
+        if owner.is_some_and(|owner| is_gone(owner)) {
             engine.remove(&left.container).await?;
         }
     }
