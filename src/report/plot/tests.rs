@@ -50,7 +50,8 @@ fn series() -> impl Strategy<Value = Series> {
     let drawn = prop::sample::select(vec![Drawn::Marked, Drawn::Plain, Drawn::Steps]);
     let point =
         (odd(), odd(), prop::option::of((odd(), odd()))).prop_map(|(x, y, band)| Point { x, y, band });
-    ("[<>&\"' a-zµ#;]{0,60}", prop::collection::vec(point, 0..6), drawn)
+    // No name may spell one of the words that no plot shows: without an i there is no `inf`.
+    ("[<>&\"' a-hj-zµ#;]{0,60}", prop::collection::vec(point, 0..6), drawn)
         .prop_map(|(name, points, drawn)| Series { name, points, drawn })
 }
 
