@@ -191,6 +191,27 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     sandbox.fails(2, &["moe", "--model", "GLM-4.7-FP8", "--cluster", "missing.toml"], &["missing.toml"]);
 }
 
+/// Who has exported it for the runs of this machine can use a cluster all the same.
+#[test]
+fn a_python_of_the_environment_is_in_no_containers_way() {
+    let sandbox = Sandbox::new();
+    let inventory =
+        "name = \"lab\"\nimage = \"a\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\n";
+    sandbox.write("lab.toml", inventory);
+    let exported = |arguments: &[&str]| {
+        let all = [&["moe", "--model", "GLM-4.7-FP8", "--dry-run"][..], arguments].concat();
+        let mut command = sandbox.sparktune(&all);
+        command.env("SPARKTUNE_PYTHON", "/nowhere/python").env("SPARKTUNE_SGLANG_ROOT", "/nowhere");
+        command.assert()
+    };
+    for arguments in [&["--cluster", "lab.toml"][..], &["--image", "b:c"]] {
+        assert!(stdout(&exported(arguments).success()).contains("docker run"), "{arguments:?}");
+    }
+    // Said with it, it is refused as ever.
+    let refused = exported(&["--image", "b:c", "--python", "/nowhere/python"]).code(2);
+    assert!(stderr(&refused).contains("--python"), "{}", stderr(&refused));
+}
+
 #[test]
 fn reading_commands_write_nothing() {
     let sandbox = Sandbox::new();

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::proofs::Unjudged;
 use super::select::NothingLeft;
 use super::write::WriteError;
 use crate::failure::{Failure, Kind, forwards};
 use crate::host_name::HostName;
 use crate::journal::JournalError;
-use crate::shape::{Role, Tile};
 use crate::worker::WorkerError;
 
 /// Why a run ended early.
@@ -66,17 +66,8 @@ pub(crate) enum RunError {
         message: String,
     },
     /// Kernels of the choice ended without a word about themselves.
-    #[error("{count} kernels could not be judged; first {role} {tile}: {why}")]
-    Unjudged {
-        /// How many.
-        count: usize,
-        /// The first one's role.
-        role: Role,
-        /// The first one's tile.
-        tile: Tile,
-        /// What happened to it.
-        why: String,
-    },
+    #[error(transparent)]
+    Unjudged(#[from] Unjudged),
     /// The journal's rounds are not what the strategy asks.
     #[error(
         "round {round} of the journal at batch size {batch_size} is not what this version's strategy asks there"
@@ -135,7 +126,7 @@ forwards! {
         Self::NobodyLeft | Self::NothingToMeasure => Kind::Environment;
         Self::UnsupportedTarget { .. } => Kind::Environment,
             "point TRITON_PTXAS_PATH at an assembler that knows the target, or drop --python";
-        Self::Unjudged { .. } => Kind::Incomplete,
+        Self::Unjudged(_) => Kind::Incomplete,
             "resume with a larger --compile-timeout or fewer --jobs: they are tried again";
         Self::CappedClock { .. } => Kind::Environment,
             "a DGX Spark whose USB-PD negotiation failed caps its GPU at 500 to 850 MHz: take the power supply off \

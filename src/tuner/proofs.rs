@@ -2,11 +2,22 @@
 
 use std::collections::HashMap;
 
-use super::error::RunError;
 use super::record::Record;
 use super::select::KernelFindings;
 use crate::shape::{Role, Tile};
 use crate::worker::protocol::{CompileOutcome, Compiled};
+
+/// Kernels of the choice that ended without a word about themselves.
+#[derive(Debug, thiserror::Error)]
+#[error("{count} kernels could not be judged; first {role} {tile}: {why}")]
+pub(crate) struct Unjudged {
+    /// How many.
+    pub(crate) count: usize,
+    role: Role,
+    tile: Tile,
+    /// What happened to the first.
+    why: String,
+}
 
 /// The results of one run, by kernel.
 #[derive(Debug, Default)]
@@ -80,14 +91,14 @@ impl Proofs {
     }
 
     /// That some of `kernels` ended without a word about themselves, if any did.
-    pub(crate) fn unjudged(&self, kernels: &[(Role, Tile)]) -> Option<RunError> {
+    pub(crate) fn unjudged(&self, kernels: &[(Role, Tile)]) -> Option<Unjudged> {
         let unjudged: Vec<_> = kernels
             .iter()
             .filter_map(|kernel| Some((kernel, self.results.get(kernel)?)))
             .filter(|(_, result)| !result.is_lasting())
             .collect();
         let ((role, tile), result) = unjudged.first()?;
-        Some(RunError::Unjudged {
+        Some(Unjudged {
             count: unjudged.len(),
             role: *role,
             tile: *tile,

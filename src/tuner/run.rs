@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
         let (fleet, mut ledger, _) = self.parts()?;
         let compiler = fleet.enlist(recorded.as_ref(), &mut ledger)?;
         for (unit, node) in binaries {
-            fleet.has_binary(&unit, &node);
+            fleet.had_binary(&unit, &node);
         }
         self.compiler = Some(compiler);
         Ok(())

@@ -6,7 +6,7 @@ Input: one JSON line, the order:
 PATH is the engine's socket. Output: JSON lines. Who gives says
   {"listening": {"ports": {ADDRESS: PORT}, "token": TEXT}}, about once a second {"bytes": COUNT}, and in the end
   {"sent": {"bytes": COUNT, "sha256": TEXT}}
-Who takes says
+Who takes says {"bytes": COUNT} about once a second while something comes, and
   {"taken": {"bytes": COUNT, "sha256": TEXT}} once everything has come, and keeps the end of it from the engine until a
   line comes on stdin; then {"loaded": [NAME, ...]}
 Either may say {"failed": {"what": WHAT, "message": TEXT}}, where WHAT is `refused` (a no of the engine that takes),
@@ -275,11 +275,14 @@ def take(order, go):
                 raise Refused(f"it hung up: {error.strerror}") from silent
             raise Refused("it has taken less than the whole") from error
 
-    digest, count, held = hashlib.sha256(), 0, b""
+    digest, count, held, told = hashlib.sha256(), 0, b"", time.monotonic()
     try:
         for piece in pieces(sock):
             digest.update(piece)
             count += len(piece)
+            if time.monotonic() - told >= 1:
+                told = time.monotonic()
+                say({"bytes": count})
             held += piece
             if len(held) > HELD:
                 load(held[:-HELD])

@@ -14,6 +14,7 @@ read as text then and never run. Options come in three forms there: calls of `ad
 """
 
 import ast
+import ctypes
 import glob
 import importlib.util
 import json
@@ -42,6 +43,11 @@ MOST_HELP = 2 << 20
 NOTHING = ("store_true", "store_false", "store_const", "append_const", "count", "help", "version")
 
 
+def end_with_parent():
+    """In a session of its own nothing else ends it where this program is killed (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def run_help(arguments, seconds):
     """(what it said, why it did not). Lines as wide as they are, so that nothing is wrapped."""
     quiet = {"COLUMNS": "4000", "NO_COLOR": "1", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -52,6 +58,7 @@ def run_help(arguments, seconds):
         stderr=subprocess.PIPE,
         env=dict(os.environ, **quiet),
         start_new_session=True,
+        preexec_fn=end_with_parent,
     )
     try:
         output, log = process.communicate(timeout=seconds)

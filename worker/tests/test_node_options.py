@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 import unittest
 from pathlib import Path
 
@@ -110,6 +111,27 @@ class Options(unittest.TestCase):
         answer = self.asked("sglang", seconds=0.5)
         self.assertEqual(answer["trouble"], "its help took more than 0.5 s")
         self.assertTrue(answer["read"])
+
+    def test_a_help_that_hangs_ends_with_whoever_asked(self):
+        pid = self.folder / "pid"
+        hang = f"import os, time\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)\n"
+        self.write("sglang/launch_server.py", hang)
+        order = json.dumps({"package": "sglang", "seconds": 300}) + "\n"
+        environment = dict(os.environ, PYTHONPATH=str(self.folder))
+        program = [sys.executable, node_options.__file__]
+        asking = subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment)
+        asking.stdin.write(order.encode())
+        asking.stdin.close()
+        until = time.monotonic() + 30
+        while not (pid.exists() and pid.read_text()) and time.monotonic() < until:
+            time.sleep(0.02)
+        hanging = Path("/proc") / pid.read_text() / "stat"
+        asking.kill()
+        asking.wait()
+        # Nobody may be there to bury it.
+        while hanging.exists() and hanging.read_text().rsplit(")", 1)[1].split()[0] != "Z":
+            self.assertLess(time.monotonic(), until, "it goes on")
+            time.sleep(0.02)
 
     def test_why_there_is_no_help_is_its_last_word(self):
         self.write("sglang/launch_server.py", "raise RuntimeError('no GPU')\n")

@@ -137,7 +137,7 @@ impl Campaign<'_> {
             dir.discard();
             return Err(CampaignStopped::BeforeTheFirst.into());
         }
-        let summary = summarise(&plan, &records, measured.client.clone(), measured.server.clone());
+        let mut summary = summarise(&plan, &records, measured.client.clone(), measured.server.clone());
         let ended = summary.counts.completed + summary.counts.failed;
         let allowed = plan.limits.failed_share * f64::from(ended);
         let too_many_failed =
@@ -158,6 +158,12 @@ impl Campaign<'_> {
             nodes.after = stop.run_until_cancelled(serving.look()).await;
             stopped = nodes.after.is_none();
             dir.write_nodes(&NodesFile::new(nodes.clone()))?;
+        }
+        let notes: Vec<String> = nodes.iter().flat_map(NodesAround::notes).collect();
+        if !notes.is_empty() {
+            // Again: it was written before the nodes were waited for, so that nothing was lost meanwhile.
+            summary.warnings.extend(notes);
+            dir.write_summary(&file, &SummaryFile::new(&plan, summary.clone()))?;
         }
         let dir = dir.path().to_owned();
         let run = MeasuredRun { name: dir.display().to_string(), plan, summary, records, nodes };

@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::*;
-use crate::bench::nodes::NodeState;
+use crate::bench::nodes::{GpuState, NodeState};
 use crate::bench::profile::{Bound, Layer, Layers, WorkloadLayer, resolve};
 use crate::bench::results::RUN;
 use crate::events::{LoadPart, Silent};
@@ -139,4 +139,48 @@ async fn a_series_that_is_stopped_while_nodes_are_read_is_not_whole() {
     // What was known before is kept.
     let kept = std::fs::read_to_string(root.path().join("run-0/nodes.json")).unwrap();
     assert!(kept.contains("\"after\": null"), "{kept}");
+}
+
+/// Nodes of one kind whose limits differ.
+#[derive(Debug)]
+struct UnlikeNodes;
+
+impl ServingNodes for UnlikeNodes {
+    fn cluster(&self) -> &str {
+        "lab"
+    }
+
+    fn look(&self) -> BoxFuture<'_, Vec<NodeState>> {
+        let state = |node: &str, clock| {
+            let gpu =
+                GpuState { name: "NVIDIA GB10".into(), max_clock_mhz: Some(clock), ..Default::default() };
+            NodeState { node: node.into(), gpus: vec![gpu], ..NodeState::default() }
+        };
+        std::future::ready(vec![state("a", 3003.0), state("b", 2100.0)]).boxed()
+    }
+}
+
+#[tokio::test]
+async fn what_is_to_be_known_of_the_nodes_stands_in_the_summary() {
+    let (mock, resolved, root) = (mock(), resolved(), tempfile::tempdir().unwrap());
+    let conditions = conditions(&mock);
+    let stop = CancellationToken::new();
+    let opened = Campaign::open(&conditions, None, Some(&UnlikeNodes), &stop, &mut Silent).await;
+    let campaign = opened.map_err(|failure| failure.to_string()).unwrap();
+    let run = CampaignRun {
+        resolved: &resolved,
+        place: Place::Exactly(root.path().join("run")),
+        repeat: 0,
+        round: 0,
+        part: LoadPart::Run { profile: "short".into(), number: 1, of: 1 },
+    };
+    let measured = campaign.measure(run, &stop, &mut Silent).await.map_err(|it| it.to_string()).unwrap();
+    let said = "the nodes' clock limits of NVIDIA GB10 differ: a 3003 MHz, b 2100 MHz";
+    assert_eq!(measured.run.summary.warnings.iter().filter(|it| *it == said).count(), 1);
+    let summary = std::fs::read_to_string(root.path().join("run/summary.json")).unwrap();
+    assert_eq!(summary.matches(said).count(), 1, "{summary}");
+    // Of a killed run there is no summary, and the nodes were read before.
+    std::fs::remove_file(root.path().join("run/summary.json")).unwrap();
+    let [(_, read)] = &crate::bench::results::read_all(root.path()).unwrap()[..] else { panic!("one run") };
+    assert_eq!(read.summarised().warnings.iter().filter(|it| *it == said).count(), 1);
 }

@@ -58,7 +58,7 @@ fn notes(paired: &Paired<'_>) -> Vec<String> {
         if run.summary.counts.interrupted + run.summary.counts.unsent > 0 {
             notes.push(format!("`{}` was stopped before its end", run.name));
         }
-        notes.extend(run.warnings().iter().map(|warning| format!("`{}`: {warning}", run.name)));
+        notes.extend(run.summary.warnings.iter().map(|warning| format!("`{}`: {warning}", run.name)));
     }
     // Runs of one side are of one server; the first that knows its machines speaks for all.
     let machines = |side: &[&MeasuredRun]| side.iter().find_map(|run| run.nodes.clone());

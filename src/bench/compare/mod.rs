@@ -65,14 +65,6 @@ pub struct MeasuredRun {
     pub nodes: Option<NodesAround>,
 }
 
-impl MeasuredRun {
-    /// What to know before reading its figures, of the load and of the machines behind the server.
-    pub fn warnings(&self) -> Vec<String> {
-        let of_nodes = self.nodes.iter().flat_map(NodesAround::notes);
-        self.summary.warnings.iter().cloned().chain(of_nodes).collect()
-    }
-}
-
 /// How to compare.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CompareOptions {

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{RUN, ResultsError, RunFile, SUMMARY, SummaryFile, nodes_file, request_log, run_file};
+use super::{NODES, NodesFile, RUN, ResultsError, RunFile, SUMMARY, SummaryFile, request_log, run_file};
 use crate::bench::metrics::summarise;
 use crate::bench::nodes::NodesAround;
 use crate::bench::record::RequestRecord;
@@ -44,6 +44,7 @@ impl ResultsRead {
                     .into(),
             );
         }
+        summary.warnings.extend(self.nodes.iter().flat_map(NodesAround::notes));
         summary
     }
 }
@@ -57,7 +58,7 @@ pub(crate) fn read(dir: &Path) -> Result<ResultsRead, ResultsError> {
     let bytes = bytes(&path)?.ok_or_else(|| ResultsError::Missing { path: dir.to_owned() })?;
     let run = run_file::parse(&path, &bytes)?;
     let (records, summary) = (request_log::read(dir)?, read_summary(dir)?);
-    Ok(ResultsRead { run, records, summary, nodes: nodes_file::read(dir)? })
+    Ok(ResultsRead { run, records, summary, nodes: read_nodes(dir)? })
 }
 
 /// Reads every run in a directory: itself, or those of a sweep or of repeats that lie in it, in order.
@@ -98,8 +99,15 @@ fn read_summary(dir: &Path) -> Result<Option<Summary>, ResultsError> {
     Ok(Some(file.into_summary()))
 }
 
+fn read_nodes(dir: &Path) -> Result<Option<NodesAround>, ResultsError> {
+    let path = dir.join(NODES);
+    let Some(bytes) = bytes(&path)? else { return Ok(None) };
+    let value = run_file::parse_format(&path, &bytes)?;
+    Ok(Some(run_file::from_value::<NodesFile>(&path, value)?.nodes))
+}
+
 /// None where there is no such file.
-pub(super) fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ResultsError> {
+fn bytes(path: &Path) -> Result<Option<Vec<u8>>, ResultsError> {
     match read_at_most(path, MAX_BYTES) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::Io(error))

@@ -157,11 +157,12 @@ pub(crate) struct TargetArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Compiler")]
 pub(crate) struct CompilerArgs {
-    /// Use this Python, whose Triton (and SGLang, where it has one) the files are for, instead of the managed environment
-    #[arg(long, value_name = "PATH", env = "SPARKTUNE_PYTHON")]
+    /// Use this Python, whose Triton (and SGLang, where it has one) the files are for, instead of the managed
+    /// environment [environment: SPARKTUNE_PYTHON]
+    #[arg(long, value_name = "PATH")]
     pub python: Option<PathBuf>,
-    /// Take the kernel from this SGLang installation, checkout or unpacked wheel
-    #[arg(long, value_name = "DIR", env = "SPARKTUNE_SGLANG_ROOT")]
+    /// Take the kernel from this SGLang installation, checkout or unpacked wheel [environment: SPARKTUNE_SGLANG_ROOT]
+    #[arg(long, value_name = "DIR")]
     pub sglang_root: Option<PathBuf>,
     /// Compilations at a time [default: every processor]
     #[arg(long, short, value_name = "N")]

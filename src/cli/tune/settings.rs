@@ -155,7 +155,10 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         measuring: self::measuring(measuring)?,
         incumbents: incumbent,
         batch_sizes: batch_sizes.as_deref().map(parse_batch_sizes).transpose()?,
-        compiler: self::compiler(compiler, offline)?,
+        compiler: match image.is_some() || cluster.is_some() {
+            true => self::compiler(compiler, offline, |_| None)?,
+            false => self::compiler(compiler, offline, variable)?,
+        },
         image,
         cluster,
         destination: match (out, resume) {
@@ -188,7 +191,7 @@ pub(super) fn space(args: SpaceArgs) -> Checked<SpaceSettings> {
 pub(super) fn check(args: CheckArgs) -> Checked<CheckSettings> {
     let CheckArgs { paths, device, runtime, triton, compile, compiler, profiles, offline, verbose, json } =
         args;
-    let compiler = self::compiler(compiler, offline)?;
+    let compiler = self::compiler(compiler, offline, variable)?;
     Ok(CheckSettings {
         paths,
         device,
@@ -233,7 +236,7 @@ pub(super) fn record(args: RecordArgs) -> Checked<RecordSettings> {
         repeats,
         sessions,
         measuring: self::measuring(measuring)?,
-        compiler: self::compiler(compiler, offline)?,
+        compiler: self::compiler(compiler, offline, variable)?,
         out: resume.clone().or(out).unwrap_or_else(|| PathBuf::from("results/recorded")),
         resume: resume.is_some(),
         json,
@@ -279,7 +282,7 @@ pub(super) fn setup(args: SetupArgs) -> Checked<(environment::EnvironmentSetting
     let SetupArgs { sglang, triton, compiler, offline, json } = args;
     let runtime = Runtime::from_sglang_version(&sglang)?;
     let triton = known_triton(triton)?.unwrap_or(runtime.default_triton());
-    Ok((self::compiler(compiler, offline)?.environment, Target { runtime, triton }, json))
+    Ok((self::compiler(compiler, offline, variable)?.environment, Target { runtime, triton }, json))
 }
 
 fn subject(model: ModelArgs, target: TargetArgs) -> Checked<SubjectSettings> {
@@ -326,8 +329,21 @@ fn subject(model: ModelArgs, target: TargetArgs) -> Checked<SubjectSettings> {
     })
 }
 
-fn compiler(args: CompilerArgs, offline: bool) -> Checked<CompilerSettings> {
+/// What the user exported, where that says something.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// `of` answers for variables of the environment, which say what no flag does. Where containers have the compiler, they
+/// say nothing: they are for the runs of this machine.
+fn compiler(
+    args: CompilerArgs,
+    offline: bool,
+    of: impl Fn(&str) -> Option<PathBuf>,
+) -> Checked<CompilerSettings> {
     let CompilerArgs { python, sglang_root, jobs, compile_timeout, cache } = args;
+    let python = python.or_else(|| of("SPARKTUNE_PYTHON"));
+    let sglang_root = sglang_root.or_else(|| of("SPARKTUNE_SGLANG_ROOT"));
     if jobs == Some(0) {
         return Err(BadArgument::NoJobs);
     }

@@ -156,9 +156,13 @@ async fn take(
     let port = ports.get(&at).ok_or_else(|| NotTaken::Lost(format!("nobody listens on {at}")))?;
     let order = json!({ "role": "take", "from": from, "connect": [at, port], "token": token });
     let mut taking = Talk::begin(taker.node, order).await?;
-    let taken = match taking.hear(WORD_LIMIT).await? {
-        Said::Taken(taken) => taken,
-        other => return Err(other.unexpected()),
+    let taken = loop {
+        match taking.hear(WORD_LIMIT).await? {
+            // How much is told by the node that gives; this one lives.
+            Said::Bytes(_) => {}
+            Said::Taken(taken) => break taken,
+            other => return Err(other.unexpected()),
+        }
     };
     let sent = timeout(READY_LIMIT, sum.wait_for(Option::is_some)).await;
     let sent = sent.ok().and_then(Result::ok).and_then(|sum| sum.clone());

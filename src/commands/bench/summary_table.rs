@@ -10,7 +10,7 @@ use crate::commands::tune::subject::grouped;
 /// Print all of it: warnings first, since without them the figures mislead.
 pub(crate) fn print(run: &MeasuredRun, out: &mut dyn Output) -> std::io::Result<()> {
     let summary = &run.summary;
-    for warning in run.warnings() {
+    for warning in &summary.warnings {
         out.line(&format!("warning: {warning}"))?;
     }
     out.line(&format!("{} with {}: {}", summary.profile, summary.model, requests(summary)))?;

@@ -61,6 +61,7 @@ struct Member {
     compiler: CompilerIdentity,
     gpu: Option<GpuReport>,
     kept: Option<ResultCache>,
+    lasting: bool,
 }
 
 /// What everything in a fleet writes to and tells.
@@ -96,12 +97,12 @@ impl Fleet {
             binaries: HashMap::new(),
             arch: arch.to_owned(),
         };
-        for Node { name, able, compiler, gpu, kept, executor } in nodes {
+        for Node { name, able, compiler, gpu, kept, lasting, executor } in nodes {
             let (orders, inbox) = unbounded_channel();
             fleet.tasks.push(tokio::spawn(serve(name.clone(), executor, inbox, say.clone(), stop.clone())));
             fleet.members.insert(
                 name,
-                Member { orders, order: 0, trouble: None, away: false, able, compiler, gpu, kept },
+                Member { orders, order: 0, trouble: None, away: false, able, compiler, gpu, kept, lasting },
             );
         }
         fleet
@@ -139,6 +140,13 @@ impl Fleet {
     /// `node` has the binary of the unit of this name, or knows that it has none.
     pub(crate) fn has_binary(&mut self, unit: &str, node: &HostName) {
         self.binaries.entry(unit.to_owned()).or_default().insert(node.clone());
+    }
+
+    /// `node` had that binary in an earlier session. It has it still where its environment lasts.
+    pub(crate) fn had_binary(&mut self, unit: &str, node: &HostName) {
+        if self.members.get(node).is_some_and(|member| member.lasting) {
+            self.has_binary(unit, node);
+        }
     }
 
     /// End every worker, and record that the nodes left.

@@ -33,6 +33,8 @@ pub(crate) struct Node {
     pub gpu: Option<GpuReport>,
     /// Results of earlier runs that hold for this node.
     pub kept: Option<ResultCache>,
+    /// Whether it still has the binaries that it made in earlier sessions.
+    pub lasting: bool,
     /// Its worker.
     pub executor: Box<dyn Executor>,
 }

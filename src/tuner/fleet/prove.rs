@@ -44,7 +44,7 @@ impl Fleet {
         let units: Vec<Unit> =
             proofs.unknown(kernels).iter().map(|(role, tile)| Unit::of(*role, tile)).collect();
         self.compile(units, Wanted::Proofs(proofs), ledger).await?;
-        proofs.unjudged(kernels).map_or(Ok(()), Err)
+        proofs.unjudged(kernels).map_or(Ok(()), |unjudged| Err(unjudged.into()))
     }
 
     /// Have a binary of each of `units` on one node at least.

@@ -20,6 +20,7 @@ use crate::runtime::{Runtime, Target};
 use crate::tuner::contests::{Contests, LaunchedUnits};
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Plan, Policy};
+use crate::tuner::proofs::Unjudged;
 use crate::tuner::run::tests::measured::{LookAlikeGpu, confirmed, report};
 use crate::tuner::run::tests::{LookAlikeCompiler, failed, gb10, glm, go, look_alike};
 use crate::tuner::run::{Finished, RunJob, run};
@@ -133,6 +134,7 @@ fn sixty_four(plan: &Plan, seed: u64, trouble: f64, killers: &Arc<BTreeSet<Strin
         compiler: look_alike().identity,
         gpu: (at % 4 != 3).then(report),
         kept: None,
+        lasting: true,
         executor: Box::new(Unreliable {
             rng: ChaCha8Rng::seed_from_u64(seed * 64 + at),
             compiler: Arc::new(Mutex::new(look_alike())),
@@ -216,7 +218,7 @@ async fn a_kernel_that_takes_every_worker_along_is_given_up_and_all_others_are_j
     let dir = tempfile::tempdir().unwrap();
     let mut open = OpenRun::start(dir.path(), &plan).unwrap();
     let error = carry_out(&plan, &mut open, sixty_four(&plan, 7, 0.0, &killers)).await.unwrap_err();
-    assert!(matches!(error, RunError::Unjudged { count: 1, .. }), "{error}");
+    assert!(matches!(error, RunError::Unjudged(Unjudged { count: 1, .. })), "{error}");
     let text = error.to_string();
     assert!(text.contains("down 256x256x64 w8 s2") && text.contains("workers died on it"), "{text}");
 }
@@ -237,6 +239,7 @@ impl Scripted {
             compiler: compiler.identity.clone(),
             gpu: Some(report()),
             kept: None,
+            lasting: true,
             executor: Box::new(Scripted { ends: ends.into_iter(), compiler, gpu }),
         }
     }
@@ -326,7 +329,7 @@ async fn a_run_whose_every_worker_dies_ends_and_can_go_on_elsewhere() {
         let error = carry_out(&plan, &mut open, vec![node]).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
         let says_it = match alive {
-            0 => matches!(error, RunError::Unjudged { count: 4, .. }),
+            0 => matches!(error, RunError::Unjudged(Unjudged { count: 4, .. })),
             _ => matches!(error, RunError::Worker(WorkerError::AlwaysDies { deaths: 16, .. })),
         };
         assert!(says_it, "{error}");
@@ -458,4 +461,65 @@ async fn nodes_that_do_not_compile_alike_are_named() {
     assert_eq!(error.to_string(), format!("spark-2 has another ptxas than spark-1: 13.0.88, there {was}"));
     assert_eq!(error.kind(), Kind::Environment);
     assert!(error.hint().unwrap().contains("image sync"));
+}
+
+/// Counts what it has another compile, and stops the run when that is to time something.
+struct Watched {
+    inner: Box<dyn Executor>,
+    compiled: Arc<Mutex<usize>>,
+    stop: Option<CancellationToken>,
+}
+
+impl Executor for Watched {
+    fn compile<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_result: OnResult<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        *self.compiled.lock().unwrap() += batch.len();
+        self.inner.compile(batch, on_result)
+    }
+
+    fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
+        self.stop.iter().for_each(CancellationToken::cancel);
+        self.inner.time(request)
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        self.inner.close()
+    }
+}
+
+/// What went with a container is compiled again before it is launched, and what is still there is not.
+#[tokio::test(start_paused = true)]
+async fn binaries_of_an_environment_that_is_gone_are_made_anew() {
+    let plan = confirmed();
+    for (lasting, again) in [(true, false), (false, true)] {
+        let dir = tempfile::tempdir().unwrap();
+        let compiled = Arc::new(Mutex::new(0));
+        let node = |stop: Option<CancellationToken>| {
+            let node = Scripted::node(&plan, "spark-1", Vec::new());
+            let executor = Box::new(Watched { inner: node.executor, compiled: compiled.clone(), stop });
+            vec![Node { lasting, executor, ..node }]
+        };
+        let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+        let (device, cancel) = (gb10(), CancellationToken::new());
+        let nodes = node(Some(cancel.clone()));
+        let limits = Limits::default();
+        let job = RunJob {
+            plan: &plan,
+            device: &device,
+            dir: &mut open,
+            nodes,
+            limits,
+            cancel,
+            observer: &mut Silent,
+        };
+        assert!(matches!(run(job).await.unwrap_err(), RunError::Interrupted));
+        assert!(std::mem::take(&mut *compiled.lock().unwrap()) > 0);
+        drop(open);
+        let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
+        carry_out(&plan, &mut open, node(None)).await.unwrap();
+        assert_eq!(*compiled.lock().unwrap() > 0, again, "lasting: {lasting}");
+    }
 }

@@ -121,6 +121,7 @@ async fn on_one_node(
         compiler: compiler.identity.clone(),
         gpu: gpu.as_ref().map(|_| measured::report()),
         kept: Some(ResultCache::new(cache, &compiler.identity, &job)),
+        lasting: true,
         executor: Box::new(LookAlikeNode { compiler: shared_compiler.clone(), gpu: shared_gpu.clone() }),
     };
     let device = gb10();

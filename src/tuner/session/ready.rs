@@ -54,6 +54,7 @@ pub(super) async fn make_ready(
         compiler: worker.identity().clone(),
         gpu,
         kept: has_binaries.then(|| ResultCache::new(&cache, worker.identity(), &compile)),
+        lasting: environment.lasting,
         executor: Box::new(WorkerExecutor::new(worker, timer, compile)),
     })
 }

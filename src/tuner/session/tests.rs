@@ -67,6 +67,7 @@ async fn compile(
         compiler: worker.identity().clone(),
         gpu: None,
         kept: None,
+        lasting: true,
         executor: Box::new(WorkerExecutor::new(worker, None, job())),
     };
     let mut fleet = Fleet::assemble(vec![node], "sm_121a", CancellationToken::new());

@@ -54,7 +54,7 @@ fn card(label: &str, value: String, note: String, tone: Tone) -> Card {
 pub(crate) fn warnings(runs: &[MeasuredRun]) -> Vec<String> {
     let of = |run: &MeasuredRun| {
         let named = |warning: &String| format!("{}: {warning}", run.name);
-        run.warnings().iter().map(named).collect::<Vec<_>>()
+        run.summary.warnings.iter().map(named).collect::<Vec<_>>()
     };
     runs.iter().flat_map(of).collect()
 }

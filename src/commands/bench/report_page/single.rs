@@ -18,9 +18,8 @@ pub fn run_page(run: &MeasuredRun) -> Report {
             sections.push(Section { title: title.into(), blocks });
         }
     };
-    let warnings = run.warnings();
-    if !warnings.is_empty() {
-        section("Read this first", vec![Block::Points(warnings)]);
+    if !summary.warnings.is_empty() {
+        section("Read this first", vec![Block::Points(summary.warnings.clone())]);
     }
     section("Figures", tables(summary));
     section("Latencies", figures::distributions(run, &mut plots));
