@@ -10,9 +10,10 @@ use tokio::sync::OnceCell;
 
 use super::inventory::{EngineAt, Inventory, Login, Node};
 use crate::failure::{Failure, Kind};
+use crate::host::container_spec::NodePath;
 use crate::host::engine::{BadEngineAddress, Certificates, Engine, EngineAddress, EngineError, Tcp};
 use crate::host::ssh::{Forward, SshConnection, SshSettings};
-use crate::host::{EngineKind, Here, Host, HostError, HostFailure, HostPath, Program};
+use crate::host::{ContainerSpec, EngineKind, Here, Host, HostError, HostFailure, HostPath, Program};
 use crate::host_name::HostName;
 
 /// How long a node may take to say one word, and how long that may be, bytes.
@@ -216,6 +217,12 @@ impl Connected {
             "0" => "/run/podman/podman.sock".to_owned(),
             user => format!("/run/user/{user}/podman/podman.sock"),
         }))
+    }
+
+    /// The home that volumes of `spec` lie below; none is asked for where none does.
+    pub(crate) async fn home_for(&self, spec: &ContainerSpec) -> Result<HostPath, ConnectError> {
+        let below_home = spec.volumes.iter().any(|volume| matches!(volume.source, NodePath::Home(_)));
+        if below_home { self.home().await } else { Ok(HostPath::new("/")) }
     }
 
     /// The home of whoever logs in there.

@@ -3,7 +3,9 @@
 //! Plain data: the inventory makes it, an engine's API or the command line of [`ContainerSpec::run_line`] is told it.
 //! What is not named here the engine decides.
 
+mod maker;
 mod mounts;
+mod short_lived;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +13,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use maker::Maker;
+pub(super) use maker::MakerState;
 pub use mounts::{Device, NodePath, Volume};
 pub use values::{BadContainerValue, ByteSize, Capability, Ipc, Restart, Ulimit};
 
@@ -87,9 +91,9 @@ pub enum ContainerVariable {
 #[error("the container needs {}, which the environment of this program lacks", .0.join(", "))]
 pub struct MissingSecrets(Vec<String>);
 
-/// What says that a container is ours, what for and whose. Every container of ours has all of them, and one without
-/// is never touched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What says that a container is ours, what for and whose. Every container of ours has all of them but the maker, and one
+/// without is never touched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Labels {
     /// The cluster's name in its inventory.
     pub cluster: String,
@@ -97,6 +101,8 @@ pub struct Labels {
     pub purpose: String,
     /// Whose it is: who started the command, or its run.
     pub owner: String,
+    /// The process that made it, where it is only for a moment.
+    pub maker: Option<Maker>,
 }
 
 impl Labels {
@@ -105,17 +111,28 @@ impl Labels {
     /// The project, as the value of the label `sparktune.project`: what all our containers have in common.
     pub const PROJECT: &str = env!("CARGO_PKG_NAME");
 
+    /// Of a command of this program, on this machine.
+    pub fn of_this_command(cluster: &str, purpose: &str) -> Self {
+        let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let owner = format!("{}:{}", machine.trim(), std::process::id());
+        Self { cluster: cluster.to_owned(), purpose: purpose.to_owned(), owner, maker: None }
+    }
+
     /// Every label with its value, sorted by key: `cluster`, `owner`, `project`, `purpose` and `version` (of this
-    /// program), each behind [`Labels::PREFIX`].
+    /// program), and the `maker` where there is one, each behind [`Labels::PREFIX`].
     pub fn pairs(&self) -> BTreeMap<String, String> {
         let own = [
             ("project", Self::PROJECT),
-            ("cluster", &self.cluster),
+            ("cluster", self.cluster.as_str()),
             ("purpose", &self.purpose),
             ("owner", &self.owner),
             ("version", env!("CARGO_PKG_VERSION")),
         ];
-        own.iter().map(|(key, value)| (format!("{}{key}", Self::PREFIX), (*value).to_owned())).collect()
+        let maker = self.maker.iter().map(|maker| ("maker", maker.as_str()));
+        own.into_iter()
+            .chain(maker)
+            .map(|(key, value)| (format!("{}{key}", Self::PREFIX), value.to_owned()))
+            .collect()
     }
 }
 

@@ -1,15 +1,13 @@
 //! A compiler had from an image: a container of an engine, in which lie the SGLang and the Triton that a server
 //! started from that image would run.
 //!
-//! The container is ours, idles, and goes when the command ends. What a killed run leaves behind is found by the
-//! run's name among its labels when that goes on. Else it ends by itself once it has been alone for a while, and whoever
-//! makes the next one there removes it.
+//! The container is [short-lived](ContainerSpec::short_lived), and goes when the command ends. What a killed run leaves
+//! behind is found by the run's name among its labels when that goes on, from whichever machine.
 
 mod error;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::ImageError;
@@ -19,8 +17,8 @@ use crate::cluster::connect::{self, ConnectError, Connected};
 use crate::cluster::images::runs;
 use crate::cluster::installed::{Installed, NoPlace, probe};
 use crate::cluster::inventory::{self, EngineChoice, Found, Inventory, Login, Node, NodeRole};
-use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
-use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, OwnContainer};
+use crate::host::container_spec::{Gpus, Labels};
+use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, ShortLived};
 use crate::host::ssh::SshSettings;
 use crate::host::{ContainerSpec, EngineKind, Host, HostPath, ShellLine};
 use crate::host_name::HostName;
@@ -28,12 +26,6 @@ use crate::runtime::{Runtime, Target, TritonVersion};
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "tune";
-
-/// What the container's first process does: nothing, until nobody works there any more.
-const IDLE: &str = include_str!("../../worker/node/idle.py");
-
-/// How long nobody may work there, seconds: longer than a command takes between two workers.
-const ALONE_S: &str = "900";
 
 /// The folder of the container for the worker and what it keeps.
 const CACHE: &str = "/tmp/sparktune";
@@ -84,8 +76,7 @@ pub struct ImageEnvironment {
 /// A container that is up until it is removed.
 #[derive(Debug)]
 pub struct TuningContainer {
-    engine: Engine,
-    container: OwnContainer,
+    container: ShortLived,
     // The way to the engine, which lasts as long as this.
     _node: Connected,
 }
@@ -98,7 +89,7 @@ impl TuningContainer {
 
     /// Remove it, with all that runs in it.
     pub async fn remove(self) -> Result<(), EngineError> {
-        self.engine.remove(&self.container).await
+        self.container.close().await
     }
 }
 
@@ -143,11 +134,10 @@ impl ImageOnNode {
         &self.node.name
     }
 
-    /// The command that would make the container of `order`; its program by name and not by its text.
+    /// The command that would make the container of `order`.
     pub fn run_line(&self, order: &Order<'_>) -> ShellLine {
-        let mut spec = self.spec(&self.node, order);
-        spec.command = first_process("node/idle.py");
-        spec.run_line(self.node.settings.engine().unwrap_or(EngineKind::Docker))
+        let engine = self.node.settings.engine().unwrap_or(EngineKind::Docker);
+        self.spec(&self.node, order).short_lived_line(engine)
     }
 
     /// Connect to the node and its engine.
@@ -183,7 +173,7 @@ impl ImageOnNode {
     }
 
     async fn ask(&self, container: &TuningContainer) -> Result<(Environment, Target), ImageError> {
-        let host = container.engine.within_container(&container.container);
+        let host = container.container.host();
         let (python, cache) = (HostPath::new("python3"), HostPath::new(CACHE));
         let installed = probe(&*host, &python).await.map_err(|error| match error {
             NoPlace::Ask(error) if error.is_no_python() => {
@@ -198,18 +188,14 @@ impl ImageOnNode {
     }
 
     fn labels(&self, order: &Order<'_>) -> Labels {
-        Labels { cluster: self.cluster.clone(), purpose: PURPOSE.into(), owner: order.owner.into() }
+        let (cluster, owner) = (self.cluster.clone(), order.owner.to_owned());
+        Labels { cluster, purpose: PURPOSE.into(), owner, maker: None }
     }
 
-    /// As the node's own containers are, but that it idles, under a name of its own, and knows no secrets.
+    /// As the node's own containers are, but that it is short-lived.
     fn spec(&self, node: &Node, order: &Order<'_>) -> ContainerSpec {
-        let mut spec = node.settings.container_from(self.image.to_string(), self.labels(order));
-        let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S");
-        spec.name = format!("sparktune-{}-{PURPOSE}-{begun}-{}", self.cluster, std::process::id());
-        spec.entrypoint = Some(Vec::new());
-        spec.command = first_process(IDLE);
-        spec.restart = Restart::No;
-        spec.environment.retain(|_, variable| *variable != ContainerVariable::FromHarness);
+        let spec = node.settings.container_from(self.image.to_string(), self.labels(order));
+        let mut spec = spec.short_lived(&node.name);
         if !order.gpus {
             spec.gpus = Gpus::None;
         }
@@ -247,14 +233,22 @@ impl ReachedImage {
         let Self { source, node, engine } = self;
         let looked = cancel.run_until_cancelled(async {
             let id = source.image_id(&engine).await?;
-            remove_left(&engine, &source.labels(order), order.again).await?;
+            if order.again {
+                remove_left(&engine, &source.labels(order)).await?;
+            }
             Ok::<_, ImageError>(id)
         });
         let id = looked.await.ok_or(ImageError::Interrupted)??;
         let spec = source.spec(&node.node, order);
         // Not given up half-way: what is being created cannot be removed yet.
-        let container = bring_up(&node, &engine, &spec).await?;
-        let container = TuningContainer { engine, container, _node: node };
+        let home = node.home_for(&spec).await?;
+        let host = node.host().ok().map(|host| &**host);
+        let container =
+            engine.run_short_lived(&spec, &home, host).await.map_err(|error| match error.what {
+                EngineFailure::NoPython(image) => ImageError::NoPython { image },
+                _ => error.into(),
+            })?;
+        let container = TuningContainer { container, _node: node };
         let asked = cancel.run_until_cancelled(source.ask(&container)).await;
         match asked.unwrap_or(Err(ImageError::Interrupted)) {
             Ok((environment, target)) => Ok(ImageEnvironment { environment, target, id, container }),
@@ -268,10 +262,6 @@ impl ReachedImage {
             }
         }
     }
-}
-
-fn first_process(program: &str) -> Vec<String> {
-    ["python3", "-I", "-c", program, ALONE_S].map(str::to_owned).to_vec()
 }
 
 /// This machine, where the inventory has it; else its head.
@@ -294,42 +284,13 @@ fn is_not_there<T>(reached: &Result<T, ConnectError>) -> bool {
     })
 }
 
-async fn bring_up(
-    node: &Connected,
-    engine: &Engine,
-    spec: &ContainerSpec,
-) -> Result<OwnContainer, ImageError> {
-    let below_home = spec.volumes.iter().any(|volume| matches!(volume.source, NodePath::Home(_)));
-    let home = if below_home { node.home().await? } else { HostPath::new("/") };
-    // No secret is among them.
-    let variables = spec.variables(|_| None).unwrap_or_default();
-    let host = node.host().ok().map(|host| &**host);
-    engine.run(spec, &variables, &home, host).await.map_err(|error| match &error.what {
-        // The engine's own words for it, Docker's and Podman's.
-        EngineFailure::Refused { message, .. }
-            if message.contains("python3") && message.contains("not found") =>
-        {
-            ImageError::NoPython { image: spec.image.clone() }
-        }
-        _ => error.into(),
-    })
-}
-
-/// Remove what runs that were killed have left: of every run what has ended by itself, and with `again` all that is of the
-/// run with these `labels`.
-async fn remove_left(engine: &Engine, labels: &Labels, again: bool) -> Result<(), EngineError> {
-    let [version, owner] = ["version", "owner"].map(|key| format!("{}{key}", Labels::PREFIX));
+/// Remove what earlier processes of the run with these `labels` have left, whichever machine they were on.
+async fn remove_left(engine: &Engine, labels: &Labels) -> Result<(), EngineError> {
+    let version = format!("{}version", Labels::PREFIX);
     // Whatever version of this program left them.
-    let wanted = labels.pairs().into_iter().filter(|(key, _)| ![&version, &owner].contains(&key)).collect();
+    let wanted = labels.pairs().into_iter().filter(|(key, _)| *key != version).collect();
     for left in engine.list(&wanted).await? {
-        if again && left.labels.get(&owner) == Some(&labels.owner) {
-            engine.remove(&left.container).await?;
-        } else if left.ended
-            && let Err(error) = engine.remove(&left.container).await
-        {
-            // Another run's; somebody may be at it, too.
-            tracing::warn!(container = left.container.name(), "cannot remove a container: {error}");
-        }
+        engine.remove(&left.container).await?;
     }
     Ok(())
 }

@@ -31,8 +31,7 @@ impl HubCache {
         };
         let variables: BTreeMap<String, String> =
             node.settings.environment().iter().filter_map(set).collect();
-        let labels = Labels { cluster: String::new(), purpose: String::new(), owner: String::new() };
-        let Some(spec) = node.settings.container(labels) else { return Self::Own(variables) };
+        let Some(spec) = node.settings.container(Labels::default()) else { return Self::Own(variables) };
         let said = said(&variables);
         let inside = said.clone().unwrap_or_else(|| format!("{HOME}/.cache/huggingface/hub"));
         // Where several lie one in another, the innermost is seen.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +12,8 @@ use super::seen::{GpuInside, Obstacle, Tuned};
 use super::tuned;
 use crate::cluster::connect::Connected;
 use crate::cluster::inventory::Node;
-use crate::host::container_spec::{ContainerVariable, Gpus, Labels, NodePath, Restart};
-use crate::host::engine::{Engine, EngineError, OwnContainer};
+use crate::host::container_spec::{Gpus, Labels};
+use crate::host::engine::{Engine, EngineFailure, ShortLived};
 use crate::host::{ContainerSpec, Host, HostPath, Program, ShellLine};
 
 /// What a container of this kind is for, as its label says.
@@ -24,10 +23,6 @@ const GPU: &str = include_str!("../../../worker/node/gpu.py");
 const LIMIT: Duration = Duration::from_secs(30);
 /// Time to remove it.
 const REMOVE_LIMIT: Duration = Duration::from_secs(10);
-/// How long a container lives that nobody removes, seconds.
-const LIVES_S: &str = "60";
-/// How old one is that nobody comes back for.
-const OLD: Duration = Duration::from_secs(300);
 
 /// What is asked of a node's containers.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +50,7 @@ pub(super) async fn inside(
     cancel: &CancellationToken,
 ) -> Inside {
     let python = HostPath::new("python3");
-    let running = match (wanted.tuned, connected.node.settings.container(labels(cluster, String::new()))) {
+    let running = match (wanted.tuned, connected.node.settings.container(Labels::default())) {
         (true, Some(spec)) => {
             let named = cancel.run_until_cancelled(engine.named(&spec.name)).await;
             named.and_then(Result::ok).map(|host| (spec.name, host))
@@ -88,15 +83,21 @@ async fn own(
     wanted: Wanted,
     cancel: &CancellationToken,
 ) -> Inside {
-    let owner = owner();
-    let Some(spec) = connected.node.settings.container(labels(cluster, owner.clone())) else {
+    let Some(spec) = connected.node.settings.container(Labels::of_this_command(cluster, PURPOSE)) else {
         return Inside::default();
     };
-    let spec = short_lived(spec, &owner, wanted);
+    let spec = short_lived(spec, &connected.node, wanted);
+    let name = spec.name.clone();
     let work = async {
         let container = match bring_up(connected, engine, spec).await {
             Ok(container) => container,
-            Err(trouble) => {
+            Err(NotUp::Unknown(trouble)) => {
+                return Inside {
+                    gpus: wanted.gpus.then(|| GpuInside::Unknown(trouble.clone())),
+                    tuned: wanted.tuned.then_some(Err(trouble)),
+                };
+            }
+            Err(NotUp::NoContainer(trouble)) => {
                 return Inside {
                     gpus: wanted.gpus.then(|| GpuInside::NoContainer(trouble.clone())),
                     // Where the GPUs are in the way, it is told of them.
@@ -104,10 +105,10 @@ async fn own(
                 };
             }
         };
-        ask(&engine.within_container(&container), wanted, &spec_image(connected)).await
+        ask(&container.host(), wanted, &spec_image(connected)).await
     };
     let asked = cancel.run_until_cancelled(timeout(LIMIT, work)).await;
-    remove(engine, cluster, &owner).await;
+    remove(engine, &name).await;
     match asked {
         Some(Ok(inside)) => inside,
         Some(Err(_)) => Inside {
@@ -121,28 +122,17 @@ async fn own(
 /// The command lines that equal what [`inside`] does on `node`; `tuned` is whether config files are looked for.
 pub(crate) fn lines(node: &Node, cluster: &str, tuned: bool) -> Vec<ShellLine> {
     let wanted = Wanted { gpus: node.settings.wants_gpus(), tuned };
-    let owner = owner();
-    let spec = node.settings.container(labels(cluster, owner.clone()));
+    let spec = node.settings.container(Labels::of_this_command(cluster, PURPOSE));
     let (Some(spec), Some(kind), true) = (spec, node.settings.engine(), wanted.gpus || wanted.tuned) else {
         return Vec::new();
     };
-    let spec = short_lived(spec, &owner, wanted);
+    let spec = short_lived(spec, node, wanted);
     let engine = |words: &[&str]| ShellLine::of(&Program::new(kind.program(), words.iter().copied()));
     let exec = |program| engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", program]);
     let gpus = wanted.gpus.then(|| exec("node/gpu.py"));
     let files = ["node/runtime.py", "node/deploy.py"].into_iter().filter(|_| tuned).map(exec);
-    let begin = std::iter::once(spec.run_line(kind)).chain(gpus).chain(files);
+    let begin = std::iter::once(spec.short_lived_line(kind)).chain(gpus).chain(files);
     begin.chain([engine(&["rm", "--force", &spec.name])]).collect()
-}
-
-/// Whose a container is, as its label says and its name ends.
-fn owner() -> String {
-    format!("{}-{}", owner_at(Timestamp::now()), std::process::id())
-}
-
-/// What the owners of that second begin with: they sort by age.
-fn owner_at(time: Timestamp) -> String {
-    format!("{PURPOSE}-{}", time.strftime("%Y%m%d-%H%M%S"))
 }
 
 async fn ask(host: &Arc<dyn Host>, wanted: Wanted, image: &str) -> Inside {
@@ -164,10 +154,6 @@ async fn ask(host: &Arc<dyn Host>, wanted: Wanted, image: &str) -> Inside {
     Inside { gpus, tuned }
 }
 
-fn labels(cluster: &str, owner: String) -> Labels {
-    Labels { cluster: cluster.to_owned(), purpose: PURPOSE.to_owned(), owner }
-}
-
 fn spec_image(connected: &Connected) -> String {
     connected.node.settings.image().unwrap_or_default().to_owned()
 }
@@ -176,14 +162,9 @@ fn late() -> Obstacle {
     Obstacle { says: format!("a container did not answer within {} s", LIMIT.as_secs()), fix: None }
 }
 
-/// As the node's own containers are, but that it idles for a while under a name of its own and knows no secrets. It sees
-/// folders of the node only where it is asked for files.
-fn short_lived(mut spec: ContainerSpec, name: &str, wanted: Wanted) -> ContainerSpec {
-    spec.name = format!("sparktune-{}-{name}", spec.labels.cluster);
-    spec.entrypoint = Some(Vec::new());
-    spec.command = ["sleep", LIVES_S].map(str::to_owned).to_vec();
-    spec.restart = Restart::No;
-    spec.environment.retain(|_, variable| *variable != ContainerVariable::FromHarness);
+/// As the node's own containers are, but short-lived. It sees folders of the node only where it is asked for files.
+fn short_lived(spec: ContainerSpec, node: &Node, wanted: Wanted) -> ContainerSpec {
+    let mut spec = spec.short_lived(&node.name);
     if !wanted.gpus {
         spec.gpus = Gpus::None;
     }
@@ -193,48 +174,41 @@ fn short_lived(mut spec: ContainerSpec, name: &str, wanted: Wanted) -> Container
     spec
 }
 
+/// Why there is no container to ask.
+enum NotUp {
+    /// It says nothing of the node's GPUs: the node could not be asked for folders, or the image has no Python.
+    Unknown(Obstacle),
+    /// The engine brought none up.
+    NoContainer(Obstacle),
+}
+
 async fn bring_up(
     connected: &Connected,
     engine: &Engine,
     mut spec: ContainerSpec,
-) -> Result<OwnContainer, Obstacle> {
+) -> Result<ShortLived, NotUp> {
     let host = connected.host().ok().map(|host| &**host);
     // An engine would make those that are not there, as root.
     let sources: Vec<String> = spec.volumes.iter().map(|volume| volume.source.to_string()).collect();
     let there = match host {
-        Some(host) if !sources.is_empty() => are_there(host, &sources).await?,
+        Some(host) if !sources.is_empty() => are_there(host, &sources).await.map_err(NotUp::Unknown)?,
         _ => Vec::new(),
     };
     let mut there = there.into_iter();
     spec.volumes.retain(|_| there.next().unwrap_or(false));
-    let below_home = spec.volumes.iter().any(|volume| matches!(volume.source, NodePath::Home(_)));
-    let home = if below_home { connected.home().await? } else { HostPath::new("/") };
-    // No secret is among them.
-    let variables = spec.variables(|_| None).unwrap_or_default();
-    Ok(engine.run(&spec, &variables, &home, host).await?)
+    let home = connected.home_for(&spec).await.map_err(|error| NotUp::Unknown(error.into()))?;
+    engine.run_short_lived(&spec, &home, host).await.map_err(|error| match error.what {
+        EngineFailure::NoPython(_) => NotUp::Unknown(error.into()),
+        _ => NotUp::NoContainer(error.into()),
+    })
 }
 
-/// Remove the container of `owner`, and those that an earlier doctor of this cluster could not, once they have ended.
-async fn remove(engine: &Engine, cluster: &str, owner: &str) {
-    let [version, owned] = ["version", "owner"].map(|name| format!("{}{name}", Labels::PREFIX));
-    let all = labels(cluster, String::new()).pairs();
-    let wanted: BTreeMap<String, String> =
-        all.into_iter().filter(|(key, _)| *key != version && *key != owned).collect();
-    let old = owner_at(Timestamp::now() - OLD);
-    let work = async {
-        for left in engine.list(&wanted).await? {
-            let whose = left.labels.get(&owned).map_or("", String::as_str);
-            // One that has just ended may be another doctor's at work.
-            if whose == owner || (left.ended && whose < old.as_str()) {
-                engine.remove(&left.container).await?;
-            }
-        }
-        Ok::<(), EngineError>(())
-    };
-    match timeout(REMOVE_LIMIT, work).await {
+/// Remove the container, however far it came.
+async fn remove(engine: &Engine, name: &str) {
+    match timeout(REMOVE_LIMIT, engine.remove_named(name)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(owner, "cannot remove a container: {error}"),
-        Err(_) => tracing::warn!(owner, "a container was not removed in time; a later doctor removes it"),
+        Ok(Err(error)) => tracing::warn!(container = name, "cannot remove it: {error}"),
+        Err(_) => tracing::warn!(container = name, "it was not removed in time; the next command does that"),
     }
 }
 
@@ -247,15 +221,6 @@ mod tests {
     use crate::host::EngineKind;
 
     #[test]
-    fn owners_sort_by_age() {
-        let at = |time: &str| owner_at(time.parse().unwrap());
-        assert_eq!(at("2026-11-30T16:48:32Z"), "doctor-20261130-164832");
-        assert!(
-            at("2026-11-30T23:59:59Z") < at("2026-12-01T00:00:00Z") && owner() > at("2026-01-01T00:00:00Z")
-        );
-    }
-
-    #[test]
     fn the_container_is_the_nodes_own_but_ends_by_itself_and_knows_no_secret() {
         let text = "name = \"lab\"\nimage = \"i\"\nenv = { A = \"1\" }\nenv_from = [\"HF_TOKEN\"]\n\
                     container = { name = \"sglang\", restart = \"always\", volumes = [\"/c:/c\"], cap_add = \
@@ -263,13 +228,15 @@ mod tests {
                     = \"a\"\n";
         let node = Inventory::parse(Path::new("sparks.toml"), text).unwrap().nodes.remove(0);
         let line = |gpus, tuned| {
-            let spec = node.settings.container(labels("lab", "doctor-1".into())).unwrap();
-            short_lived(spec, "doctor-1", Wanted { gpus, tuned }).run_line(EngineKind::Docker).to_string()
+            let spec = node.settings.container(Labels::of_this_command("lab", PURPOSE)).unwrap();
+            let spec = short_lived(spec, &node, Wanted { gpus, tuned });
+            spec.short_lived_line(EngineKind::Docker).to_string()
         };
         let with_gpus = line(true, false);
-        assert!(with_gpus.contains("--name sparktune-lab-doctor-1 --network host --gpus all"), "{with_gpus}");
+        assert!(with_gpus.contains("--name sparktune-lab-doctor-a-"), "{with_gpus}");
+        assert!(with_gpus.contains(" --network host --gpus all"), "{with_gpus}");
         assert!(with_gpus.contains("--cap-add IPC_LOCK --env 'A=1' --label"), "{with_gpus}");
-        assert!(with_gpus.ends_with("--entrypoint '' i sleep 60"), "{with_gpus}");
+        assert!(with_gpus.ends_with("--entrypoint '' i python3 -I -c node/idle.py 900"), "{with_gpus}");
         assert!(with_gpus.contains("--label 'sparktune.purpose=doctor'"), "{with_gpus}");
         let with_files = line(false, true);
         assert!(!with_files.contains("--gpus") && with_files.contains("--volume /c:/c"), "{with_files}");

@@ -2,9 +2,6 @@
 //! the image gets its name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use jiff::Timestamp;
 
 use super::build_error::ImageBuildError;
 use super::plan::runs;
@@ -12,75 +9,21 @@ use super::tuned::Tuned;
 use crate::cluster::deploy::ConfigFolder;
 use crate::cluster::installed::{ConfigPlace, Installed, probe};
 use crate::cluster::inventory::Node;
-use crate::host::container_spec::{ContainerVariable, Gpus, Labels, Restart};
-use crate::host::engine::{Engine, EngineError, EngineFailure, Image, ImageName, OwnContainer, Progress};
-use crate::host::{ContainerSpec, Host, HostPath};
+use crate::host::container_spec::{ContainerVariable, Labels};
+use crate::host::engine::{Engine, EngineError, EngineFailure, Image, ImageName, Progress, ShortLived};
+use crate::host::{ContainerSpec, HostPath};
 use crate::host_name::HostName;
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "image";
-/// How long one lives whose harness was killed, seconds; asking takes a minute and a half at most.
-const LIFE_S: &str = "300";
 const PYTHON: &str = "python3";
 
-/// A container of an image that runs nothing, to be asked what the image has. It sees nothing of its node.
-#[derive(Debug)]
-pub struct IdleContainer {
-    engine: Engine,
-    container: OwnContainer,
-}
-
-impl IdleContainer {
-    /// Bring one up on the node of `engine`. Not to be given up half-way: what is being created cannot be removed yet.
-    pub async fn open(engine: &Engine, image: &ImageName, cluster: &str) -> Result<Self, EngineError> {
-        let owner = format!("{}", std::process::id());
-        let labels = Labels { cluster: cluster.to_owned(), purpose: PURPOSE.into(), owner };
-        remove_ended(engine, &labels).await?;
-        let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S-%3f");
-        let spec = ContainerSpec {
-            image: image.to_string(),
-            name: format!("sparktune-{cluster}-{PURPOSE}-{begun}-{}", std::process::id()),
-            network: "none".into(),
-            ipc: None,
-            gpus: Gpus::None,
-            ulimits: BTreeMap::new(),
-            shm_size: None,
-            devices: Vec::new(),
-            cap_add: Vec::new(),
-            volumes: Vec::new(),
-            environment: BTreeMap::new(),
-            entrypoint: Some(Vec::new()),
-            command: ["sleep", LIFE_S].map(str::to_owned).to_vec(),
-            restart: Restart::No,
-            labels,
-        };
-        let container = engine.run(&spec, &BTreeMap::new(), &HostPath::new("/"), None).await?;
-        Ok(Self { engine: engine.clone(), container })
-    }
-
-    /// It as a host.
-    pub fn host(&self) -> Arc<dyn Host> {
-        self.engine.within_container(&self.container)
-    }
-
-    /// Remove it.
-    pub async fn close(self) -> Result<(), EngineError> {
-        self.engine.remove(&self.container).await
-    }
-}
-
-/// Remove what killed harnesses have left, once it has ended; what runs may be somebody's who is at it.
-async fn remove_ended(engine: &Engine, labels: &Labels) -> Result<(), EngineError> {
-    let own = |key: &str| format!("{}{key}", Labels::PREFIX);
-    let wanted: BTreeMap<_, _> =
-        labels.pairs().into_iter().filter(|(key, _)| *key == own("purpose")).collect();
-    for left in engine.list(&wanted).await?.into_iter().filter(|left| left.ended) {
-        if let Err(error) = engine.remove(&left.container).await {
-            // Somebody may be at it, too.
-            tracing::warn!(container = left.container.name(), "cannot remove a container: {error}");
-        }
-    }
-    Ok(())
+/// A container of an image that runs nothing, to be asked what the image has. It sees nothing of its node. Not to be given
+/// up half-way: what is being created cannot be removed yet.
+pub async fn open(engine: &Engine, image: &ImageName, cluster: &str) -> Result<ShortLived, EngineError> {
+    let labels = Labels::of_this_command(cluster, PURPOSE);
+    let spec = ContainerSpec::apart(image.to_string(), labels).short_lived(engine.node());
+    engine.run_short_lived(&spec, &HostPath::new("/"), None).await
 }
 
 /// The image `base` on the node of `engine`, whose programs are for `architecture`, if a tuned one can be built on it.
@@ -104,7 +47,7 @@ pub async fn base(engine: &Engine, base: &ImageName, architecture: &str) -> Resu
 /// variables and mount folders of their own.
 pub async fn place(
     image: &ImageName,
-    container: &IdleContainer,
+    container: &ShortLived,
     nodes: &[&Node],
 ) -> Result<ConfigPlace, ImageBuildError> {
     let (host, python) = (container.host(), HostPath::new(PYTHON));
@@ -113,7 +56,7 @@ pub async fn place(
     let mut first: Option<(HostName, ConfigPlace)> = None;
     for node in nodes {
         let found = on_node(&installed, node, host.name(), &python).map_err(place)?;
-        let volumes = node.settings.container_from(String::new(), no_labels()).volumes;
+        let volumes = node.settings.container_from(String::new(), Labels::default()).volumes;
         let hides = |target: &str| is_below(found.folder.as_str(), target);
         if let Some(volume) = volumes.iter().find(|volume| hides(volume.target.as_str())) {
             let (on, volume) = (node.name.clone(), volume.to_string());
@@ -133,10 +76,6 @@ pub async fn place(
         }
     }
     first.map(|(_, place)| place).ok_or(ImageBuildError::NoNode)
-}
-
-fn no_labels() -> Labels {
-    Labels { cluster: String::new(), purpose: String::new(), owner: String::new() }
 }
 
 /// Where the runtime looks that is started with the variables of `node`.
@@ -179,7 +118,7 @@ pub async fn make(
 pub async fn verify(
     tuned: &Tuned,
     place: &ConfigPlace,
-    container: &IdleContainer,
+    container: &ShortLived,
 ) -> Result<(), ImageBuildError> {
     let (folder, above) = (place.folder.clone(), place.above.clone());
     let folder = ConfigFolder { host: container.host(), python: HostPath::new(PYTHON), folder, above };

@@ -1,9 +1,5 @@
 //! Asking what is in an image: a container of it that idles without a network, and goes as soon as it has answered.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use jiff::Timestamp;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -13,14 +9,12 @@ use crate::cluster::connect::Connected;
 use crate::cluster::images::runs;
 use crate::cluster::installed::NoPlace;
 use crate::cluster::inventory::Node;
-use crate::host::container_spec::{Gpus, Labels, Restart};
-use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName};
+use crate::host::container_spec::Labels;
+use crate::host::engine::{EngineFailure, ImageName};
 use crate::host::{ContainerSpec, HostPath, Program, ShellLine};
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "probe";
-/// How long a container idles that nobody removes, seconds: longer than any of its questions.
-const IDLE_S: &str = "900";
 
 /// Where a node's runtime is.
 #[derive(Debug)]
@@ -143,14 +137,14 @@ async fn in_container(
         return Err(NoRuntime::Interrupted);
     }
     let engine = node.engine().await?;
-    if let Err(error) = remove_left(engine).await {
-        tracing::warn!(node = %node.name(), "cannot look for containers left behind: {error}");
-    }
     let spec = spec(&node.node, name, wish.cluster);
     // Not given up half-way: what is being created cannot be removed yet. The engine's calls have limits.
-    let container = engine.run(&spec, &BTreeMap::new(), &HostPath::new("/"), None).await?;
-    let host = engine.within_container(&container);
-    let python = HostPath::new("python3");
+    let container = engine.run_short_lived(&spec, &HostPath::new("/"), None).await;
+    let container = container.map_err(|error| match error.what {
+        EngineFailure::NoPython(image) => NoRuntime::NoPython { on: on(node), image },
+        _ => error.into(),
+    })?;
+    let (host, python, called) = (container.host(), HostPath::new("python3"), container.name().to_owned());
     let asked = within(node, wish, cancel, async {
         ask(&*host, &python, wish.options).await.map_err(|error| match error {
             NoPlace::Ask(error) if error.is_no_python() => {
@@ -160,9 +154,8 @@ async fn in_container(
         })
     });
     let asked = asked.await;
-    let left = engine.remove(&container).await.err();
-    let left =
-        left.map(|error| format!("the container `{}` could not be removed: {error}", container.name()));
+    let left = container.close().await.err();
+    let left = left.map(|error| format!("the container `{called}` could not be removed: {error}"));
     match asked {
         Ok(answer) => Ok((answer, left)),
         Err(error) => {
@@ -183,73 +176,11 @@ pub(crate) fn probe_lines(node: &Node, cluster: &str, options: bool) -> Vec<Shel
     let options = options
         .then(|| engine(&["exec", "--interactive", &spec.name, "python3", "-I", "-c", "node/options.py"]));
     let remove = engine(&["rm", "--force", &spec.name]);
-    [Some(spec.run_line(kind)), Some(exec), options, Some(remove)].into_iter().flatten().collect()
+    [Some(spec.short_lived_line(kind)), Some(exec), options, Some(remove)].into_iter().flatten().collect()
 }
 
 /// Nothing of the node's settings: what it says is kept for every node that has the image.
 fn spec(node: &Node, image: &ImageName, cluster: &str) -> ContainerSpec {
-    let begun = Timestamp::now().strftime("%Y%m%d-%H%M%S");
-    let own = std::process::id();
-    ContainerSpec {
-        image: image.to_string(),
-        name: format!("sparktune-{cluster}-{PURPOSE}-{}-{begun}-{own}", node.name),
-        network: "none".to_owned(),
-        ipc: None,
-        gpus: Gpus::None,
-        ulimits: BTreeMap::new(),
-        shm_size: None,
-        devices: Vec::new(),
-        cap_add: Vec::new(),
-        volumes: Vec::new(),
-        environment: BTreeMap::new(),
-        entrypoint: Some(Vec::new()),
-        command: ["sleep", IDLE_S].map(str::to_owned).to_vec(),
-        restart: Restart::No,
-        labels: Labels {
-            cluster: cluster.to_owned(),
-            purpose: PURPOSE.to_owned(),
-            owner: format!("{}:{own}", machine()),
-        },
-    }
-}
-
-/// Remove the containers of programs that were killed on this machine while they asked.
-async fn remove_left(engine: &Engine) -> Result<(), EngineError> {
-    let wanted = BTreeMap::from([(format!("{}purpose", Labels::PREFIX), PURPOSE.to_owned())]);
-    for left in engine.list(&wanted).await? {
-        let owner = left.labels.get(&format!("{}owner", Labels::PREFIX));
-        if owner.is_some_and(|owner| is_gone(owner)) {
-            engine.remove(&left.container).await?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether the owner is a program of this machine that has ended.
-fn is_gone(owner: &str) -> bool {
-    let process = owner.strip_prefix(&machine()).and_then(|rest| rest.strip_prefix(':'));
-    process
-        .and_then(|id| id.parse::<u32>().ok())
-        .is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists())
-}
-
-fn machine() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_a_dead_program_of_this_machine_left_is_nobodys() {
-        let own = std::process::id();
-        assert!(!is_gone(&format!("{}:{own}", machine())), "it lives");
-        // Above what Linux gives out.
-        assert!(is_gone(&format!("{}:4294967295", machine())));
-        for other in ["elsewhere:4294967295", "", ":", "4294967295", &format!("{}:x", machine()), &machine()]
-        {
-            assert!(!is_gone(other), "{other}");
-        }
-    }
+    let labels = Labels::of_this_command(cluster, PURPOSE);
+    ContainerSpec::apart(image.to_string(), labels).short_lived(&node.name)
 }

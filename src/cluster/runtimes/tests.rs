@@ -199,7 +199,9 @@ fn what_equals_asking_an_image_needs_no_node() {
         "{run}"
     );
     assert!(
-        run.ends_with(" a:b sleep 900") && !run.contains("--gpus") && run.contains("sparktune.purpose=probe"),
+        run.ends_with(" a:b python3 -I -c node/idle.py 900")
+            && !run.contains("--gpus")
+            && run.contains("sparktune.purpose=probe"),
         "{run}"
     );
     let name = run.split(' ').nth(4).unwrap();

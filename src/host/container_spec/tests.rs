@@ -28,7 +28,12 @@ fn spec() -> ContainerSpec {
         entrypoint: None,
         command: vec!["sleep".into(), "infinity".into()],
         restart: Restart::UnlessStopped,
-        labels: Labels { cluster: "lab".into(), purpose: "tune".into(), owner: "me@desk".into() },
+        labels: Labels {
+            cluster: "lab".into(),
+            purpose: "tune".into(),
+            owner: "me@desk".into(),
+            maker: None,
+        },
     }
 }
 

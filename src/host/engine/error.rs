@@ -88,6 +88,9 @@ pub enum EngineFailure {
     /// There is no such container on the node.
     #[error("the container `{0}` is not there")]
     NoContainer(String),
+    /// An image in which nothing can be asked.
+    #[error("the image `{0}` has no `python3`")]
+    NoPython(String),
     /// The container does not run.
     #[error("the container `{0}` does not run")]
     NotUp(String),
@@ -240,6 +243,7 @@ impl Failure for EngineError {
             }
             EngineFailure::TooOld { .. } => "update the engine on that node",
             EngineFailure::NoImage(_) => "pull the image on that node, or copy it there",
+            EngineFailure::NoPython(_) => "name an image that SGLang or vLLM is served from",
             EngineFailure::NameTaken(_) => "remove that container, or choose another name",
             EngineFailure::GpusDropped { .. } => {
                 "update Podman to 5.4 or newer, use Docker on that node, or let `podman create` do it over ssh"

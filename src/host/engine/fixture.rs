@@ -24,6 +24,11 @@ pub(super) fn spec(image: &str, name: &str) -> ContainerSpec {
         entrypoint: Some(vec!["sh".into(), "-c".into()]),
         command: vec!["sleep infinity".into()],
         restart: Restart::OnFailure(Some(3)),
-        labels: Labels { cluster: "test".into(), purpose: "test".into(), owner: "nobody".into() },
+        labels: Labels {
+            cluster: "test".into(),
+            purpose: "test".into(),
+            owner: "nobody".into(),
+            maker: None,
+        },
     }
 }

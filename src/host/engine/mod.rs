@@ -23,6 +23,7 @@ mod named;
 mod own;
 mod progress;
 mod run;
+mod short_lived;
 mod transport;
 mod version;
 mod within;
@@ -43,6 +44,7 @@ pub use image::{BadImageName, Image, ImageName};
 pub use logs::ContainerLog;
 pub use own::OwnContainer;
 pub use progress::Progress;
+pub use short_lived::ShortLived;
 pub use version::ApiVersion;
 
 use self::transport::Transport;

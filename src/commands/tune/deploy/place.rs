@@ -109,8 +109,7 @@ pub(super) async fn find(
 
 /// The name that the inventory gives to the node's container.
 pub(super) fn container_name(node: &Connected) -> Option<String> {
-    let labels = Labels { cluster: String::new(), purpose: String::new(), owner: String::new() };
-    node.node.settings.container(labels).map(|spec| spec.name)
+    node.node.settings.container(Labels::default()).map(|spec| spec.name)
 }
 
 async fn container(node: &Connected, name: &str, family: Option<Family>) -> Result<Place, Box<dyn Failure>> {

@@ -14,7 +14,7 @@ use super::{
     Asked, Interrupted, NotEverywhere, Reached, ask, lines, listening, note_failures, reached, synced,
 };
 use crate::cluster::connect::Connected;
-use crate::cluster::images::build::{self, IdleContainer};
+use crate::cluster::images::build;
 use crate::cluster::images::{CopyPlan, CopyStep, ImageBuildError, NodeImage, Tuned, plan, runs};
 use crate::cluster::installed::ConfigPlace;
 use crate::cluster::inventory::Node;
@@ -23,7 +23,7 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::{ImageEvent, Observer};
 use crate::failure::Failure;
 use crate::host::Host;
-use crate::host::engine::{Engine, Image, ImageName, Progress};
+use crate::host::engine::{Engine, Image, ImageName, Progress, ShortLived};
 use crate::host_name::HostName;
 
 /// What the user said of an image to build.
@@ -141,7 +141,7 @@ async fn place(
     cancel: &CancellationToken,
     progress: &mut dyn Observer,
 ) -> Result<(ConfigPlace, Arc<dyn Host>), Box<dyn Failure>> {
-    let container = IdleContainer::open(engine, &build::id(base)?, &wanted.cluster).await?;
+    let container = build::open(engine, &build::id(base)?, &wanted.cluster).await?;
     let host = container.host();
     let nodes: Vec<&Node> = nodes.iter().collect();
     let place = until(cancel, build::place(name, &container, &nodes)).await;
@@ -150,7 +150,7 @@ async fn place(
 }
 
 /// What a container could not say is the error to tell; that it stays is a note.
-async fn close(container: IdleContainer, progress: &mut dyn Observer) {
+async fn close(container: ShortLived, progress: &mut dyn Observer) {
     if let Err(error) = container.close().await {
         progress.note(format!("a container could not be removed: {error}"));
     }
@@ -204,7 +204,7 @@ impl Work<'_> {
         cancel: &CancellationToken,
         progress: &mut dyn Observer,
     ) -> Result<(), Box<dyn Failure>> {
-        let container = IdleContainer::open(self.engine, &build::id(built)?, self.cluster).await?;
+        let container = build::open(self.engine, &build::id(built)?, self.cluster).await?;
         let seen = until(cancel, build::verify(&contents.tuned, self.place, &container)).await;
         close(container, progress).await;
         Ok(seen??)
