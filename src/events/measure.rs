@@ -1,11 +1,11 @@
 //! Kernels timed, and batch sizes decided by it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Work;
 
 /// News of measuring. Work counts batch sizes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum MeasureEvent {
     /// Batch sizes wait for a decision.
@@ -69,7 +69,7 @@ pub enum MeasureEvent {
 }
 
 /// Why a batch size has the config it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionGrounds {
     /// It beat the runtime's default.
