@@ -429,7 +429,7 @@ fn no_run_to_resume() {
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.write("file", "");
     for place in ["empty", "nowhere", "file"] {
-        sandbox.refused(&["moe", "--resume", place], &[place, "no run to resume", "journal.jsonl"]);
+        sandbox.refused(&["moe", "--resume", place], &[place, "holds no run", "journal.jsonl"]);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::Work;
+use crate::span::in_words;
 
 /// How far back is looked.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -51,6 +52,14 @@ impl Pace {
     pub fn remaining(&self) -> Option<Duration> {
         let left = self.newest.map(|(_, work)| work.of.saturating_sub(work.done))?;
         Duration::try_from_secs_f64(left as f64 / self.per_second()?).ok()
+    }
+
+    /// `4.2 a second, 58 s left`, where that is known and something is left.
+    pub fn in_words(&self) -> Option<String> {
+        let (rate, left) = (self.per_second()?, self.remaining()?.as_secs_f64());
+        let rate =
+            if rate < 0.5 { format!("{:.1} a minute", rate * 60.0) } else { format!("{rate:.1} a second") };
+        (left > 0.0).then(|| format!("{rate}, {} left", in_words(left)))
     }
 }
 
@@ -99,5 +108,12 @@ mod tests {
         }
         let done = seen((0, 0), [(10, 1000)]);
         assert_eq!((done.per_second(), done.remaining()), (Some(100.0), Some(Duration::ZERO)));
+        assert_eq!(done.in_words(), None);
+    }
+
+    #[test]
+    fn people_are_told_the_rate_in_the_unit_that_suits() {
+        assert_eq!(seen((0, 0), [(10, 42)]).in_words().unwrap(), "4.2 a second, 3 min left");
+        assert_eq!(seen((0, 0), [(50, 10)]).in_words().unwrap(), "12.0 a minute, 1 h 22 min left");
     }
 }

@@ -6,7 +6,7 @@ use crate::host_name::HostName;
 use crate::shape::{Role, Tile};
 
 fn on_a_terminal() -> Progress {
-    Progress { screen: Screen::on(true), nodes: Nodes::default() }
+    Progress { screen: Screen::on(true), ..Progress::default() }
 }
 
 /// `spark-1` and the like.

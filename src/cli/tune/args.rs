@@ -7,6 +7,7 @@ mod image;
 mod init;
 mod nodes;
 mod timings;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -19,6 +20,7 @@ pub(crate) use image::{ImageArgs, ImageBuildArgs, ImageCommand, ImageListArgs, I
 pub(crate) use init::{EngineArg, InitArgs};
 pub(crate) use nodes::NodesArgs;
 pub(crate) use timings::{RecordArgs, ReplayArgs, StrategyArg, TruthArg};
+pub(crate) use watch::WatchArgs;
 
 use crate::cli::global_options::GlobalOptions;
 
@@ -50,6 +52,8 @@ pub(crate) struct TuneArguments {
 pub(crate) enum TuneCommand {
     /// Work out a model's MoE kernel configs, prove each entry and write the files
     Moe(Box<MoeArgs>),
+    /// Show what a run is doing, from another terminal
+    Watch(WatchArgs),
     /// Show shape, file names, search space and estimated durations; write nothing
     Plan(PlanArgs),
     /// List the search space with the shared memory of every config

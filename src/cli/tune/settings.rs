@@ -10,7 +10,7 @@ pub(super) use self::cluster::{deploy, doctor, image, init, nodes};
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, FormatArg, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
     PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
-    TruthArg,
+    TruthArg, WatchArgs,
 };
 use crate::artifact::Evidence;
 use crate::commands::tune::check::CheckSettings;
@@ -23,6 +23,7 @@ use crate::commands::tune::record::RecordSettings;
 use crate::commands::tune::replay::{ReplaySettings, TableSource};
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
+use crate::commands::tune::watch::WatchSettings;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::BadContainerValue;
 use crate::host::engine::BadImageName;
@@ -202,6 +203,11 @@ pub(super) fn check(args: CheckArgs) -> Checked<CheckSettings> {
         verbose,
         json,
     })
+}
+
+pub(super) fn watch(args: WatchArgs) -> WatchSettings {
+    let WatchArgs { run, once, json } = args;
+    WatchSettings { run, once, json }
 }
 
 pub(super) fn publish(args: PublishArgs) -> PublishSettings {
