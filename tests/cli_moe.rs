@@ -177,6 +177,11 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     assert!(stderr(&assert).contains("n3 takes no part in this run"), "{}", stderr(&assert));
     let compiled = sandbox.succeeds(&[&arguments[..], &["--evidence", "compiled"]].concat());
     assert!(!compiled.contains("--gpus") && !compiled.contains("race it"), "{compiled}");
+    let deploys = [&arguments[..], &["--deploy", "--container", "serving"]].concat();
+    let line = "  would deploy them: sparktune deploy --cluster 'lab.toml' --container 'serving' 'run'";
+    assert!(sandbox.succeeds(&deploys).contains(line));
+    let json = sandbox.json(&[&arguments[..], &["--deploy", "--json"]].concat());
+    assert_eq!(json["deploys"], "sparktune deploy --cluster 'lab.toml' 'run'");
     let json = sandbox.json(&[&arguments[..], &["--image", "c:d", "--json"]].concat());
     let containers = json["containers"].as_array().unwrap();
     assert!(containers.iter().all(|it| it["command"].as_str().unwrap().contains(" c:d python3")), "{json}");
@@ -189,6 +194,10 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     let asked = ["moe", "--model", "GLM-4.7-FP8", "--cluster", "bare.toml", "--dry-run"];
     sandbox.fails(2, &asked, &["no node of `lab` has an engine", "without --cluster"]);
     sandbox.fails(2, &["moe", "--model", "GLM-4.7-FP8", "--cluster", "missing.toml"], &["missing.toml"]);
+    // A place for files that go nowhere, and files that go to no cluster.
+    let nowhere = [&arguments[..], &["--host-dir", "/srv"]].concat();
+    sandbox.fails(2, &nowhere, &["--host-dir", "--deploy brings the files"]);
+    sandbox.fails(2, &["moe", "--model", "GLM-4.7-FP8", "--deploy"], &["--cluster <FILE>"]);
 }
 
 /// Who has exported it for the runs of this machine can use a cluster all the same.

@@ -6,6 +6,7 @@ mod cluster;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::cluster::place;
 pub(super) use self::cluster::{deploy, doctor, image, init, nodes};
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, FormatArg, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
@@ -14,9 +15,10 @@ use super::args::{
 };
 use crate::artifact::Evidence;
 use crate::commands::tune::check::CheckSettings;
+use crate::commands::tune::deploy::PlaceChoice;
 use crate::commands::tune::init::BadNode;
 use crate::commands::tune::merge::MergeSettings;
-use crate::commands::tune::moe::{Destination, MoeSettings};
+use crate::commands::tune::moe::{Deployment, Destination, MoeSettings};
 use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
@@ -45,6 +47,11 @@ pub(super) enum BadArgument {
     /// `--dtype`.
     #[error("--dtype: {0}")]
     Dtype(#[from] UnknownDtype),
+    /// A place for files that go nowhere.
+    #[error(
+        "--container, --virtualenv and --host-dir say where --deploy brings the files, and it is not given"
+    )]
+    NothingGoesThere,
     /// `--block-shape`.
     #[error("--block-shape: {0}")]
     BlockShape(#[from] BadBlockShape),
@@ -138,10 +145,22 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         batch_sizes,
         out,
         resume,
+        deploy,
         dry_run,
         json,
+        place,
     } = args;
     let offline = model.offline;
+    let deployment = match (deploy, self::place(place)?, &cluster) {
+        (true, place, Some(cluster)) => Some(Deployment {
+            cluster: cluster.clone(),
+            place: place.unwrap_or(PlaceChoice::Inventory),
+            profiles: model.profiles.clone(),
+            json,
+        }),
+        (false, Some(_), _) => return Err(BadArgument::NothingGoesThere),
+        _ => None,
+    };
     Ok(MoeSettings {
         subject: subject(model, target)?,
         evidence: evidence.map(|evidence| match evidence {
@@ -167,6 +186,7 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
             (Some(dir), None) => Destination::Out(dir),
             (None, None) => Destination::Results,
         },
+        deployment,
         dry_run,
         json,
     })
