@@ -25,7 +25,7 @@ use crate::cluster::runtimes::{Wish, runtimes};
 use crate::failure::Failure;
 use crate::host::container_spec::{ContainerVariable, NodePath};
 use crate::host::engine::{BadImageName, EngineError, EngineFailure, ImageName};
-use crate::host::ssh::SshSettings;
+use crate::host::ssh::SshConnections;
 use crate::host::{Host, HostPath};
 
 /// Time for an engine to say what it is and to look at an image.
@@ -47,7 +47,7 @@ pub(crate) struct Examination<'a> {
     /// Whether their GPUs are kept busy for a few seconds.
     pub(crate) load: bool,
     /// How nodes are connected to.
-    pub(crate) ssh: &'a SshSettings,
+    pub(crate) ssh: &'a SshConnections,
 }
 
 /// Ask all nodes what the doctor wants to know, and let them ping one another; none where that was cancelled, by when

@@ -156,7 +156,7 @@ fn nodes_are_reached_in_these_ways() {
         (reach.login, reach.engine)
     };
     let ssh = |user: Option<&str>, host: &str, port| {
-        Some(Login::Ssh(SshDestination::new(user, host, port).unwrap()))
+        Some(Login::Ssh(SshDestination::new(user, host, port).unwrap().into()))
     };
     let socket = |path: &str| EngineAt::Socket(HostPath::new(path));
     assert_eq!(way("ssh = \"b\""), (ssh(None, "b", None), EngineAt::Usual));

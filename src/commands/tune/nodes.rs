@@ -159,9 +159,9 @@ pub(crate) async fn run(
     let found = inventory::find(settings.cluster.as_deref())?;
     let nodes = found.inventory.named(&settings.nodes)?;
     let given = given(&nodes, settings)?;
-    let ssh = connect::settings(&found.inventory);
+    let ssh = connect::ssh(&found.inventory);
     if settings.dry_run {
-        lines::commands(&found.inventory.name, &nodes, &ssh, settings, out).map_err(OutputError)?;
+        lines::commands(&found.inventory.name, &nodes, ssh.settings(), settings, out).map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
     let Some(connected) = cancel.run_until_cancelled(connect_all(&nodes, &ssh)).await else {

@@ -73,6 +73,15 @@ impl SshDestination {
         Self { port: Some(port), ..self }
     }
 
+    /// The same where several stand with commas between them, as in `ProxyJump`.
+    pub(super) fn in_a_list(&self) -> String {
+        let Self { user, host, port } = self;
+        let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{user}{host}{port}")
+    }
+
     /// The words that tell ssh: perhaps an option, and one that is none.
     pub(super) fn words(&self) -> Vec<String> {
         let port = self.port.map(|port| ["-p".to_owned(), port.to_string()]);

@@ -24,7 +24,7 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{Engine, Image, ImageName};
-use crate::host::ssh::SshSettings;
+use crate::host::ssh::SshConnections;
 use crate::host_name::HostName;
 
 /// What the user said.
@@ -223,7 +223,7 @@ async fn each(
 }
 
 /// All `nodes` at once.
-async fn ask(image: &ImageName, nodes: &[Node], ssh: &SshSettings) -> Vec<Asked> {
+async fn ask(image: &ImageName, nodes: &[Node], ssh: &SshConnections) -> Vec<Asked> {
     let connected = connect_all(nodes, ssh).await;
     join_all(nodes.iter().zip(connected).map(|(node, connected)| async {
         let answer = async {
