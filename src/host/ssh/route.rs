@@ -96,8 +96,8 @@ mod tests {
         };
         assert_eq!(line(&route(&[], "me@b")), "ssh me@b 'true'");
         assert_eq!(line(&route(&["me@a"], "169.254.1.2")), "ssh -J me@a 169.254.1.2 'true'");
-        let long = route(&["ssh://me@a:2222", "fd00::1"], "ssh://c:22");
-        assert_eq!(line(&long), "ssh -J 'me@a:2222,[fd00::1]' -p 22 c 'true'");
+        let long = route(&["ssh://me@a:2222", "fe80::1%eth0"], "ssh://c:22");
+        assert_eq!(line(&long), "ssh -J 'me@a:2222,[fe80::1%%eth0]' -p 22 c 'true'");
     }
 
     #[test]

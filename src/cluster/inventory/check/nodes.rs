@@ -69,6 +69,15 @@ fn node(field: &Field, keys: NodeKeys, cluster: &Settings, folder: &Path) -> Res
         }
     });
     let fabric: Vec<IpAddr> = fabric.collect::<Result<_, _>>()?;
+    let own = address.iter().map(|address| (field.key("address"), address.clone()));
+    let of_fabric = fabric.iter().enumerate().map(|(at, ip)| (field.key("fabric").at(at), Address::Ip(*ip)));
+    if let Some((field, address)) = own.chain(of_fabric).find(|(_, address)| address.is_link_local_v6()) {
+        let message = format!(
+            "`{address}` is link-local, which means nothing to another node: expected an IPv4 address, or one of IPv6 \
+             that is global or unique local (`fd00::1`)"
+        );
+        return Err(Wrong::new(field, message));
+    }
     let connection = Connection { local, ssh, ssh_port, engine_url, tls };
     let has_engine = merged.engine().is_some();
     let reach = connection.reach(field, has_engine, folder)?;
