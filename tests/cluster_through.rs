@@ -195,6 +195,13 @@ fn images_and_files_get_to_whoever_is_behind() {
         cluster.nodes[1].fabric.address, cluster.nodes[3].fabric.address
     );
     assert!(dry.contains(&last), "{dry}");
+    let over = format!(
+        "# n2: over the fabric, from {} to {}, which equals\n",
+        cluster.nodes[0].fabric.address, cluster.nodes[1].fabric.address
+    );
+    assert!(dry.contains(&over), "{dry}");
+    let here = bed.sandbox.succeeds(&["image", "sync", "--through-here", "--dry-run"]);
+    assert!(here.contains(&last) && !here.contains("over the fabric"), "{here}");
     let how = |value: &Value| -> Vec<(String, String)> {
         let nodes = value["images"][0]["nodes"].as_array().unwrap();
         let words = |node: &Value| (node["how"].to_string(), node["way"].to_string());

@@ -192,7 +192,7 @@ async fn each(
                 let plan = plan(image, &held, head, from.as_ref())?;
                 if *dry_run {
                     let nodes: Vec<&Connected> = reached(&asked).map(|it| &it.node).collect();
-                    lines::copies(image, &plan, &nodes, out).map_err(OutputError)?;
+                    lines::copies(image, &plan, &nodes, *through_here, out).map_err(OutputError)?;
                 } else {
                     let rows = synced(image, asked, &plan, *through_here, progress).await;
                     let source = &held[plan.source].node;
