@@ -12,7 +12,7 @@ use super::inventory::{EngineAt, Inventory, Login, Node};
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::NodePath;
 use crate::host::engine::{BadEngineAddress, Certificates, Engine, EngineAddress, EngineError, Tcp};
-use crate::host::ssh::{Forward, SshConnection, SshSettings};
+use crate::host::ssh::{Forward, SshConnection, SshConnections, SshSettings};
 use crate::host::{ContainerSpec, EngineKind, Here, Host, HostError, HostFailure, HostPath, Program};
 use crate::host_name::HostName;
 
@@ -115,17 +115,17 @@ impl Failure for ConnectError {
     }
 }
 
-/// How nodes of `inventory` are connected to.
-pub fn settings(inventory: &Inventory) -> SshSettings {
+/// The connections to nodes of `inventory`, which are opened as nodes are connected to.
+pub fn ssh(inventory: &Inventory) -> SshConnections {
     let home = directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned());
     let config = inventory.ssh_config.as_deref().map(|path| at_home(path, home.as_deref()));
-    SshSettings { config, ..SshSettings::default() }
+    SshConnections::new(SshSettings { config, ..SshSettings::default() })
 }
 
 /// Connect to all `nodes` at once; one outcome a node, in their order. A node that does not answer keeps the others
-/// waiting for no longer than the limits of `settings`, which are [`settings`] of their inventory.
-pub async fn connect_all(nodes: &[Node], settings: &SshSettings) -> Vec<Result<Connected, ConnectError>> {
-    join_all(nodes.iter().map(|node| connect(node, settings))).await
+/// waiting for no longer than the limits of `ssh`, which is [`ssh()`] of their inventory.
+pub async fn connect_all(nodes: &[Node], ssh: &SshConnections) -> Vec<Result<Connected, ConnectError>> {
+    join_all(nodes.iter().map(|node| connect(node, ssh))).await
 }
 
 /// `~/` is the shell's, and ssh takes it for a folder of that name.
@@ -137,17 +137,16 @@ fn at_home(path: &Path, home: Option<&Path>) -> PathBuf {
 }
 
 /// Connect to one node.
-pub(crate) async fn connect(node: &Node, settings: &SshSettings) -> Result<Connected, ConnectError> {
+pub(crate) async fn connect(node: &Node, ssh: &SshConnections) -> Result<Connected, ConnectError> {
     let (host, connection): (Option<Arc<dyn Host>>, _) = match &node.reach.login {
         None => (None, None),
         Some(Login::Local) => (Some(Arc::new(Here::named(node.name.clone()))), None),
-        Some(Login::Ssh(destination)) => {
+        Some(Login::Ssh(route)) => {
             // ssh would say it too, as one of many things that keep it from connecting.
-            if let Some(path) = settings.config.as_ref().filter(|path| !path.is_file()) {
+            if let Some(path) = ssh.settings().config.as_ref().filter(|path| !path.is_file()) {
                 return Err(ConnectError::NoSshConfig { on: node.name.clone(), path: path.clone() });
             }
-            let connection =
-                SshConnection::open(node.name.clone(), destination.clone(), settings.clone()).await?;
+            let connection = ssh.open(&node.name, route).await?;
             (Some(connection.host()), Some(connection))
         }
     };
@@ -264,7 +263,7 @@ mod tests {
         let text = "name = \"lab\"\nengine = \"none\"\nssh_config = \"none/there\"\n\
                     [[nodes]]\nname = \"a\"\nrole = \"head\"\nssh = \"a\"\n";
         let inventory = Inventory::parse(Path::new("/lab/sparks.toml"), text).unwrap();
-        let error = connect_all(&inventory.nodes, &settings(&inventory)).await.remove(0).unwrap_err();
+        let error = connect_all(&inventory.nodes, &ssh(&inventory)).await.remove(0).unwrap_err();
         assert_eq!(error.to_string(), "a: field `ssh_config` of its inventory: `/lab/none/there` is no file");
         assert_eq!(error.kind(), Kind::Input);
     }

@@ -19,7 +19,7 @@ use crate::cluster::installed::{Installed, NoPlace, probe};
 use crate::cluster::inventory::{self, EngineChoice, Found, Inventory, Login, Node, NodeRole};
 use crate::host::container_spec::{Gpus, Labels};
 use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, ShortLived};
-use crate::host::ssh::SshSettings;
+use crate::host::ssh::SshConnections;
 use crate::host::{ContainerSpec, EngineKind, Host, HostPath, ShellLine};
 use crate::host_name::HostName;
 use crate::runtime::{Runtime, Target, TritonVersion};
@@ -38,7 +38,7 @@ pub struct ImageOnNode {
     node: Node,
     /// The same with another engine, where nothing says which it has.
     otherwise: Option<Node>,
-    ssh: SshSettings,
+    ssh: SshConnections,
 }
 
 /// The same within reach, with an engine that answered.
@@ -103,7 +103,7 @@ impl ImageOnNode {
     fn found(image: &str, found: Found) -> Result<Self, ImageError> {
         let image = image.parse()?;
         let (inventory, path) = (found.inventory, found.path);
-        let ssh = connect::settings(&inventory);
+        let ssh = connect::ssh(&inventory);
         let usual = |engine| node_of(&Inventory::this_machine_with(engine));
         let (node, otherwise) = match path {
             Some(_) => (node_of(&inventory), None),
@@ -116,6 +116,8 @@ impl ImageOnNode {
     /// that the node's own containers are made of.
     pub fn on_every_node(inventory: &Inventory, image: Option<&str>) -> Result<Vec<Self>, ImageError> {
         let named = image.map(str::parse::<ImageName>).transpose()?;
+        // One for all: a node may be reached through another's connection.
+        let ssh = connect::ssh(inventory);
         let of = |node: &Node| {
             let own = || node.settings.image().unwrap_or_default().parse();
             Ok(Self {
@@ -123,7 +125,7 @@ impl ImageOnNode {
                 cluster: inventory.name.clone(),
                 node: node.clone(),
                 otherwise: None,
-                ssh: connect::settings(inventory),
+                ssh: ssh.clone(),
             })
         };
         inventory.nodes.iter().filter(|node| node.settings.engine().is_some()).map(of).collect()
@@ -271,7 +273,7 @@ fn node_of(inventory: &Inventory) -> Node {
     local.or(head).unwrap_or(&inventory.nodes[0]).clone()
 }
 
-async fn reach(node: &Node, ssh: &SshSettings) -> Result<(Connected, Engine), ConnectError> {
+async fn reach(node: &Node, ssh: &SshConnections) -> Result<(Connected, Engine), ConnectError> {
     let connected = connect::connect(node, ssh).await?;
     let engine = connected.engine().await?.clone();
     Ok((connected, engine))

@@ -1,7 +1,7 @@
 """Say what the doctor asks of a node beyond its facts, as one JSON document on stdout.
 
-Input: one JSON document {"ports": [...], "folders": [...], "gpu_programs": BOOL, "from": ADDRESS or null,
-"pings": [[ADDRESS, MTU], ...]}.
+Input: one JSON document {"ports": [...], "folders": [...], "gpu_programs": BOOL,
+"pings": [[OWN ADDRESS, ADDRESS, MTU], ...]}.
 Output: {"user": UID, "taken": [...], "foreign": {FOLDER: UID}, "ray_token": BOOL, "gpu_programs": TEXT or null,
 "owners": {PID: USER}, "pings": [OUTCOME, ...]}.
 `taken` are those of the ports that somebody listens on, `foreign` the owners of those folders that are there and not
@@ -23,8 +23,8 @@ GPU_PROGRAMS = ("nvidia-smi", "--query-compute-apps=pid,used_memory,process_name
 GPU_S = 5.0
 # The state of a socket that listens (linux/net/tcp_states.h).
 LISTENS = "0A"
-# What IP and ICMP put before a ping's bytes (RFC 791, RFC 792).
-HEADERS = 28
+# What IP and ICMP put before a ping's bytes (RFC 791 and 792, RFC 8200 and 4443).
+HEADERS, HEADERS_V6 = 28, 48
 # How a kernel says that a packet has no way out (EMSGSIZE, ENETUNREACH, EHOSTUNREACH).
 NO_WAY = ("essage too long", "unreachable", "No route to host")
 # Pings at a time, and seconds for one and for all of them. An answer within a cluster takes far below a second.
@@ -93,7 +93,8 @@ def owners(programs):
 
 def ping(source, address, mtu):
     """Whether a packet of `mtu` bytes, never in pieces, gets to `address` and back."""
-    packet = ("-M", "do", "-s", str(mtu - HEADERS), "-c", "1", "-W", "1")
+    headers = HEADERS_V6 if ":" in address else HEADERS
+    packet = ("-M", "do", "-s", str(mtu - headers), "-c", "1", "-W", "1")
     try:
         ended = subprocess.run(
             ("ping", "-n", "-q", *packet, "-I", source, address),
@@ -117,7 +118,7 @@ def ping(source, address, mtu):
     return (said or "ping ended with status {}".format(ended.returncode))[:200]
 
 
-def ping_all(source, pings):
+def ping_all(pings):
     """The outcome of each ping, in their order."""
     outcomes = ["not tried: the others took too long"] * len(pings)
     left = list(range(len(pings)))
@@ -129,7 +130,7 @@ def ping_all(source, pings):
                 at = left.pop()
             except IndexError:
                 return
-            outcomes[at] = ping(source, *pings[at])
+            outcomes[at] = ping(*pings[at])
 
     threads = [threading.Thread(target=some, daemon=True) for _ in range(min(AT_A_TIME, len(pings)))]
     for thread in threads:
@@ -150,7 +151,7 @@ def answer(order):
         "ray_token": os.path.exists(os.path.expanduser("~/.ray/auth_token")),
         "gpu_programs": programs,
         "owners": owners(programs),
-        "pings": ping_all(order["from"], order["pings"]),
+        "pings": ping_all(order["pings"]),
     }
 
 

@@ -65,6 +65,7 @@ GPU_FIELDS = (
 COMMANDS = {
     "ip_address": ("ip", "-j", "addr"),
     "ip_route": ("ip", "-j", "route"),
+    "ip_route_v6": ("ip", "-6", "-j", "route"),
     "ip_neighbour": ("ip", "-j", "neigh"),
     "nvidia_smi": ("nvidia-smi", "--query-gpu=" + ",".join(GPU_FIELDS), "--format=csv,noheader,nounits"),
     "docker": ("docker", "version", "--format", "{{.Server.Version}}"),

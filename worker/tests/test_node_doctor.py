@@ -13,7 +13,7 @@ from node import doctor as node_doctor
 
 
 def ordered(**order):
-    usual = {"ports": [], "folders": [], "gpu_programs": False, "from": None, "pings": []}
+    usual = {"ports": [], "folders": [], "gpu_programs": False, "pings": []}
     return node_doctor.answer({**usual, **order})
 
 
@@ -86,12 +86,17 @@ class Pings(unittest.TestCase):
                 path.write_text("#!/bin/sh\n" + program)
                 path.chmod(0o755)
             with mock.patch.dict(os.environ, PATH=folder + ":/usr/bin:/bin" if program else folder):
-                return ordered(**{"from": "10.0.0.1", "pings": pings})["pings"]
+                return ordered(pings=[["10.0.0.1", *ping] if len(ping) == 2 else ping for ping in pings])["pings"]
 
     def test_the_outcomes_are_in_order_and_the_bytes_those_of_the_mtu(self):
         words = 'case "$*" in *"-M do -s 8972"*"-I 10.0.0.1 10.0.0.2") exit 0;; *) exit 1;; esac'
         pings = [["10.0.0.2", 9000], ["10.0.0.3", 9000], ["10.0.0.2", 1500]]
         self.assertEqual(self.pinged(words, pings), [True, False, False])
+
+    def test_each_has_an_address_of_its_own_and_headers_of_ipv6_are_longer(self):
+        words = 'case "$*" in *"-M do -s 8952"*"-I fd00::1 fd00::2") exit 0;; *) exit 1;; esac'
+        pings = [["fd00::1", "fd00::2", 9000], ["fd00::7", "fd00::2", 9000]]
+        self.assertEqual(self.pinged(words, pings), [True, False])
 
     def test_why_nobody_can_tell(self):
         [said] = self.pinged(None, [["10.0.0.2", 1500]])

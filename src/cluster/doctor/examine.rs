@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::asked::AskedModel;
 use super::inside::{Inside, Wanted, inside};
 use super::on_node::{LOOK_LIMIT, load, look, look_for};
+use super::paths::{Path as PingPath, paths};
 use super::seen::{
     DataLink, EngineSeen, Examined, ImageSeen, Obstacle, PingOutcome, Pinged, ReadNode, Seen, Tuned,
 };
@@ -25,7 +26,7 @@ use crate::cluster::runtimes::{Wish, runtimes};
 use crate::failure::Failure;
 use crate::host::container_spec::{ContainerVariable, NodePath};
 use crate::host::engine::{BadImageName, EngineError, EngineFailure, ImageName};
-use crate::host::ssh::SshSettings;
+use crate::host::ssh::SshConnections;
 use crate::host::{Host, HostPath};
 
 /// Time for an engine to say what it is and to look at an image.
@@ -47,7 +48,7 @@ pub(crate) struct Examination<'a> {
     /// Whether their GPUs are kept busy for a few seconds.
     pub(crate) load: bool,
     /// How nodes are connected to.
-    pub(crate) ssh: &'a SshSettings,
+    pub(crate) ssh: &'a SshConnections,
 }
 
 /// Ask all nodes what the doctor wants to know, and let them ping one another; none where that was cancelled, by when
@@ -63,7 +64,7 @@ pub(crate) async fn examine(order: Examination<'_>, cancel: &CancellationToken) 
     let hosts: Vec<Option<Arc<dyn Host>>> = connected.iter().map(host).collect();
     // After everything else, which is to be seen as it was.
     let loads = join_all(hosts.iter().map(|host| load(host.as_deref().filter(|_| order.load))));
-    let both = async { tokio::join!(pings(&hosts, &data), loads) };
+    let both = async { tokio::join!(pings(&hosts, paths(&nodes, &data)), loads) };
     let wish = Wish {
         cluster: order.cluster,
         cache: order.cache,
@@ -130,7 +131,7 @@ async fn see(node: &Node, order: &Examination<'_>, cancel: &CancellationToken) -
                 let models = &order.models;
                 let (read, looked, models, tuned) = tokio::join!(
                     read(host),
-                    look(&**host, None, &[]),
+                    look(&**host, &[]),
                     look_for(&**host, node, models),
                     tuned_here(host, &connected, !models.is_empty())
                 );
@@ -249,7 +250,7 @@ pub(super) fn data_links(nodes: &[Seen]) -> Vec<Option<DataLink>> {
     let fabric = Fabric::of(&members).map(|fabric| fabric.nodes).unwrap_or_default();
     let link = |seen: &Seen| {
         // An address of the inventory that cannot be used is an item of its own; another one is not tried instead.
-        if v4(seen).next().is_some() && usable(seen).is_none() {
+        if !seen.node.fabric.is_empty() && usable(seen).is_none() {
             return None;
         }
         let node = fabric.iter().find(|node| node.node == seen.node.name)?;
@@ -264,58 +265,35 @@ fn given(seen: &Seen) -> Given {
     Given::addresses(None, usable(seen))
 }
 
-/// The inventory's addresses for data that pings can go from.
-fn v4(seen: &Seen) -> impl Iterator<Item = std::net::Ipv4Addr> {
-    seen.node.fabric.iter().filter_map(|address| match address {
-        IpAddr::V4(address) => Some(*address),
-        IpAddr::V6(_) => None,
-    })
-}
-
-/// The first of them that the node has, on an interface that is up.
-fn usable(seen: &Seen) -> Option<std::net::Ipv4Addr> {
+/// The first of the inventory's addresses for data that the node has, on an interface that is up.
+fn usable(seen: &Seen) -> Option<IpAddr> {
     let facts = seen.facts()?;
-    let up = |address: &std::net::Ipv4Addr| {
-        let interface = facts.interfaces.iter().find(|it| it.ipv4().any(|(own, _)| own == *address));
+    let up = |address: &IpAddr| {
+        let interface =
+            facts.interfaces.iter().find(|it| it.addresses.iter().any(|own| own.address == *address));
         interface.is_some_and(|it| it.up) && !address.is_loopback()
     };
-    v4(seen).find(up)
+    let fabric = || seen.node.fabric.iter().copied().filter(up);
+    fabric().find(IpAddr::is_ipv4).or_else(|| fabric().next())
 }
 
-/// Every node that has an address for data pings every other one that has, all of them at once.
-///
-/// With the smaller MTU of the two: that they differ is said already, and what lies between is what this is for.
-async fn pings(hosts: &[Option<Arc<dyn Host>>], data: &[Option<DataLink>]) -> Vec<Pinged> {
+/// The nodes ping one another by all of these paths at once.
+async fn pings(hosts: &[Option<Arc<dyn Host>>], paths: Vec<PingPath>) -> Vec<Pinged> {
     let from = |(at, host): (usize, &Option<Arc<dyn Host>>)| {
-        let (host, own) = (host.clone(), data[at].clone());
+        let own: Vec<PingPath> = paths.iter().filter(|path| path.from == at).cloned().collect();
+        let host = host.clone().filter(|_| !own.is_empty());
         async move {
-            let (Some(host), Some(own)) = (host, own) else { return Vec::new() };
-            let peer = |(to, link): (usize, &Option<DataLink>)| {
-                let link = link.as_ref().filter(|_| to != at)?;
-                let mtu = own.mtu?.min(link.mtu?);
-                Some((to, link.address.to_string(), mtu))
-            };
-            let peers: Vec<(usize, String, u32)> = data.iter().enumerate().filter_map(peer).collect();
-            if peers.is_empty() {
-                return Vec::new();
-            }
-            let order: Vec<(String, u32)> = peers.iter().map(|(_, to, mtu)| (to.clone(), *mtu)).collect();
-            let outcomes =
-                look(&*host, Some(own.address.to_string()), &order).await.map(|looked| looked.pings);
-            let outcome = |nth: usize| match &outcomes {
+            let Some(host) = host else { return Vec::new() };
+            let looked = look(&*host, &own).await.map(|looked| looked.pings);
+            let outcome = |nth: usize| match &looked {
                 Ok(outcomes) => outcomes
                     .get(nth)
                     .cloned()
                     .unwrap_or_else(|| PingOutcome::Unknown("the node said nothing of this ping".into())),
                 Err(trouble) => PingOutcome::Unknown(trouble.says.clone()),
             };
-            let pinged = |(nth, (to, _, mtu)): (usize, &(usize, String, u32))| Pinged {
-                from: at,
-                to: *to,
-                mtu: *mtu,
-                outcome: outcome(nth),
-            };
-            peers.iter().enumerate().map(pinged).collect()
+            let pinged = |(nth, path)| Pinged { path, outcome: outcome(nth) };
+            own.into_iter().enumerate().map(pinged).collect()
         }
     };
     join_all(hosts.iter().enumerate().map(from)).await.into_iter().flatten().collect()

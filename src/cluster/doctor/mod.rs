@@ -16,6 +16,7 @@ mod memory;
 mod model;
 mod network;
 mod on_node;
+mod paths;
 mod reach;
 mod runtime;
 mod seen;

@@ -1,6 +1,7 @@
 //! What the doctor's programs answer on a node.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use super::asked::{AskedModel, ModelSource};
 use super::hub_cache::HubCache;
 use super::machine::FOLDERS;
 use super::network::PORTS;
+use super::paths::Path;
 use super::seen::{LoadSeen, Looked, ModelSeen, Obstacle};
 use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
 use crate::cluster::connect::ConnectError;
@@ -28,18 +30,15 @@ pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(20);
 /// How long a GPU is kept busy, seconds: some until its clock has gone up, and some to look at it.
 const LOAD_S: f64 = 4.0;
 
-/// Ask `host` for ports, folders and the token, or let it ping from an address.
-pub(super) async fn look(
-    host: &dyn Host,
-    from: Option<String>,
-    pings: &[(String, u32)],
-) -> Result<Looked, Obstacle> {
-    let pinging = from.is_some();
+/// Ask `host` for ports, folders and the token, or let it ping by `paths` where there are any.
+pub(super) async fn look(host: &dyn Host, paths: &[Path]) -> Result<Looked, Obstacle> {
+    let pinging = !paths.is_empty();
+    let pings: Vec<(IpAddr, IpAddr, u32)> =
+        paths.iter().map(|path| (path.source, path.target, path.mtu)).collect();
     let order = json!({
         "ports": if pinging { &[][..] } else { &PORTS },
         "folders": if pinging { &[][..] } else { &FOLDERS },
         "gpu_programs": !pinging,
-        "from": from,
         "pings": pings,
     });
     told(host, PROGRAM, &order).await

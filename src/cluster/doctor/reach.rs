@@ -14,7 +14,7 @@ pub(super) fn reachable(seen: &Seen) -> Option<Judgement> {
     Some(match (&seen.reached, &seen.node.reach.login) {
         (Err(trouble), _) => failed(trouble),
         (Ok(()), Some(Login::Local)) => Judgement::ok("it is this machine"),
-        (Ok(()), Some(Login::Ssh(destination))) => Judgement::ok(format!("by ssh to {destination}")),
+        (Ok(()), Some(Login::Ssh(route))) => Judgement::ok(format!("by ssh to {route}")),
         (Ok(()), None) => {
             Judgement::unknown("the inventory names an engine and no login: only that is looked at")
                 .fix("add `ssh = \"...\"` for it to the inventory")

@@ -1,11 +1,12 @@
 //! What was learnt of the nodes, as plain data.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::Deserialize;
 
 use super::asked::AskedModel;
+use super::paths::Path;
 use crate::cluster::facts::NodeFacts;
 use crate::cluster::installed::ConfigPlace;
 use crate::cluster::inventory::{Node, NodeRole};
@@ -201,19 +202,16 @@ pub(super) enum PingOutcome {
 /// An address for data, and its interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct DataLink {
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) interface: String,
     /// The interface's largest packet, bytes.
     pub(super) mtu: Option<u32>,
 }
 
-/// A ping from a node to another, by their places.
+/// A ping from a node to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pinged {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    /// The packet, bytes.
-    pub(super) mtu: u32,
+    pub(super) path: Path,
     pub(super) outcome: PingOutcome,
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::examine::data_links;
+use super::paths::Path as PingPath;
 use super::seen::{
     CudaGpu, DataLink, EngineSeen, Examined, GpuInside, GpusSeen, ImageSeen, Looked, Obstacle, PingOutcome,
     Pinged, ReadNode, Seen,
@@ -123,7 +124,17 @@ fn of(inventory: &str) -> Examined {
     let data = (0..nodes.len()).map(|at| Some(link(at))).collect();
     let pairs = (0..nodes.len()).flat_map(|from| (0..nodes.len()).map(move |to| (from, to)));
     let pings = pairs.filter(|(from, to)| from != to);
-    let pinged = |(from, to)| Pinged { from, to, mtu: 9000, outcome: PingOutcome::Known(true) };
+    let pinged = |(from, to)| Pinged {
+        path: PingPath {
+            from,
+            to,
+            source: link(from).address,
+            target: link(to).address,
+            interfaces: (link(from).interface, link(to).interface),
+            mtu: 9000,
+        },
+        outcome: PingOutcome::Known(true),
+    };
     Examined { data, pings: pings.map(pinged).collect(), nodes, models: Vec::new() }
 }
 
@@ -198,7 +209,7 @@ fn a_node_out_of_reach_has_one_finding_and_spoils_no_other() {
         tuned: None,
     };
     examined.data[1] = None;
-    examined.pings.retain(|ping| ping.from != 1 && ping.to != 1);
+    examined.pings.retain(|ping| ping.path.from != 1 && ping.path.to != 1);
     is(&only(&examined), "b", "reachable", State::Failed, "cannot be reached", "ssh-copy-id b");
     assert!(examined.any_answered());
     assert_eq!(examined.findings().iter().filter(|finding| finding.node.as_str() == "b").count(), 1);
@@ -430,7 +441,7 @@ fn a_fabric_address_that_is_not_there_is_its_own_item() {
 fn lost_pings_are_told_of_the_node_that_most_have_in_common() {
     let losing = |lost: &[(usize, usize)]| {
         let mut examined = healthy();
-        for ping in examined.pings.iter_mut().filter(|ping| lost.contains(&(ping.from, ping.to))) {
+        for ping in examined.pings.iter_mut().filter(|ping| lost.contains(&(ping.path.from, ping.path.to))) {
             ping.outcome = PingOutcome::Known(false);
         }
         examined
@@ -444,7 +455,7 @@ fn lost_pings_are_told_of_the_node_that_most_have_in_common() {
     let all = losing(&[(0, 1), (1, 0), (1, 2), (2, 1), (0, 2), (2, 0)]);
     assert_eq!(wrong(&all).len(), 2, "{:?}", wrong(&all));
     let mut untold = healthy();
-    for ping in untold.pings.iter_mut().filter(|ping| ping.from == 1) {
+    for ping in untold.pings.iter_mut().filter(|ping| ping.path.from == 1) {
         ping.outcome = PingOutcome::Unknown("there is no `ping` (iputils-ping)".into());
     }
     is(&only(&untold), "b", "fabric", State::Unknown, "no `ping`", "apt-get install iputils-ping");
@@ -560,6 +571,7 @@ mod gpus;
 mod inside;
 mod load;
 mod models;
+mod paths;
 mod runtime;
 mod tuned;
 

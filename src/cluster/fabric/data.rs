@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use super::planes::{Plane, Way, given, ways};
-use super::rails::{Rail, Subnet, speed_in_words};
+use super::rails::{Rail, Subnet, speed_in_words, wanted_address};
 use super::{BadGiven, Member};
 use crate::cluster::facts::InterfaceKind;
 
@@ -33,11 +33,16 @@ pub(super) fn choose(
 ) -> Result<Data, BadGiven> {
     let lacking = members.iter().zip(all_rails);
     let lacking = lacking.filter(|(_, rails)| rails.iter().all(|rail| rail.addressed().is_none()));
-    let lacking: Vec<&str> = lacking.map(|(member, _)| member.name.as_str()).collect();
+    let (lacking, theirs): (Vec<&str>, Vec<_>) =
+        lacking.map(|(member, rails)| (member.name.as_str(), rails)).unzip();
     let no_rdma = (!lacking.is_empty()).then(|| {
         let rest = if members.len() > lacking.len() { ": so all nodes use sockets" } else { "" };
         let have = if lacking.len() == 1 { "has" } else { "have" };
-        format!("{} {have} no RDMA port that is ACTIVE and has an IPv4 address{rest}", lacking.join(", "))
+        format!(
+            "{} {have} no RDMA port that is ACTIVE and has {}{rest}",
+            lacking.join(", "),
+            wanted_address(&theirs)
+        )
     });
     let choices: Vec<Vec<Choice<'_>>> = match no_rdma {
         None => all_rails.iter().map(|rails| by_rdma(rails)).collect(),
@@ -79,7 +84,7 @@ fn by_sockets<'a>(member: &Member<'a>) -> Vec<Choice<'a>> {
 }
 
 /// The subnet that every node can be met in: by cable before radio, one that was set up before one that came by
-/// itself, the one whose slowest link is fastest, then the control network, then the first node's order.
+/// itself, the one whose slowest link is fastest, IPv4 before IPv6, then the control network, then the first node's order.
 fn common_subnet(choices: &[Vec<Choice<'_>>], controls: &[Option<Plane>]) -> Option<Subnet> {
     let (first, rest) = choices.split_first()?;
     let here = |choices: &[Choice<'_>], subnet| choices.iter().any(|choice| choice.subnet == subnet);
@@ -94,7 +99,8 @@ fn common_subnet(choices: &[Vec<Choice<'_>>], controls: &[Option<Plane>]) -> Opt
         let slowest = of_it().map(|choice| choice.way.interface.speed_mbps).min().flatten();
         let controls = controls.iter().flatten().map(|control| control.address);
         let is_control = controls.filter(|control| of_it().any(|choice| choice.way.address == *control));
-        (radio, subnet.is_link_local(), Reverse(slowest), Reverse(is_control.count()))
+        let is_v6 = of_it().any(|choice| choice.way.address.is_ipv6());
+        (radio, subnet.is_link_local(), Reverse(slowest), is_v6, Reverse(is_control.count()))
     })
 }
 

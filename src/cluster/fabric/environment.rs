@@ -7,13 +7,15 @@ use super::planes::Plane;
 use super::rails::Rail;
 
 /// The variables that are derived.
-pub(super) const NAMES: [&str; 13] = [
+pub(super) const NAMES: [&str; 15] = [
     "NCCL_SOCKET_IFNAME",
+    "NCCL_SOCKET_FAMILY",
     "GLOO_SOCKET_IFNAME",
     "TP_SOCKET_IFNAME",
     "NCCL_IB_DISABLE",
     "NCCL_IB_HCA",
     "NCCL_IB_GID_INDEX",
+    "NCCL_IB_ADDR_FAMILY",
     "NCCL_IB_SUBNET_AWARE_ROUTING",
     "NCCL_IB_MERGE_NICS",
     "NCCL_NET_PLUGIN",
@@ -51,6 +53,8 @@ pub(crate) enum ValueOrigin {
 pub(super) struct Rdma<'a> {
     /// The node's devices that another node can be met by.
     pub(super) rails: &'a [Rail<'a>],
+    /// All that it has.
+    pub(super) all: &'a [Rail<'a>],
     /// Why no node may use it, where that is so.
     pub(super) off: Option<&'a str>,
     /// Whether the cables make a ring.
@@ -82,7 +86,7 @@ fn derived(
     name: &'static str,
     member: &Member<'_>,
     data: &Plane,
-    Rdma { rails, off, ring }: Rdma<'_>,
+    Rdma { rails, all, off, ring }: Rdma<'_>,
 ) -> Option<(Option<String>, String)> {
     let interface = &data.interface;
     let set = |value: String, reason: String| Some((Some(value), reason));
@@ -91,6 +95,9 @@ fn derived(
             let others = member.facts.interfaces.iter().map(|it| it.name.as_str());
             let value = exact([interface.as_str()], others);
             set(value, format!("the interface of the data address {}", data.address))
+        }
+        "NCCL_SOCKET_FAMILY" if data.address.is_ipv6() => {
+            set("AF_INET6".to_owned(), "else NCCL may take another address of this interface".to_owned())
         }
         "GLOO_SOCKET_IFNAME" => {
             set(interface.clone(), "Gloo would take what the host's name leads to".to_owned())
@@ -106,9 +113,15 @@ fn derived(
         "NCCL_IB_HCA" if off.is_none() && !rails.is_empty() => {
             let used = rails.iter().map(|rail| rail.device.name.as_str());
             let others = member.facts.rdma.iter().map(|device| device.name.as_str());
-            set(exact(used, others), why_these(member, rails))
+            set(exact(used, others), why_these(all, rails))
         }
         "NCCL_IB_GID_INDEX" if off.is_none() => gid_index(rails),
+        "NCCL_IB_ADDR_FAMILY" if off.is_none() => {
+            let v6 = rails.iter().filter_map(Rail::addressed).any(|it| it.address.is_ipv6());
+            v6.then(|| {
+                (Some("AF_INET6".to_owned()), "NCCL looks for IPv4 in GID tables unless told".to_owned())
+            })
+        }
         "NCCL_IB_SUBNET_AWARE_ROUTING" if ring => {
             set("1".to_owned(), "a device reaches only the node at the other end of its cable".to_owned())
         }
@@ -130,13 +143,12 @@ fn exact<'a>(names: impl IntoIterator<Item = &'a str>, all: impl Iterator<Item =
     format!("{}{}", if ambiguous { "=" } else { "" }, names.join(","))
 }
 
-fn why_these(member: &Member<'_>, rails: &[Rail<'_>]) -> String {
+fn why_these(all: &[Rail<'_>], rails: &[Rail<'_>]) -> String {
     let mut ports: Vec<_> = rails.iter().map(Rail::port).collect();
     ports.dedup();
     let cables =
         if ports.len() == 1 { "its cable".to_owned() } else { format!("its {} cables", ports.len()) };
-    let left_out = super::rails(member.facts);
-    let left_out = left_out.iter().filter(|it| it.addressed().is_none()).map(|it| it.device.name.as_str());
+    let left_out = all.iter().filter(|it| it.addressed().is_none()).map(|it| it.device.name.as_str());
     let left_out: Vec<&str> = left_out.collect();
     match left_out[..] {
         [] => format!("every device of {cables}: a Spark's cable ends in two"),

@@ -1,7 +1,7 @@
 //! What a user gives in the place of what would be derived.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::environment::NAMES;
 use crate::failure::{Failure, Kind};
@@ -11,9 +11,9 @@ use crate::host_name::HostName;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Given {
     /// Where the node is reached for orders.
-    pub(super) control: Option<Ipv4Addr>,
+    pub(super) control: Option<IpAddr>,
     /// Where its runtime meets the others'.
-    pub(super) data: Option<Ipv4Addr>,
+    pub(super) data: Option<IpAddr>,
     variables: BTreeMap<String, String>,
 }
 
@@ -31,9 +31,24 @@ pub(crate) enum BadGiven {
         /// Of which node.
         node: HostName,
         /// It.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// What the node has.
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
+    },
+    /// An address that means nothing without the name of an interface.
+    #[error(
+        "{plane} address of {node}: {address} is link-local, which means nothing to another node; give one of {}",
+        listed(.addresses)
+    )]
+    LinkLocal {
+        /// Which address.
+        plane: &'static str,
+        /// Of which node.
+        node: HostName,
+        /// It.
+        address: IpAddr,
+        /// What the node has.
+        addresses: Vec<IpAddr>,
     },
     /// An address that the node does not have.
     #[error("{plane} address of {node}: it has no {address}; give one of {}", listed(.addresses))]
@@ -43,9 +58,9 @@ pub(crate) enum BadGiven {
         /// Of which node.
         node: HostName,
         /// It.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// What the node has.
-        addresses: Vec<Ipv4Addr>,
+        addresses: Vec<IpAddr>,
     },
     /// A value that would end its line.
     #[error("the value of {0} holds a control character")]
@@ -63,7 +78,7 @@ impl Failure for BadGiven {
 
 impl Given {
     /// Addresses where they are not `None`, and no variable.
-    pub(crate) fn addresses(control: Option<Ipv4Addr>, data: Option<Ipv4Addr>) -> Self {
+    pub(crate) fn addresses(control: Option<IpAddr>, data: Option<IpAddr>) -> Self {
         Self { control, data, variables: BTreeMap::new() }
     }
 
@@ -85,9 +100,9 @@ impl Given {
     }
 }
 
-fn listed(addresses: &[Ipv4Addr]) -> String {
+fn listed(addresses: &[IpAddr]) -> String {
     match addresses {
         [] => "its addresses, of which it has none yet".to_owned(),
-        all => all.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(", "),
+        all => all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", "),
     }
 }

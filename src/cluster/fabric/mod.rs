@@ -19,11 +19,12 @@ pub(crate) use environment::DerivedVariable;
 pub(crate) use given::{BadGiven, Given};
 pub(crate) use netplan::Netplan;
 pub(crate) use planes::Plane;
+pub(crate) use rails::Subnet;
 pub(crate) use topology::Topology;
 
 use self::data::Data;
 use self::environment::Rdma;
-use self::rails::{Rail, rails};
+use self::rails::{Family, Rail, rails};
 use self::topology::TopologyKind;
 use crate::cluster::facts::NodeFacts;
 use crate::host_name::HostName;
@@ -57,7 +58,7 @@ pub(crate) struct Fabric {
 pub(crate) struct NodeFabric {
     /// The node.
     pub(crate) node: HostName,
-    /// Where it is reached for orders; none where it has no IPv4 address.
+    /// Where it is reached for orders; none where it has no address.
     pub(crate) control: Option<Plane>,
     /// Where its runtime meets the others'.
     pub(crate) data: Option<Plane>,
@@ -70,20 +71,23 @@ pub(crate) struct NodeFabric {
 impl Fabric {
     /// Join `members`.
     pub(crate) fn of(members: &[Member<'_>]) -> Result<Self, BadGiven> {
+        let asked = members.iter().any(|member| member.given.data.is_some_and(|data| data.is_ipv6()));
+        let family = Family::of(members, asked);
         let mut controls = Vec::new();
         for member in members {
             controls.push(planes::control(member)?);
         }
-        let all_rails: Vec<Vec<Rail<'_>>> = members.iter().map(|member| rails(member.facts)).collect();
+        let all_rails: Vec<Vec<Rail<'_>>> =
+            members.iter().map(|member| rails(member.facts, family)).collect();
         let Data { planes, no_rdma } = data::choose(members, &all_rails, &controls)?;
         let topology = Topology::of(members, &all_rails);
         let mut notes = topology::notes(members, &all_rails);
-        let netplan = netplan::missing(members, &all_rails, &topology, &mut notes);
+        let netplan = netplan::missing(members, &all_rails, family, &topology, &mut notes);
         let mut nodes = Vec::new();
         for (at, ((member, control), data)) in members.iter().zip(controls).zip(planes).enumerate() {
             let shared = rails::shared(&all_rails, at);
             let ring = matches!(topology.kind, TopologyKind::Ring(_));
-            let rdma = Rdma { rails: &shared, off: no_rdma.as_deref(), ring };
+            let rdma = Rdma { rails: &shared, all: &all_rails[at], off: no_rdma.as_deref(), ring };
             let derive = |data: &Plane| environment::derive(member, data, rdma);
             let environment = data.as_ref().map_or_else(Vec::new, derive);
             let names = shared.iter().map(|rail| rail.device.name.clone()).collect();

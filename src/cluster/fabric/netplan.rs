@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use serde::Serialize;
 
 use super::Member;
-use super::rails::{Rail, Subnet};
+use super::rails::{Family, Rail, Subnet};
 use super::topology::{Topology, TopologyKind};
 use crate::host_name::HostName;
 
@@ -27,12 +27,22 @@ type Place = (usize, usize);
 pub(super) fn missing(
     members: &[Member<'_>],
     all: &[Vec<Rail<'_>>],
+    family: Family,
     topology: &Topology,
     notes: &mut Vec<String>,
 ) -> Vec<Netplan> {
-    let unaddressed =
-        |rails: &&Vec<Rail<'_>>| rails.iter().any(|rail| rail.interface.ipv4().next().is_none());
+    let unaddressed = |rails: &&Vec<Rail<'_>>| rails.iter().any(|rail| rail.addresses().next().is_none());
     if !all.iter().any(|rails| unaddressed(&rails)) {
+        return Vec::new();
+    }
+    if family == Family::V6 {
+        let lacks = members.iter().zip(all).filter(|(_, rails)| unaddressed(rails));
+        let lacks: Vec<&str> = lacks.map(|(member, _)| member.name.as_str()).collect();
+        notes.push(format!(
+            "cables without addresses on {}, where the others' are of IPv6: address them by hand, a subnet a cable and \
+             function",
+            lacks.join(", ")
+        ));
         return Vec::new();
     }
     let places: Vec<Vec<(Place, Rail<'_>)>> = all.iter().map(|rails| placed(rails)).collect();
@@ -50,7 +60,7 @@ pub(super) fn missing(
     for (at, (member, places)) in members.iter().zip(&places).enumerate() {
         let mut lines = String::new();
         for (place, rail) in places {
-            if rail.interface.ipv4().next().is_some() {
+            if rail.addresses().next().is_some() {
                 continue;
             }
             let Some((address, prefix)) = plan.address(*place, at, places) else { continue };
@@ -96,7 +106,7 @@ impl Plan {
     fn of(members: &[Member<'_>], places: &[Vec<(Place, Rail<'_>)>]) -> Self {
         let mut subnets = BTreeMap::new();
         for (place, rail) in places.iter().flatten() {
-            let mut there = rail.interface.ipv4().map(|(address, prefix)| Subnet::of(address, prefix));
+            let mut there = rail.addresses().map(|(address, prefix)| Subnet::of(address, prefix));
             // Addresses that came by themselves are nothing to go on with.
             if let Some(subnet) = there.find(|subnet| !subnet.is_link_local()) {
                 subnets.entry(*place).or_insert(subnet);
@@ -104,7 +114,7 @@ impl Plan {
         }
         let all = members.iter().flat_map(|member| &member.facts.interfaces).flat_map(|it| it.ipv4());
         let all: Vec<(Ipv4Addr, u8)> = all.collect();
-        let taken = all.iter().map(|(address, prefix)| Subnet::of(*address, *prefix)).collect();
+        let taken = all.iter().map(|(address, prefix)| Subnet::of((*address).into(), *prefix)).collect();
         Self { subnets, taken, addresses: all.into_iter().map(|(address, _)| address).collect() }
     }
 
@@ -113,7 +123,7 @@ impl Plan {
         let subnet = match self.subnets.get(&place) {
             Some(subnet) => *subnet,
             None => {
-                let free = (100..255u8).map(|third| Subnet::of(Ipv4Addr::new(192, 168, third, 0), 24));
+                let free = (100..255u8).map(|third| Subnet::of(Ipv4Addr::new(192, 168, third, 0).into(), 24));
                 let subnet = free.into_iter().find(|it| !self.taken.iter().any(|other| other.meets(*it)))?;
                 self.taken.push(subnet);
                 self.subnets.insert(place, subnet);
@@ -123,7 +133,10 @@ impl Plan {
         // The number that the node has beside it, else 10 and up, as the playbook has it.
         let beside = places.iter().find_map(|(_, rail)| rail.addressed());
         let beside = beside.filter(|it| !it.subnet.is_link_local() && it.subnet.prefix() == 24);
-        let beside = beside.map(|it| u32::from(it.address.octets()[3]));
+        let beside = beside.and_then(|it| match it.address {
+            IpAddr::V4(address) => Some(u32::from(address.octets()[3])),
+            IpAddr::V6(_) => None,
+        });
         let first = 10 + u32::try_from(at).ok()?;
         let numbers = beside.into_iter().chain(first..first + 254);
         let mut free = numbers.filter_map(|number| subnet.host(number));

@@ -1,11 +1,11 @@
 //! A node's addresses: where it is reached for orders, and where its runtime meets the others'.
 
 use std::cmp::Reverse;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::rails::rails;
+use super::rails::{Family, rails};
 use super::{BadGiven, Member};
 use crate::cluster::facts::{Interface, InterfaceKind, NodeFacts};
 
@@ -13,7 +13,7 @@ use crate::cluster::facts::{Interface, InterfaceKind, NodeFacts};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Plane {
     /// The address.
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: IpAddr,
     /// Its interface.
     pub(crate) interface: String,
     /// Why this one.
@@ -24,25 +24,28 @@ pub(crate) struct Plane {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Way<'a> {
     pub(super) interface: &'a Interface,
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) prefix: u8,
 }
 
-/// The IPv4 addresses of a node's interfaces that are up; never loopback.
+/// The addresses of a node's interfaces that are up, as other nodes can be told them; never loopback.
 pub(super) fn ways(facts: &NodeFacts) -> impl Iterator<Item = Way<'_>> {
     let up = facts.interfaces.iter().filter(|it| it.up && it.kind != InterfaceKind::Loopback);
     let all = up.flat_map(|interface| {
-        interface.ipv4().map(move |(address, prefix)| Way { interface, address, prefix })
+        interface.addresses_for_others().map(move |(address, prefix)| Way { interface, address, prefix })
     });
     all.filter(|way| !way.address.is_loopback())
 }
 
 /// An address that was given, if the node has it.
-pub(super) fn given(plane: &'static str, member: &Member<'_>, address: Ipv4Addr) -> Result<Plane, BadGiven> {
+pub(super) fn given(plane: &'static str, member: &Member<'_>, address: IpAddr) -> Result<Plane, BadGiven> {
     let addresses = || ways(member.facts).map(|way| way.address).collect();
     let node = || member.name.clone();
     if address.is_loopback() {
         return Err(BadGiven::Loopback { plane, node: node(), address, addresses: addresses() });
+    }
+    if matches!(address, IpAddr::V6(address) if address.is_unicast_link_local()) {
+        return Err(BadGiven::LinkLocal { plane, node: node(), address, addresses: addresses() });
     }
     match ways(member.facts).find(|way| way.address == address) {
         Some(way) => {
@@ -59,7 +62,8 @@ pub(super) fn control(member: &Member<'_>) -> Result<Option<Plane>, BadGiven> {
         return given("control", member, address).map(Some);
     }
     let facts = member.facts;
-    let fabric: Vec<&str> = rails(facts).iter().map(|rail| rail.interface.name.as_str()).collect();
+    let fabric: Vec<&str> =
+        rails(facts, Family::V4).iter().map(|rail| rail.interface.name.as_str()).collect();
     let route = facts.default_route.as_ref().map(|route| route.interface.as_str());
     let routed = route.and_then(|name| facts.interface(name));
     let by_radio = routed.is_some_and(|it| it.kind == InterfaceKind::Wireless);
@@ -81,7 +85,8 @@ pub(super) fn control(member: &Member<'_>) -> Result<Option<Plane>, BadGiven> {
     };
     let best = ways(facts).min_by_key(|way| {
         let name = &way.interface.name;
-        (rank(way), way.address.is_link_local(), Reverse(way.interface.speed_mbps), name)
+        let link_local = matches!(way.address, IpAddr::V4(address) if address.is_link_local());
+        (rank(way), link_local, way.address.is_ipv6(), Reverse(way.interface.speed_mbps), name)
     });
     Ok(best.map(|way| {
         let reason = match rank(&way) {

@@ -1,36 +1,48 @@
 //! Rails: RDMA devices with a cable, each with its interface, its address and its index in the GID table.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::Member;
 use crate::cluster::facts::{Interface, NodeFacts, RdmaDevice};
 
 /// The addresses of one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Subnet {
-    network: Ipv4Addr,
+pub(crate) struct Subnet {
+    network: IpAddr,
     prefix: u8,
 }
 
 impl Subnet {
     /// That of `address`, whose first `prefix` bits it has.
-    pub(super) fn of(address: Ipv4Addr, prefix: u8) -> Self {
-        let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
-        Self { network: Ipv4Addr::from_bits(address.to_bits() & mask), prefix }
+    pub(crate) fn of(address: IpAddr, prefix: u8) -> Self {
+        let network = match address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(address.to_bits() & mask))
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(prefix.min(128))).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+            }
+        };
+        Self { network, prefix }
     }
 
-    /// Whether every interface has it by itself (RFC 3927), so that it says nothing of who is joined.
-    pub(super) fn is_link_local(self) -> bool {
-        self.network.is_link_local()
+    /// Whether every interface has it by itself (RFC 3927, RFC 4291), so that it says nothing of who is joined.
+    pub(crate) fn is_link_local(self) -> bool {
+        match self.network {
+            IpAddr::V4(network) => network.is_link_local(),
+            IpAddr::V6(network) => network.is_unicast_link_local(),
+        }
     }
 
-    /// Its address number `host`, if it has so many.
+    /// Its IPv4 address number `host`, if it has so many.
     pub(super) fn host(self, host: u32) -> Option<Ipv4Addr> {
+        let IpAddr::V4(network) = self.network else { return None };
         let size = 1u32.checked_shl(32 - u32::from(self.prefix))?;
         // The first is the network's, the last is for all.
-        (1..size.saturating_sub(1))
-            .contains(&host)
-            .then(|| Ipv4Addr::from_bits(self.network.to_bits() + host))
+        (1..size.saturating_sub(1)).contains(&host).then(|| Ipv4Addr::from_bits(network.to_bits() + host))
     }
 
     /// Bits that its addresses have in common.
@@ -51,27 +63,49 @@ impl fmt::Display for Subnet {
     }
 }
 
+/// Of which kind the addresses are that the nodes' RDMA devices are told apart by: of one for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    /// Of IPv6 where every node can be met so and not by IPv4 addresses that somebody has set up, or where that `is_asked`.
+    pub(super) fn of(members: &[Member<'_>], is_asked: bool) -> Self {
+        let set_up = |rail: &Rail<'_>| rail.addressed().is_some_and(|it| !it.subnet.is_link_local());
+        let all = |family| members.iter().all(|member| rails(member.facts, family).iter().any(set_up));
+        if (is_asked || !all(Self::V4)) && all(Self::V6) { Self::V6 } else { Self::V4 }
+    }
+}
+
 /// An RDMA device that is ACTIVE, and the interface of the same hardware.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rail<'a> {
     pub(super) device: &'a RdmaDevice,
     pub(super) interface: &'a Interface,
+    family: Family,
 }
 
 /// What makes a rail usable.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Addressed {
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) subnet: Subnet,
     /// Where the device's own table has the address for RoCE v2; none on InfiniBand, which does not need it.
     pub(super) gid_index: Option<u32>,
 }
 
 impl<'a> Rail<'a> {
-    /// Its first IPv4 address that is in the device's GID table: without that RoCE cannot use it.
+    /// Its interface's addresses of the nodes' kind, with their prefixes.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        let v4 = self.family == Family::V4;
+        self.interface.addresses_for_others().filter(move |(address, _)| address.is_ipv4() == v4)
+    }
+
+    /// The first of them that is in the device's GID table: without that RoCE cannot use it.
     pub(super) fn addressed(&self) -> Option<Addressed> {
-        let mut addresses = self.interface.ipv4();
-        addresses.find_map(|(address, prefix)| {
+        self.addresses().find_map(|(address, prefix)| {
             let gid_index = self.device.gid_index(address);
             let usable = gid_index.is_some() || self.device.is_infiniband();
             usable.then(|| Addressed { address, subnet: Subnet::of(address, prefix), gid_index })
@@ -85,11 +119,13 @@ impl<'a> Rail<'a> {
     }
 }
 
-/// A node's rails: cable by cable, the lower PCI domain of twins first.
-pub(super) fn rails(facts: &NodeFacts) -> Vec<Rail<'_>> {
+/// A node's rails, met by addresses of `family`: cable by cable, the lower PCI domain of twins first.
+pub(super) fn rails(facts: &NodeFacts, family: Family) -> Vec<Rail<'_>> {
     let active = facts.rdma.iter().filter(|device| device.active());
     let mut rails: Vec<Rail<'_>> = active
-        .filter_map(|device| Some(Rail { device, interface: facts.interface(device.interface.as_ref()?)? }))
+        .filter_map(|device| {
+            Some(Rail { device, interface: facts.interface(device.interface.as_ref()?)?, family })
+        })
         .collect();
     rails.sort_by_key(|rail| (rail.port(), rail.interface.pci.map(|pci| pci.domain), &rail.device.name));
     rails
@@ -105,6 +141,15 @@ pub(super) fn shared<'a>(all: &[Vec<Rail<'a>>], at: usize) -> Vec<Rail<'a>> {
         rail.addressed().is_some_and(|addressed| all.len() == 1 || of_others(addressed.subnet))
     };
     all[at].iter().filter(wanted).copied().collect()
+}
+
+/// The addresses by which rails of no node here count, for people: what they are not where all have `these`.
+pub(super) fn wanted_address(these: &[&Vec<Rail<'_>>]) -> &'static str {
+    let mut local = these.iter().flat_map(|rails| rails.iter());
+    match local.any(|rail| rail.addressed().is_none() && rail.interface.has_link_local_v6()) {
+        true => "an IPv4 or global IPv6 address (what is link-local in IPv6 means nothing to another node)",
+        false => "an IPv4 or global IPv6 address",
+    }
 }
 
 /// A link's speed for people.

@@ -1,6 +1,7 @@
 //! Addresses and variables of made-up clusters: nodes of `tests/fixtures/nodes`, and others like them.
 
 mod joined;
+mod six;
 
 use super::topology::TopologyKind;
 use super::*;
@@ -161,7 +162,7 @@ fn one_node_without_rdma_turns_it_off_for_all() {
         assert_eq!(off.value.as_deref(), Some("1"));
         assert_eq!(
             off.reason,
-            "jetson-thor has no RDMA port that is ACTIVE and has an IPv4 address: so all nodes use sockets"
+            "jetson-thor has no RDMA port that is ACTIVE and has an IPv4 or global IPv6 address: so all nodes use sockets"
         );
         assert_eq!(value(node, "NCCL_IB_HCA"), None);
         assert_eq!(value(node, "NCCL_IB_GID_INDEX"), None);

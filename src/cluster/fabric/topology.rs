@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Member;
-use super::rails::{Rail, Subnet, speed_in_words};
+use super::rails::{Rail, Subnet, speed_in_words, wanted_address};
 use crate::cluster::facts::Neighbour;
 use crate::host_name::HostName;
 
@@ -68,7 +68,9 @@ impl Topology {
         let without = (0..all.len()).filter(|at| !all[*at].iter().any(|rail| rail.addressed().is_some()));
         let without: Vec<&str> = without.map(name).collect();
         if !without.is_empty() {
-            let reason = format!("no RDMA port with an IPv4 address on {}", without.join(", "));
+            let theirs: Vec<_> =
+                all.iter().filter(|rails| rails.iter().all(|it| it.addressed().is_none())).collect();
+            let reason = format!("no RDMA port with {} on {}", wanted_address(&theirs), without.join(", "));
             return say(TopologyKind::Unknown, reason);
         }
         let net = Net { members, all };
@@ -223,7 +225,7 @@ pub(super) fn notes(members: &[Member<'_>], all: &[Vec<Rail<'_>>]) -> Vec<String
             if let Some(addressed) = rail.addressed() {
                 on_node.entry(addressed.subnet).or_default().push(&rail.interface.name);
                 by_subnet.entry(addressed.subnet).or_default().push((member.name, rail));
-            } else if let Some((address, _)) = rail.interface.ipv4().next() {
+            } else if let Some((address, _)) = rail.addresses().next() {
                 notes.push(format!(
                     "{}: {} has {address}, and the GID table of {} has it not for RoCE v2: RDMA cannot use it yet",
                     member.name, rail.interface.name, rail.device.name

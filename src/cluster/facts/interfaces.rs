@@ -53,6 +53,9 @@ pub(crate) struct InterfaceAddress {
     pub(crate) address: IpAddr,
     /// Bits that its subnet has in common.
     pub(crate) prefix: u8,
+    /// Whether it is one of IPv6 that goes by itself, or is not used yet: temporary, deprecated, tentative, a duplicate.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) passing: bool,
 }
 
 /// Where a device sits: `0002:01:00.1`.
@@ -85,6 +88,23 @@ pub(crate) struct Neighbour {
 }
 
 impl Interface {
+    /// The addresses that mean this interface to other nodes too, with their prefixes: those of IPv4 first. What is
+    /// link-local in IPv6 needs the name of an interface with it, which is another one on each node.
+    pub(crate) fn addresses_for_others(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        let v4 = self.ipv4().map(|(address, prefix)| (IpAddr::V4(address), prefix));
+        v4.chain(self.addresses.iter().filter_map(|it| match it.address {
+            IpAddr::V6(address) if !it.passing && !address.is_unicast_link_local() => {
+                Some((IpAddr::V6(address), it.prefix))
+            }
+            _ => None,
+        }))
+    }
+
+    /// Whether it has an address of IPv6 that is link-local, as every interface that is up gives itself one.
+    pub(crate) fn has_link_local_v6(&self) -> bool {
+        self.addresses.iter().any(|it| matches!(it.address, IpAddr::V6(own) if own.is_unicast_link_local()))
+    }
+
     /// Its IPv4 addresses with their prefixes.
     pub(crate) fn ipv4(&self) -> impl Iterator<Item = (Ipv4Addr, u8)> {
         self.addresses.iter().filter_map(|it| match it.address {
@@ -133,9 +153,18 @@ struct Listed {
 struct ListedAddress {
     local: IpAddr,
     prefixlen: u8,
+    /// Each of these is said only where it is so.
+    #[serde(default)]
+    temporary: bool,
+    #[serde(default)]
+    deprecated: bool,
+    #[serde(default)]
+    tentative: bool,
+    #[serde(default)]
+    dadfailed: bool,
 }
 
-/// `ip -j route`: a route. One over several links has no `dev` of its own.
+/// `ip -j route`, `ip -6 -j route`: a route. One over several links has no `dev` of its own.
 #[derive(Debug, Deserialize)]
 struct Route {
     dst: String,
@@ -169,12 +198,9 @@ pub(super) fn all(
     names.extend(listed.iter().map(|it| it.ifname.as_str()));
     let interfaces = names.iter().map(|name| interface(name, &listed, reading, doubts)).collect();
 
-    let routes: Vec<Route> = list(reading, "ip_route", doubts);
-    let defaults = routes.into_iter().filter(|route| route.dst == "default");
-    let default_route = defaults
-        .filter_map(|Route { dev, gateway, metric, .. }| Some((metric, dev?, gateway)))
-        .min_by_key(|(metric, ..)| *metric)
-        .map(|(_, interface, gateway)| DefaultRoute { interface, gateway });
+    // The way out by IPv6 counts where there is no other: older nodes' answers, too, have but the one.
+    let default_route =
+        ["ip_route", "ip_route_v6"].iter().find_map(|command| default_of(list(reading, command, doubts)));
 
     let heard: Vec<Heard> = list(reading, "ip_neighbour", doubts);
     let neighbours = heard
@@ -184,6 +210,15 @@ pub(super) fn all(
         })
         .collect();
     (interfaces, default_route, neighbours)
+}
+
+/// The default route that is taken.
+fn default_of(routes: Vec<Route>) -> Option<DefaultRoute> {
+    let defaults = routes.into_iter().filter(|route| route.dst == "default");
+    defaults
+        .filter_map(|Route { dev, gateway, metric, .. }| Some((metric, dev?, gateway)))
+        .min_by_key(|(metric, ..)| *metric)
+        .map(|(_, interface, gateway)| DefaultRoute { interface, gateway })
 }
 
 fn interface(name: &str, listed: &[Listed], reading: &NodeReading, doubts: &mut Doubts) -> Interface {
@@ -209,10 +244,12 @@ fn interface(name: &str, listed: &[Listed], reading: &NodeReading, doubts: &mut 
     let device = reading.link(&path("device")).unwrap_or_default();
     let addresses = listed.iter().filter(|it| it.ifname == name).flat_map(|it| &it.addr_info);
     let addresses = addresses.filter_map(|value| match ListedAddress::deserialize(value) {
-        Ok(ListedAddress { local, prefixlen }) if prefixlen <= if local.is_ipv4() { 32 } else { 128 } => {
-            Some(InterfaceAddress { address: local, prefix: prefixlen })
+        Ok(it) if it.prefixlen <= if it.local.is_ipv4() { 32 } else { 128 } => {
+            let passing = it.temporary || it.deprecated || it.tentative || it.dadfailed;
+            let passing = passing && it.local.is_ipv6();
+            Some(InterfaceAddress { address: it.local, prefix: it.prefixlen, passing })
         }
-        Ok(ListedAddress { local, prefixlen }) => {
+        Ok(ListedAddress { local, prefixlen, .. }) => {
             doubts.add("ip_address", format!("{name}: {local} cannot have a prefix of {prefixlen}"));
             None
         }

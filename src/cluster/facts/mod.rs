@@ -20,6 +20,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+#[cfg(test)]
+pub(crate) use self::{
+    interfaces::InterfaceAddress,
+    rdma::{Gid, RdmaPort},
+};
 pub(crate) use gpu::Gpu;
 pub(crate) use interfaces::{DefaultRoute, Interface, InterfaceKind, Neighbour};
 pub(crate) use machine::{Disk, Engine, Memory, MemoryTrace, ResourceLimit};

@@ -1,7 +1,7 @@
 //! RDMA devices: `/sys/class/infiniband` (the kernel's Documentation/ABI/stable/sysfs-class-infiniband).
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use serde::Serialize;
 
@@ -64,9 +64,10 @@ impl RdmaDevice {
 
     /// The index of the RoCE v2 GID that is `address`, on a port that is ACTIVE. Every device has a table of its own,
     /// so that of another one is no answer.
-    pub(crate) fn gid_index(&self, address: Ipv4Addr) -> Option<u32> {
+    pub(crate) fn gid_index(&self, address: IpAddr) -> Option<u32> {
         let gids = self.ports.iter().filter(|port| port.active).flat_map(|port| &port.gids);
-        gids.filter(|gid| gid.roce_v2 && gid.gid.to_ipv4_mapped() == Some(address)).map(|gid| gid.index).min()
+        // An IPv4 address stands there as `::ffff:a.b.c.d`, one of IPv6 as it is.
+        gids.filter(|gid| gid.roce_v2 && gid.gid.to_canonical() == address).map(|gid| gid.index).min()
     }
 }
 

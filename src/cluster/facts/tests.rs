@@ -82,6 +82,51 @@ fn a_gid_index_is_that_of_the_address_and_of_the_device() {
     assert_eq!(device("roceP2p1s0f1").gid_index("192.168.101.10".parse().unwrap()), Some(3));
     assert_eq!(device("rocep1s0f1").gid_index("192.168.101.10".parse().unwrap()), None);
     assert_eq!(device("rocep1s0f0").gid_index("192.168.100.10".parse().unwrap()), None);
+    // Of IPv6 as it is: the text of an address is another one in `/sys`.
+    let text = document("spark-twins")
+        .replace("0000:0000:0000:0000:0000:ffff:c0a8:640a", "fd00:0064:0000:0000:0000:0000:0000:000a");
+    let device = self::facts(&text).rdma.into_iter().find(|it| it.name == "rocep1s0f1").unwrap();
+    assert_eq!(device.gid_index("fd00:64::a".parse().unwrap()), Some(3));
+    assert_eq!(device.gid_index("fd00:64::b".parse().unwrap()), None);
+}
+
+#[test]
+fn addresses_of_ipv6_that_pass_or_need_an_interface_are_not_for_others() {
+    let listed = |address: &str, more: &str| {
+        format!(
+            r#"{{\"family\":\"inet6\",\"local\":\"{address}\",\"prefixlen\":64,\"scope\":\"global\"{more}}},"#
+        )
+    };
+    let more = [
+        listed("2001:db8::1", r#",\"temporary\":true"#),
+        listed("2001:db8::2", r#",\"deprecated\":true"#),
+        listed("2001:db8::3", r#",\"tentative\":true"#),
+        listed("fd00::5", ""),
+    ];
+    let before = r#"{\"family\":\"inet\",\"local\":\"192.168.100.10\""#;
+    let text = document("spark-twins").replace(before, &(more.concat() + before));
+    let facts = facts(&text);
+    let interface = facts.interface("enp1s0f1np1").unwrap();
+    let addresses: Vec<String> = interface.addresses_for_others().map(|(it, _)| it.to_string()).collect();
+    // IPv4 comes first, whatever the kernel's order is.
+    assert_eq!(addresses, ["192.168.100.10", "fd00::5"]);
+    assert!(interface.has_link_local_v6());
+}
+
+#[test]
+fn the_way_out_by_ipv6_counts_where_there_is_no_other() {
+    let route = |dev: &str| json!({ "exit": { "status": 0, "stdout": format!("[{{\"dst\":\"default\",\"gateway\":\"fe80::1\",\"dev\":\"{dev}\",\"metric\":100}}]"), "stderr": "", "cut": false } });
+    let of = |without_v4: bool| {
+        changed("spark-twins", |it| {
+            it["commands"]["ip_route_v6"] = route("enP7s7");
+            if without_v4 {
+                it["commands"]["ip_route"]["exit"]["stdout"] = json!("[]");
+            }
+        })
+    };
+    assert_eq!(of(false).default_route.unwrap().interface, "wlP9s9");
+    let route = of(true).default_route.unwrap();
+    assert_eq!((route.interface.as_str(), route.gateway), ("enP7s7", Some("fe80::1".parse().unwrap())));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::cluster::inventory::{EngineAt, Node};
 
 /// Where one node hands an image to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Meeting {
+pub(crate) struct Meeting {
     /// The address of the node that gives, where it listens.
     pub at: IpAddr,
     /// The address of the node that takes.
@@ -18,7 +18,7 @@ pub(super) struct Meeting {
 ///
 /// # Errors
 /// Why not, in words: an address, a login or a socket that is not there.
-pub(super) fn meeting(giver: &Node, taker: &Node) -> Result<Meeting, String> {
+pub(crate) fn meeting(giver: &Node, taker: &Node) -> Result<Meeting, String> {
     for node in [giver, taker] {
         if node.reach.login.is_none() {
             return Err(format!("no login to {} is in the inventory", node.name));

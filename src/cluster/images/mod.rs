@@ -17,6 +17,7 @@ mod tuned;
 
 pub use build_error::ImageBuildError;
 pub use error::ImageSyncError;
+pub(crate) use fabric::meeting;
 pub use plan::{CopyPlan, CopyStep, NoCopyPlan, NodeImage, plan, reference, runs};
 pub use same::{SameBy, same};
 pub use sync::{Brought, How, Site, Way, copy, held, pull};

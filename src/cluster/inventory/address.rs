@@ -25,6 +25,11 @@ pub enum Address {
 pub struct BadAddress(String);
 
 impl Address {
+    /// Whether it is one of IPv6 that means something on one cable alone, and with the name of an interface.
+    pub fn is_link_local_v6(&self) -> bool {
+        matches!(self, Address::Ip(IpAddr::V6(ip)) if ip.is_unicast_link_local())
+    }
+
     /// Whether it means the machine that uses it, whichever that is.
     pub fn is_loopback(&self) -> bool {
         match self {

@@ -2,6 +2,7 @@
 
 mod nodes;
 mod shared;
+mod through;
 
 use std::path::{Path, PathBuf};
 

@@ -45,6 +45,7 @@ pub(super) struct NodeKeys {
     // Not parsed here: a password must not get into a message.
     pub ssh: Option<String>,
     pub ssh_port: Option<u16>,
+    pub through: Option<HostName>,
     pub engine_url: Option<String>,
     pub tls: Option<TlsFiles>,
     // From here on as the cluster's.

@@ -222,6 +222,15 @@ localhost/vllm-next sleep infinity",
 }
 
 #[test]
+fn the_worker_of_s3_is_behind_its_head_for_whoever_is_elsewhere() {
+    let text = S3.1.replace("local = true", "ssh = \"nvidia@192.168.1.11\"");
+    let text = text.replace("\n# through = \"head\"", "\nthrough = \"head\"");
+    let cluster = read((S3.0, &text));
+    let Some(Login::Ssh(route)) = &cluster.nodes[1].reach.login else { panic!("{:?}", cluster.nodes[1]) };
+    assert_eq!(route.to_string(), "nvidia@169.254.10.2 through head");
+}
+
+#[test]
 fn a_flag_that_were_missing_would_be_noticed() {
     let document = Told::of("docker run -d --gpus all -v /a:/b image sleep infinity");
     Told::of("docker run --volume=/a:/b --gpus=all --detach image sleep infinity").holds(&document);

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Address;
 use crate::host::HostPath;
-use crate::host::ssh::SshDestination;
+use crate::host::ssh::{SshDestination, SshRoute};
 
 /// How a node is reached. At least one of the two is there: a login, or an engine that is reached without one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,7 +23,7 @@ pub enum Login {
     /// It is this machine.
     Local,
     /// By the user's own ssh.
-    Ssh(SshDestination),
+    Ssh(SshRoute),
 }
 
 /// Where an engine listens.

@@ -156,7 +156,7 @@ fn nodes_are_reached_in_these_ways() {
         (reach.login, reach.engine)
     };
     let ssh = |user: Option<&str>, host: &str, port| {
-        Some(Login::Ssh(SshDestination::new(user, host, port).unwrap()))
+        Some(Login::Ssh(SshDestination::new(user, host, port).unwrap().into()))
     };
     let socket = |path: &str| EngineAt::Socket(HostPath::new(path));
     assert_eq!(way("ssh = \"b\""), (ssh(None, "b", None), EngineAt::Usual));
@@ -190,6 +190,19 @@ fn refused(text: &str, words: &[&str]) -> String {
     }
     assert!(!message.contains('\n') && !message.contains("hush"), "{message}");
     message
+}
+
+#[test]
+fn addresses_that_need_an_interface_are_refused() {
+    for (line, field) in [
+        ("fabric = [\"10.9.0.1\", \"fe80::1\"]", "field `nodes[1].fabric[1]`, line "),
+        ("address = \"fe80::1\"", "field `nodes[1].address`, line "),
+    ] {
+        let text = TWO.replace("ssh = \"me@b\"", &format!("ssh = \"me@fe80::1%eth0\"\n{line}"));
+        refused(&text, &[field, "`fe80::1` is link-local", "`fd00::1`"]);
+    }
+    let text = TWO.replace("ssh = \"me@b\"", "ssh = \"me@fe80::1%eth0\"\nfabric = [\"fd00::1\"]");
+    assert_eq!(of(&text).unwrap().nodes[1].fabric, ["fd00::1".parse::<std::net::IpAddr>().unwrap()]);
 }
 
 #[test]

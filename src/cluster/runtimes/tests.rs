@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::kept::key_of;
 use super::*;
-use crate::cluster::connect::{connect_all, settings};
+use crate::cluster::connect::{connect_all, ssh};
 use crate::cluster::inventory::Inventory;
 use crate::failure::{Failure, Kind};
 use crate::host::engine::Image;
@@ -118,7 +118,7 @@ async fn two(of: [&Path; 2]) -> Vec<Connected> {
     // No second machine is at hand.
     let reach = inventory.nodes[0].reach.clone();
     inventory.nodes[1].reach = reach;
-    connect_all(&inventory.nodes, &settings(&inventory)).await.into_iter().map(Result::unwrap).collect()
+    connect_all(&inventory.nodes, &ssh(&inventory)).await.into_iter().map(Result::unwrap).collect()
 }
 
 /// A virtual environment whose interpreter answers with `text` whatever it is asked.

@@ -63,7 +63,7 @@ impl WatchedNodes {
         stop: &CancellationToken,
     ) -> Result<Self, Box<dyn Failure>> {
         let Inventory { name, nodes, .. } = &cluster.inventory;
-        let ssh = connect::settings(&cluster.inventory);
+        let ssh = connect::ssh(&cluster.inventory);
         let connecting = stop.run_until_cancelled(connect_all(nodes, &ssh));
         let mut reached = Vec::new();
         for connected in connecting.await.ok_or(CampaignStopped::BeforeTheFirst)? {

@@ -68,10 +68,10 @@ pub(crate) async fn run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let found = inventory::find(settings.cluster.as_deref())?;
-    let connecting = connect::settings(&found.inventory);
+    let ssh = connect::ssh(&found.inventory);
     let nodes = found.inventory.named(&settings.nodes)?;
     if settings.dry_run {
-        lines::commands(&found.inventory.name, &nodes, &connecting, settings, out).map_err(OutputError)?;
+        lines::commands(&found.inventory.name, &nodes, ssh.settings(), settings, out).map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
     let asked = models::look_up(settings, found.inventory.nodes.len());
@@ -82,7 +82,7 @@ pub(crate) async fn run(
         models,
         cache: &settings.cache,
         load: settings.load,
-        ssh: &connecting,
+        ssh: &ssh,
     };
     let examined = examine(order, &cancel).await.ok_or(DoctorError::Stopped)?;
     let findings = examined.findings();

@@ -6,7 +6,7 @@ mod runtime;
 mod show;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -32,9 +32,9 @@ pub(crate) struct NodesSettings {
     /// These nodes of it; all where empty.
     pub(crate) nodes: Vec<HostName>,
     /// An address for orders, of the one node that is shown.
-    pub(crate) control: Option<Ipv4Addr>,
+    pub(crate) control: Option<IpAddr>,
     /// An address for what runtimes send one another, of the one node that is shown.
-    pub(crate) data: Option<Ipv4Addr>,
+    pub(crate) data: Option<IpAddr>,
     /// Variables, of every node that is shown.
     pub(crate) set: Vec<(String, String)>,
     /// Only the variables, as lines for a file of them.
@@ -159,9 +159,9 @@ pub(crate) async fn run(
     let found = inventory::find(settings.cluster.as_deref())?;
     let nodes = found.inventory.named(&settings.nodes)?;
     let given = given(&nodes, settings)?;
-    let ssh = connect::settings(&found.inventory);
+    let ssh = connect::ssh(&found.inventory);
     if settings.dry_run {
-        lines::commands(&found.inventory.name, &nodes, &ssh, settings, out).map_err(OutputError)?;
+        lines::commands(&found.inventory.name, &nodes, ssh.settings(), settings, out).map_err(OutputError)?;
         return Ok(Verdict::Done);
     }
     let Some(connected) = cancel.run_until_cancelled(connect_all(&nodes, &ssh)).await else {
@@ -204,10 +204,8 @@ fn given(
     }
     let of = |node: &inventory::Node| {
         let address = node.address.as_ref().and_then(|address| address.to_string().parse().ok());
-        let fabric = node.fabric.iter().find_map(|address| match address {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        });
+        let fabric = &node.fabric;
+        let fabric = fabric.iter().find(|it| it.is_ipv4()).or(fabric.first()).copied();
         let mut given = Given::addresses(settings.control.or(address), settings.data.or(fabric));
         for (name, value) in node.settings.environment() {
             if let ContainerVariable::Set(value) = value {

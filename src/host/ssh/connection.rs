@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::master::Master;
-use super::{SshDestination, SshFailure};
+use super::{SshDestination, SshFailure, SshHop, SshRoute};
 use crate::host::remote::mark;
 use crate::host::{Ending, Here, Host, HostError, HostFailure, Process, Program};
 use crate::host_name::HostName;
@@ -20,6 +20,8 @@ const PROGRAMS: usize = 8;
 const ENDINGS: usize = 2;
 /// How long one waits for its turn. Less than hosts give a program to start, so that the reason is told.
 const TURN_LIMIT: Duration = Duration::from_secs(20);
+/// How long after a connection that goes through another one that one may be lost too.
+const TOGETHER: Duration = Duration::from_millis(200);
 /// What a login shell may say when it is asked for a word, bytes.
 const GREETING_BYTES: u64 = 64 << 10;
 /// What of that is shown, characters.
@@ -58,6 +60,8 @@ impl SshSettings {
 #[derive(Debug)]
 pub struct SshConnection {
     name: HostName,
+    /// The one that this goes through, which it keeps open.
+    through: Option<Arc<SshConnection>>,
     destination: SshDestination,
     settings: SshSettings,
     master: Master,
@@ -75,6 +79,17 @@ pub(super) enum Queue {
     Endings,
 }
 
+fn route(through: Option<&SshConnection>, to: &SshDestination) -> SshRoute {
+    let mut hops = Vec::new();
+    let mut next = through;
+    while let Some(hop) = next {
+        hops.push(SshHop { node: hop.name.clone(), at: hop.destination.clone() });
+        next = hop.through.as_deref();
+    }
+    hops.reverse();
+    SshRoute { through: hops, to: to.clone() }
+}
+
 impl SshConnection {
     /// Connect to the node `name` and see that its shell runs commands. Within the limits of `settings` it is done or
     /// has failed.
@@ -83,25 +98,38 @@ impl SshConnection {
         destination: SshDestination,
         settings: SshSettings,
     ) -> Result<Arc<Self>, HostError> {
-        let connection = async {
-            let master = Master::open(&destination, &settings).await?;
-            let programs = Arc::new(Semaphore::new(PROGRAMS));
-            let endings = Arc::new(Semaphore::new(ENDINGS));
-            let name = name.clone();
-            let forwards = AtomicU64::new(0);
-            let connection = Self { name, destination, settings, master, programs, endings, forwards };
-            connection.greet().await?;
-            Ok(Arc::new(connection))
+        let opened = Self::open_through(None, name.clone(), destination, settings).await;
+        opened.map_err(|what| HostError { on: name, what: what.into() })
+    }
+
+    /// The same through an open connection to another node, where there is one.
+    pub(super) async fn open_through(
+        through: Option<Arc<Self>>,
+        name: HostName,
+        destination: SshDestination,
+        settings: SshSettings,
+    ) -> Result<Arc<Self>, SshFailure> {
+        let route = route(through.as_deref(), &destination);
+        let proxy = through.as_ref().map(|through| through.master.socket());
+        let master = match (Master::open(&route, proxy.as_deref(), &settings).await, &through) {
+            (Err(failure), Some(through)) => return Err(through.of_one_behind(failure, &destination).await),
+            (opened, _) => opened?,
         };
-        connection.await.map_err(|what: SshFailure| HostError { on: name.clone(), what: what.into() })
+        let programs = Arc::new(Semaphore::new(PROGRAMS));
+        let endings = Arc::new(Semaphore::new(ENDINGS));
+        let forwards = AtomicU64::new(0);
+        let connection = Self { name, through, destination, settings, master, programs, endings, forwards };
+        connection.greet().await?;
+        Ok(Arc::new(connection))
     }
 
     pub(super) fn name(&self) -> &HostName {
         &self.name
     }
 
-    pub(super) fn destination(&self) -> &SshDestination {
-        &self.destination
+    /// The way there.
+    pub(super) fn route(&self) -> SshRoute {
+        route(self.through.as_deref(), &self.destination)
     }
 
     pub(super) fn settings(&self) -> &SshSettings {
@@ -123,12 +151,25 @@ impl SshConnection {
 
     /// Why the connection was lost, if it was.
     pub(super) fn is_lost(&self) -> Option<String> {
-        self.master.is_lost().map(|words| SshFailure::lost(&words, self.settings.silence))
+        self.master.is_lost().map(|words| self.why_lost(&words))
     }
 
     /// Why the connection was lost, once it is.
     pub(super) async fn lost(&self) -> String {
-        SshFailure::lost(&self.master.lost().await, self.settings.silence)
+        let words = self.master.lost().await;
+        if let Some(through) = &self.through {
+            // It is noticed of both at once, in any order.
+            let _ = tokio::time::timeout(TOGETHER, through.master.lost()).await;
+        }
+        self.why_lost(&words)
+    }
+
+    /// What ssh's last words come to.
+    fn why_lost(&self, words: &str) -> String {
+        match self.through.as_ref().and_then(|through| Some((&through.name, through.is_lost()?))) {
+            Some((through, why)) => format!("it went through {through}: {why}"),
+            None => SshFailure::lost(words, self.settings.silence),
+        }
     }
 
     /// Wait in `queue` for a session.
@@ -215,11 +256,11 @@ impl SshConnection {
         /// ssh's own failures, and those of programs that end with the same.
         const AMBIGUOUS: i32 = 255;
         /// A lost connection ends the sessions and the master, in any order.
-        const TOGETHER: Duration = Duration::from_secs(1);
+        const LATER: Duration = Duration::from_secs(1);
         if ending != Ending::Exit(AMBIGUOUS) {
             return ending;
         }
-        match tokio::time::timeout(TOGETHER, self.lost()).await {
+        match tokio::time::timeout(LATER, self.lost()).await {
             Ok(why) => Ending::Lost { why },
             Err(_) => ending,
         }

@@ -73,6 +73,17 @@ impl SshDestination {
         Self { port: Some(port), ..self }
     }
 
+    /// The same where several stand with commas between them, as in `ProxyJump`.
+    pub(super) fn in_a_list(&self) -> String {
+        let Self { user, host, port } = self;
+        let user = user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
+        // ssh takes what begins with `%` there for something to put in, which a zone would be.
+        let host = host.replace('%', "%%");
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{user}{host}{port}")
+    }
+
     /// The words that tell ssh: perhaps an option, and one that is none.
     pub(super) fn words(&self) -> Vec<String> {
         let port = self.port.map(|port| ["-p".to_owned(), port.to_string()]);
@@ -136,6 +147,7 @@ mod tests {
             ("ssh://spark-1", "spark-1"),
             ("ssh://me@spark-1:2222/", "-p 2222 me@spark-1"),
             ("ssh://[::1]:22", "-p 22 ::1"),
+            ("ssh://me@[fe80::1%eth0]:22", "-p 22 me@fe80::1%eth0"),
             ("ssh://[::1]", "::1"),
         ] {
             let destination: SshDestination = text.parse().unwrap();

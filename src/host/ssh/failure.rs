@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::SshDestination;
+use super::SshRoute;
+use crate::host_name::HostName;
 
 /// Why a node cannot be reached by ssh.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,38 @@ pub enum SshFailure {
         /// What the system says.
         why: String,
     },
+    /// The node that the way goes through is not reached itself.
+    #[error("its way goes through {through}: {failure}")]
+    Through {
+        /// That node.
+        through: HostName,
+        /// Why not.
+        failure: Box<SshFailure>,
+    },
+    /// The node that the way goes through does not get there.
+    #[error("cannot be reached by ssh: {through} gets no connection to {place}: {why}")]
+    Beyond {
+        /// That node.
+        through: HostName,
+        /// Where it was to go, as it sees it.
+        place: String,
+        /// What it noticed.
+        why: String,
+    },
+    /// The node that the way goes through gets there, and lets nobody else.
+    #[error(
+        "cannot be reached by ssh: sshd on {through} lets nobody through to {place} (AllowTcpForwarding, PermitOpen in \
+         its sshd_config)"
+    )]
+    Forbidden {
+        /// That node.
+        through: HostName,
+        /// Where it was to go.
+        place: String,
+    },
+    /// The connection of the node that the way goes through does not carry it, and does not say why.
+    #[error("cannot be reached by ssh: the way through another node does not open")]
+    NotForwarded,
     /// Nothing came back in time.
     #[error("cannot be reached by ssh: {step} took longer than {} s", limit.as_secs_f64())]
     TimedOut {
@@ -128,6 +161,10 @@ impl SshFailure {
             Self::NoRoute { .. } | Self::TimedOut { step: CONNECTING, .. } => {
                 "is the node on, and on a network of this machine? `ProxyJump` in ~/.ssh/config goes by another".into()
             }
+            Self::Through { failure, .. } => return failure.hint(),
+            Self::Beyond { through, .. } => {
+                format!("is the node on, with sshd, and on a network of {through}?")
+            }
             Self::HostKeyChanged { forget, .. } => match forget {
                 Some(command) => format!("if the node was set up anew, forget the old key: {command}"),
                 None => "if the node was set up anew, delete that line".into(),
@@ -144,13 +181,24 @@ impl SshFailure {
             | Self::TimedOut { .. }
             | Self::BrokenOff { .. }
             | Self::NoSession
+            | Self::NotForwarded
+            | Self::Forbidden { .. }
             | Self::Lost { .. }
             | Self::Other { .. } => return None,
         })
     }
 
+    /// The same of a node whose way goes through `hop`, which failed so.
+    pub(super) fn through(self, hop: HostName) -> Self {
+        match self {
+            // The first of a chain is the one to look at.
+            Self::Through { .. } => self,
+            failure => Self::Through { through: hop, failure: Box::new(failure) },
+        }
+    }
+
     /// What openssh's error output `words` come to, before the login was done.
-    pub(super) fn of(words: &str, destination: &SshDestination, limit: Duration) -> Self {
+    pub(super) fn of(words: &str, route: &SshRoute, limit: Duration) -> Self {
         let line = |needle: &str| words.lines().map(str::trim).find(|line| line.contains(needle));
         let timed_out = Self::TimedOut { step: CONNECTING, limit };
         // From the most telling to the least: one thing brings on another, and what came last says the least.
@@ -161,19 +209,17 @@ impl SshFailure {
             return Self::HostKeyChanged { known, forget };
         }
         if line("Host key verification failed").is_some() && line("REVOKED").is_none() {
-            return Self::HostKeyUnknown { destination: destination.to_string() };
+            return Self::HostKeyUnknown { destination: route.typed() };
         }
         if let Some((account, methods)) =
             line("Permission denied (").and_then(|line| line.split_once(": Permission denied ("))
         {
             let key = line("Load key ").map(str::to_owned);
             let methods = methods.trim_end_matches(['.', ')']).to_owned();
-            return Self::Login {
-                destination: destination.to_string(),
-                account: account.to_owned(),
-                methods,
-                key,
-            };
+            return Self::Login { destination: route.typed(), account: account.to_owned(), methods, key };
+        }
+        if line("Stdio forwarding request failed").is_some() {
+            return Self::NotForwarded;
         }
         if let Some(rest) = line("Could not resolve hostname ").and_then(|line| line.split_once("hostname "))
         {

@@ -114,9 +114,7 @@ impl SshConnection {
                 }
             };
             let try_out = TcpStream::connect(forward.local()).await.map(|stream| Box::pin(stream) as BoxRead);
-            let place =
-                Place { words: vec![host.to_owned(), port.to_string()], setting: "AllowTcpForwarding" };
-            self.try_out(place, try_out).await?;
+            self.try_out(Place::port(host, port), try_out).await?;
             Ok(forward)
         })
         .await
@@ -147,6 +145,33 @@ impl SshConnection {
         }
     }
 
+    /// What keeps the node itself from connecting to `place`; nothing where it gets there.
+    pub(super) async fn unmet(
+        self: &Arc<Self>,
+        place: &Place,
+    ) -> Result<Option<ForwardFailure>, HostFailure> {
+        let shown = place.shown();
+        let mut probe = Program::new("python3", ["-c", PROBE]);
+        probe.argv.extend(place.words.iter().cloned());
+        let Process { mut output, mut end, .. } =
+            self.remote().start(&probe).await.map_err(|error| error.what)?;
+        let mut said = String::new();
+        if let Err(error) = (&mut output).take(1000).read_to_string(&mut said).await {
+            return Err(ForwardFailure::Other { place: shown, why: error.to_string() }.into());
+        }
+        if let Ending::Lost { why } = end.ended().await {
+            return Err(SshFailure::Lost { why }.into());
+        }
+        let (name, words) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
+        Ok(Some(match name {
+            "open" => return Ok(None),
+            "ENOENT" => ForwardFailure::Missing(shown),
+            "EACCES" | "EPERM" => ForwardFailure::Denied(shown),
+            "ECONNREFUSED" => ForwardFailure::Deaf(shown),
+            _ => ForwardFailure::Other { place: shown, why: words.to_owned() },
+        }))
+    }
+
     /// See whether something answers behind `stream`, which has just been opened through the forward. The master makes
     /// the way for each stream, and closes it without a word where there is none; the node itself is asked why.
     async fn try_out(
@@ -154,36 +179,24 @@ impl SshConnection {
         place: Place,
         stream: std::io::Result<BoxRead>,
     ) -> Result<(), HostFailure> {
-        let shown = place.shown();
-        let other = |why: String| ForwardFailure::Other { place: shown.clone(), why };
-        let mut stream = stream.map_err(|error| other(error.to_string()))?;
-        let mut probe = Program::new("python3", ["-c", PROBE]);
-        probe.argv.extend(place.words);
-        let Process { mut output, mut end, .. } =
-            self.remote().start(&probe).await.map_err(|error| error.what)?;
-        let mut said = String::new();
-        (&mut output).take(1000).read_to_string(&mut said).await.map_err(|error| other(error.to_string()))?;
-        if let Ending::Lost { why } = end.ended().await {
-            return Err(SshFailure::Lost { why }.into());
-        }
-        let (name, words) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
-        let failure = match name {
+        let mut stream =
+            stream.map_err(|error| ForwardFailure::Other { place: place.shown(), why: error.to_string() })?;
+        let failure = match self.unmet(&place).await? {
             // The way for our stream was asked for first, so its fate is known by now.
-            "open" => match tokio::time::timeout(CLOSED_LIMIT, stream.read(&mut [0])).await {
-                Ok(Ok(0) | Err(_)) => ForwardFailure::Forbidden { place: shown, setting: place.setting },
+            None => match tokio::time::timeout(CLOSED_LIMIT, stream.read(&mut [0])).await {
+                Ok(Ok(0) | Err(_)) => {
+                    ForwardFailure::Forbidden { place: place.shown(), setting: place.setting }
+                }
                 _ => return Ok(()),
             },
-            "ENOENT" => ForwardFailure::Missing(shown),
-            "EACCES" | "EPERM" => ForwardFailure::Denied(shown),
-            "ECONNREFUSED" => ForwardFailure::Deaf(shown),
-            _ => other(words.to_owned()),
+            Some(failure) => failure,
         };
         Err(failure.into())
     }
 }
 
 /// What is forwarded.
-struct Place {
+pub(super) struct Place {
     /// As the probe takes it.
     words: Vec<String>,
     /// What of sshd's settings may forbid it.
@@ -191,7 +204,11 @@ struct Place {
 }
 
 impl Place {
-    fn shown(&self) -> String {
+    pub(super) fn port(host: &str, port: u16) -> Self {
+        Self { words: vec![host.to_owned(), port.to_string()], setting: "AllowTcpForwarding" }
+    }
+
+    pub(super) fn shown(&self) -> String {
         self.words.join(" port ")
     }
 }

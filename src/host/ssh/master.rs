@@ -13,8 +13,9 @@ use tokio::net::UnixStream;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::behind::proxy_command;
 use super::failure::CONNECTING;
-use super::{SshDestination, SshFailure, SshSettings};
+use super::{SshFailure, SshRoute, SshSettings};
 use crate::host::{BoxRead, BoxWrite, End, Here, Host, HostError, Process, Program};
 
 const SCRIPT: &str = include_str!("master.sh");
@@ -38,13 +39,15 @@ pub(super) struct Master {
 }
 
 impl Master {
+    /// To the end of `route`, whose last hop has its master at `proxy`.
     pub(super) async fn open(
-        destination: &SshDestination,
+        route: &SshRoute,
+        proxy: Option<&Path>,
         settings: &SshSettings,
     ) -> Result<Self, SshFailure> {
         let local = |error: io::Error| SshFailure::Local { why: error.to_string() };
         let folder = private_folder().map_err(local)?;
-        let program = program(folder.path(), destination, settings)?;
+        let program = program(folder.path(), route, proxy, settings)?;
         let process = Here::new().start(&program).await;
         let Process { input, log, end, output: _ } =
             process.map_err(|HostError { what, .. }| SshFailure::Local { why: what.to_string() })?;
@@ -65,7 +68,7 @@ impl Master {
         let limit = settings.connect * 2;
         let end = stop.drop_guard();
         tokio::select! {
-            words = ended(&mut lost) => Err(SshFailure::of(&words, destination, settings.connect)),
+            words = ended(&mut lost) => Err(SshFailure::of(&words, route, settings.connect)),
             () = open => {
                 // What was said until now, a banner, tells nothing about a later end.
                 words.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -117,7 +120,8 @@ fn private_folder() -> io::Result<TempDir> {
 
 fn program(
     folder: &Path,
-    destination: &SshDestination,
+    route: &SshRoute,
+    proxy: Option<&Path>,
     settings: &SshSettings,
 ) -> Result<Program, SshFailure> {
     let text = |path: &Path| match path.to_str() {
@@ -145,7 +149,10 @@ fn program(
     ] {
         words.extend(["-o".to_owned(), option.to_owned()]);
     }
-    words.extend(destination.words());
+    if let Some(socket) = proxy {
+        words.extend(["-o".to_owned(), format!("ProxyCommand={}", proxy_command(socket))]);
+    }
+    words.extend(route.to.words());
     Ok(Program::new("sh", words))
 }
 

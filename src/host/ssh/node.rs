@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::connection::Queue;
-use super::{SshConnection, SshDestination, SshSettings};
+use super::{SshConnection, over_ssh};
 use crate::host::remote::{Interpreter, Remote};
 use crate::host::{End, Ending, Host, HostError, Process, Program, ShellLine};
 use crate::host_name::HostName;
@@ -61,16 +61,8 @@ impl Interpreter for SshNode {
     }
 
     fn as_shell(&self, program: &Program) -> ShellLine {
-        over_ssh(self.connection.destination(), self.connection.settings(), &ShellLine::of(program))
+        over_ssh(&self.connection.route(), self.connection.settings(), &ShellLine::of(program))
     }
-}
-
-/// The line that has `inner` run on the node, connected or not.
-pub(crate) fn over_ssh(destination: &SshDestination, settings: &SshSettings, inner: &ShellLine) -> ShellLine {
-    let mut words = vec!["ssh".to_owned()];
-    words.extend(settings.config_words());
-    words.extend(destination.words());
-    ShellLine::handed_to(&words, inner)
 }
 
 /// What makes any login shell run `code`. In hexadecimal, because shells agree on no way to quote: within single quotes a

@@ -1,6 +1,6 @@
 //! The arguments of `sparktune nodes`.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -30,10 +30,10 @@ pub(crate) struct NodesArgs {
     pub env: bool,
     /// The address to reach the node at, instead of the one that is chosen
     #[arg(long, value_name = "ADDRESS", help_heading = "Given")]
-    pub control: Option<Ipv4Addr>,
+    pub control: Option<IpAddr>,
     /// The address for what runtimes send one another, instead of the one that is chosen
     #[arg(long, value_name = "ADDRESS", help_heading = "Given")]
-    pub data: Option<Ipv4Addr>,
+    pub data: Option<IpAddr>,
     /// A variable's value, instead of the one that is derived; may be repeated
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Given")]
     pub set: Vec<String>,

@@ -8,7 +8,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::*;
 use crate::cluster::connect;
 use crate::cluster::inventory::Inventory;
-use crate::host::ssh::SshSettings;
+use crate::host::ssh::SshConnections;
 
 const LOADED: &str = r#"{"stream":"Loaded image: a:b\n"}"#;
 
@@ -63,7 +63,7 @@ async fn node(name: &str, socket: &Path) -> Connected {
         socket.display()
     );
     let inventory = Inventory::parse(Path::new("/lab/sparks.toml"), &text).unwrap();
-    connect::connect(&inventory.nodes[0], &SshSettings::default()).await.unwrap()
+    connect::connect(&inventory.nodes[0], &SshConnections::default()).await.unwrap()
 }
 
 async fn handed(giver: &Path, takers: &[&Path]) -> (Vec<Result<Vec<String>, NotTaken>>, u64) {

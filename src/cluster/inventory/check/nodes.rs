@@ -7,21 +7,24 @@ use std::path::Path;
 
 use super::Wrong;
 use super::shared::{self, Keys};
+use super::through;
 use crate::cluster::inventory::document::{BareKeys, ContainerKeys, NodeKeys};
 use crate::cluster::inventory::reach::EngineUrl;
 use crate::cluster::inventory::settings::Settings;
 use crate::cluster::inventory::{Address, EngineAt, Login, Node, NodeRole, NodeSettings, Reach, TlsFiles};
-use crate::host::ssh::BadSshDestination;
+use crate::host::ssh::{BadSshDestination, SshDestination};
 use crate::toml_text::Field;
 
 /// The nodes of `keys` in a cluster with these settings, whose file lies in `folder`.
 pub(super) fn nodes(keys: Vec<NodeKeys>, cluster: &Settings, folder: &Path) -> Result<Vec<Node>, Wrong> {
     let all = Field::top("nodes");
+    let through: Vec<_> = keys.iter().map(|keys| keys.through.clone()).collect();
     let nodes = keys.into_iter().enumerate().map(|(at, keys)| node(&all.at(at), keys, cluster, folder));
-    let nodes: Vec<Node> = nodes.collect::<Result<_, _>>()?;
+    let mut nodes: Vec<Node> = nodes.collect::<Result<_, _>>()?;
     if nodes.is_empty() {
         return Err(Wrong::new(all, "there is none: expected at least one table `[[nodes]]`"));
     }
+    through::resolve(&all, &mut nodes, &through)?;
     check_unlike(&all, &nodes)?;
     check_heads(&all, &nodes)?;
     if nodes.len() > 1 {
@@ -39,6 +42,8 @@ fn node(field: &Field, keys: NodeKeys, cluster: &Settings, folder: &Path) -> Res
         local,
         ssh,
         ssh_port,
+        // Of all nodes at once, by `through::resolve`.
+        through: _,
         engine_url,
         tls,
         engine,
@@ -64,6 +69,15 @@ fn node(field: &Field, keys: NodeKeys, cluster: &Settings, folder: &Path) -> Res
         }
     });
     let fabric: Vec<IpAddr> = fabric.collect::<Result<_, _>>()?;
+    let own = address.iter().map(|address| (field.key("address"), address.clone()));
+    let of_fabric = fabric.iter().enumerate().map(|(at, ip)| (field.key("fabric").at(at), Address::Ip(*ip)));
+    if let Some((field, address)) = own.chain(of_fabric).find(|(_, address)| address.is_link_local_v6()) {
+        let message = format!(
+            "`{address}` is link-local, which means nothing to another node: expected an IPv4 address, or one of IPv6 \
+             that is global or unique local (`fd00::1`)"
+        );
+        return Err(Wrong::new(field, message));
+    }
     let connection = Connection { local, ssh, ssh_port, engine_url, tls };
     let has_engine = merged.engine().is_some();
     let reach = connection.reach(field, has_engine, folder)?;
@@ -115,9 +129,9 @@ impl Connection {
             }
             (true, None) => Some(Login::Local),
             (false, Some(text)) => {
-                let destination =
+                let destination: SshDestination =
                     text.parse().map_err(|why: BadSshDestination| bad("ssh", why.to_string()))?;
-                Some(Login::Ssh(destination))
+                Some(Login::Ssh(destination.into()))
             }
             (false, None) => None,
         };
@@ -142,7 +156,7 @@ impl Connection {
                 return Err(Wrong::new(field.key("engine_url"), message));
             }
             Some(EngineUrl::Ssh(destination, socket)) => {
-                (Some(Login::Ssh(destination)), socket.map_or(EngineAt::Usual, EngineAt::Socket))
+                (Some(Login::Ssh(destination.into())), socket.map_or(EngineAt::Usual, EngineAt::Socket))
             }
             Some(EngineUrl::Tcp(host, port)) => {
                 let Some(tls) = tls else {
@@ -167,8 +181,8 @@ fn with_port(field: &Field, login: Option<Login>, port: Option<u16>) -> Result<O
     let wrong = |message| Err(Wrong::new(field.key("ssh_port"), message));
     match login {
         _ if port == 0 => wrong("0 is no port: expected a whole number from 1 to 65535"),
-        Some(Login::Ssh(destination)) if destination.port().is_none() => {
-            Ok(Some(Login::Ssh(destination.at_port(port))))
+        Some(Login::Ssh(route)) if route.to.port().is_none() => {
+            Ok(Some(Login::Ssh(route.to.at_port(port).into())))
         }
         Some(Login::Ssh(_)) => wrong("`ssh` has a port already: expected one of the two"),
         _ => wrong("nothing reads it: expected it with `ssh`"),

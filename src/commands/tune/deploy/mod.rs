@@ -288,7 +288,7 @@ async fn ready(
     settings: &DeploySettings,
     files: Option<&ForNodes>,
 ) -> (Vec<Ready>, Vec<Box<dyn Failure>>) {
-    let connected = connect_all(&inventory.nodes, &connect::settings(inventory)).await;
+    let connected = connect_all(&inventory.nodes, &connect::ssh(inventory)).await;
     let places = connected.into_iter().map(|node| async {
         let node = node.map_err(|error: ConnectError| Box::new(error) as Box<dyn Failure>)?;
         let gpus = async {

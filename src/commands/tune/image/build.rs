@@ -87,7 +87,7 @@ pub(super) async fn run(
         }
         if settings.sync {
             let plan = if new { everybody(on, &base, &asked) } else { plan_from(&tag, wanted, on, &asked)? };
-            lines::copies(&tag, &plan, &nodes, out).map_err(OutputError)?;
+            lines::copies(&tag, &plan, &nodes, settings.through_here, out).map_err(OutputError)?;
         }
         return Ok(Verdict::Done);
     }

@@ -4,17 +4,19 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::cluster::connect::Connected;
-use crate::cluster::images::{CONTEXT_FOLDER, CopyPlan, CopyStep};
+use crate::cluster::images::{CONTEXT_FOLDER, CopyPlan, CopyStep, meeting};
 use crate::cluster::inventory::{EngineAt, Node};
 use crate::commands::Output;
 use crate::host::engine::ImageName;
 use crate::host::{EngineKind, Program, ShellLine};
 
-/// One line for each copy, a word for everything else.
+/// One line for each copy, a word for everything else. What would go over the fabric, unless all goes `through_here`, no
+/// line of a shell does: the one that it equals has a word before it.
 pub(super) fn copies(
     image: &ImageName,
     plan: &CopyPlan,
     nodes: &[&Connected],
+    through_here: bool,
     out: &mut dyn Output,
 ) -> io::Result<()> {
     let save = typed(nodes[plan.source], &["save", image.as_str()]);
@@ -23,7 +25,14 @@ pub(super) fn copies(
             CopyStep::Source => out.line(&format!("# {}: has it", node.name()))?,
             CopyStep::Skip(_) => out.line(&format!("# {}: has the same", node.name()))?,
             CopyStep::WrongArchitecture => out.line(&format!("# {}: it would not run there", node.name()))?,
-            CopyStep::Copy => out.line(&format!("{save} | {}", typed(node, &["load"])))?,
+            CopyStep::Copy => {
+                let met = meeting(&nodes[plan.source].node, &node.node).ok().filter(|_| !through_here);
+                if let Some(met) = met {
+                    let (name, at, from) = (node.name(), met.at, met.from);
+                    out.line(&format!("# {name}: over the fabric, from {at} to {from}, which equals"))?;
+                }
+                out.line(&format!("{save} | {}", typed(node, &["load"])))?;
+            }
         }
     }
     Ok(())

@@ -24,7 +24,7 @@ use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{Engine, Image, ImageName};
-use crate::host::ssh::SshSettings;
+use crate::host::ssh::SshConnections;
 use crate::host_name::HostName;
 
 /// What the user said.
@@ -192,7 +192,7 @@ async fn each(
                 let plan = plan(image, &held, head, from.as_ref())?;
                 if *dry_run {
                     let nodes: Vec<&Connected> = reached(&asked).map(|it| &it.node).collect();
-                    lines::copies(image, &plan, &nodes, out).map_err(OutputError)?;
+                    lines::copies(image, &plan, &nodes, *through_here, out).map_err(OutputError)?;
                 } else {
                     let rows = synced(image, asked, &plan, *through_here, progress).await;
                     let source = &held[plan.source].node;
@@ -223,7 +223,7 @@ async fn each(
 }
 
 /// All `nodes` at once.
-async fn ask(image: &ImageName, nodes: &[Node], ssh: &SshSettings) -> Vec<Asked> {
+async fn ask(image: &ImageName, nodes: &[Node], ssh: &SshConnections) -> Vec<Asked> {
     let connected = connect_all(nodes, ssh).await;
     join_all(nodes.iter().zip(connected).map(|(node, connected)| async {
         let answer = async {

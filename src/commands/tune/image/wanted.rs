@@ -5,13 +5,13 @@ use crate::cluster::connect;
 use crate::cluster::inventory::{Inventory, Node, NodeRole};
 use crate::failure::{Failure, Kind};
 use crate::host::engine::{BadImageName, ImageName};
-use crate::host::ssh::SshSettings;
+use crate::host::ssh::SshConnections;
 use crate::host_name::HostName;
 
 /// Each image, and the nodes that are to have it. No list is empty.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    pub(super) ssh: SshSettings,
+    pub(super) ssh: SshConnections,
     pub(super) head: HostName,
     pub(super) images: Vec<(ImageName, Vec<Node>)>,
     /// The cluster's name.
@@ -104,7 +104,7 @@ pub(super) fn wanted(settings: &ImageSettings, inventory: &Inventory) -> Result<
         },
         ImageAction::List | ImageAction::Pull { .. } => {}
     }
-    Ok(Wanted { ssh: connect::settings(inventory), head, images, cluster: inventory.name.clone() })
+    Ok(Wanted { ssh: connect::ssh(inventory), head, images, cluster: inventory.name.clone() })
 }
 
 /// The name of the tuned image on top of `base`, where `tag` was said or not.

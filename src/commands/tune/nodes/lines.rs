@@ -20,7 +20,7 @@ pub(super) fn commands(
     for node in nodes {
         out.line(&format!("# {}", node.name))?;
         let over = |line: &ShellLine| match &node.reach.login {
-            Some(Login::Ssh(destination)) => over_ssh(destination, ssh, line),
+            Some(Login::Ssh(route)) => over_ssh(route, ssh, line),
             Some(Login::Local) | None => line.clone(),
         };
         if settings.options.is_none() && node.reach.login.is_some() {

@@ -55,7 +55,7 @@ pub(super) fn environment(nodes: &[Node], fabric: &Fabric, out: &mut dyn Output)
             continue;
         }
         let Some(NodeFabric { environment, data: Some(_), .. }) = of_node(fabric, name) else {
-            out.line("# no interface that is up has an IPv4 address: nothing can be derived")?;
+            out.line("# no interface that is up has an address for other nodes: nothing can be derived")?;
             continue;
         };
         for DerivedVariable { name, value, reason, .. } in environment {

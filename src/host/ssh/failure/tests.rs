@@ -1,10 +1,11 @@
 //! What openssh 9.2 says, from `ssh -M -N -o BatchMode=yes -o LogLevel=INFO`; addresses, keys and paths are made up. The
 //! texts of time limits and missing routes are those of its source (misc.c, sshconnect.c) with Linux's `strerror`.
 
+use super::super::SshDestination;
 use super::*;
 
 fn of(words: &str) -> SshFailure {
-    SshFailure::of(words, &"me@spark-2".parse().unwrap(), Duration::from_secs(10))
+    SshFailure::of(words, &"me@spark-2".parse::<SshDestination>().unwrap().into(), Duration::from_secs(10))
 }
 
 const CHANGED: &str = r#"Welcome to a banner. Permission to connect is logged.

@@ -1,0 +1,102 @@
+//! Which packets show that every node gets to every other one: who sends them, from which address to which. Pure.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::seen::{DataLink, Seen};
+use crate::cluster::fabric::Subnet;
+use crate::cluster::facts::NodeFacts;
+
+/// An address of a node's fabric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Cable {
+    pub(super) address: IpAddr,
+    pub(super) subnet: Subnet,
+    pub(super) interface: String,
+    /// The interface's largest packet, bytes.
+    pub(super) mtu: Option<u32>,
+}
+
+/// A packet from a node to another, by their places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Path {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) source: IpAddr,
+    pub(super) target: IpAddr,
+    /// The interfaces with these addresses, on their nodes.
+    pub(super) interfaces: (String, String),
+    /// The packet, bytes.
+    pub(super) mtu: u32,
+}
+
+/// The addresses of a node that a cable of the fabric goes by: those of the inventory, and of interfaces of RDMA devices
+/// that are ACTIVE. What is link-local, each interface has by itself: nothing says which of them share a cable.
+pub(super) fn cables(seen: &Seen) -> Vec<Cable> {
+    let Some(facts) = seen.facts() else { return Vec::new() };
+    let active = facts.rdma.iter().filter(|device| device.active());
+    let by_rdma: BTreeSet<&str> = active.filter_map(|device| device.interface.as_deref()).collect();
+    let up = facts.interfaces.iter().filter(|interface| interface.up);
+    let all = up.flat_map(|interface| interface.addresses_for_others().map(move |it| (interface, it)));
+    let fabric = all.filter(|(interface, (address, _))| {
+        by_rdma.contains(interface.name.as_str()) || seen.node.fabric.contains(address)
+    });
+    let cable = fabric.map(|(interface, (address, prefix))| Cable {
+        address,
+        subnet: Subnet::of(address, prefix),
+        interface: interface.name.clone(),
+        mtu: interface.mtu,
+    });
+    cable.filter(|cable| !cable.subnet.is_link_local()).collect()
+}
+
+/// Packets between all `nodes`, there and back: by every two cables that share a subnet, and from where one meets the
+/// others to where the other does. Two addresses of the inventory that share no subnet are no such place: in a ring each
+/// node has one of another cable first.
+///
+/// With the smaller MTU of the two ends: that they differ is said already, and what lies between is what this is for.
+pub(super) fn paths(nodes: &[Seen], data: &[Option<DataLink>]) -> Vec<Path> {
+    let all: Vec<Vec<Cable>> = nodes.iter().map(cables).collect();
+    let mut found: Vec<Path> = Vec::new();
+    for from in 0..nodes.len() {
+        for to in (0..nodes.len()).filter(|to| *to != from) {
+            let mut add = |own: &Cable, other: &Cable| {
+                let (Some(own_mtu), Some(mtu)) = (own.mtu, other.mtu) else { return };
+                let path = Path {
+                    from,
+                    to,
+                    source: own.address,
+                    target: other.address,
+                    interfaces: (own.interface.clone(), other.interface.clone()),
+                    mtu: mtu.min(own_mtu),
+                };
+                if !found.contains(&path) {
+                    found.push(path);
+                }
+            };
+            if let (Some(own), Some(other)) = (met_at(nodes, data, from), met_at(nodes, data, to)) {
+                let given = [from, to].iter().any(|at| !nodes[*at].node.fabric.is_empty());
+                let alike = own.address.is_ipv4() == other.address.is_ipv4();
+                if alike && (!given || own.subnet == other.subnet) {
+                    add(&own, &other);
+                }
+            }
+            for own in &all[from] {
+                all[to].iter().filter(|other| other.subnet == own.subnet).for_each(|other| add(own, other));
+            }
+        }
+    }
+    found
+}
+
+/// Where node `at` meets the others.
+fn met_at(nodes: &[Seen], data: &[Option<DataLink>], at: usize) -> Option<Cable> {
+    let DataLink { address, interface, mtu } = data[at].clone()?;
+    let prefix = prefix(nodes[at].facts()?, address)?;
+    Some(Cable { address, subnet: Subnet::of(address, prefix), interface, mtu })
+}
+
+fn prefix(facts: &NodeFacts, address: IpAddr) -> Option<u8> {
+    let mut all = facts.interfaces.iter().flat_map(|interface| &interface.addresses);
+    all.find(|own| own.address == address).map(|own| own.prefix)
+}
