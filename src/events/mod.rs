@@ -15,6 +15,7 @@ mod mock;
 mod node;
 mod run;
 mod setup;
+mod stock;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -32,6 +33,7 @@ pub use mock::MockEvent;
 pub use node::{Left, NodeEvent};
 pub use run::RunEvent;
 pub use setup::SetupEvent;
+pub use stock::StockEvent;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -76,6 +78,8 @@ pub enum What {
     Compile(CompileEvent),
     /// Kernels are timed.
     Measure(MeasureEvent),
+    /// A runtime's own tuner is at work.
+    Stock(StockEvent),
     /// A server is measured.
     Load(LoadEvent),
     /// A mock server answers.
@@ -173,6 +177,7 @@ what_from!(
     Node(NodeEvent),
     Compile(CompileEvent),
     Measure(MeasureEvent),
+    Stock(StockEvent),
     Load(LoadEvent),
     Mock(MockEvent),
     Image(ImageEvent),

@@ -4,6 +4,7 @@ mod image;
 mod load;
 mod nodes;
 mod screen;
+mod stock;
 mod tune;
 
 use indicatif::MultiProgress;
@@ -52,6 +53,7 @@ impl Observer for Progress {
             What::Node(event) => nodes.on(screen, host, event),
             What::Compile(event) => tune::compile(screen, nodes, host, event),
             What::Measure(event) => tune::measure(screen, nodes, host, event),
+            What::Stock(event) => stock::show(screen, nodes, host, event),
             What::Load(event) => load::show(screen, event),
             What::Image(event) => image::show(screen, host, event),
             What::Mock(MockEvent::Listening { url, model }) => {

@@ -5,12 +5,13 @@ mod output;
 mod race_report;
 mod resume;
 mod settings;
+mod stock;
 
 use std::path::Path;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::settings::{Destination, MoeSettings};
+pub use self::settings::{Destination, MoeSettings, StockSettings, Tuner};
 
 use self::nodes::{FromNodes, RunContainers, RunNodes, owner};
 use self::output::{DryRun, dry_run, introduce, report};
@@ -49,7 +50,11 @@ pub async fn run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let mut containers = RunContainers::default();
-    let verdict = run_beside(&mut containers, settings, cancel, observer, out).await;
+    let verdict = match stock::is_for(settings) {
+        Ok(true) => stock::run(&mut containers, settings, cancel, observer, out).await,
+        Ok(false) => run_beside(&mut containers, settings, cancel, observer, out).await,
+        Err(error) => Err(error),
+    };
     containers.remove(observer).await;
     verdict
 }

@@ -1,6 +1,7 @@
 //! What the user said of a run, and where it goes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::artifact::Evidence;
 use crate::commands::tune::subject::SubjectSettings;
@@ -29,12 +30,34 @@ pub struct MoeSettings {
     pub image: Option<String>,
     /// The inventory whose nodes all work for the run; where not given, one does.
     pub cluster: Option<PathBuf>,
+    /// Who chooses, where given: of a run that goes on it is recorded.
+    pub tuner: Option<Tuner>,
+    /// What is for the stock tuner alone.
+    pub stock: StockSettings,
     /// Where the run goes.
     pub destination: Destination,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
     /// Print one JSON object.
     pub json: bool,
+}
+
+/// Who chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tuner {
+    /// This program.
+    Race,
+    /// SGLang's own script.
+    Stock,
+}
+
+/// How SGLang's own script is run.
+#[derive(Debug, Clone, Default)]
+pub struct StockSettings {
+    /// The script, or a checkout of SGLang; where not given, it is where SGLang lies.
+    pub script: Option<PathBuf>,
+    /// How long a process may write nothing, where given.
+    pub silence: Option<Duration>,
 }
 
 /// Where a run goes.
