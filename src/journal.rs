@@ -164,6 +164,17 @@ pub(crate) struct Journal<Record> {
     record: PhantomData<fn(&Record)>,
 }
 
+/// What stands under `name` in the plan of the run in `run_dir`, whatever kind of run that is. Nothing is touched.
+pub(crate) fn planned(run_dir: &Path, name: &str) -> Result<Option<Value>, JournalError> {
+    let path = run_dir.join(FILE_NAME);
+    let mut file = open(&path, run_dir)?;
+    let text = read(&mut file, &path)?;
+    // A line that is no header is told of by whoever reads the plan itself.
+    let first = text.split('\n').next().unwrap_or_default();
+    let header: Option<Header> = serde_json::from_str(first).ok();
+    Ok(header.and_then(|header| header.plan.get(name).cloned()))
+}
+
 impl<Record: JournalRecord> Journal<Record> {
     /// Start a journal in `run_dir`, which must exist and hold none.
     ///

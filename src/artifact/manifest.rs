@@ -17,6 +17,7 @@ use super::problem::shorten;
 use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
+use crate::host_name::HostName;
 use crate::runtime::Target;
 use crate::shape::{KernelConfig, MoeShape, Role};
 
@@ -72,6 +73,8 @@ pub enum Source {
     /// The fastest on the device: it beat the runtime's default, or that cannot run. Below the rung
     /// `measured`, what led when the budget ended.
     Tuned,
+    /// What SGLang's own tuner chose. It timed it on the device, and told no time.
+    Stock,
 }
 
 /// Everything known about one config file.
@@ -101,6 +104,9 @@ pub struct Manifest {
     pub compiler: Option<ManifestCompiler>,
     /// How entries were chosen.
     pub policy: String,
+    /// The script that chose the entries; none where this program did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<ManifestStock>,
     /// The version of the program that wrote it.
     pub tool: String,
     /// When, RFC 3339 in UTC.
@@ -174,12 +180,37 @@ pub struct ManifestEntry {
     /// SHA-256 of the binary, where it was compiled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binary_sha256: Option<String>,
+    /// Where a script chose it; none where this program did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuned: Option<ManifestTuned>,
     /// What was measured, from the rung `measured` up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<ManifestMeasurement>,
     /// The cost model's estimate, microseconds. A rank, not a measurement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_us: Option<f64>,
+}
+
+/// A tuning script of a runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestStock {
+    /// SHA-256 of the script.
+    pub script_sha256: String,
+    /// SHA-256 of the `common_utils.py` that lay beside it; none where there was none.
+    pub helper_sha256: Option<String>,
+    /// Its arguments, but for the batch size.
+    pub arguments: Vec<String>,
+}
+
+/// A process of a tuning script.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestTuned {
+    /// The node it ran on.
+    pub node: HostName,
+    /// From start to end, seconds.
+    pub seconds: f64,
 }
 
 /// An entry's times on the device. The two projections of a layer were timed together, activation included.

@@ -145,7 +145,7 @@ impl fmt::Display for Device {
 }
 
 /// How a reported name appears in config file names.
-fn file_name(name: &str) -> String {
+pub(crate) fn file_name(name: &str) -> String {
     name.replace(' ', "_")
 }
 

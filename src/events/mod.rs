@@ -16,6 +16,7 @@ mod node;
 mod pace;
 mod run;
 mod setup;
+mod stock;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -34,6 +35,7 @@ pub use node::{Left, NodeEvent};
 pub use pace::Pace;
 pub use run::RunEvent;
 pub use setup::SetupEvent;
+pub use stock::StockEvent;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +80,8 @@ pub enum What {
     Compile(CompileEvent),
     /// Kernels are timed.
     Measure(MeasureEvent),
+    /// A runtime's own tuner is at work.
+    Stock(StockEvent),
     /// A server is measured.
     Load(LoadEvent),
     /// A mock server answers.
@@ -182,6 +186,7 @@ what_from!(
     Node(NodeEvent),
     Compile(CompileEvent),
     Measure(MeasureEvent),
+    Stock(StockEvent),
     Load(LoadEvent),
     Mock(MockEvent),
     Image(ImageEvent),

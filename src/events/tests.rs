@@ -53,6 +53,12 @@ every!(
     What::Measure(MeasureEvent::Decided { grounds: DecisionGrounds::Fastest, .. }) =>
         "measure decided fastest",
     What::Measure(MeasureEvent::Ended { .. }) => "measure ended",
+    What::Stock(StockEvent::Queued { .. }) => "stock queued",
+    What::Stock(StockEvent::Started { .. }) => "stock started",
+    What::Stock(StockEvent::Running { .. }) => "stock running",
+    What::Stock(StockEvent::Tuned { .. }) => "stock tuned",
+    What::Stock(StockEvent::Failed { .. }) => "stock failed",
+    What::Stock(StockEvent::Ended { .. }) => "stock ended",
     What::Load(LoadEvent::Preparing { .. }) => "load preparing",
     What::Load(LoadEvent::Prepared { .. }) => "load prepared",
     What::Load(LoadEvent::Queued { part: LoadPart::WarmUp, .. }) => "load queued warm_up",
@@ -157,6 +163,22 @@ fn samples() -> Vec<Event> {
             }
             .into(),
         ),
+        here(StockEvent::Queued { work: work(0, 18) }.into()),
+        there(StockEvent::Started { batch_size: 4096 }.into()),
+        there(
+            StockEvent::Running { batch_size: 4096, seconds: 61.5, line: Some("3%| 12/364".into()) }.into(),
+        ),
+        there(
+            StockEvent::Tuned {
+                batch_size: 4096,
+                config: tile.with_group(16),
+                seconds: 9000.5,
+                work: work(1, 18),
+            }
+            .into(),
+        ),
+        there(StockEvent::Failed { batch_size: 64, why: "exit status: 1".into(), again: true }.into()),
+        here(StockEvent::Ended { work: work(1, 18) }.into()),
         here(LoadEvent::Preparing { requests: 100 }.into()),
         here(LoadEvent::Prepared { requests: 100 }.into()),
         here(LoadEvent::Queued { part: LoadPart::WarmUp, work: work(0, 4) }.into()),

@@ -109,6 +109,11 @@ impl ModelConfig {
         &self.origin
     }
 
+    /// The document.
+    pub(crate) fn document(&self) -> &Map<String, Value> {
+        &self.root
+    }
+
     /// The first entry of `architectures`: the model class the server looks up.
     pub fn architecture(&self) -> Result<&str, ConfigError> {
         let expected = "a list with the name of the model class";

@@ -20,6 +20,7 @@ pub(crate) mod search;
 pub(crate) mod select;
 pub(crate) mod sentinel;
 pub(crate) mod session;
+pub(crate) mod stock;
 pub(crate) mod strategy;
 pub(crate) mod table;
 pub(crate) mod trace;

@@ -2,33 +2,38 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::error::RunError;
 use super::plan::Plan;
 use super::record::Record;
-use crate::journal::{self, Journal, JournalError};
+use crate::journal::{self, Journal, JournalError, JournalRecord};
 use crate::run_dir::{CannotMake, Place, RunDirectory};
 use crate::worker::CompilerIdentity;
 
-/// One run, open for more.
+/// A run of our own tuner, open for more.
+pub(crate) type OpenRun = RunOf<Record>;
+
+/// A run whose journal holds `R`s, open for more.
 #[derive(Debug)]
-pub(crate) struct OpenRun {
+pub(crate) struct RunOf<R> {
     path: PathBuf,
     /// Open for what comes.
-    pub(super) journal: Journal<Record>,
+    pub(super) journal: Journal<R>,
     /// What earlier sessions left.
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<R>,
     /// The directory of a new run; none for a resumed one.
     made: Option<RunDirectory>,
 }
 
-impl OpenRun {
+impl<R: JournalRecord> RunOf<R> {
     /// Start a run in `path`, made if it is not there.
-    pub(crate) fn start(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+    pub(crate) fn start<P: Serialize>(path: &Path, plan: &P) -> Result<Self, RunError> {
         Self::start_at(&Place::Exactly(path.to_owned()), "", plan)
     }
 
     /// Start a run at `place`, called `name` where it lies below another directory.
-    pub(crate) fn start_at(place: &Place, name: &str, plan: &Plan) -> Result<Self, RunError> {
+    pub(crate) fn start_at<P: Serialize>(place: &Place, name: &str, plan: &P) -> Result<Self, RunError> {
         let made = RunDirectory::make(place, name)
             .map_err(|CannotMake { path, source }| RunError::Directory { path, source })?;
         let path = made.path().to_owned();
@@ -52,13 +57,8 @@ impl OpenRun {
         made.abandon();
     }
 
-    /// The plan that the run in `path` was started with. Nothing is touched.
-    pub(crate) fn recorded_plan(path: &Path) -> Result<Plan, RunError> {
-        Ok(Journal::<Record>::plan(path)?)
-    }
-
     /// Go on with the run in `path` under the plan it was started with.
-    pub(crate) fn resume(path: &Path, plan: &Plan) -> Result<Self, RunError> {
+    pub(crate) fn resume<P: Serialize>(path: &Path, plan: &P) -> Result<Self, RunError> {
         let (records, journal) = Journal::resume(path, plan)?;
         Ok(Self { path: path.to_owned(), journal, records, made: None })
     }
@@ -66,6 +66,13 @@ impl OpenRun {
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl OpenRun {
+    /// The plan that the run in `path` was started with. Nothing is touched.
+    pub(crate) fn recorded_plan(path: &Path) -> Result<Plan, RunError> {
+        Ok(Journal::<Record>::plan(path)?)
     }
 
     /// What the run was compiled with so far.

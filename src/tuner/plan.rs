@@ -86,6 +86,23 @@ pub struct Plan {
     pub image: Option<PlannedImage>,
 }
 
+/// What a plan is for, whoever tunes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlannedSubject<'a> {
+    /// For which model.
+    pub model: &'a PlannedModel,
+    /// The layer.
+    pub shape: &'a MoeShape,
+    /// For which device.
+    pub device: &'a PlannedDevice,
+    /// For which runtime and Triton.
+    pub target: Target,
+    /// The keys of the files.
+    pub batch_sizes: &'a [u32],
+    /// The image that runtime and Triton are of.
+    pub image: &'a Option<PlannedImage>,
+}
+
 /// An image as a plan holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedImage {

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::plan::{Incumbent, Plan, PlannedDevice, PlannedImage, PlannedModel, Policy, short_name};
+use super::plan::{
+    Incumbent, Plan, PlannedDevice, PlannedImage, PlannedModel, PlannedSubject, Policy, short_name,
+};
 use super::strategy::StrategySpec;
 use crate::artifact::Evidence;
 use crate::journal::{FILE_NAME, JournalError};
@@ -73,16 +75,6 @@ impl RequestedPlan {
     pub(crate) fn hold_against(&self, plan: &Plan, dir: &Path) -> Result<(), JournalError> {
         let Plan { model, shape, device, target, batch_sizes, policy, evidence, strategy, incumbents, image } =
             plan;
-        let PlannedModel { name, architecture: _, tp, ep } = model;
-        let PlannedDevice { id, name: _, shared_memory_per_block } = device;
-        let Target { runtime, triton } = target;
-        let called = |asked: &String| {
-            name.eq_ignore_ascii_case(asked) || short_name(name).eq_ignore_ascii_case(short_name(asked))
-        };
-        // One image may have many names.
-        let id_of = |image: &Option<PlannedImage>| image.as_ref().map(|image| image.id.clone());
-        let called_or_none =
-            |image: &Option<PlannedImage>| image.as_ref().map_or("none".to_owned(), ToString::to_string);
         let method = |spec: &Option<StrategySpec>| match spec {
             Some(spec) => {
                 format!("{} version {}, seed {}", spec.method.name(), spec.method.version(), spec.seed)
@@ -100,22 +92,11 @@ impl RequestedPlan {
             };
             strategy.is_none() || held(asked) == held(incumbents)
         };
+        self.hold_against_subject(
+            &PlannedSubject { model, shape, device, target: *target, batch_sizes, image },
+            dir,
+        )?;
         let differences = [
-            self.model
-                .as_ref()
-                .filter(|asked| !called(asked))
-                .map(|it| ("model.name", name.clone(), it.clone())),
-            unlike("model.tp", tp, &self.tp),
-            unlike("model.ep", ep, &self.ep),
-            unlike("shape", shape, &self.shape),
-            unlike("device.id", id, &self.device),
-            unlike("device.shared_memory_per_block", shared_memory_per_block, &self.shared_memory_per_block),
-            unlike("target.runtime", runtime, &self.runtime),
-            unlike("target.triton", triton, &self.triton),
-            self.batch_sizes
-                .as_ref()
-                .filter(|asked| *asked != batch_sizes)
-                .map(|asked| ("batch_sizes", format!("{batch_sizes:?}"), format!("{asked:?}"))),
             self.policy
                 .filter(|asked| asked != policy)
                 .map(|asked| ("policy", policy.name().to_owned(), asked.name().to_owned())),
@@ -127,16 +108,58 @@ impl RequestedPlan {
             self.incumbents.as_ref().filter(|asked| !same(asked.as_slice())).map(|asked| {
                 ("incumbents", paths(incumbents), format!("{}, with other entries", paths(asked)))
             }),
+        ];
+        first(differences, dir)
+    }
+
+    /// The same of what a plan is for; nothing else may have been said.
+    pub(crate) fn hold_against_subject(
+        &self,
+        subject: &PlannedSubject<'_>,
+        dir: &Path,
+    ) -> Result<(), JournalError> {
+        let PlannedSubject { model, shape, device, target, batch_sizes, image } = *subject;
+        let PlannedModel { name, architecture: _, tp, ep } = model;
+        let PlannedDevice { id, name: _, shared_memory_per_block } = device;
+        let Target { runtime, triton } = target;
+        let called = |asked: &String| {
+            name.eq_ignore_ascii_case(asked) || short_name(name).eq_ignore_ascii_case(short_name(asked))
+        };
+        // One image may have many names.
+        let id_of = |image: &Option<PlannedImage>| image.as_ref().map(|image| image.id.clone());
+        let called_or_none =
+            |image: &Option<PlannedImage>| image.as_ref().map_or("none".to_owned(), ToString::to_string);
+        let differences = [
+            self.model
+                .as_ref()
+                .filter(|asked| !called(asked))
+                .map(|it| ("model.name", name.clone(), it.clone())),
+            unlike("model.tp", tp, &self.tp),
+            unlike("model.ep", ep, &self.ep),
+            unlike("shape", shape, &self.shape),
+            unlike("device.id", id, &self.device),
+            unlike("device.shared_memory_per_block", shared_memory_per_block, &self.shared_memory_per_block),
+            unlike("target.runtime", &runtime, &self.runtime),
+            unlike("target.triton", &triton, &self.triton),
+            self.batch_sizes
+                .as_ref()
+                .filter(|asked| *asked != batch_sizes)
+                .map(|asked| ("batch_sizes", format!("{batch_sizes:?}"), format!("{asked:?}"))),
             self.image
                 .as_ref()
                 .filter(|asked| id_of(asked) != id_of(image))
                 .map(|asked| ("image", called_or_none(image), called_or_none(asked))),
         ];
-        match differences.into_iter().flatten().next() {
-            None => Ok(()),
-            Some((field, was, now)) => {
-                Err(JournalError::OtherPlan { path: dir.join(FILE_NAME), field: field.into(), was, now })
-            }
+        first(differences, dir)
+    }
+}
+
+/// The first of what differs, if anything does, as the error that the run in `dir` is another's.
+fn first(differences: impl IntoIterator<Item = Option<Difference>>, dir: &Path) -> Result<(), JournalError> {
+    match differences.into_iter().flatten().next() {
+        None => Ok(()),
+        Some((field, was, now)) => {
+            Err(JournalError::OtherPlan { path: dir.join(FILE_NAME), field: field.into(), was, now })
         }
     }
 }

@@ -148,6 +148,7 @@ fn describe(
             registers: compiled.and_then(|compiled| compiled.registers),
             spill_bytes: compiled.and_then(|compiled| compiled.spill_bytes),
             binary_sha256: compiled.map(|compiled| compiled.binary_sha256.clone()),
+            tuned: None,
             measured: choice.measured.map(|it| it.1),
             // Tenths of a nanosecond would pretend to know more than the model does.
             predicted_us: choice.predicted_us.map(|time| (time * 10.0).round() / 10.0),
@@ -182,6 +183,7 @@ fn describe(
             ptxas: compiler.ptxas.clone(),
         }),
         policy: plan.policy.name().to_owned(),
+        stock: None,
         tool: format!("sparktune {}", env!("CARGO_PKG_VERSION")),
         created: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         entries,

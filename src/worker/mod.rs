@@ -17,6 +17,7 @@ pub(crate) mod look_alike;
 pub mod protocol;
 mod requests;
 mod result_cache;
+pub mod script;
 mod start;
 pub mod timing;
 

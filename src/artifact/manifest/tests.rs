@@ -28,6 +28,7 @@ fn entry(config: KernelConfig) -> ManifestEntry {
         registers: None,
         spill_bytes: None,
         binary_sha256: None,
+        tuned: None,
         measured: None,
         predicted_us: None,
     }
@@ -54,6 +55,7 @@ pub(in crate::artifact) fn of_glm(file: &ConfigFile, runtime: Runtime, role: Rol
         target: Target::of(runtime),
         compiler: None,
         policy: "runtime-default".into(),
+        stock: None,
         tool: "sparktune 0.0.0".into(),
         created: "2026-01-02T03:04:05Z".into(),
         entries: file.entries().iter().map(|(key, each)| (*key, entry(each.config))).collect(),

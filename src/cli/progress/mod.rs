@@ -4,6 +4,7 @@ mod image;
 mod load;
 mod nodes;
 mod screen;
+mod stock;
 mod tune;
 
 use indicatif::MultiProgress;
@@ -55,6 +56,7 @@ impl Observer for Progress {
             What::Node(event) => nodes.on(screen, host, event),
             What::Compile(told) => Tuning { screen, nodes, pace, at: event.at }.compile(host, told),
             What::Measure(told) => Tuning { screen, nodes, pace, at: event.at }.measure(host, told),
+            What::Stock(event) => stock::show(screen, nodes, host, event),
             What::Load(event) => load::show(screen, event),
             What::Image(event) => image::show(screen, host, event),
             What::Mock(MockEvent::Listening { url, model }) => {

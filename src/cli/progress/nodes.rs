@@ -42,6 +42,13 @@ impl Nodes {
         }
     }
 
+    /// `host` is at work, which nobody else said.
+    pub(super) fn works(&mut self, host: Option<&HostName>) {
+        if let Some(host) = host {
+            self.0.entry(host.clone()).or_default();
+        }
+    }
+
     /// `host` compiled one more kernel, `last`.
     pub(super) fn compiled(&mut self, screen: &Screen, host: Option<&HostName>, last: &str) {
         let compiled = host.map_or(0, |host| {

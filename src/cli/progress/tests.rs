@@ -1,7 +1,9 @@
 //! What the bars say. Nothing is drawn where stderr is no terminal; the bars are there all the same.
 
 use super::*;
-use crate::events::{CompileEvent, Left, LiveView, LoadEvent, LoadPart, MeasureEvent, NodeEvent, Work};
+use crate::events::{
+    CompileEvent, Left, LiveView, LoadEvent, LoadPart, MeasureEvent, NodeEvent, StockEvent, Work,
+};
 use crate::host_name::HostName;
 use crate::shape::{Role, Tile};
 
@@ -98,5 +100,26 @@ fn a_step_gives_way_to_the_next_and_a_failure_to_nothing() {
     assert_eq!(whole(&progress).unwrap().2, "unpacking SGLang 0.5.4.post2 ...");
     let (message, causes, hint) = ("it failed".into(), vec!["because".into()], None);
     (&mut progress as &mut dyn Observer).say(CommandEvent::Failed { exit_code: 3, message, causes, hint });
+    assert_eq!(whole(&progress), None);
+}
+
+#[test]
+fn each_host_shows_the_batch_size_that_its_tuner_is_at() {
+    let mut progress = on_a_terminal();
+    let told = &mut progress as &mut dyn Observer;
+    told.say(StockEvent::Queued { work: Work { done: 1, of: 18 } });
+    let hosts = [named("spark-1"), named("spark-2")];
+    for (host, batch_size) in hosts.iter().zip([4096, 3072]) {
+        told.say_from(host, StockEvent::Started { batch_size });
+    }
+    let line = Some("3%| 12/364".to_owned());
+    for (host, batch_size) in hosts.iter().zip([4096, 3072]) {
+        told.say_from(host, StockEvent::Running { batch_size, seconds: 61.0, line: line.clone() });
+    }
+    let says = |size| format!("batch size {size}, 1m 1s: 3%| 12/364");
+    assert_eq!(progress.nodes.lines(), [("spark-1".into(), says(4096)), ("spark-2".into(), says(3072))]);
+    let done = whole(&progress).map(|it| (it.0, it.1));
+    assert_eq!(done, Some((1, Some(18))));
+    (&mut progress as &mut dyn Observer).say(StockEvent::Ended { work: Work { done: 2, of: 18 } });
     assert_eq!(whole(&progress), None);
 }

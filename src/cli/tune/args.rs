@@ -204,6 +204,7 @@ pub(crate) struct MeasuringArgs {
   sparktune moe --resume results/20260101-120000-glm-4.7-fp8-tp4
   sparktune moe --model GLM-4.7-FP8 --image lmsysorg/sglang:spark
   sparktune moe --model GLM-4.7-FP8 --cluster sparks.toml            all nodes at once, in containers
+  sparktune moe --model Qwen/Qwen3-30B-A3B-FP8 --tuner stock --cluster sparks.toml    SGLang's own tuner, resumable
 
   sparktune moe --model GLM-4.7-FP8 --python /usr/bin/python3 --budget 10m     on a GB10
 
@@ -235,6 +236,17 @@ pub(crate) struct MoeArgs {
     pub incumbent: Vec<PathBuf>,
     #[command(flatten)]
     pub measuring: MeasuringArgs,
+    /// Who chooses: this program's race, or SGLang's own tuning_fused_moe_triton.py, one batch size a process
+    /// [default: race, or a resumed run's]
+    #[arg(long, value_enum, help_heading = "Run")]
+    pub tuner: Option<TunerArg>,
+    /// The script of the stock tuner, or a checkout of SGLang that has it [default: where SGLang lies in the image or
+    /// beside --python]
+    #[arg(long, value_name = "PATH", help_heading = "Stock tuner")]
+    pub stock_script: Option<PathBuf>,
+    /// Time a process of the stock tuner may write nothing before it counts as hung, such as 45m [default: 30m]
+    #[arg(long, value_name = "TIME", help_heading = "Stock tuner")]
+    pub stock_silence: Option<String>,
     /// How entries are chosen where nothing was measured [default: runtime-default]
     #[arg(long, value_enum, help_heading = "Run")]
     pub policy: Option<PolicyArg>,
@@ -274,6 +286,15 @@ pub(crate) enum EvidenceArg {
     Compiled,
     /// Also raced on this machine's GPU, and taken only where it beats the runtime's default
     Confirmed,
+}
+
+/// `--tuner`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TunerArg {
+    /// This program
+    Race,
+    /// SGLang's own script
+    Stock,
 }
 
 /// `--policy`.

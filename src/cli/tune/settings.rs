@@ -11,14 +11,14 @@ pub(super) use self::cluster::{deploy, doctor, image, init, nodes};
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, FormatArg, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
     PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
-    TruthArg, WatchArgs,
+    TruthArg, TunerArg, WatchArgs,
 };
 use crate::artifact::Evidence;
 use crate::commands::tune::check::CheckSettings;
 use crate::commands::tune::deploy::PlaceChoice;
 use crate::commands::tune::init::BadNode;
 use crate::commands::tune::merge::MergeSettings;
-use crate::commands::tune::moe::{Deployment, Destination, MoeSettings};
+use crate::commands::tune::moe::{Deployment, Destination, MoeSettings, StockSettings, Tuner};
 use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
@@ -73,9 +73,14 @@ pub(super) enum BadArgument {
     /// `--compile-timeout`.
     #[error("--compile-timeout: 0 seconds is too short for any compilation")]
     NoTime,
-    /// `--budget`.
-    #[error("--budget: `{0}` is no time; give one such as 90s, 10m or 1h30m")]
-    Budget(String),
+    /// `--budget`, `--stock-silence`.
+    #[error("{flag}: `{text}` is no time; give one such as 90s, 10m or 1h30m")]
+    Time {
+        /// Which one.
+        flag: &'static str,
+        /// What was given.
+        text: String,
+    },
     /// A disturbance that no machine has.
     #[error("{flag}: {value} is not {accepted}")]
     Disturbance {
@@ -141,6 +146,9 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         evidence,
         incumbent,
         measuring,
+        tuner,
+        stock_script,
+        stock_silence,
         policy,
         batch_sizes,
         out,
@@ -181,6 +189,14 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         },
         image,
         cluster,
+        tuner: tuner.map(|tuner| match tuner {
+            TunerArg::Race => Tuner::Race,
+            TunerArg::Stock => Tuner::Stock,
+        }),
+        stock: StockSettings {
+            script: stock_script,
+            silence: stock_silence.as_deref().map(|text| span("--stock-silence", text)).transpose()?,
+        },
         destination: match (out, resume) {
             (_, Some(dir)) => Destination::Resume(dir),
             (Some(dir), None) => Destination::Out(dir),
@@ -383,7 +399,8 @@ fn compiler(
 
 fn measuring(args: MeasuringArgs) -> Checked<MeasuringSettings> {
     let MeasuringArgs { budget, strict, run_timeout } = args;
-    let budget_s = budget.as_deref().map(seconds).transpose()?;
+    let budget_s = budget.as_deref().map(|text| span("--budget", text)).transpose()?;
+    let budget_s = budget_s.map(|span| span.as_secs_f64());
     Ok(MeasuringSettings {
         limits: Limits { budget_s, strict },
         run_timeout: Duration::from_secs(run_timeout),
@@ -406,10 +423,10 @@ fn known_triton(text: Option<String>) -> Checked<Option<TritonVersion>> {
     }
 }
 
-/// `90s`, `10m`, `1h 30m`: as seconds.
-fn seconds(text: &str) -> Checked<f64> {
-    let bad = || BadArgument::Budget(text.to_owned());
-    crate::span::parse(text).filter(|span| !span.is_zero()).map(|span| span.as_secs_f64()).ok_or_else(bad)
+/// `90s`, `10m`, `1h 30m`, which `flag` says.
+fn span(flag: &'static str, text: &str) -> Checked<Duration> {
+    let bad = || BadArgument::Time { flag, text: text.to_owned() };
+    crate::span::parse(text).filter(|span| !span.is_zero()).ok_or_else(bad)
 }
 
 fn known_tritons() -> String {

@@ -9,7 +9,7 @@ use crate::device::{Device, DeviceCatalogue};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::model::source::{HfEnvironment, ResolveOptions, ResolvedModel, resolve};
-use crate::model::{ByHand, FusionChoice, Geometry, Parallelism, Recipe};
+use crate::model::{ByHand, FusionChoice, Geometry, ModelConfig, Parallelism, Recipe};
 use crate::runtime::{Runtime, Target, TritonVersion};
 use crate::shape::MoeShape;
 use crate::tuner::plan::{Plan, PlannedDevice, PlannedModel, Policy, short_name};
@@ -204,6 +204,12 @@ impl<'a> Wanted<'a> {
             || "by hand".to_owned(),
             |model| model.origin.id().map_or_else(|| model.name.clone(), ToString::to_string),
         )
+    }
+
+    /// The model's config, and its Hugging Face id where it has one; none where everything is by hand.
+    pub(super) fn config(&self) -> Option<(&ModelConfig, Option<String>)> {
+        let model = self.model.as_ref()?;
+        Some((&model.config, model.origin.id().map(ToString::to_string)))
     }
 
     /// Tensor parallelism.

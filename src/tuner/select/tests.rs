@@ -60,7 +60,7 @@ fn holds(plan: &Plan, findings: &KernelFindings, selected: &[Selected]) {
                 Source::RuntimeDefault => {
                     assert_eq!((choice.config, &choice.default_replaced), (default, &None), "{m} {role}");
                 }
-                Source::Tuned => panic!("nothing was measured"),
+                Source::Tuned | Source::Stock => panic!("nothing was measured"),
                 Source::BestPredicted => {
                     assert!(choice.predicted_us.is_some(), "{m} {role}");
                     let told = choice.default_replaced.is_some();

@@ -184,9 +184,9 @@ pub(super) async fn are_ready(
     cancel: &CancellationToken,
 ) -> Result<(), Box<dyn Failure>> {
     let inventory = inventory::find(settings.cluster.as_deref())?.inventory;
-    let connect = connect::settings(&inventory);
+    let ssh = connect::ssh(&inventory);
     let asking = async {
-        let looking = connect_all(&inventory.nodes, &connect).await.into_iter().map(|node| async {
+        let looking = connect_all(&inventory.nodes, &ssh).await.into_iter().map(|node| async {
             let node = node?;
             let folder = match &settings.place {
                 // Which folder below it is meant depends on the files.

@@ -6,13 +6,14 @@ mod output;
 mod race_report;
 mod resume;
 mod settings;
+mod stock;
 
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
 pub use self::deployment::Deployment;
-pub use self::settings::{Destination, MoeSettings};
+pub use self::settings::{Destination, MoeSettings, StockSettings, Tuner};
 
 use self::nodes::{FromNodes, RunContainers, RunNodes, owner};
 use self::output::{DryRun, dry_run, introduce, report};
@@ -54,23 +55,40 @@ pub async fn run(
         deployment.is_possible(&cancel).await?;
     }
     let mut containers = RunContainers::default();
-    let ended = run_beside(&mut containers, settings, cancel.clone(), observer, out).await;
+    let ended = match stock::is_for(settings) {
+        Ok(true) => stock::run(&mut containers, settings, cancel.clone(), observer, out).await,
+        Ok(false) => run_beside(&mut containers, settings, cancel.clone(), observer, out).await,
+        Err(error) => Err(error),
+    };
     containers.remove(observer).await;
     match (ended?, &settings.deployment) {
-        (Some(run), Some(deployment)) => deployment.deploy(&run, cancel, out).await,
-        _ => Ok(Verdict::Done),
+        (Ended { verdict: Verdict::Done, run: Some(run) }, Some(deployment)) => {
+            deployment.deploy(&run, cancel, out).await
+        }
+        (Ended { verdict, run: _ }, _) => Ok(verdict),
     }
 }
 
-/// Carry out `settings`, with what is in `containers` once there are some. The directory of the run that has ended; none
-/// where nothing was to be done.
+/// How a command ended that was not stopped.
+struct Ended {
+    verdict: Verdict,
+    /// The directory of the run; none where nothing was to be done.
+    run: Option<PathBuf>,
+}
+
+impl Ended {
+    /// Nothing was to be done but to say what would be.
+    const DRY: Self = Self { verdict: Verdict::Done, run: None };
+}
+
+/// Carry out `settings`, with what is in `containers` once there are some.
 async fn run_beside(
     containers: &mut RunContainers,
     settings: &MoeSettings,
     cancel: CancellationToken,
     observer: &mut dyn Observer,
     out: &mut dyn Output,
-) -> Result<Option<PathBuf>, Box<dyn Failure>> {
+) -> Result<Ended, Box<dyn Failure>> {
     let incumbents =
         settings.incumbents.iter().map(|path| read_incumbent(path)).collect::<Result<Vec<_>, _>>()?;
     let begun = match &settings.destination {
@@ -82,7 +100,7 @@ async fn run_beside(
     let BegunRun { plan, device, headline, mut dir, environments } = match begun {
         Begun::Dry(dry) => {
             dry_run(&dry, settings, out).map_err(OutputError)?;
-            return Ok(None);
+            return Ok(Ended::DRY);
         }
         Begun::Run(run) => *run,
     };
@@ -116,7 +134,7 @@ async fn run_beside(
         Some(spent) if !spent.complete => {
             Err(BudgetSpent { seconds: spent.seconds, resume: resume_line(dir.path(), settings) }.into())
         }
-        _ => Ok(Some(dir.path().to_owned())),
+        _ => Ok(Ended { verdict: Verdict::Done, run: Some(dir.path().to_owned()) }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the user said of a run, and where it goes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::deployment::Deployment;
 use crate::artifact::Evidence;
@@ -30,6 +31,10 @@ pub struct MoeSettings {
     pub image: Option<String>,
     /// The inventory whose nodes all work for the run; where not given, one does.
     pub cluster: Option<PathBuf>,
+    /// Who chooses, where given: of a run that goes on it is recorded.
+    pub tuner: Option<Tuner>,
+    /// What is for the stock tuner alone.
+    pub stock: StockSettings,
     /// Where the run goes.
     pub destination: Destination,
     /// Where its files go once it has ended.
@@ -38,6 +43,24 @@ pub struct MoeSettings {
     pub dry_run: bool,
     /// Print one JSON object.
     pub json: bool,
+}
+
+/// Who chooses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tuner {
+    /// This program.
+    Race,
+    /// SGLang's own script.
+    Stock,
+}
+
+/// How SGLang's own script is run.
+#[derive(Debug, Clone, Default)]
+pub struct StockSettings {
+    /// The script, or a checkout of SGLang; where not given, it is where SGLang lies.
+    pub script: Option<PathBuf>,
+    /// How long a process may write nothing, where given.
+    pub silence: Option<Duration>,
 }
 
 /// Where a run goes.

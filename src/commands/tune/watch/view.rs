@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::resume_line;
 use crate::commands::Output;
 use crate::events::{
-    CommandEvent, CompileEvent, Event, EventOrigin, Left, MeasureEvent, NodeEvent, Pace, RunEvent, What, Work,
+    CommandEvent, CompileEvent, Event, EventOrigin, Left, MeasureEvent, NodeEvent, Pace, RunEvent,
+    StockEvent, What, Work,
 };
 use crate::host_name::HostName;
 use crate::journal::Writer;
@@ -24,6 +25,8 @@ pub(super) struct RunView {
     last: Option<Timestamp>,
     compiling: Option<(Work, Pace)>,
     measuring: Option<(Work, Pace)>,
+    /// By a runtime's own tuner.
+    tuning: Option<(Work, Pace)>,
     /// Measuring of the run so far: launches and seconds.
     measured: Option<(u64, f64)>,
     nodes: BTreeMap<HostName, NodeView>,
@@ -90,6 +93,7 @@ impl RunView {
                 node.last = Some((event.at, format!("{role} {tile}")));
             }
             What::Measure(told) => self.measures(event.at, node, told),
+            What::Stock(told) => self.tunes(event.at, node, told),
             What::File(crate::events::FileEvent::Written { path, .. }) => self.files.push(path.clone()),
             What::Command(failed @ CommandEvent::Failed { .. }) => self.failed = Some(failed.clone()),
             _ => {}
@@ -121,6 +125,28 @@ impl RunView {
                 go_on(&mut self.measuring, at, *work);
             }
             MeasureEvent::Unsteady { .. } => {}
+        }
+    }
+
+    fn tunes(&mut self, at: Timestamp, name: Option<&HostName>, event: &StockEvent) {
+        let does = match event {
+            StockEvent::Queued { work } => {
+                self.tuning = Some((*work, Pace::begin(at, *work)));
+                return;
+            }
+            StockEvent::Started { batch_size } => format!("batch size {batch_size}"),
+            StockEvent::Running { batch_size, line, .. } => {
+                format!("batch size {batch_size}: {}", line.as_deref().unwrap_or("no word yet"))
+            }
+            StockEvent::Tuned { batch_size, work, .. } => {
+                go_on(&mut self.tuning, at, *work);
+                format!("batch size {batch_size} tuned")
+            }
+            StockEvent::Failed { batch_size, why, .. } => format!("batch size {batch_size} failed: {why}"),
+            StockEvent::Ended { work } => return go_on(&mut self.tuning, at, *work),
+        };
+        if let Some(node) = self.node(name) {
+            node.last = Some((at, does));
         }
     }
 
@@ -158,9 +184,11 @@ impl RunView {
         });
         let [process, since] = [process, since].map(Option::unwrap_or_default);
         out.line(&format!("{}: {}{process}{since}", run.display(), state.word()))?;
-        for (what, unit, went) in
-            [("compiled", "kernels", &self.compiling), ("decided", "batch sizes", &self.measuring)]
-        {
+        for (what, unit, went) in [
+            ("compiled", "kernels", &self.compiling),
+            ("decided", "batch sizes", &self.measuring),
+            ("tuned", "batch sizes", &self.tuning),
+        ] {
             let Some((work, pace)) = went else { continue };
             let pace = pace.in_words().filter(|_| state == State::Running).map(|words| format!(", {words}"));
             out.line(&format!("  {what} {}/{} {unit}{}", work.done, work.of, pace.unwrap_or_default()))?;
@@ -216,6 +244,7 @@ impl RunView {
             "resumed": self.resumed,
             "compiling": work(&self.compiling),
             "measuring": work(&self.measuring),
+            "tuning": work(&self.tuning),
             "measured_s": self.measured.map(|(_, seconds)| seconds),
             "launches": self.measured.map(|(launches, _)| launches),
             "nodes": self.nodes.iter().map(node).collect::<Vec<_>>(),

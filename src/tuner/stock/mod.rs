@@ -1,0 +1,17 @@
+//! SGLang's own tuner, `tuning_fused_moe_triton.py`, made survivable: one process a batch size and node.
+//!
+//! The script tunes batch sizes one after another and writes one file once all are tuned, into the folder it started in:
+//! whatever ends it early loses everything. Its choice is not altered here. Every batch size has a process and a folder
+//! of its own; what that wrote is on disk, with a line in the journal, before another begins.
+//!
+//! `script`, `model_argument`, `queue` and `outcome` are pure; `run` is the I/O around them.
+
+pub(crate) mod files;
+pub(crate) mod model_argument;
+pub(crate) mod order;
+mod outcome;
+pub(crate) mod plan;
+mod queue;
+pub(crate) mod record;
+pub(crate) mod run;
+pub(crate) mod script;

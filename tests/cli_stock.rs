@@ -1,0 +1,335 @@
+//! `sparktune moe --tuner stock` on this machine, with a stand-in for SGLang's script that fails in its ways.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::Sandbox;
+
+const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stand_in_tuning_script.py");
+const NAME: &str = "E=8,N=256,device_name=NVIDIA_GB10.json";
+/// A whole config of a small Mixtral, as transformers writes it.
+const CONFIG: &str = r#"{"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "num_local_experts": 8,
+    "num_experts_per_tok": 2, "intermediate_size": 256, "hidden_size": 256, "torch_dtype": "bfloat16"}"#;
+
+/// A machine with SGLang and the script, as far as this program can tell.
+struct Bed {
+    sandbox: Sandbox,
+    python: PathBuf,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let sandbox = Sandbox::new();
+        let python = sandbox.virtualenv(&[
+            ("sglang/__init__.py", ""),
+            ("sglang-0.5.4.post2.dist-info/METADATA", "Name: sglang\nVersion: 0.5.4.post2\n"),
+            ("triton/__init__.py", ""),
+            ("triton-3.5.0.dist-info/METADATA", "Name: triton\nVersion: 3.5.0\n"),
+        ]);
+        sandbox.write("model/config.json", CONFIG);
+        sandbox.write("notes/faults/none", "");
+        Self { sandbox, python }
+    }
+
+    /// The words are those of `faults` in the stand-in.
+    fn fault(&self, batch_size: u32, words: &str) {
+        self.sandbox.write(format!("notes/faults/{batch_size}"), words);
+    }
+
+    fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        let python = self.python.to_str().unwrap();
+        let all =
+            ["moe", "--tuner", "stock", "--model", "./model", "--python", python, "--stock-script", STAND_IN];
+        [&all, more].concat()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sparktune"));
+        command.args(arguments).current_dir(self.sandbox.work()).envs(self.sandbox.environment());
+        for name in ["SPARKTUNE_PROFILES", "SPARKTUNE_PYTHON", "SPARKTUNE_SGLANG_ROOT"] {
+            command.env_remove(name);
+        }
+        command.env("STAND_IN", self.sandbox.path("notes")).env("RAY_ADDRESS", "somewhere:6379");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
+        self.command(&self.arguments(more)).output().unwrap()
+    }
+
+    fn resume(&self, out: &str, more: &[&str]) -> Output {
+        self.command(&[&["moe", "--resume", out], more].concat()).output().unwrap()
+    }
+
+    /// The lines of a note, word by word.
+    fn notes(&self, name: &str) -> Vec<Vec<String>> {
+        let text = std::fs::read_to_string(self.sandbox.path("notes").join(name)).unwrap_or_default();
+        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+    }
+
+    /// How often each batch size came to a result.
+    fn results(&self) -> BTreeMap<u32, usize> {
+        let mut results = BTreeMap::new();
+        for line in self.notes("done") {
+            *results.entry(line[0].parse().unwrap()).or_default() += 1;
+        }
+        results
+    }
+
+    /// The keys of the file and what it is.
+    fn file(&self, out: &str) -> (Vec<u32>, Value) {
+        let text = self.sandbox.read(format!("{out}/triton_3_5_0/{NAME}"));
+        let file: Value = serde_json::from_str(&text).unwrap();
+        let mut keys: Vec<u32> = file.as_object().unwrap().keys().map(|key| key.parse().unwrap()).collect();
+        keys.sort_unstable();
+        (keys, file)
+    }
+
+    /// Neither processes nor folders of the stand-in are there; soon, where whoever wanted them was killed.
+    #[track_caller]
+    fn nothing_is_left(&self) {
+        let began = Instant::now();
+        for line in self.notes("ran") {
+            let stat = format!("/proc/{}/stat", line[2]);
+            let runs = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
+            while runs() || Path::new(&line[3]).exists() {
+                assert!(began.elapsed() < Duration::from_secs(30), "{line:?} is left");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+fn journal(run: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(run.join("journal.jsonl")).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[track_caller]
+fn until_tuned(run: &Path, many: usize, child: &mut Child) {
+    let began = Instant::now();
+    while journal(run).iter().filter(|line| line["record"] == "tuned").count() < many {
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!("ended too early: {status}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing was tuned in time");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[track_caller]
+fn ended(output: &Output, code: i32) -> String {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{told}");
+    told
+}
+
+#[test]
+fn every_batch_size_has_a_process_and_all_are_one_file_with_a_manifest() {
+    let bed = Bed::new();
+    let output = bed.run(&["--batch-sizes", "1,16,64", "--out", "run", "--json"]);
+    ended(&output, 0);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["missing"], serde_json::json!([]));
+    assert_eq!(said["entries"][2]["batch_size"], 64);
+    assert_eq!(bed.results(), BTreeMap::from([(1, 1), (16, 1), (64, 1)]));
+    // The largest first.
+    let ran: Vec<String> = bed.notes("ran").into_iter().map(|line| line[0].clone()).collect();
+    assert_eq!(ran, ["64", "16", "1"]);
+    let (keys, file) = bed.file("run");
+    assert_eq!(keys, [1, 16, 64]);
+    let manifest: Value = serde_json::from_str(
+        &bed.sandbox.read(format!("run/triton_3_5_0/{}", NAME.replace(".json", ".manifest.json"))),
+    )
+    .unwrap();
+    assert_eq!(manifest["policy"], "stock");
+    assert_eq!(manifest["stock"]["script_sha256"].as_str().unwrap().len(), 64);
+    let entry = &manifest["entries"]["64"];
+    assert_eq!((&entry["source"], &entry["config"]), (&"stock".into(), &file["64"]));
+    assert_eq!(entry["tuned"]["node"], "localhost");
+    assert!(entry["tuned"]["seconds"].as_f64().unwrap() > 0.0);
+    // As the script wrote it.
+    let checkpoint: Value = serde_json::from_str(&bed.sandbox.read("run/batch-sizes/64.json")).unwrap();
+    assert_eq!(checkpoint["64"], file["64"]);
+    // What the checker says of it is what it says of any other.
+    bed.sandbox.sparktune(&["check", "run"]).assert().success();
+    bed.nothing_is_left();
+    // Once more is no work at all.
+    ended(&bed.resume("run", &[]), 0);
+    assert_eq!(bed.notes("ran").len(), 3);
+}
+
+#[test]
+fn what_dies_hangs_or_writes_nonsense_is_tried_again() {
+    let bed = Bed::new();
+    for (size, word) in [(1, "die exit"), (16, "broken empty"), (64, "hang")] {
+        bed.fault(size, word);
+    }
+    let told = ended(&bed.run(&["--batch-sizes", "1,16,64", "--out", "run", "--stock-silence", "2s"]), 0);
+    for words in [
+        "batch size 1: signal: 9",
+        "batch size 1: exit status: 1: RuntimeError: an illegal memory access was encountered; it is tried again",
+        "batch size 16: it wrote a broken file",
+        "batch size 16: it ended well and wrote no file",
+        "batch size 64: killed, because it said nothing",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert_eq!(bed.file("run").0, [1, 16, 64]);
+    bed.nothing_is_left();
+}
+
+#[test]
+fn what_fails_every_time_is_missing_and_can_be_tried_again_later() {
+    let bed = Bed::new();
+    bed.fault(64, "exit exit exit");
+    bed.fault(16, "device");
+    let output = bed.run(&["--batch-sizes", "1,16,64", "--out", "run"]);
+    let told = ended(&output, 4);
+    // After three failures of the one and one of the other the machine itself is given up.
+    let of_device = "batch size 16 (it tuned for the device NVIDIA_H100, and the run is for NVIDIA_GB10)";
+    assert!(told.contains("not tuned: ") && told.contains(of_device), "{told}");
+    assert!(told.contains("batch size 64 (exit status: 1: RuntimeError"), "{told}");
+    assert!(told.contains("sparktune moe --resume 'run'"), "{told}");
+    assert!(!bed.sandbox.path("run/triton_3_5_0").exists());
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(table.matches("missing").count(), 3, "{table}");
+    ended(&bed.resume("run", &[]), 0);
+    assert_eq!(bed.file("run").0, [1, 16, 64]);
+    bed.nothing_is_left();
+}
+
+#[test]
+fn an_unsafe_config_is_told_and_not_shipped() {
+    let bed = Bed::new();
+    bed.fault(16, "over");
+    let output = bed.run(&["--batch-sizes", "1,16", "--out", "run", "--json"]);
+    let told = ended(&output, 1);
+    assert!(
+        told.contains("batch size 16 is in no file, its config is unsafe: ") && told.contains("bytes"),
+        "{told}"
+    );
+    assert_eq!(bed.file("run").0, [1]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(said["entries"][1]["left_out"].as_str().unwrap().contains("bytes of shared memory"), "{said}");
+    // It was tuned: nothing is to be run again.
+    ended(&bed.resume("run", &[]), 1);
+    assert_eq!(bed.notes("ran").len(), 2);
+}
+
+#[test]
+fn killed_at_any_moment_a_run_goes_on_where_it_was() {
+    let bed = Bed::new();
+    let mut arguments = bed.arguments(&["--batch-sizes", "1,2,4,8,16,24,32,48", "--out", "run"]);
+    // Each session lives until it has tuned one more.
+    for session in 1..=4 {
+        let mut child = bed.command(&arguments).spawn().unwrap();
+        until_tuned(&bed.sandbox.path("run"), 2 * session - 1, &mut child);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        bed.nothing_is_left();
+        arguments = vec!["moe", "--resume", "run"];
+    }
+    ended(&bed.resume("run", &[]), 0);
+    assert_eq!(bed.file("run").0, [1, 2, 4, 8, 16, 24, 32, 48]);
+    let tuned = journal(&bed.sandbox.path("run")).into_iter().filter(|line| line["record"] == "tuned");
+    let mut sizes: Vec<u64> = tuned.map(|line| line["batch_size"].as_u64().unwrap()).collect();
+    sizes.sort_unstable();
+    assert_eq!(sizes, [1, 2, 4, 8, 16, 24, 32, 48], "each once");
+    // What was on disk when the program was killed is never run again.
+    let ran = bed.notes("ran").len();
+    assert!((8..=12).contains(&ran), "{ran} processes of 8 batch sizes in 5 sessions");
+    bed.nothing_is_left();
+}
+
+#[test]
+fn ctrl_c_leaves_nothing_behind_and_says_how_to_go_on() {
+    let bed = Bed::new();
+    bed.fault(1, "slow");
+    let mut child = bed.command(&bed.arguments(&["--batch-sizes", "1,64", "--out", "run"])).spawn().unwrap();
+    until_tuned(&bed.sandbox.path("run"), 1, &mut child);
+    while bed.notes("ran").len() < 2 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let told = ended(&child.wait_with_output().unwrap(), 130);
+    assert!(told.contains("sparktune moe --resume 'run'"), "{told}");
+    // At once, and not soon.
+    for line in bed.notes("ran") {
+        assert!(!Path::new(&line[3]).exists(), "{line:?}");
+    }
+    bed.nothing_is_left();
+    ended(&bed.resume("run", &[]), 0);
+    assert_eq!(bed.results(), BTreeMap::from([(1, 1), (64, 1)]));
+}
+
+#[test]
+fn a_dry_run_prints_the_processes_and_does_nothing() {
+    let bed = Bed::new();
+    let output = bed.run(&["--batch-sizes", "1,64", "--out", "run", "--dry-run"]);
+    ended(&output, 0);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("--tune")).collect();
+    assert!(lines[0].contains("--batch-size 64") && lines[1].contains("--batch-size 1"), "{said}");
+    assert!(lines[0].contains("unset RAY_ADDRESS") && lines[0].contains("RAY_AUTH_MODE=disabled"), "{said}");
+    assert!(said.contains(&format!("would write run/triton_3_5_0/{NAME}")), "{said}");
+    assert!(!bed.sandbox.path("run").exists() && bed.notes("ran").is_empty());
+}
+
+#[test]
+fn what_is_for_the_other_tuner_or_not_for_this_run_is_refused() {
+    let bed = Bed::new();
+    for (more, words) in [
+        (&["--policy", "best-predicted"][..], "--policy is for this program's own race"),
+        (&["--budget", "10m"], "--budget is for"),
+        (&["--evidence", "compiled"], "--evidence is for"),
+        (&["--block-shape", "128,128"], "--block-shape says nothing to it"),
+        (&["--stock-silence", "soon"], "--stock-silence: `soon` is no time"),
+    ] {
+        let arguments = bed.arguments(more);
+        bed.sandbox.refused(&arguments, &[words]);
+    }
+    bed.sandbox.refused(
+        &["moe", "--model", "GLM-4.7-FP8", "--stock-script", STAND_IN],
+        &["--stock-script is for --tuner stock"],
+    );
+    bed.sandbox.refused(
+        &["moe", "--tuner", "stock", "--model", "./model"],
+        &["nothing says where that is", "--python"],
+    );
+    bed.sandbox.refused(
+        &["moe", "--tuner", "stock", "--dtype", "bfloat16", "--python", "python3"],
+        &["needs --model"],
+    );
+    let python = bed.python.to_str().unwrap();
+    let without = ["moe", "--tuner", "stock", "--model", "./model", "--python", python];
+    let told = ended(&bed.command(&without).output().unwrap(), 3);
+    assert!(
+        told.contains("has no tuning_fused_moe_triton.py; looked in") && told.contains("--stock-script"),
+        "{told}"
+    );
+    let other = bed.sandbox.write("other.py", "print()");
+    let other = other.to_str().unwrap();
+    bed.sandbox.refused(&[&without[..], &["--stock-script", other]].concat(), &["no option `--model`"]);
+    ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 0);
+    for (more, words) in [
+        (&["--tuner", "race"][..], "`tuner` was stock, now race"),
+        (&["--batch-sizes", "2"], "`batch_sizes` was [1], now [2]"),
+        (&["--tp", "2"], "`model.tp` was 1, now 2"),
+        (&["--policy", "best-predicted"], "--policy is for"),
+    ] {
+        let told = ended(&bed.resume("run", more), 2);
+        assert!(told.contains(words), "{told}");
+    }
+    let changed = std::fs::read_to_string(STAND_IN).unwrap() + "\n# newer\n";
+    let changed = bed.sandbox.write("newer.py", changed);
+    let told = ended(&bed.resume("run", &["--stock-script", changed.to_str().unwrap()]), 2);
+    assert!(told.contains("`script.sha256` was "), "{told}");
+}
