@@ -12,10 +12,10 @@ use super::hub_cache::HubCache;
 use super::machine::FOLDERS;
 use super::network::PORTS;
 use super::seen::{LoadSeen, Looked, ModelSeen, Obstacle};
-use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
 use crate::cluster::connect::ConnectError;
 use crate::cluster::inventory::Node;
 use crate::failure::Failure;
+use crate::host::ask::{AskError, AskFailure, ask, beginning};
 use crate::host::engine::EngineError;
 use crate::host::{Host, HostPath};
 

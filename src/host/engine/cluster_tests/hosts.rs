@@ -6,13 +6,13 @@ use crate::host::{Ending, HostFailure, HostPath, Program, suite};
 mod on_docker {
     use super::*;
 
-    suite::every_host_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Docker>);
+    suite::every_host_with_python_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Docker>);
 }
 
 mod on_podman {
     use super::*;
 
-    suite::every_host_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Podman>);
+    suite::every_host_with_python_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Podman>);
 }
 
 super::both_engines_pass! {
