@@ -21,6 +21,8 @@ pub(crate) use node::over_ssh;
 #[cfg(test)]
 mod bed;
 #[cfg(test)]
+mod sshd_detached_tests;
+#[cfg(test)]
 mod sshd_forward_tests;
 #[cfg(test)]
 mod sshd_tests;

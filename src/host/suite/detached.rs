@@ -138,7 +138,7 @@ pub(in crate::host) async fn a_detached_program_is_found_ended_and_forgotten(
 
 pub(in crate::host) async fn the_end_of_a_detached_program_is_noted(host: &dyn Host, folder: HostPath) {
     let it = Programs::new(host, &folder);
-    let [exits, is_killed] = ["sleep 1; exit 3", "sleep 1; kill -9 $$"].map(sh);
+    let [exits, is_killed] = ["sleep 2; exit 3", "sleep 2; kill -9 $$"].map(sh);
     let ids = [it.start(&exits).await, it.start(&is_killed).await];
     assert_eq!(it.ending(&ids[0]).await, (DetachedEnding::Exit(3), 0));
     assert_eq!(it.ending(&ids[1]).await, (DetachedEnding::Signal(9), 0));
@@ -241,10 +241,15 @@ pub(in crate::host) async fn what_a_detached_program_leaves_behind_is_counted_an
 
 pub(in crate::host) async fn a_detached_log_is_followed_to_the_end(host: &dyn Host, folder: HostPath) {
     let it = Programs::new(host, &folder);
-    let id = it.start(&sh("echo one; echo two; sleep 1.5; echo three; sleep 0.5; printf four")).await;
+    let go = folder.join("go");
+    let script = format!(
+        "echo one; echo two; until [ -e {go} ]; do sleep 0.1; done; echo three; sleep 1; printf four"
+    );
+    let id = it.start(&sh(&script)).await;
     let mut log = soon(it.programs.follow(&id, 1)).await.unwrap_or_else(|error| panic!("{error}"));
     let first = soon(log.next()).await.unwrap().unwrap();
     assert_eq!(&*first, b"two\n", "before the program ends");
+    host.replace(&go, b"").await.unwrap();
     let mut rest = Vec::new();
     while let Some(piece) = soon(log.next()).await {
         rest.extend_from_slice(&piece.unwrap());

@@ -147,7 +147,7 @@ def keep(new, own, order, tell):
             return None
         if pid == program.pid:
             how = {"signal": os.WTERMSIG(status)} if os.WIFSIGNALED(status) else {"exit": os.WEXITSTATUS(status)}
-            (name, number), = how.items()
+            ((name, number),) = how.items()
             # It may be gone: somebody has removed the folder.
             with contextlib.suppress(OSError):
                 ended = os.path.join(own, f"ended-{name}-{number}-{time.time_ns()}")
