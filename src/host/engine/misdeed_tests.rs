@@ -173,7 +173,7 @@ async fn answers_that_are_cut_off_are_lost_whatever_was_asked() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_cut_ends_with_an_error() {
+async fn a_line_of_a_log_that_is_cut_is_an_error() {
     let look_alike = LookAlikeEngine::new();
     let engine = look_alike.connect().await;
     let speaks = ContainerSpec { command: vec!["echo one; sleep 60".into()], ..idles() };
