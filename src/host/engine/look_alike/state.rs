@@ -88,7 +88,16 @@ impl Container {
             names.filter_map(|name| Pid::from_raw(name.to_str()?.parse().ok()?))
         };
         // Until there is none that another one has just started.
-        while numbers().filter(marked).map(|pid| kill_process(pid, Signal::KILL)).count() > 0 {}
+        loop {
+            let found: Vec<Pid> = numbers().filter(marked).collect();
+            if found.is_empty() {
+                return;
+            }
+            for pid in found {
+                // It may have ended meanwhile.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
     }
 
     pub(super) fn change(&self) {
