@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ask::{AskError, ask, beginning};
 use crate::failure::{Failure, Kind};
+use crate::host::ask::{AskError, ask, beginning};
 use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 use crate::runtime::{Runtime, TritonVersion};

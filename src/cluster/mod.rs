@@ -1,6 +1,5 @@
 //! The machines that work together: which they are, what each is, and what is put on them.
 
-pub(crate) mod ask;
 pub mod connect;
 pub mod deploy;
 pub(crate) mod doctor;
@@ -12,5 +11,3 @@ pub mod inventory;
 pub mod nearby;
 pub(crate) mod runtimes;
 pub(crate) mod server_log;
-
-pub use ask::{AskError, AskFailure};

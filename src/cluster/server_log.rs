@@ -9,8 +9,8 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ask::{AskError, ask};
 use crate::failure::{Failure, Kind};
+use crate::host::ask::{AskError, ask};
 use crate::host::container_spec::NodePath;
 use crate::host::engine::{ContainerLog, Engine, EngineError, LogPiece};
 use crate::host::{Host, HostPath};

@@ -254,7 +254,7 @@ mod tests {
         }
     }
 
-    suite::every_host_passes!(HereBed);
+    suite::every_host_with_python_passes!(HereBed);
 
     #[tokio::test]
     async fn a_killed_program_takes_along_what_it_started() {

@@ -7,7 +7,9 @@
 //!
 //! A new way to reach one is a file beside `here.rs` that passes `suite.rs`.
 
+pub(crate) mod ask;
 pub mod container_spec;
+pub mod detached;
 pub mod engine;
 mod error;
 pub mod here;
@@ -27,6 +29,7 @@ use std::pin::Pin;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub use ask::{AskError, AskFailure};
 pub use container_spec::{ContainerSpec, EngineKind};
 pub use error::{HostError, HostFailure};
 pub use here::Here;

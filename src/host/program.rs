@@ -63,6 +63,20 @@ impl Program {
         self
     }
 
+    /// The variables that are set, secrets among them, and those that are not to be there: for whoever starts it.
+    pub(super) fn changes(&self) -> (BTreeMap<&str, &str>, Vec<&str>) {
+        let mut set = BTreeMap::new();
+        let mut unset = Vec::new();
+        for (name, variable) in &self.environment {
+            match variable {
+                Variable::Set(value) => _ = set.insert(name.as_str(), value.as_str()),
+                Variable::Secret(secret) => _ = set.insert(name.as_str(), secret.reveal()),
+                Variable::Unset => unset.push(name.as_str()),
+            }
+        }
+        (set, unset)
+    }
+
     /// What every host refuses before it starts anything.
     pub fn check(&self) -> Result<(), BadProgram> {
         if self.name().is_empty() {

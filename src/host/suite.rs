@@ -1,5 +1,7 @@
 //! What every host must do. Its programs are one-line shell scripts, which the look-alike knows by heart.
 
+mod detached;
+
 use std::future::Future;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 use super::{BadProgram, Ending, Host, HostFailure, HostPath, Process, Program, Tree, Variable};
 use crate::secret::Secret;
+
+pub(super) use self::detached::*;
 
 /// A host to test, and a folder on it that is empty and there.
 pub(super) trait Bed {
@@ -178,7 +182,7 @@ pub(super) async fn a_file_is_replaced_only_where_its_folder_is(host: &dyn Host,
     assert!(host.get(&path, 9).await.is_err());
 }
 
-/// A test a check, on a bed of its own each. `#[ignore = "..."]` may stand before the bed.
+/// A test a check, on a bed of its own each, for a host that need not have Python. `#[ignore = "..."]` may stand before the bed.
 macro_rules! every_host_passes {
     ($bed:ty) => {
         $crate::host::suite::every_host_passes!(#[cfg(test)] $bed);

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use crate::cluster::AskError;
 use crate::failure::{Failure, Kind};
+use crate::host::AskError;
 use crate::host::HostPath;
 use crate::host_name::HostName;
 

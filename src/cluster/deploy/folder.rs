@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ConfigFolderError;
 use super::record::{Deployment, DeploymentRecord, digest};
-use crate::cluster::ask::ask;
+use crate::host::ask::ask;
 use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 

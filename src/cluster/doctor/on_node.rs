@@ -14,10 +14,10 @@ use super::machine::FOLDERS;
 use super::network::PORTS;
 use super::paths::Path;
 use super::seen::{LoadSeen, Looked, ModelSeen, Obstacle};
-use crate::cluster::ask::{AskError, AskFailure, ask, beginning};
 use crate::cluster::connect::ConnectError;
 use crate::cluster::inventory::Node;
 use crate::failure::Failure;
+use crate::host::ask::{AskError, AskFailure, ask, beginning};
 use crate::host::engine::EngineError;
 use crate::host::{Host, HostPath};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{Doubts, NodeReading};
-use crate::cluster::ask::beginning;
+use crate::host::ask::beginning;
 
 /// A GPU. Its memory is not asked for: where it has none of its own, the node's is what counts.
 #[derive(Debug, Clone, PartialEq, Serialize)]

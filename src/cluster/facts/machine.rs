@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::reading::Captured;
 use super::{Doubts, NodeReading};
-use crate::cluster::ask::beginning;
+use crate::host::ask::beginning;
 
 /// Memory, bytes (`/proc/meminfo`, proc(5)).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

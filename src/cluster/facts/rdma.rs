@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use serde::Serialize;
 
 use super::{Doubts, NodeReading};
-use crate::cluster::ask::beginning;
+use crate::host::ask::beginning;
 
 /// An RDMA device, which NCCL calls an HCA.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 
 use super::NodeFacts;
 use super::reading::{BadAnswer, NodeReading};
-use crate::cluster::ask::{AskError, ask};
 use crate::failure::{Failure, Kind};
+use crate::host::ask::{AskError, ask};
 use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 

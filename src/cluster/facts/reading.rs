@@ -8,8 +8,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use super::Doubts;
-use crate::cluster::ask::beginning;
 use crate::failure::{Failure, Kind};
+use crate::host::ask::beginning;
 
 /// The form of document that is understood.
 const FORMAT: u32 = 1;

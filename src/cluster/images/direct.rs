@@ -266,7 +266,7 @@ impl Talk {
             Ok(Ok(_)) => {}
         }
         serde_json::from_slice(&line).map_err(|_| {
-            let said = crate::cluster::ask::beginning(&line);
+            let said = crate::host::ask::beginning(&line);
             NotTaken::Lost(format!("its program says `{said}`"))
         })
     }

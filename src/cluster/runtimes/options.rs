@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cluster::ask::{ask as ask_program, beginning};
 use crate::cluster::installed::{Family, NoPlace};
+use crate::host::ask::{ask as ask_program, beginning};
 use crate::host::{Host, HostPath};
 use crate::runtime::options::{OptionList, ServerOption};
 

@@ -149,6 +149,8 @@ async fn take_apart(
             LogOutput::StdOut { message } if first && is_the_engines(&message) => {
                 (&mut *log, Bytes::copy_from_slice(message.trim_ascii_end()))
             }
+            // The head of a frame that the link was cut in: bollard shows it as what a terminal says. There is none.
+            LogOutput::Console { message } if message.first().is_some_and(|stream| *stream <= 2) => continue,
             LogOutput::StdOut { message } | LogOutput::Console { message } => (&mut *output, message),
             // What was typed comes back from terminals only.
             LogOutput::StdIn { .. } => continue,
@@ -218,6 +220,12 @@ mod tests {
         let (output, errors, done) = taken_apart(frames).await;
         assert_eq!((output.as_str(), errors.as_str()), ("ab\ncOCI runtime exec failed: ", "x\nyz"));
         done.unwrap();
+    }
+
+    #[tokio::test]
+    async fn half_a_frames_head_is_no_output() {
+        let head = LogOutput::Console { message: Bytes::from_static(b"\x01\0\0\0\0") };
+        assert_eq!(taken_apart(vec![out("a"), Ok(head)]).await.0, "a");
     }
 
     #[tokio::test]

@@ -48,7 +48,8 @@ impl Engine {
     ///
     /// # Errors
     /// An image or a device that is not there, a name that is taken, GPUs that the engine would drop
-    /// ([`EngineFailure::GpusDropped`]), and whatever else it does not like.
+    /// ([`EngineFailure::GpusDropped`]), and whatever else it does not like. A link that is lost meanwhile, or an answer
+    /// that does not come: what was created is removed, where the engine answers again.
     pub async fn create(
         &self,
         spec: &ContainerSpec,
@@ -63,18 +64,39 @@ impl Engine {
         let options = CreateContainerOptions { name: Some(spec.name.clone()), ..Default::default() };
         let body = body(spec, self.kind, variables, home);
         let created = self.calls.create_container(Some(options), body);
-        match self.within(DOING, WORK_LIMIT, created).await? {
-            Ok(created) => Ok(OwnContainer::created(created.id, &spec.name)),
-            Err(error) if status(&error) == Some(404) => {
+        match self.within(DOING, WORK_LIMIT, created).await {
+            Ok(Ok(created)) => Ok(OwnContainer::created(created.id, &spec.name)),
+            Ok(Err(error)) if status(&error) == Some(404) => {
                 Err(self.fail(EngineFailure::NoImage(spec.image.clone())))
             }
             // Each engine has a status and words of its own for a name that is taken.
-            Err(error) => Err(match self.own(&spec.name).await {
+            Ok(Err(error)) if status(&error).is_some() => Err(match self.own(&spec.name).await {
                 Ok(_) | Err(EngineError { what: EngineFailure::NotOurs(_), .. }) => {
                     self.fail(EngineFailure::NameTaken(spec.name.clone()))
                 }
                 Err(_) => self.failure(DOING, error),
             }),
+            Ok(Err(error)) => Err(self.without(spec, self.failure(DOING, error)).await),
+            Err(error) => Err(self.without(spec, error).await),
+        }
+    }
+
+    /// Why `spec` was not created, where the engine did not say: then it may have been. What has its name and its labels
+    /// and never ran is removed again. Where the engine answers no more, its labels find it later.
+    async fn without(&self, spec: &ContainerSpec, error: EngineError) -> EngineError {
+        let Ok(listed) = self.list(&spec.labels.pairs()).await else { return error };
+        let never_ran = |found: &&Listed| !found.running && !found.ended;
+        let made = listed.iter().filter(never_ran).find(|found| found.container.name() == spec.name);
+        match made {
+            None => error,
+            Some(made) => match self.remove(&made.container).await {
+                Ok(()) => error,
+                Err(left) => self.fail(EngineFailure::LeftBehind {
+                    container: spec.name.clone(),
+                    first: Box::new(error.what),
+                    why: Box::new(left.what),
+                }),
+            },
         }
     }
 

@@ -19,6 +19,10 @@ mod fixture;
 mod image;
 mod images;
 mod logs;
+#[cfg(test)]
+mod look_alike;
+#[cfg(test)]
+mod misdeed_tests;
 mod named;
 mod own;
 mod progress;

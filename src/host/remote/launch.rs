@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::log::Said;
 use super::{Interpreter, START_LIMIT, after_mark, log, mark, no_interpreter, why_silent, within};
-use crate::host::{BoxRead, BoxWrite, End, Ending, HostFailure, Process, Program, Variable};
+use crate::host::{BoxRead, BoxWrite, End, Ending, HostFailure, Process, Program};
 
 const LAUNCH: &str = include_str!("launch.py");
 const KILL: &str = include_str!("kill.py");
@@ -74,15 +74,7 @@ pub(super) async fn start(
 }
 
 fn order(program: &Program, mark: &str) -> Vec<u8> {
-    let mut set = BTreeMap::new();
-    let mut unset = Vec::new();
-    for (name, variable) in &program.environment {
-        match variable {
-            Variable::Set(value) => _ = set.insert(name.as_str(), value.as_str()),
-            Variable::Secret(secret) => _ = set.insert(name.as_str(), secret.reveal()),
-            Variable::Unset => unset.push(name.as_str()),
-        }
-    }
+    let (set, unset) = program.changes();
     let order = Order {
         mark,
         argv: &program.argv,

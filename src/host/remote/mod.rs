@@ -128,9 +128,14 @@ async fn within<T>(
 
 /// A text that nothing else on a stream is likely to hold: it tells our lines from everybody else's.
 pub(super) fn mark() -> String {
+    format!("spark-{}:", chance())
+}
+
+/// A text that nobody else comes upon: 32 hexadecimal digits.
+pub(super) fn chance() -> String {
     // Each state is seeded by the system.
     let [high, low] = [(); 2].map(|()| RandomState::new().build_hasher().finish());
-    format!("spark-{high:016x}{low:016x}:")
+    format!("{high:016x}{low:016x}")
 }
 
 /// The interpreter's output from behind the first `mark`, with whatever stands on the mark's line. `None` where the

@@ -29,6 +29,8 @@ mod bed;
 #[cfg(test)]
 mod sshd_behind_tests;
 #[cfg(test)]
+mod sshd_detached_tests;
+#[cfg(test)]
 mod sshd_forward_tests;
 #[cfg(test)]
 mod sshd_tests;

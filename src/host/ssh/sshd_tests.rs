@@ -12,7 +12,7 @@ use super::*;
 use crate::failure::{Failure, Kind};
 use crate::host::{BoxRead, Ending, Host, HostError, HostFailure, HostPath, Program, suite};
 
-suite::every_host_passes!(
+suite::every_host_with_python_passes!(
     #[ignore = "needs sshd: apt-get install openssh-server"]
     SshdBed
 );

@@ -1,10 +1,10 @@
 //! Why an image gives no compiler, and what to do about it.
 
-use crate::cluster::ask::AskError;
 use crate::cluster::connect::ConnectError;
 use crate::cluster::inventory::InventoryError;
 use crate::failure::{Failure, Kind, forwards};
 use crate::host::EngineKind;
+use crate::host::ask::AskError;
 use crate::host::engine::{BadImageName, EngineError};
 use crate::host_name::HostName;
 use crate::runtime::{TritonVersion, UnknownRuntime};

@@ -1,13 +1,15 @@
 //! The engines of the test cluster, and a container on one of them for as long as a test lasts.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::Deserialize;
 
 use super::super::fixture::spec;
+use super::super::look_alike::LookAlikeEngine;
 use super::super::{Engine, EngineAddress, OwnContainer};
 use crate::host::container_spec::Restart;
 use crate::host::{ContainerSpec, Host, HostPath, suite};
@@ -49,31 +51,75 @@ impl Cluster {
     }
 }
 
-/// Which of its engines.
+/// An engine for a test.
+pub(super) struct Up {
+    engine: Engine,
+    socket: PathBuf,
+    /// Gone with this.
+    look_alike: Option<LookAlikeEngine>,
+}
+
+impl Deref for Up {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl Up {
+    async fn at(socket: &Path) -> Self {
+        let engine = Engine::connect(EngineAddress::unix(socket).unwrap(), "n-test".parse().unwrap()).await;
+        let engine = engine.unwrap_or_else(|error| panic!("{error}"));
+        Self { engine, socket: socket.to_owned(), look_alike: None }
+    }
+
+    pub(super) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// An empty folder of a container, as those within name it.
+    fn folder(&self) -> HostPath {
+        self.look_alike.as_ref().map_or_else(|| HostPath::new("/root"), LookAlikeEngine::shared)
+    }
+}
+
+/// Which engine.
 pub(super) trait Which {
-    fn socket(cluster: &Cluster) -> &PathBuf;
+    fn up() -> impl Future<Output = Up> + Send;
 }
 
 #[derive(Debug)]
 pub(super) struct Docker;
 #[derive(Debug)]
 pub(super) struct Podman;
+/// None of the cluster's.
+#[derive(Debug)]
+pub(super) struct LookAlike;
 
 impl Which for Docker {
-    fn socket(cluster: &Cluster) -> &PathBuf {
-        &cluster.nodes[0].docker_socket
+    async fn up() -> Up {
+        Up::at(&Cluster::up().nodes[0].docker_socket).await
     }
 }
 
 impl Which for Podman {
-    fn socket(cluster: &Cluster) -> &PathBuf {
-        cluster.with_podman().podman_socket.as_ref().unwrap()
+    async fn up() -> Up {
+        Up::at(Cluster::up().with_podman().podman_socket.as_ref().unwrap()).await
     }
 }
 
-pub(super) async fn engine<E: Which>() -> Engine {
-    let address = EngineAddress::unix(E::socket(&Cluster::up())).unwrap();
-    Engine::connect(address, "n-test".parse().unwrap()).await.unwrap_or_else(|error| panic!("{error}"))
+impl Which for LookAlike {
+    async fn up() -> Up {
+        let look_alike = LookAlikeEngine::new();
+        let mut up = Up::at(&look_alike.socket()).await;
+        up.look_alike = Some(look_alike);
+        up
+    }
+}
+
+pub(super) async fn engine<E: Which>() -> Up {
+    E::up().await
 }
 
 /// A name that no other test has.
@@ -131,18 +177,19 @@ fn apart<T: Send>(work: impl Future<Output = T> + Send) -> T {
 pub(super) struct ContainerBed<E> {
     host: Arc<dyn Host>,
     _container: Guard,
+    engine: Up,
     _which: std::marker::PhantomData<E>,
 }
 
 impl<E: Which> suite::Bed for ContainerBed<E> {
     fn new() -> Self {
-        let (container, host) = apart(async {
+        let (container, host, engine) = apart(async {
             let engine = engine::<E>().await;
             let container = Guard::running(&engine, &idle("spark-test:python")).await;
             let host = engine.within_container(&container.container);
-            (container, host)
+            (container, host, engine)
         });
-        Self { host, _container: container, _which: std::marker::PhantomData }
+        Self { host, _container: container, engine, _which: std::marker::PhantomData }
     }
 
     fn host(&self) -> &dyn Host {
@@ -150,6 +197,6 @@ impl<E: Which> suite::Bed for ContainerBed<E> {
     }
 
     fn folder(&self) -> HostPath {
-        HostPath::new("/root")
+        self.engine.folder()
     }
 }

@@ -26,14 +26,14 @@ async fn refused(engine: &Engine, spec: &ContainerSpec, node: Option<&dyn Host>)
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/cluster/up"]
 async fn docker_without_gpus_says_so_and_nothing_is_left() {
-    let why = refused(&engine::<Docker>().await, &wants_gpus(), None).await;
+    let why = refused(&*engine::<Docker>().await, &wants_gpus(), None).await;
     assert!(why.to_string().contains("could not select device driver"), "{why}");
 }
 
 #[tokio::test]
 #[ignore = "needs the test cluster: tests/cluster/up"]
 async fn old_podman_is_not_asked_for_gpus_by_its_api() {
-    let why = refused(&engine::<Podman>().await, &wants_gpus(), None).await;
+    let why = refused(&*engine::<Podman>().await, &wants_gpus(), None).await;
     assert!(matches!(&why, EngineFailure::GpusDropped { version } if version.starts_with("4.")), "{why}");
     assert!(why.to_string().contains("leaves GPUs out"), "{why}");
 }

@@ -1,18 +1,30 @@
 //! Containers as hosts like any other, and their own troubles.
 
-use super::bed::{ContainerBed, Docker, Guard, Podman, Which, engine, idle};
+use super::bed::{ContainerBed, Docker, Guard, LookAlike, Podman, Which, engine, idle};
 use crate::host::{Ending, HostFailure, HostPath, Program, suite};
 
 mod on_docker {
     use super::*;
 
-    suite::every_host_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Docker>);
+    suite::every_host_with_python_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Docker>);
 }
 
 mod on_podman {
     use super::*;
 
-    suite::every_host_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Podman>);
+    suite::every_host_with_python_passes!(#[ignore = "needs the test cluster: tests/cluster/up"] ContainerBed<Podman>);
+}
+
+mod on_the_look_alike {
+    use super::*;
+
+    suite::every_host_with_python_passes!(ContainerBed<LookAlike>);
+}
+
+super::the_look_alike_passes! {
+    an_image_without_python_is_told,
+    a_container_that_is_removed_is_lost,
+    a_container_that_is_stopped_is_no_host,
 }
 
 super::both_engines_pass! {

@@ -33,6 +33,24 @@ super::both_engines_pass! {
     a_pull_that_fails_says_why,
 }
 
+// Without `the_nodes_ipc_arrives`, because its containers are in no namespaces, which take root; and without
+// `an_image_is_built_and_has_no_name`, because it has no builder: one that would pass is as large as the rest.
+super::the_look_alike_passes! {
+    it_describes_itself,
+    every_setting_arrives,
+    no_entrypoint_is_none,
+    what_cannot_be_created_says_why,
+    a_container_lives_and_ends,
+    only_our_own_are_listed,
+    somebody_elses_is_left_alone,
+    a_log_is_followed_to_its_end,
+    a_log_since_the_start_has_times,
+    an_image_is_described,
+    an_image_travels_and_is_named_and_removed,
+    a_broken_image_is_refused,
+    a_pull_that_fails_says_why,
+}
+
 fn name(text: &str) -> ImageName {
     text.parse().unwrap()
 }

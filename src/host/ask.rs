@@ -8,8 +8,8 @@ use std::time::Duration;
 use futures_util::future::{FusedFuture, FutureExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::{BoxRead, Ending, Host, HostError, HostFailure, HostPath, Program};
 use crate::failure::{Failure, Kind};
-use crate::host::{BoxRead, Ending, Host, HostError, HostFailure, HostPath, Program};
 use crate::host_name::HostName;
 
 /// Bytes of an answer that are taken. What the programs say is bounded by themselves to less.
@@ -113,7 +113,7 @@ impl Failure for AskError {
 
 /// Let `python` run `code` on `host`, with `input` on its standard input; its standard output, once it has ended well.
 /// All of it within `limit`, which the host also holds the program to.
-pub(super) async fn ask(
+pub(crate) async fn ask(
     host: &dyn Host,
     python: &HostPath,
     code: &str,
@@ -133,8 +133,7 @@ async fn answer(
     input: &[&[u8]],
     limit: Duration,
 ) -> Result<Vec<u8>, AskFailure> {
-    // Isolated: what the user's environment and folders say about Python is not for this.
-    let program = Program { limit: Some(limit), ..Program::new(python.as_str(), ["-I", "-c", code]) };
+    let program = Program { limit: Some(limit), ..program(python, code) };
     let mut process = host.start(&program).await.map_err(AskFailure::Host)?;
     let send = async {
         // A program that does not listen tells more by its end.
@@ -167,9 +166,26 @@ async fn answer(
         // What it started, or a link that is lost, may hold it open.
         let _ = tokio::time::timeout(REST_OF_A_LOG, log).await;
     }
-    let said =
-        beginning(lock(&words).trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default());
+    let said = last_line(&lock(&words));
     Err(AskFailure::Ended { python: python.clone(), ending, said })
+}
+
+/// What runs `code` on a host.
+pub(super) fn program(python: &HostPath, code: &str) -> Program {
+    // Isolated: what the user's environment and folders say about Python is not for this.
+    Program::new(python.as_str(), ["-I", "-c", code])
+}
+
+/// The last line that a program which has ended wrote to `log`.
+pub(super) async fn last_words(log: BoxRead) -> String {
+    let words = Mutex::new(Vec::new());
+    // What it started, or a link that is lost, may hold it open.
+    let _ = tokio::time::timeout(REST_OF_A_LOG, keep_last(log, &words)).await;
+    last_line(&lock(&words))
+}
+
+fn last_line(words: &[u8]) -> String {
+    beginning(words.trim_ascii_end().rsplit(|byte| *byte == b'\n').next().unwrap_or_default())
 }
 
 /// All of a stream, or that it is too long. A stream that breaks is read up to there: the program's end says why.
@@ -195,7 +211,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The beginning of what somebody else wrote, fit to be shown on one line.
-pub(in crate::cluster) fn beginning(text: &[u8]) -> String {
+pub(crate) fn beginning(text: &[u8]) -> String {
     const MOST: usize = 120;
     let text = String::from_utf8_lossy(&text[..text.len().min(4 * MOST)]);
     let line = text.lines().next().unwrap_or_default();
