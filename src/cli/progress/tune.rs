@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::nodes::Nodes;
 use super::screen::Screen;
-use crate::events::{CompileEvent, MeasureEvent, Work};
+use crate::events::{CompileEvent, MeasureEvent, Seen, SpeedupSeen, Work};
 use crate::host_name::HostName;
 
 /// Off a terminal, at most one line of progress in this time.
@@ -54,7 +54,23 @@ pub(super) fn measure(screen: &mut Screen, nodes: &mut Nodes, host: Option<&Host
             at(screen, *work);
             screen.plain(&format!("  decided {}/{} batch sizes", work.done, work.of));
         }
+        MeasureEvent::Judged { agrees: true, .. } => {}
+        MeasureEvent::Judged { batch_size, agrees: false, seen } => screen.line(&format!(
+            "warning: nodes do not agree at batch size {batch_size}, and the default stays: {}",
+            seen.iter().map(saw).collect::<Vec<_>>().join(", ")
+        )),
         MeasureEvent::Ended { .. } => screen.clear(),
+    }
+}
+
+/// `spark-1 saw 1.052 (1.031 to 1.070) times the default's speed`
+fn saw(seen: &Seen) -> String {
+    let Seen { node, speedup } = seen;
+    match speedup {
+        Some(SpeedupSeen { lower, estimate, upper }) => {
+            format!("{node} saw {estimate:.3} ({lower:.3} to {upper:.3}) times the default's speed")
+        }
+        None => format!("on {node} they did not both run"),
     }
 }
 

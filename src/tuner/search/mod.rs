@@ -17,10 +17,11 @@ use super::contests::Contests;
 use super::error::RunError;
 use super::record::Record;
 use super::sentinel::{Sentinel, Steadiness, is_awake};
-use super::strategy::{Choice, ContestId, ContestRun, Round, Strategy, Timings, catch_up};
+use super::strategy::{Choice, Confirmation, ContestId, ContestRun, Round, Strategy, Timings, catch_up};
 use super::trace::Trace;
 use crate::events::Observer;
 use crate::host_name::HostName;
+use crate::shape::{Role, Tile};
 use crate::worker::protocol::{GpuState, TimingRequest};
 use crate::worker::timing::Timed;
 
@@ -59,6 +60,28 @@ pub(crate) struct Searched {
     pub rounds: Vec<(HostName, Round, Timings)>,
     /// What led each contest that was left undecided, by the contest's place.
     pub leaders: BTreeMap<usize, Choice>,
+    /// By the contest's place, the nodes that judged each choice that a second one was asked about, the first first.
+    pub judges: BTreeMap<usize, [HostName; 2]>,
+}
+
+/// A contest that may begin.
+#[derive(Debug)]
+pub(crate) struct Offer {
+    /// Which.
+    pub contest: ContestId,
+    /// The node that can go on with it, where one began it that is there.
+    pub begun_on: Option<HostName>,
+    /// Of a confirmation: whom it is second to.
+    pub second: Option<SecondTo>,
+}
+
+/// What a confirmation by a second node confirms.
+#[derive(Debug)]
+pub(crate) struct SecondTo {
+    /// The node that raced it.
+    pub first: HostName,
+    /// The kernels it launches.
+    pub kernels: Vec<(Role, Tile)>,
 }
 
 /// What a node that races does next.
@@ -99,6 +122,12 @@ pub(crate) struct Search<'a> {
     racing: BTreeMap<HostName, Asking>,
     sentinels: BTreeMap<(HostName, usize), Sentinel>,
     offered: BTreeSet<ContestId>,
+    /// Confirmations by a second node, of all contests begun or offered.
+    confirmations: BTreeSet<ContestId>,
+    /// The node that decided each contest, by its place.
+    raced_on: BTreeMap<usize, HostName>,
+    /// Whether the budget ended a contest.
+    cut_short: bool,
     telling: Telling<'a>,
     searched: Searched,
 }
@@ -124,6 +153,9 @@ impl<'a> Search<'a> {
             racing: BTreeMap::new(),
             sentinels: BTreeMap::new(),
             offered: BTreeSet::new(),
+            confirmations: BTreeSet::new(),
+            raced_on: BTreeMap::new(),
+            cut_short: false,
             telling,
             searched,
         };
@@ -139,25 +171,34 @@ impl<'a> Search<'a> {
     fn take_over(&mut self) -> Result<(), RunError> {
         let mut seen = BTreeSet::new();
         while let Some(contest) = self.strategy.ready().into_iter().find(|it| seen.insert(*it)) {
-            let mut decided = false;
-            for ContestRounds { on, rounds } in self.past.take(contest) {
-                let (mut run, mut course) = (self.strategy.begin(contest), Course::default());
-                let spent = &mut self.searched.spent;
-                let told = catch_up(&mut *run, &rounds, |run, round, timings| {
-                    course.count(spent, self.contests, &on, run, round, timings);
-                });
-                told.map_err(|divergence| self.other_strategy(contest, divergence.matched))?;
-                match run.next() {
-                    // What others measured of a contest that is decided was paid for, and no more.
-                    _ if decided => {}
-                    Some(round) => {
-                        let asking = Asking { contest, run, round, looking: false, course };
-                        self.waiting.insert((contest, on), asking);
-                    }
-                    None => {
-                        self.end(run, course);
-                        decided = true;
-                    }
+            self.take_over_contest(contest)?;
+        }
+        for Confirmation { contest, .. } in self.strategy.confirmations() {
+            self.confirmations.insert(contest);
+            self.take_over_contest(contest)?;
+        }
+        Ok(())
+    }
+
+    fn take_over_contest(&mut self, contest: ContestId) -> Result<(), RunError> {
+        let mut decided = false;
+        for ContestRounds { on, rounds } in self.past.take(contest) {
+            let (mut run, mut course) = (self.strategy.begin(contest), Course::default());
+            let spent = &mut self.searched.spent;
+            let told = catch_up(&mut *run, &rounds, |run, round, timings| {
+                course.count(spent, self.contests, &on, run, round, timings);
+            });
+            told.map_err(|divergence| self.other_strategy(contest, divergence.matched))?;
+            match run.next() {
+                // What others measured of a contest that is decided was paid for, and no more.
+                _ if decided => {}
+                Some(round) => {
+                    let asking = Asking { contest, run, round, looking: false, course };
+                    self.waiting.insert((contest, on), asking);
+                }
+                None => {
+                    self.end(&on, run, course);
+                    decided = true;
                 }
             }
         }
@@ -166,10 +207,35 @@ impl<'a> Search<'a> {
 
     /// Contests that may begin now and were not offered yet, each with the node that can go on with it: of those that
     /// are `here`, if any is.
-    pub(crate) fn offers(&mut self, here: &dyn Fn(&HostName) -> bool) -> Vec<(ContestId, Option<HostName>)> {
-        let ready = self.strategy.ready();
-        let new: Vec<ContestId> = ready.into_iter().filter(|it| self.offered.insert(*it)).collect();
-        new.into_iter().map(|contest| (contest, self.furthest(contest, here))).collect()
+    pub(crate) fn offers(&mut self, here: &dyn Fn(&HostName) -> bool) -> Vec<Offer> {
+        let ready = self.strategy.ready().into_iter().map(|contest| (contest, None));
+        let confirmations: Vec<Confirmation> = self.strategy.confirmations();
+        self.confirmations.extend(confirmations.iter().map(|it| it.contest));
+        let second = |Confirmation { contest, choices }| {
+            let first = self.raced_on.get(&contest.index)?.clone();
+            Some((contest, Some(SecondTo { first, kernels: self.kernels(contest, &choices) })))
+        };
+        let all: Vec<_> = ready.chain(confirmations.into_iter().filter_map(second)).collect();
+        let new: Vec<_> = all.into_iter().filter(|(contest, _)| self.offered.insert(*contest)).collect();
+        let offer = |(contest, second)| Offer { contest, begun_on: self.furthest(contest, here), second };
+        new.into_iter().map(offer).collect()
+    }
+
+    /// The kernels that `choices` launch.
+    fn kernels(&self, contest: ContestId, choices: &[Choice]) -> Vec<(Role, Tile)> {
+        let of = |choice: &Choice| {
+            let arms = choice.iter().enumerate();
+            let kernel = |(slot, &arm): (usize, &usize)| {
+                (Role::BOTH[slot], self.contests.config(contest.index, slot, arm).tile())
+            };
+            arms.map(kernel).collect::<Vec<_>>()
+        };
+        choices.iter().flat_map(of).collect()
+    }
+
+    /// Whether `contest` is a confirmation by a second node.
+    pub(crate) fn is_confirmation(&self, contest: ContestId) -> bool {
+        self.confirmations.contains(&contest)
     }
 
     /// The node, of those that `may`, that has measured most of a contest that waits.
@@ -186,7 +252,7 @@ impl<'a> Search<'a> {
                 let mut run = self.strategy.begin(contest);
                 match run.next() {
                     Some(round) => Asking { contest, run, round, looking: false, course: Course::default() },
-                    None => return self.over(run, Course::default(), observer),
+                    None => return self.over(node, run, Course::default(), observer),
                 }
             }
         };
@@ -237,7 +303,7 @@ impl<'a> Search<'a> {
                 self.telling.measured(observer, on, asking.contest.index, &self.searched.spent);
                 match asking.run.next() {
                     Some(round) => Ok(Some(self.ask(on, Asking { round, ..asking }))),
-                    None => Ok(Some(self.over(asking.run, asking.course, observer))),
+                    None => Ok(Some(self.over(on, asking.run, asking.course, observer))),
                 }
             }
             Record::Sentinel { on, times_us, seconds, .. } => {
@@ -269,8 +335,12 @@ impl<'a> Search<'a> {
         !self.racing.is_empty()
     }
 
-    /// What it came to.
-    pub(crate) fn finish(mut self, observer: &mut dyn Observer) -> Result<Searched, RunError> {
+    /// What it came to. `all_over` is whether no contest waits for a node that could take it.
+    pub(crate) fn finish(
+        mut self,
+        all_over: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Searched, RunError> {
         // Of a contest that several nodes began, what one of them knows is enough.
         let waiting: BTreeSet<ContestId> = self.waiting.keys().map(|(contest, _)| *contest).collect();
         for contest in waiting {
@@ -278,9 +348,10 @@ impl<'a> Search<'a> {
                 self.furthest(contest, &|_| true).and_then(|node| self.waiting.remove(&(contest, node)));
             asking.into_iter().for_each(|asking| self.undecided(asking));
         }
-        self.searched.spent.complete = self.strategy.ready().is_empty();
+        let decided = self.strategy.ready().is_empty();
+        self.searched.spent.complete = decided && all_over && !self.cut_short;
         // What nobody asked for cannot have been asked by this strategy.
-        if let Some(contest) = self.past.left_over().filter(|_| self.searched.spent.complete) {
+        if let Some(contest) = self.past.left_over().filter(|_| decided) {
             return Err(self.other_strategy(contest, 0));
         }
         self.telling.ended(observer, &self.searched.spent);
@@ -290,6 +361,7 @@ impl<'a> Search<'a> {
     /// The next step towards the answer to what `asking` has asked.
     fn ask(&mut self, node: &HostName, asking: Asking) -> Step {
         if self.is_out_of_budget() {
+            self.cut_short = true;
             self.undecided(asking);
             return Step::Over;
         }
@@ -343,17 +415,39 @@ impl<'a> Search<'a> {
     }
 
     /// A contest has come to its end.
-    fn over(&mut self, run: Box<dyn ContestRun>, course: Course, observer: &mut dyn Observer) -> Step {
-        self.end(run, course);
-        self.telling.stands_at(observer, &self.strategy.decisions());
+    fn over(
+        &mut self,
+        node: &HostName,
+        run: Box<dyn ContestRun>,
+        course: Course,
+        observer: &mut dyn Observer,
+    ) -> Step {
+        let contest = self.end(node, run, course);
+        let decisions = self.strategy.decisions();
+        match self.searched.judges.get(&contest.index).filter(|_| self.is_confirmation(contest)) {
+            Some(judges) => self.telling.judged(observer, contest.index, judges, &decisions),
+            None => self.telling.stands_at(observer, &decisions),
+        }
         Step::Over
     }
 
-    fn end(&mut self, run: Box<dyn ContestRun>, course: Course) {
+    /// `node` was the one to end a contest: which.
+    fn end(&mut self, node: &HostName, run: Box<dyn ContestRun>, course: Course) -> ContestId {
         let conclusion = run.finish();
-        self.waiting.retain(|(contest, _), _| *contest != conclusion.contest);
+        let contest = conclusion.contest;
+        self.waiting.retain(|(other, _), _| *other != contest);
         self.keep(course);
+        match self.is_confirmation(contest) {
+            true => {
+                let judges = self.raced_on.get(&contest.index).map(|first| [first.clone(), node.clone()]);
+                self.searched.judges.extend(judges.map(|judges| (contest.index, judges)));
+            }
+            false => {
+                self.raced_on.insert(contest.index, node.clone());
+            }
+        }
         self.strategy.end(conclusion);
+        contest
     }
 
     fn undecided(&mut self, asking: Asking) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::output::dispute;
 use crate::commands::tune::subject::grouped;
 use crate::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};
 use crate::report::plot::{
@@ -32,7 +33,7 @@ pub(super) fn page(plan: &Plan, selected: &[Selected], raced: &Raced, stock_laun
             ),
             card("measuring time", &format!("{:.0} s", spent.seconds), "set-up of the kernels included"),
         ],
-        sections: vec![gains(selected), course(plan, raced), space(plan, raced)],
+        sections: vec![gains(selected, raced), course(plan, raced), space(plan, raced)],
         footer: format!("sparktune {}", env!("CARGO_PKG_VERSION")),
     }
     .render()
@@ -46,7 +47,7 @@ fn speedup(entry: &Selected) -> Option<crate::artifact::manifest::ManifestSpeedu
     entry.up.measured.and_then(|it| it.1.speedup)
 }
 
-fn gains(selected: &[Selected]) -> Section {
+fn gains(selected: &[Selected], raced: &Raced) -> Section {
     let rows = selected
         .iter()
         .filter_map(|entry| {
@@ -73,17 +74,23 @@ fn gains(selected: &[Selected]) -> Section {
             speedup(entry).map_or("-".to_owned(), |it| format!("{:.3}", it.estimate)),
             entry.up.config.to_string(),
             entry.down.config.to_string(),
-            entry.up.measured.map_or("compiled".to_owned(), |it| it.0.to_string()),
+            entry.up.measured.map_or("compiled".to_owned(), |(rung, measured)| match measured.confirmed_on {
+                Some(nodes) if nodes > 1 => format!("{rung} on {nodes} nodes"),
+                _ => rung.to_string(),
+            }),
         ]
         .map(Cell::from)
         .to_vec()
     };
+    let disputes = selected.iter().filter_map(|entry| dispute(entry, raced));
+    let disputes = disputes.map(|told| Block::Prose(format!("{told}. The default stays.")));
     Section {
         title: "Default against chosen".into(),
-        blocks: vec![
+        blocks: [
             Block::Prose(
                 "Both projections of a layer with the activation between them, timed in pairs on fresh routings, \
-                 every fourth round skewed. A default is replaced only where the interval clears 0.5 %."
+                 every fourth round skewed. A default is replaced only where the interval clears 0.5 %, on two nodes \
+                 where there are two; times are those of the node that raced."
                     .into(),
             ),
             Block::Figure(Figure {
@@ -103,7 +110,10 @@ fn gains(selected: &[Selected]) -> Section {
                 ],
                 rows: selected.iter().map(row).collect(),
             }),
-        ],
+        ]
+        .into_iter()
+        .chain(disputes)
+        .collect(),
     }
 }
 
