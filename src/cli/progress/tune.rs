@@ -55,12 +55,18 @@ pub(super) fn measure(screen: &mut Screen, nodes: &mut Nodes, host: Option<&Host
             screen.plain(&format!("  decided {}/{} batch sizes", work.done, work.of));
         }
         MeasureEvent::Judged { agrees: true, .. } => {}
-        MeasureEvent::Judged { batch_size, agrees: false, seen } => screen.line(&format!(
-            "warning: nodes do not agree at batch size {batch_size}, and the default stays: {}",
-            seen.iter().map(saw).collect::<Vec<_>>().join(", ")
-        )),
+        MeasureEvent::Judged { batch_size, agrees: false, seen } => {
+            screen.line(&disagreement(*batch_size, seen));
+        }
         MeasureEvent::Ended { .. } => screen.clear(),
     }
+}
+
+/// What is said of nodes that do not agree on a batch size.
+fn disagreement(batch_size: u32, seen: &[Seen]) -> String {
+    let saw: Vec<String> = seen.iter().map(saw).collect();
+    let saw = saw.join(", ");
+    format!("warning: nodes do not agree at batch size {batch_size}, and the default stays: {saw}")
 }
 
 /// `spark-1 saw 1.052 (1.031 to 1.070) times the default's speed`
@@ -78,5 +84,24 @@ fn at(screen: &Screen, work: Work) {
     if let Some(bar) = screen.current() {
         bar.set_length(work.of);
         bar.set_position(work.done);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_do_not_agree_are_told_with_what_each_saw() {
+        let seen = |node: &str, speedup| Seen { node: node.parse().unwrap(), speedup };
+        let speedup = |lower, estimate, upper| Some(SpeedupSeen { lower, estimate, upper });
+        let both = [seen("spark-1", speedup(1.031, 1.052, 1.07)), seen("spark-2", speedup(0.9, 0.99, 1.004))];
+        assert_eq!(
+            disagreement(64, &both),
+            "warning: nodes do not agree at batch size 64, and the default stays: spark-1 saw 1.052 (1.031 to \
+             1.070) times the default's speed, spark-2 saw 0.990 (0.900 to 1.004) times the default's speed"
+        );
+        let one = [both[0].clone(), seen("spark-2", None)];
+        assert!(disagreement(64, &one).ends_with(", on spark-2 they did not both run"));
     }
 }

@@ -65,6 +65,9 @@ pub(super) enum BadArgument {
     /// `--compile-timeout`.
     #[error("--compile-timeout: 0 seconds is too short for any compilation")]
     NoTime,
+    /// `--wait`.
+    #[error("--wait: `{0}` is no time; give one such as 90s, 10m or 1h30m")]
+    Wait(String),
     /// `--budget`.
     #[error("--budget: `{0}` is no time; give one such as 90s, 10m or 1h30m")]
     Budget(String),
@@ -356,11 +359,13 @@ fn compiler(
 }
 
 fn measuring(args: MeasuringArgs) -> Checked<MeasuringSettings> {
-    let MeasuringArgs { budget, strict, run_timeout } = args;
+    let MeasuringArgs { budget, strict, wait, run_timeout } = args;
     let budget_s = budget.as_deref().map(seconds).transpose()?;
+    let wait = wait.map(|text| crate::span::parse(&text).ok_or(BadArgument::Wait(text))).transpose()?;
     Ok(MeasuringSettings {
         limits: Limits { budget_s, strict },
         run_timeout: Duration::from_secs(run_timeout),
+        wait,
     })
 }
 

@@ -5,6 +5,7 @@
 //! contest what the journal holds of it: given the same answers it asks the same questions, so the end is that of a
 //! run nobody disturbed.
 
+mod offers;
 mod past;
 mod request;
 mod telling;
@@ -17,14 +18,14 @@ use super::contests::Contests;
 use super::error::RunError;
 use super::record::Record;
 use super::sentinel::{Sentinel, Steadiness, is_awake};
-use super::strategy::{Choice, Confirmation, ContestId, ContestRun, Round, Strategy, Timings, catch_up};
+use super::strategy::{Choice, ContestId, ContestRun, Round, Strategy, Timings};
 use super::trace::Trace;
 use crate::events::Observer;
 use crate::host_name::HostName;
-use crate::shape::{Role, Tile};
 use crate::worker::protocol::{GpuState, TimingRequest};
 use crate::worker::timing::Timed;
 
+pub(crate) use self::offers::{Offer, SecondTo};
 pub(crate) use self::past::{ContestRounds, Past};
 
 /// How far a search may go.
@@ -62,26 +63,6 @@ pub(crate) struct Searched {
     pub leaders: BTreeMap<usize, Choice>,
     /// By the contest's place, the nodes that judged each choice that a second one was asked about, the first first.
     pub judges: BTreeMap<usize, [HostName; 2]>,
-}
-
-/// A contest that may begin.
-#[derive(Debug)]
-pub(crate) struct Offer {
-    /// Which.
-    pub contest: ContestId,
-    /// The node that can go on with it, where one began it that is there.
-    pub begun_on: Option<HostName>,
-    /// Of a confirmation: whom it is second to.
-    pub second: Option<SecondTo>,
-}
-
-/// What a confirmation by a second node confirms.
-#[derive(Debug)]
-pub(crate) struct SecondTo {
-    /// The node that raced it.
-    pub first: HostName,
-    /// The kernels it launches.
-    pub kernels: Vec<(Role, Tile)>,
 }
 
 /// What a node that races does next.
@@ -164,84 +145,6 @@ impl<'a> Search<'a> {
             search.telling.resumed(observer, &search.strategy.decisions(), &search.searched.spent);
         }
         Ok(search)
-    }
-
-    /// Tell every contest what was measured of it before. What that decides is decided; what it does not waits for
-    /// the node that can go on with it.
-    fn take_over(&mut self) -> Result<(), RunError> {
-        let mut seen = BTreeSet::new();
-        while let Some(contest) = self.strategy.ready().into_iter().find(|it| seen.insert(*it)) {
-            self.take_over_contest(contest)?;
-        }
-        for Confirmation { contest, .. } in self.strategy.confirmations() {
-            self.confirmations.insert(contest);
-            self.take_over_contest(contest)?;
-        }
-        Ok(())
-    }
-
-    fn take_over_contest(&mut self, contest: ContestId) -> Result<(), RunError> {
-        let mut decided = false;
-        for ContestRounds { on, rounds } in self.past.take(contest) {
-            let (mut run, mut course) = (self.strategy.begin(contest), Course::default());
-            let spent = &mut self.searched.spent;
-            let told = catch_up(&mut *run, &rounds, |run, round, timings| {
-                course.count(spent, self.contests, &on, run, round, timings);
-            });
-            told.map_err(|divergence| self.other_strategy(contest, divergence.matched))?;
-            match run.next() {
-                // What others measured of a contest that is decided was paid for, and no more.
-                _ if decided => {}
-                Some(round) => {
-                    let asking = Asking { contest, run, round, looking: false, course };
-                    self.waiting.insert((contest, on), asking);
-                }
-                None => {
-                    self.end(&on, run, course);
-                    decided = true;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Contests that may begin now and were not offered yet, each with the node that can go on with it: of those that
-    /// are `here`, if any is.
-    pub(crate) fn offers(&mut self, here: &dyn Fn(&HostName) -> bool) -> Vec<Offer> {
-        let ready = self.strategy.ready().into_iter().map(|contest| (contest, None));
-        let confirmations: Vec<Confirmation> = self.strategy.confirmations();
-        self.confirmations.extend(confirmations.iter().map(|it| it.contest));
-        let second = |Confirmation { contest, choices }| {
-            let first = self.raced_on.get(&contest.index)?.clone();
-            Some((contest, Some(SecondTo { first, kernels: self.kernels(contest, &choices) })))
-        };
-        let all: Vec<_> = ready.chain(confirmations.into_iter().filter_map(second)).collect();
-        let new: Vec<_> = all.into_iter().filter(|(contest, _)| self.offered.insert(*contest)).collect();
-        let offer = |(contest, second)| Offer { contest, begun_on: self.furthest(contest, here), second };
-        new.into_iter().map(offer).collect()
-    }
-
-    /// The kernels that `choices` launch.
-    fn kernels(&self, contest: ContestId, choices: &[Choice]) -> Vec<(Role, Tile)> {
-        let of = |choice: &Choice| {
-            let arms = choice.iter().enumerate();
-            let kernel = |(slot, &arm): (usize, &usize)| {
-                (Role::BOTH[slot], self.contests.config(contest.index, slot, arm).tile())
-            };
-            arms.map(kernel).collect::<Vec<_>>()
-        };
-        choices.iter().flat_map(of).collect()
-    }
-
-    /// Whether `contest` is a confirmation by a second node.
-    pub(crate) fn is_confirmation(&self, contest: ContestId) -> bool {
-        self.confirmations.contains(&contest)
-    }
-
-    /// The node, of those that `may`, that has measured most of a contest that waits.
-    fn furthest(&self, contest: ContestId, may: &dyn Fn(&HostName) -> bool) -> Option<HostName> {
-        let begun = self.waiting.iter().filter(|((of, node), _)| *of == contest && may(node));
-        begun.max_by_key(|(_, asking)| asking.course.rounds.len()).map(|((_, node), _)| node.clone())
     }
 
     /// `node` races `contest`: it goes on where it stopped, or begins.

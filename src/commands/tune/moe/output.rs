@@ -15,6 +15,7 @@ use crate::host::ShellLine;
 use crate::host_name::HostName;
 use crate::kernel::space;
 use crate::shape::Role;
+use crate::span;
 use crate::tuner::plan::Plan;
 use crate::tuner::run::{Finished, Raced};
 use crate::tuner::select::Selected;
@@ -83,6 +84,13 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
             "  would compile what fits and race it on {} {} at {sizes} batch sizes",
             if containers.len() > 1 { "every node's" } else { "a local" },
             device.name
+        ));
+        lines.push(format!(
+            "  would ask each GPU which processes of others compute on it, and {}",
+            match settings.measuring.wait {
+                Some(wait) => format!("wait up to {} until it is free", span::write(wait)),
+                None => "refuse one that is not free".to_owned(),
+            }
         ));
     } else if plan.evidence == Evidence::Compiled {
         lines.push(format!(

@@ -197,6 +197,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::artifact::Evidence;
+    use crate::artifact::manifest::{ManifestDispute, ManifestMeasurement, ManifestSpeedup};
     use crate::tuner::run::tests::measured::a_run;
 
     /// The times are a look-alike's. SPARK_REPORT_LOOK names a folder to look at the page in.
@@ -215,6 +217,35 @@ mod tests {
         // The last leader is what convergence is measured by.
         for progress in raced.trace.convergence(plan.batch_sizes.len()) {
             assert_eq!(progress.last().unwrap().over_last, 1.0);
+        }
+    }
+
+    /// On how many nodes, and where two did not agree, what each saw.
+    #[tokio::test]
+    async fn the_page_tells_what_a_second_node_said() {
+        let (plan, mut finished) = a_run(&[64]).await;
+        let raced = finished.raced.as_mut().unwrap();
+        raced.judges.insert(64, ["spark-1", "spark-2"].map(|node| node.parse().unwrap()));
+        let (_, measured) = finished.selected[0].up.measured.unwrap();
+        let said = |measured| {
+            let mut entry = finished.selected[0].clone();
+            entry.up.measured = Some(measured);
+            page(&plan, &[entry], finished.raced.as_ref().unwrap(), 1_000_000)
+        };
+        let two = ManifestMeasurement { confirmed_on: Some(2), ..measured };
+        let agreed = said((Evidence::Confirmed, two));
+        assert!(agreed.contains("confirmed on 2 nodes") && !agreed.contains("do not agree"));
+        assert!(!said((Evidence::Confirmed, measured)).contains("confirmed on"), "one is nothing to tell");
+        let saw = |estimate| ManifestSpeedup { lower: 0.9, estimate, upper: 1.2, pairs: 200 };
+        for (second, says) in [
+            (Some(saw(0.99)), "spark-2 saw 0.990 (0.900 to 1.200)"),
+            (None, "on spark-2 they did not both run"),
+        ] {
+            let disputed = Some(ManifestDispute { first: saw(1.1), second });
+            let measured = ManifestMeasurement { speedup: None, confirmed_on: None, disputed, ..measured };
+            let page = said((Evidence::Measured, measured));
+            assert!(page.contains("nodes do not agree at batch size 64: spark-1 saw 1.100 (0.900 to 1.200)"));
+            assert!(page.contains(says) && page.contains("The default stays."), "{says}");
         }
     }
 }
