@@ -5,6 +5,8 @@
 //! loses at most the unit in flight. Only a torn *last* line (no newline: the write was cut) is
 //! forgiven; anything else that does not read is an error that names the line.
 
+mod writer;
+
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::marker::PhantomData;
@@ -18,6 +20,8 @@ use serde_json::Value;
 use crate::difference::{Difference, first_difference};
 use crate::failure::{Failure, Kind};
 use crate::fs::{ReadError, read_rest_at_most, sha256_hex, write_atomic_new};
+
+pub(crate) use writer::{Writer, written_by};
 
 /// The journal's name inside a run directory.
 pub(crate) const FILE_NAME: &str = "journal.jsonl";
@@ -62,17 +66,23 @@ pub(crate) enum JournalError {
         /// The journal found.
         path: PathBuf,
     },
-    /// There is no run to resume.
-    #[error("`{path}` holds no run to resume: it has no {FILE_NAME}", path = path.display())]
+    /// There is no run.
+    #[error("`{path}` holds no run: it has no {FILE_NAME}", path = path.display())]
     Missing {
         /// The run directory.
         path: PathBuf,
     },
     /// Another process is writing it.
-    #[error("the run in `{path}` is being written by another process", path = path.display())]
+    #[error(
+        "the run in `{path}` is being written by another process{}",
+        by.process.map(|id| format!(" ({id})")).unwrap_or_default(),
+        path = path.display()
+    )]
     Busy {
         /// The journal.
         path: PathBuf,
+        /// Who writes it.
+        by: Writer,
     },
     /// A line does not read.
     #[error("`{path}` line {line}: {message}", path = path.display())]
@@ -128,6 +138,10 @@ impl Failure for JournalError {
             JournalError::Exists { path } => {
                 let dir = path.parent().unwrap_or(path);
                 Some(format!("continue it with --resume {}, or choose another --out", dir.display()))
+            }
+            JournalError::Busy { path, .. } => {
+                let dir = path.parent().unwrap_or(path);
+                Some(format!("see what it does: sparktune watch '{}'", dir.display()))
             }
             JournalError::OtherPlan { .. } => {
                 Some("resume with the arguments the run was started with, or start a new run".into())
@@ -262,7 +276,9 @@ impl<Record: JournalRecord> Journal<Record> {
                     tries += 1;
                     std::thread::sleep(LOCK_PAUSE);
                 }
-                Err(TryLockError::WouldBlock) => return Err(JournalError::Busy { path: self.path.clone() }),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(JournalError::Busy { path: self.path.clone(), by: Writer::of(&self.file) });
+                }
                 Err(TryLockError::Error(source)) => {
                     return Err(JournalError::Io { action: "lock", path: self.path.clone(), source });
                 }
@@ -272,12 +288,17 @@ impl<Record: JournalRecord> Journal<Record> {
 }
 
 fn open(path: &Path, run_dir: &Path) -> Result<File, JournalError> {
-    OpenOptions::new().append(true).read(true).open(path).map_err(|source| match source.kind() {
+    let file = OpenOptions::new().append(true).read(true).open(path);
+    file.map_err(|source| cannot_open(source, path, run_dir))
+}
+
+fn cannot_open(source: std::io::Error, path: &Path, run_dir: &Path) -> JournalError {
+    match source.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
             JournalError::Missing { path: run_dir.to_owned() }
         }
         _ => JournalError::Io { action: "open", path: path.to_owned(), source },
-    })
+    }
 }
 
 /// The journal's text, but for a torn last line that ends inside a character.

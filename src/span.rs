@@ -14,6 +14,19 @@ pub(crate) fn write(span: Duration) -> String {
     format!("{span:#}")
 }
 
+/// So many seconds for people, as exactly as they care: `2 h 13 min`, `7 min`, `42 s`, `0.3 s`.
+pub(crate) fn in_words(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{:.1} s", seconds.max(0.0));
+    }
+    let seconds = seconds.round() as u64;
+    match (seconds / 3600, seconds / 60 % 60) {
+        (0, 0) => format!("{seconds} s"),
+        (0, minutes) => format!("{minutes} min"),
+        (hours, minutes) => format!("{hours} h {minutes} min"),
+    }
+}
+
 /// Spans as text in files: `#[serde(with = "crate::span::text")]`.
 pub(crate) mod text {
     use std::time::Duration;
@@ -70,6 +83,20 @@ mod tests {
         assert_eq!(parse("1h30m"), Some(Duration::from_secs(5400)));
         for bad in ["", "50", "-1s", "soon", "1 fortnight"] {
             assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn people_read_what_they_care_for() {
+        for (seconds, words) in [
+            (-1.0, "0.0 s"),
+            (0.26, "0.3 s"),
+            (9.96, "10 s"),
+            (59.4, "59 s"),
+            (421.0, "7 min"),
+            (7980.0, "2 h 13 min"),
+        ] {
+            assert_eq!(in_words(seconds), words);
         }
     }
 

@@ -187,6 +187,11 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     let compiled = sandbox.succeeds(&[&arguments[..], &["--evidence", "compiled"]].concat());
     assert!(!compiled.contains("--gpus") && !compiled.contains("race it"), "{compiled}");
     assert!(!compiled.contains("would ask each GPU"), "{compiled}");
+    let deploys = [&arguments[..], &["--deploy", "--container", "serving"]].concat();
+    let line = "  would deploy them: sparktune deploy --cluster 'lab.toml' --container 'serving' 'run'";
+    assert!(sandbox.succeeds(&deploys).contains(line));
+    let json = sandbox.json(&[&arguments[..], &["--deploy", "--json"]].concat());
+    assert_eq!(json["deploys"], "sparktune deploy --cluster 'lab.toml' 'run'");
     let json = sandbox.json(&[&arguments[..], &["--image", "c:d", "--json"]].concat());
     let containers = json["containers"].as_array().unwrap();
     assert!(containers.iter().all(|it| it["command"].as_str().unwrap().contains(" c:d python3")), "{json}");
@@ -199,6 +204,10 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     let asked = ["moe", "--model", "GLM-4.7-FP8", "--cluster", "bare.toml", "--dry-run"];
     sandbox.fails(2, &asked, &["no node of `lab` has an engine", "without --cluster"]);
     sandbox.fails(2, &["moe", "--model", "GLM-4.7-FP8", "--cluster", "missing.toml"], &["missing.toml"]);
+    // A place for files that go nowhere, and files that go to no cluster.
+    let nowhere = [&arguments[..], &["--host-dir", "/srv"]].concat();
+    sandbox.fails(2, &nowhere, &["--host-dir", "--deploy brings the files"]);
+    sandbox.fails(2, &["moe", "--model", "GLM-4.7-FP8", "--deploy"], &["--cluster <FILE>"]);
 }
 
 /// Who has exported it for the runs of this machine can use a cluster all the same.
@@ -439,7 +448,7 @@ fn no_run_to_resume() {
     std::fs::create_dir(sandbox.path("empty")).unwrap();
     sandbox.write("file", "");
     for place in ["empty", "nowhere", "file"] {
-        sandbox.refused(&["moe", "--resume", place], &[place, "no run to resume", "journal.jsonl"]);
+        sandbox.refused(&["moe", "--resume", place], &[place, "holds no run", "journal.jsonl"]);
     }
 }
 

@@ -229,7 +229,8 @@ fn what_cannot_be_built_leaves_the_tag_as_it_was() {
         "n2: the image `spark-test/build-cannot:base` is not there",
     );
     bed.fails(3, &[&build[..], &["spark-test:python"]].concat(), "has neither SGLang nor vLLM");
-    bed.fails(3, &[&build[..], &["spark-test:no-python"]].concat(), "it needs python3");
+    let bare = [&build[..], &["spark-test:no-python"]].concat();
+    bed.fails(3, &bare, "n1: the image `spark-test:no-python` has no `python3`");
     let taken = [&build[..], &["--tag", "spark-test:python"]].concat();
     bed.fails(2, &taken, "`spark-test:python` is there, and it is no tuned image");
     let foreign = format!("{}:foreign", bed.repository);

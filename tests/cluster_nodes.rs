@@ -104,7 +104,8 @@ fn left(cluster: &TestCluster, node: &TestNode, name: &str) -> String {
 /// How many containers were created on the node since `since`, seconds.
 fn created(cluster: &TestCluster, node: &TestNode, since: &str, name: &str) -> usize {
     let filters = format!("--filter event=create --filter label=sparktune.cluster={name}");
-    let until = said(cluster, node, "date +%s");
+    // Whole seconds: what was created within this one is to be heard of, too.
+    let until = said(cluster, node, "echo $(($(date +%s) + 1))");
     said(cluster, node, &format!("docker events --since {since} --until {until} {filters}")).lines().count()
 }
 

@@ -27,6 +27,8 @@ use tuning::{SMALL, docker, files, journal, left, said, signal, sparktune};
 const ON_NODES: &str = "/srv/tuning";
 /// Where the images' own `python3` looks for packages.
 const SITE: &str = "/usr/lib/python3/dist-packages";
+/// Where the files are brought to.
+const DEPLOYED: &str = "/srv/tuned-by-all";
 /// What is to be compiled: four batch sizes, each with a kernel of its own for either projection.
 const MANY: [&str; 4] = ["--policy", "best-predicted", "--batch-sizes", "1,16,64,256"];
 
@@ -212,10 +214,26 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     let alone = bed.alone();
     assert_eq!(alone.len(), 4);
 
-    let output = bed.spread("four").output().unwrap();
-    said(&output);
+    // Where files could not be deployed, nothing begins.
+    let deployed = |out| bed.spread(out).args(["--deploy", "--host-dir", DEPLOYED]).output().unwrap();
+    let output = deployed("early");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    for node in &bed.cluster.nodes {
+        assert!(told.contains(&format!("{}: `{DEPLOYED}` is no folder there", node.name)), "{told}");
+        std::fs::create_dir_all(node.root.join(&DEPLOYED[1..])).unwrap();
+    }
+    assert!(!bed.sandbox.path("early").exists());
+    said(&deployed("four"));
     let (made, on) = bed.came_to("four");
     assert_eq!(made, alone);
+    for node in &bed.cluster.nodes {
+        let there = node.root.join(&DEPLOYED[1..]).join("configs/triton_3_5_0");
+        for (name, text) in made.iter().filter(|(name, _)| !name.ends_with(".manifest.json")) {
+            let lies = std::fs::read_to_string(there.join(name)).unwrap();
+            assert_eq!(lies.trim_end(), text.trim_end(), "{name} on {}", node.name);
+        }
+    }
     assert!(on.len() > 1, "all of it was done by {on:?}");
     let joined = journal(&bed.sandbox.path("four")).into_iter().filter(|line| line["record"] == "joined");
     assert_eq!(joined.count(), 4);

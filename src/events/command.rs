@@ -1,9 +1,9 @@
 //! The command as a whole.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How a command comes to an early end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum CommandEvent {
     /// The user asked for an orderly stop.

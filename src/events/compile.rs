@@ -1,12 +1,12 @@
 //! Kernels on their way through the compiler.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Work;
 use crate::shape::{Role, Tile};
 
 /// News of compiling.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum CompileEvent {
     /// Kernels wait for a compiler: nothing is known of them.
@@ -30,7 +30,7 @@ pub enum CompileEvent {
 }
 
 /// Why a kernel has no binary.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoBinary {
     /// The class of failure, such as `timeout`, as journals name it.
     pub reason: String,

@@ -1,9 +1,9 @@
 //! Files that runs are for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// News of files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum FileEvent {
     /// A config file is on disk and was read back.

@@ -1,11 +1,11 @@
 //! Images on their way to nodes.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::host_name::HostName;
 
 /// How far an image is on its way to a node, which is the event's host.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ImageEvent {
     /// It is copied there.

@@ -1,13 +1,14 @@
 //! A server under load.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Work;
 
 /// News of measuring a server. Work counts requests.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum LoadEvent {
     /// Prompts are made.
@@ -64,7 +65,7 @@ pub enum LoadEvent {
 }
 
 /// Which of the loads of a command.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum LoadPart {
     /// Requests before the measured ones.
@@ -81,7 +82,7 @@ pub enum LoadPart {
     /// A measured step of a sweep.
     Step {
         /// What changes from step to step: `concurrency` or `rate`.
-        axis: &'static str,
+        axis: Cow<'static, str>,
         /// Where on it.
         at: f64,
         /// Which step, from 1.
@@ -92,7 +93,7 @@ pub enum LoadPart {
 }
 
 /// What a load has come to so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveView {
     /// Requests sent, each counted once however often it was tried.
     pub sent: u32,

@@ -1,12 +1,12 @@
 //! Kernels timed, and batch sizes decided by it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Work;
 use crate::host_name::HostName;
 
 /// News of measuring. Work counts batch sizes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum MeasureEvent {
     /// Batch sizes wait for a decision.
@@ -79,7 +79,7 @@ pub enum MeasureEvent {
 }
 
 /// Why a batch size has the config it has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionGrounds {
     /// It beat the runtime's default.
@@ -93,7 +93,7 @@ pub enum DecisionGrounds {
 }
 
 /// What one node saw of a choice.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
     /// Which.
     pub node: HostName,
@@ -102,7 +102,7 @@ pub struct Seen {
 }
 
 /// The default's time over a choice's, with its interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SpeedupSeen {
     /// Lower end.
     pub lower: f64,

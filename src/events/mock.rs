@@ -1,9 +1,9 @@
 //! The mock server.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// News of a mock server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum MockEvent {
     /// It answers.

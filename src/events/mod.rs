@@ -13,11 +13,12 @@ mod load;
 mod measure;
 mod mock;
 mod node;
+mod pace;
 mod run;
 mod setup;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::host_name::HostName;
 
@@ -30,11 +31,12 @@ pub use load::{LiveView, LoadEvent, LoadPart};
 pub use measure::{DecisionGrounds, MeasureEvent, Seen, SpeedupSeen};
 pub use mock::MockEvent;
 pub use node::{Left, NodeEvent};
+pub use pace::Pace;
 pub use run::RunEvent;
 pub use setup::SetupEvent;
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     /// When, by the harness's clock.
     pub at: Timestamp,
@@ -56,7 +58,7 @@ pub enum EventOrigin {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "about", rename_all = "snake_case")]
 pub enum What {
     /// Something the user should know that stops nothing.
@@ -87,7 +89,7 @@ pub enum What {
 }
 
 /// How far some work is: all that a bar needs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Work {
     /// Ended, however it ended.
     pub done: u64,
@@ -143,6 +145,13 @@ impl Work {
     /// Whether nothing is left.
     pub fn is_done(self) -> bool {
         self.done >= self.of
+    }
+}
+
+/// A host's name, or null for the harness.
+impl<'de> Deserialize<'de> for EventOrigin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(EventOrigin::Harness, EventOrigin::Host))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A node comes or goes; the event's host is its name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum NodeEvent {
     /// It can work.

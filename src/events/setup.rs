@@ -1,9 +1,9 @@
 //! The managed environment.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A step of making the environment that compiles kernels begins, or it is whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum SetupEvent {
     /// Another run makes it: this one waits.

@@ -117,7 +117,7 @@ fn samples() -> Vec<Event> {
     let run = LoadPart::Run { profile: "quick".into(), number: 1, of: 3 };
     let image = || "lmsysorg/sglang:spark".to_owned();
     let from = || "spark-2".parse().unwrap();
-    let step = LoadPart::Step { axis: "concurrency", at: 8.0, number: 2, of: 4 };
+    let step = LoadPart::Step { axis: "concurrency".into(), at: 8.0, number: 2, of: 4 };
     vec![
         here(What::Note { text: "key \"64\" of b.json was overruled".into() }),
         here(CommandEvent::Stopping.into()),
@@ -201,8 +201,28 @@ fn every_event_is_the_line_it_always_was() {
     assert_eq!(names, NAMES, "each event has one sample");
     for (event, golden) in samples.iter().zip(GOLDEN.lines()) {
         assert_eq!(event.to_line(), golden);
+        assert_eq!(Event::of_line(golden).as_ref(), Some(event));
     }
     assert_eq!(GOLDEN.lines().count(), samples.len());
+}
+
+#[test]
+fn what_is_no_event_that_is_known_here_is_none() {
+    let note = r#"{"v":1,"at":"2026-01-31T10:20:30Z","host":null,"about":"note","text":"a"}"#;
+    assert!(Event::of_line(note).is_some());
+    let added = note.replace("}", r#","added":[1]}"#);
+    assert!(Event::of_line(&added).is_some(), "readers bear what is added");
+    for other in [
+        "",
+        "{",
+        "7",
+        &note.replace("\"v\":1", "\"v\":2"),
+        &note.replace("\"note\"", "\"of a later version\""),
+        &note.replace("null", "7"),
+        r#"{"timestamp":"2026-01-31T10:20:30Z","level":"INFO","message":"a","target":"worker"}"#,
+    ] {
+        assert_eq!(Event::of_line(other), None, "{other}");
+    }
 }
 
 /// Each kind of event has a section, which names each field of each of its lines.

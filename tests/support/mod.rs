@@ -51,7 +51,6 @@ impl Sandbox {
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// `sparktune` with `arguments`, run in the working folder, with no way to the network.
     /// A virtual environment with these files among its packages; its interpreter.
     pub fn virtualenv(&self, packages: &[(&str, &str)]) -> PathBuf {
         let dir = self.path("venv");
@@ -64,6 +63,7 @@ impl Sandbox {
         dir.join("bin/python")
     }
 
+    /// `sparktune` with `arguments`, run in the working folder, with no way to the network.
     pub fn sparktune(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sparktune"));
         command.args(arguments).current_dir(self.work());

@@ -15,7 +15,7 @@ pub(super) fn show(screen: &mut Screen, event: &LoadEvent) {
         LoadEvent::Preparing { requests } => screen.spin(&format!("making {requests} prompts")),
         LoadEvent::Calibrating { streams } => screen.spin(&format!("{streams} streams")),
         LoadEvent::Prepared { .. } | LoadEvent::Calibrated { .. } => screen.clear(),
-        LoadEvent::Queued { part, work } => screen.start(*work, SENDING, &part.to_string()),
+        LoadEvent::Queued { part, work } => screen.start(*work, SENDING, &part.to_string(), Duration::ZERO),
         LoadEvent::Sending { part, work, seconds, live } => {
             if let Some(bar) = screen.current() {
                 bar.set_position(work.done);

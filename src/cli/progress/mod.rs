@@ -10,13 +10,16 @@ use indicatif::MultiProgress;
 
 use self::nodes::Nodes;
 use self::screen::Screen;
-use crate::events::{CommandEvent, Event, EventOrigin, MockEvent, Observer, SetupEvent, What};
+use self::tune::Tuning;
+use crate::events::{CommandEvent, Event, EventOrigin, MockEvent, Observer, Pace, SetupEvent, What};
 
 /// Shows events to people.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     screen: Screen,
     nodes: Nodes,
+    /// Of what is compiled or measured.
+    pace: Pace,
 }
 
 impl Progress {
@@ -28,7 +31,7 @@ impl Progress {
 
 impl Observer for Progress {
     fn on(&mut self, event: &Event) {
-        let Self { screen, nodes } = self;
+        let Self { screen, nodes, pace } = self;
         let host = match &event.from {
             EventOrigin::Harness => None,
             EventOrigin::Host(name) => Some(name),
@@ -50,8 +53,8 @@ impl Observer for Progress {
             What::Setup(SetupEvent::Ready) => screen.clear(),
             What::Setup(step) => screen.spin(&setup_words(step)),
             What::Node(event) => nodes.on(screen, host, event),
-            What::Compile(event) => tune::compile(screen, nodes, host, event),
-            What::Measure(event) => tune::measure(screen, nodes, host, event),
+            What::Compile(told) => Tuning { screen, nodes, pace, at: event.at }.compile(host, told),
+            What::Measure(told) => Tuning { screen, nodes, pace, at: event.at }.measure(host, told),
             What::Load(event) => load::show(screen, event),
             What::Image(event) => image::show(screen, host, event),
             What::Mock(MockEvent::Listening { url, model }) => {

@@ -72,13 +72,13 @@ impl Screen {
         self.current = Some(bar);
     }
 
-    /// Work begins: a bar in the place of the last one. `name` is the template's prefix.
-    pub(super) fn start(&mut self, work: Work, template: &str, name: &str) {
+    /// Work began so long ago: a bar in the place of the last one. `name` is the template's prefix.
+    pub(super) fn start(&mut self, work: Work, template: &str, name: &str, since: Duration) {
         self.clear();
         self.last_line = Instant::now();
         if self.terminal {
-            let bar =
-                self.bars.insert(0, styled(ProgressBar::new(work.of), template).with_prefix(name.to_owned()));
+            let bar = styled(ProgressBar::new(work.of), template).with_prefix(name.to_owned());
+            let bar = self.bars.insert(0, bar.with_elapsed(since));
             bar.set_position(work.done);
             bar.enable_steady_tick(Duration::from_millis(200));
             self.current = Some(bar);

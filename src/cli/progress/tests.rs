@@ -6,7 +6,7 @@ use crate::host_name::HostName;
 use crate::shape::{Role, Tile};
 
 fn on_a_terminal() -> Progress {
-    Progress { screen: Screen::on(true), nodes: Nodes::default() }
+    Progress { screen: Screen::on(true), ..Progress::default() }
 }
 
 /// `spark-1` and the like.
@@ -70,7 +70,7 @@ fn several_hosts_have_a_line_each_and_the_whole_has_one() {
 fn a_load_has_its_name_and_figures() {
     let mut progress = on_a_terminal();
     let told = &mut progress as &mut dyn Observer;
-    let part = LoadPart::Step { axis: "rate", at: 0.5, number: 2, of: 4 };
+    let part = LoadPart::Step { axis: "rate".into(), at: 0.5, number: 2, of: 4 };
     told.say(LoadEvent::Queued { part: part.clone(), work: Work { done: 0, of: 100 } });
     let live = LiveView {
         sent: 48,

@@ -2,63 +2,99 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::nodes::Nodes;
 use super::screen::Screen;
-use crate::events::{CompileEvent, MeasureEvent, Seen, SpeedupSeen, Work};
+use crate::events::{CompileEvent, MeasureEvent, Pace, Seen, SpeedupSeen, Work};
 use crate::host_name::HostName;
 
 /// Off a terminal, at most one line of progress in this time.
 const PLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
-const COMPILING: &str = "  {prefix} {wide_bar} {pos}/{len} {elapsed} {msg}";
-const MEASURING: &str = "  {prefix} {wide_bar} {pos}/{len} batch sizes {elapsed} {msg}";
+/// What is being done: its name, and its bar.
+struct Step(&'static str, &'static str);
 
-pub(super) fn compile(screen: &mut Screen, nodes: &mut Nodes, host: Option<&HostName>, event: &CompileEvent) {
-    match event {
-        CompileEvent::Queued { work } => screen.start(*work, COMPILING, "compiling"),
-        CompileEvent::Ended { role, tile, batch_size: _, failed, work } => {
-            if let Some(why) = failed {
-                screen.line(&format!("  {role} {tile}: {}: {}", why.reason, why.message));
-            }
-            nodes.compiled(screen, host, &format!("{role} {tile}"));
-            at(screen, *work);
-            if work.is_done() || screen.quiet_for(PLAIN_INTERVAL) {
-                screen.plain(&format!("  compiled {}/{}", work.done, work.of));
-            }
-            if work.is_done() {
-                screen.clear();
+const COMPILING: Step = Step("compiling", "  {prefix} {wide_bar} {pos}/{len} {elapsed} {msg}");
+const MEASURING: Step = Step("measuring", "  {prefix} {wide_bar} {pos}/{len} batch sizes {elapsed} {msg}");
+
+/// What is drawn on when something happens to kernels, and when that was.
+pub(super) struct Tuning<'a> {
+    pub(super) screen: &'a mut Screen,
+    pub(super) nodes: &'a mut Nodes,
+    pub(super) pace: &'a mut Pace,
+    pub(super) at: Timestamp,
+}
+
+impl Tuning<'_> {
+    pub(super) fn compile(&mut self, host: Option<&HostName>, event: &CompileEvent) {
+        match event {
+            CompileEvent::Queued { work } => self.begins(*work, &COMPILING),
+            CompileEvent::Ended { role, tile, batch_size: _, failed, work } => {
+                if let Some(why) = failed {
+                    self.screen.line(&format!("  {role} {tile}: {}: {}", why.reason, why.message));
+                }
+                self.nodes.compiled(self.screen, host, &format!("{role} {tile}"));
+                let pace = self.has_come_to(*work, &COMPILING);
+                if work.is_done() || self.screen.quiet_for(PLAIN_INTERVAL) {
+                    self.screen.plain(&format!("  compiled {}/{}{pace}", work.done, work.of));
+                }
+                if work.is_done() {
+                    self.screen.clear();
+                }
             }
         }
     }
-}
 
-pub(super) fn measure(screen: &mut Screen, nodes: &mut Nodes, host: Option<&HostName>, event: &MeasureEvent) {
-    match event {
-        MeasureEvent::Queued { work } => screen.start(*work, MEASURING, "measuring"),
-        MeasureEvent::Resumed { rounds, work, .. } => {
-            at(screen, *work);
-            screen.plain(&format!(
-                "  going on after {rounds} rounds: {}/{} batch sizes are decided",
-                work.done, work.of
-            ));
+    pub(super) fn measure(&mut self, host: Option<&HostName>, event: &MeasureEvent) {
+        match event {
+            MeasureEvent::Queued { work } => self.begins(*work, &MEASURING),
+            MeasureEvent::Resumed { rounds, work, .. } => {
+                // What earlier sessions did says nothing of how fast this one is.
+                *self.pace = Pace::begin(self.at, *work);
+                self.has_come_to(*work, &MEASURING);
+                self.screen.plain(&format!(
+                    "  going on after {rounds} rounds: {}/{} batch sizes are decided",
+                    work.done, work.of
+                ));
+            }
+            MeasureEvent::Round { batch_size, launches, seconds } => {
+                let what = format!("batch size {batch_size}, {launches} launches, {seconds:.0} s");
+                self.nodes.does(self.screen, host, &what);
+            }
+            MeasureEvent::Unsteady { batch_size, change_percent } => self.screen.line(&format!(
+                "warning: the machine is not steady: the same config took {change_percent:.1} % more or less within \
+                 batch size {batch_size}; pairs still compare, and intervals widen"
+            )),
+            MeasureEvent::Decided { work, .. } => {
+                let pace = self.has_come_to(*work, &MEASURING);
+                self.screen.plain(&format!("  decided {}/{} batch sizes{pace}", work.done, work.of));
+            }
+            MeasureEvent::Judged { agrees: true, .. } => {}
+            MeasureEvent::Judged { batch_size, agrees: false, seen } => {
+                self.screen.line(&disagreement(*batch_size, seen));
+            }
+            MeasureEvent::Ended { .. } => self.screen.clear(),
         }
-        MeasureEvent::Round { batch_size, launches, seconds } => {
-            let what = format!("batch size {batch_size}, {launches} launches, {seconds:.0} s");
-            nodes.does(screen, host, &what);
+    }
+
+    fn begins(&mut self, work: Work, Step(name, template): &Step) {
+        *self.pace = Pace::begin(self.at, work);
+        // It may have begun long before it is shown.
+        let since = Duration::try_from(Timestamp::now().duration_since(self.at)).unwrap_or_default();
+        self.screen.start(work, template, name, since);
+    }
+
+    /// Show it, and say how fast it goes: `, 4.2 a second, 58 s left`, or nothing.
+    fn has_come_to(&mut self, work: Work, Step(name, _): &Step) -> String {
+        self.pace.sees(self.at, work);
+        let pace = self.pace.in_words().map(|words| format!(", {words}")).unwrap_or_default();
+        if let Some(bar) = self.screen.current() {
+            bar.set_length(work.of);
+            bar.set_position(work.done);
+            bar.set_prefix(format!("{name}{pace}"));
         }
-        MeasureEvent::Unsteady { batch_size, change_percent } => screen.line(&format!(
-            "warning: the machine is not steady: the same config took {change_percent:.1} % more or less within \
-             batch size {batch_size}; pairs still compare, and intervals widen"
-        )),
-        MeasureEvent::Decided { work, .. } => {
-            at(screen, *work);
-            screen.plain(&format!("  decided {}/{} batch sizes", work.done, work.of));
-        }
-        MeasureEvent::Judged { agrees: true, .. } => {}
-        MeasureEvent::Judged { batch_size, agrees: false, seen } => {
-            screen.line(&disagreement(*batch_size, seen));
-        }
-        MeasureEvent::Ended { .. } => screen.clear(),
+        pace
     }
 }
 
@@ -77,13 +113,6 @@ fn saw(seen: &Seen) -> String {
             format!("{node} saw {estimate:.3} ({lower:.3} to {upper:.3}) times the default's speed")
         }
         None => format!("on {node} they did not both run"),
-    }
-}
-
-fn at(screen: &Screen, work: Work) {
-    if let Some(bar) = screen.current() {
-        bar.set_length(work.of);
-        bar.set_position(work.done);
     }
 }
 

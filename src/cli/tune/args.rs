@@ -7,18 +7,20 @@ mod image;
 mod init;
 mod nodes;
 mod timings;
+mod watch;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use deploy::{DeployArgs, FamilyArg};
+pub(crate) use deploy::{DeployArgs, FamilyArg, PlaceArgs};
 pub(crate) use doctor::DoctorArgs;
 pub(crate) use files::{CheckArgs, MergeArgs, PublishArgs};
 pub(crate) use image::{ImageArgs, ImageBuildArgs, ImageCommand, ImageListArgs, ImageSyncArgs};
 pub(crate) use init::{EngineArg, InitArgs};
 pub(crate) use nodes::NodesArgs;
 pub(crate) use timings::{RecordArgs, ReplayArgs, StrategyArg, TruthArg};
+pub(crate) use watch::WatchArgs;
 
 use crate::cli::global_options::GlobalOptions;
 
@@ -50,6 +52,8 @@ pub(crate) struct TuneArguments {
 pub(crate) enum TuneCommand {
     /// Work out a model's MoE kernel configs, prove each entry and write the files
     Moe(Box<MoeArgs>),
+    /// Show what a run is doing, from another terminal
+    Watch(WatchArgs),
     /// Show shape, file names, search space and estimated durations; write nothing
     Plan(PlanArgs),
     /// List the search space with the shared memory of every config
@@ -251,12 +255,17 @@ pub(crate) struct MoeArgs {
         conflicts_with_all = ["experts", "intermediate", "hidden", "top_k", "dtype", "block_shape", "per_channel", "shared_experts_fusion"]
     )]
     pub resume: Option<PathBuf>,
+    /// Then bring the files to every node of --cluster, or to none; whether that can be done is asked first
+    #[arg(long, help_heading = "Run", requires = "cluster")]
+    pub deploy: bool,
     /// Say what would be done and do nothing
     #[arg(long, help_heading = "Run")]
     pub dry_run: bool,
-    /// Print the result as one JSON object
+    /// Print the result as one JSON object; with --deploy a second one, as `sparktune deploy` prints it
     #[arg(long, help_heading = "Run")]
     pub json: bool,
+    #[command(flatten)]
+    pub place: PlaceArgs,
 }
 
 /// `--evidence`.

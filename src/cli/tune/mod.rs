@@ -25,7 +25,7 @@ pub(super) async fn dispatch(
 ) -> CommandResult {
     use crate::commands::tune::{
         check, deploy, devices, doctor, image, init, merge, models, moe, nodes, plan, publish, record,
-        replay, setup, space, subject,
+        replay, setup, space, subject, watch,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -42,6 +42,9 @@ pub(super) async fn dispatch(
             let mut questions = Questions::of_terminal().filter(|_| asks);
             let dialogue = questions.as_mut().map(|questions| questions as &mut dyn init::Dialogue);
             init::run(&settings, dialogue, progress, &mut out).await
+        }
+        TuneCommand::Watch(args) => {
+            watch::run(&settings::watch(args), cancelled_by_signals(), progress, &mut out).await
         }
         TuneCommand::Plan(args) => plan::run(&settings::plan(args)?, progress, &mut out).await,
         TuneCommand::Space(args) => {

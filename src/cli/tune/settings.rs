@@ -6,23 +6,26 @@ mod cluster;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::cluster::place;
 pub(super) use self::cluster::{deploy, doctor, image, init, nodes};
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, FormatArg, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
     PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
-    TruthArg,
+    TruthArg, WatchArgs,
 };
 use crate::artifact::Evidence;
 use crate::commands::tune::check::CheckSettings;
+use crate::commands::tune::deploy::PlaceChoice;
 use crate::commands::tune::init::BadNode;
 use crate::commands::tune::merge::MergeSettings;
-use crate::commands::tune::moe::{Destination, MoeSettings};
+use crate::commands::tune::moe::{Deployment, Destination, MoeSettings};
 use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
 use crate::commands::tune::replay::{ReplaySettings, TableSource};
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
+use crate::commands::tune::watch::WatchSettings;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::BadContainerValue;
 use crate::host::engine::BadImageName;
@@ -44,6 +47,11 @@ pub(super) enum BadArgument {
     /// `--dtype`.
     #[error("--dtype: {0}")]
     Dtype(#[from] UnknownDtype),
+    /// A place for files that go nowhere.
+    #[error(
+        "--container, --virtualenv and --host-dir say where --deploy brings the files, and it is not given"
+    )]
+    NothingGoesThere,
     /// `--block-shape`.
     #[error("--block-shape: {0}")]
     BlockShape(#[from] BadBlockShape),
@@ -140,10 +148,22 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         batch_sizes,
         out,
         resume,
+        deploy,
         dry_run,
         json,
+        place,
     } = args;
     let offline = model.offline;
+    let deployment = match (deploy, self::place(place)?, &cluster) {
+        (true, place, Some(cluster)) => Some(Deployment {
+            cluster: cluster.clone(),
+            place: place.unwrap_or(PlaceChoice::Inventory),
+            profiles: model.profiles.clone(),
+            json,
+        }),
+        (false, Some(_), _) => return Err(BadArgument::NothingGoesThere),
+        _ => None,
+    };
     Ok(MoeSettings {
         subject: subject(model, target)?,
         evidence: evidence.map(|evidence| match evidence {
@@ -169,6 +189,7 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
             (Some(dir), None) => Destination::Out(dir),
             (None, None) => Destination::Results,
         },
+        deployment,
         dry_run,
         json,
     })
@@ -205,6 +226,11 @@ pub(super) fn check(args: CheckArgs) -> Checked<CheckSettings> {
         verbose,
         json,
     })
+}
+
+pub(super) fn watch(args: WatchArgs) -> WatchSettings {
+    let WatchArgs { run, once, json } = args;
+    WatchSettings { run, once, json }
 }
 
 pub(super) fn publish(args: PublishArgs) -> PublishSettings {

@@ -10,7 +10,7 @@ use crate::cluster::deploy::ConfigFolder;
 use crate::cluster::installed::{ConfigPlace, Installed, probe};
 use crate::cluster::inventory::Node;
 use crate::host::container_spec::{ContainerVariable, Labels};
-use crate::host::engine::{Engine, EngineError, EngineFailure, Image, ImageName, Progress, ShortLived};
+use crate::host::engine::{Engine, EngineFailure, Image, ImageName, Progress, ShortLived};
 use crate::host::{ContainerSpec, HostPath};
 use crate::host_name::HostName;
 
@@ -18,12 +18,22 @@ use crate::host_name::HostName;
 const PURPOSE: &str = "image";
 const PYTHON: &str = "python3";
 
-/// A container of an image that runs nothing, to be asked what the image has. It sees nothing of its node. Not to be given
-/// up half-way: what is being created cannot be removed yet.
-pub async fn open(engine: &Engine, image: &ImageName, cluster: &str) -> Result<ShortLived, EngineError> {
+/// A container of `image`, which users know as `name`, that runs nothing, to be asked what it has. It sees nothing of its
+/// node. Not to be given up half-way: what is being created cannot be removed yet.
+pub async fn open(
+    engine: &Engine,
+    image: &Image,
+    name: &ImageName,
+    cluster: &str,
+) -> Result<ShortLived, ImageBuildError> {
     let labels = Labels::of_this_command(cluster, PURPOSE);
-    let spec = ContainerSpec::apart(image.to_string(), labels).short_lived(engine.node());
-    engine.run_short_lived(&spec, &HostPath::new("/"), None).await
+    let spec = ContainerSpec::apart(id(image)?.to_string(), labels).short_lived(engine.node());
+    engine.run_short_lived(&spec, &HostPath::new("/"), None).await.map_err(|error| match error.what {
+        EngineFailure::NoPython(_) => {
+            ImageBuildError::NoPython { on: engine.node().clone(), image: name.clone() }
+        }
+        _ => error.into(),
+    })
 }
 
 /// The image `base` on the node of `engine`, whose programs are for `architecture`, if a tuned one can be built on it.
@@ -151,7 +161,7 @@ pub async fn discard(engine: &Engine, built: &Image) -> Result<(), ImageBuildErr
 }
 
 /// The name by which an image without one is called.
-pub fn id(image: &Image) -> Result<ImageName, ImageBuildError> {
+fn id(image: &Image) -> Result<ImageName, ImageBuildError> {
     image.id.parse().map_err(ImageBuildError::Id)
 }
 

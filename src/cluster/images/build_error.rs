@@ -59,6 +59,14 @@ pub enum ImageBuildError {
         /// Why not.
         error: Box<NoPlace>,
     },
+    /// The image cannot be asked.
+    #[error("{on}: the image `{image}` has no `python3`")]
+    NoPython {
+        /// The node.
+        on: HostName,
+        /// The image.
+        image: ImageName,
+    },
     /// The runtime would see another folder.
     #[error(
         "{on}: `{folder}`, where the image's runtime looks, is hidden by the inventory's volume `{volume}`"
@@ -132,12 +140,9 @@ impl Failure for ImageBuildError {
             )),
             ImageBuildError::BaseIsTuned { base, .. } => Some(format!("name its base: {base}")),
             ImageBuildError::TagTaken { .. } => Some("name another with --tag".into()),
-            ImageBuildError::Place { error, .. } => match &**error {
-                NoPlace::Ask(error) if error.is_no_python() => {
-                    Some("the image is asked by a program in Python: it needs python3".into())
-                }
-                _ => None,
-            },
+            ImageBuildError::NoPython { .. } => {
+                Some("name an image that SGLang or vLLM is served from".into())
+            }
             ImageBuildError::Mounted { .. } => {
                 Some("put the files into that folder of the nodes: sparktune deploy --host-dir".into())
             }

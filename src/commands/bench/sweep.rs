@@ -81,7 +81,7 @@ pub(crate) async fn run(
         place: Place::Exactly(parent.path().join(format!("{}-{}", axis.name(), step.at))),
         repeat: 0,
         round,
-        part: LoadPart::Step { axis: axis.name(), at: step.at, number: round + 1, of },
+        part: LoadPart::Step { axis: axis.name().into(), at: step.at, number: round + 1, of },
     });
     let mut each = |done: &FinishedRun| write_beside(done, with);
     let series = campaign.measure_all(turns, &stop, observer, &mut each).await;

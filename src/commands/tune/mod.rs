@@ -19,3 +19,4 @@ pub mod setup;
 pub mod space;
 pub mod subject;
 mod table;
+pub mod watch;

@@ -13,6 +13,7 @@ use crate::events::Observer;
 use crate::kernel::shared_memory;
 use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
 use crate::shape::{KernelConfig, Role};
+use crate::span::in_words;
 use crate::tuner::estimate::{self, Roofline, TuningEstimate};
 
 /// What the user said.
@@ -176,19 +177,14 @@ impl Page {
                     estimate.strategy.to_owned(),
                     grouped(estimate.launches as u64),
                     grouped(estimate.compilations),
-                    duration(estimate.seconds),
+                    in_words(estimate.seconds),
                     estimate.what.to_owned(),
                 ]
             })
             .collect();
         let wall = format!("estimate, {} node{}", self.nodes, if self.nodes == 1 { "" } else { "s" });
         out.table(&["strategy", "launches", "compilations", &wall, "what it does"], &rows)?;
-        out.line(
-            "  (estimates of the cost model; nothing here was measured on the device, and of these only",
-        )?;
-        out.line(
-            "  compiling is built so far: `sparktune moe` compiles the kernels it chooses, times nothing)",
-        )
+        out.line("  (estimates of the cost model; nothing here was measured on the device)")
     }
 
     /// Where the runtime looks for the files, as people would write it.
@@ -197,15 +193,5 @@ impl Page {
         let folder = self.subject.target.triton.directory();
         let (variable, module) = (runtime.config_dir_variable(), runtime.config_module_dir());
         vec![format!("${variable}/configs/{folder}/"), format!("{module}/configs/{folder}/")]
-    }
-}
-
-/// `2 h 13 min`, `7 min`, `42 s`
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match (seconds / 3600, seconds / 60 % 60) {
-        (0, 0) => format!("{seconds} s"),
-        (0, minutes) => format!("{minutes} min"),
-        (hours, minutes) => format!("{hours} h {minutes} min"),
     }
 }

@@ -43,17 +43,10 @@ pub(crate) struct DeployArgs {
     /// Print the commands that equal it, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Into this running container of every node [default: the one that the inventory names]
-    #[arg(long, value_name = "NAME", help_heading = "Where", conflicts_with_all = ["virtualenv", "host_dir"])]
-    pub container: Option<String>,
-    /// Where the runtime in this virtual environment of every node looks
-    #[arg(long, value_name = "DIR", help_heading = "Where", conflicts_with = "host_dir")]
-    pub virtualenv: Option<String>,
-    /// Into this folder of every node, which the runtime is told of by SGLANG_MOE_CONFIG_DIR or VLLM_TUNED_CONFIG_FOLDER
-    #[arg(long, value_name = "DIR", help_heading = "Where")]
-    pub host_dir: Option<String>,
+    #[command(flatten)]
+    pub place: PlaceArgs,
     /// This runtime, where a node has both
-    #[arg(long, value_name = "RUNTIME", help_heading = "Where", value_enum)]
+    #[arg(long, value_name = "RUNTIME", help_heading = "Where files go", value_enum)]
     pub runtime: Option<FamilyArg>,
     /// A folder with models/*.toml and devices/*.toml of your own
     #[arg(long, value_name = "DIR", env = "SPARKTUNE_PROFILES")]
@@ -61,6 +54,21 @@ pub(crate) struct DeployArgs {
     /// Print one JSON object
     #[arg(long, conflicts_with = "dry_run")]
     pub json: bool,
+}
+
+/// Where files go on every node.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where files go")]
+pub(crate) struct PlaceArgs {
+    /// Into this running container of every node [default: the one that the inventory names]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["virtualenv", "host_dir"])]
+    pub container: Option<String>,
+    /// Where the runtime in this virtual environment of every node looks
+    #[arg(long, value_name = "DIR", conflicts_with = "host_dir")]
+    pub virtualenv: Option<String>,
+    /// Into this folder of every node, which the runtime is told of by SGLANG_MOE_CONFIG_DIR or VLLM_TUNED_CONFIG_FOLDER
+    #[arg(long, value_name = "DIR")]
+    pub host_dir: Option<String>,
 }
 
 /// `--runtime` of `sparktune deploy`.

@@ -3,7 +3,7 @@
 use super::{BadArgument, Checked, default_cache};
 use crate::cli::tune::args::{
     DeployArgs, DoctorArgs, EngineArg, FamilyArg, ImageArgs, ImageBuildArgs, ImageCommand, ImageListArgs,
-    ImageSyncArgs, InitArgs, NodesArgs,
+    ImageSyncArgs, InitArgs, NodesArgs, PlaceArgs,
 };
 use crate::cluster::installed::Family;
 use crate::cluster::inventory::EngineChoice;
@@ -55,31 +55,10 @@ pub(in crate::cli::tune) fn doctor(args: DoctorArgs) -> Checked<DoctorSettings> 
 }
 
 pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> {
-    let DeployArgs {
-        paths,
-        cluster,
-        status,
-        verify,
-        log,
-        rollback,
-        dry_run,
-        container,
-        virtualenv,
-        host_dir,
-        runtime,
-        profiles,
-        json,
-    } = args;
-    let dir = |option, text: String| {
-        text.parse::<NodePath>().map_err(|error| BadArgument::NodePath { option, error })
-    };
-    let place = match (container, virtualenv, host_dir) {
-        (Some(name), _, _) => PlaceChoice::Container(name),
-        (None, Some(text), _) => PlaceChoice::Virtualenv(dir("--virtualenv", text)?),
-        (None, None, Some(text)) => PlaceChoice::HostDir(dir("--host-dir", text)?),
-        (None, None, None) => PlaceChoice::Inventory,
-    };
-    let logs = log.into_iter().map(|text| dir("--log", text)).collect::<Checked<_>>()?;
+    let DeployArgs { paths, cluster, status, verify, log, rollback, dry_run, place, runtime, profiles, json } =
+        args;
+    let place = self::place(place)?.unwrap_or(PlaceChoice::Inventory);
+    let logs = log.into_iter().map(|text| node_path("--log", text)).collect::<Checked<_>>()?;
     let action = match (status, verify, rollback) {
         (true, _, _) => Action::Status,
         (_, true, _) => Action::Verify { logs },
@@ -91,6 +70,21 @@ pub(in crate::cli::tune) fn deploy(args: DeployArgs) -> Checked<DeploySettings> 
         FamilyArg::Vllm => Family::Vllm,
     });
     Ok(DeploySettings { cluster, action, dry_run, place, family, profiles, json })
+}
+
+/// The place that was named, if one was.
+pub(in crate::cli::tune) fn place(args: PlaceArgs) -> Checked<Option<PlaceChoice>> {
+    let PlaceArgs { container, virtualenv, host_dir } = args;
+    Ok(match (container, virtualenv, host_dir) {
+        (Some(name), _, _) => Some(PlaceChoice::Container(name)),
+        (None, Some(text), _) => Some(PlaceChoice::Virtualenv(node_path("--virtualenv", text)?)),
+        (None, None, Some(text)) => Some(PlaceChoice::HostDir(node_path("--host-dir", text)?)),
+        (None, None, None) => None,
+    })
+}
+
+fn node_path(option: &'static str, text: String) -> Checked<NodePath> {
+    text.parse().map_err(|error| BadArgument::NodePath { option, error })
 }
 
 pub(in crate::cli::tune) fn image(ImageArgs { command }: ImageArgs) -> Checked<ImageSettings> {

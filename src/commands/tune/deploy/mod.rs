@@ -178,6 +178,33 @@ pub async fn run(
     }
 }
 
+/// Whether files could be deployed: every node is reached, and the place that `settings` mean is there.
+pub(super) async fn are_ready(
+    settings: &DeploySettings,
+    cancel: &CancellationToken,
+) -> Result<(), Box<dyn Failure>> {
+    let inventory = inventory::find(settings.cluster.as_deref())?.inventory;
+    let connect = connect::settings(&inventory);
+    let asking = async {
+        let looking = connect_all(&inventory.nodes, &connect).await.into_iter().map(|node| async {
+            let node = node?;
+            let folder = match &settings.place {
+                // Which folder below it is meant depends on the files.
+                PlaceChoice::HostDir(dir) => place::named(&node, dir).await?,
+                choice => place::find(&node, choice, settings.family, None).await?.folder,
+            };
+            let failure =
+                |error| NodeFailure { on: folder.on().clone(), folder: folder.folder.clone(), error };
+            folder.look().await.map_err(failure)?;
+            Ok::<_, Box<dyn Failure>>(())
+        });
+        join_all(looking).await
+    };
+    let looked = cancel.run_until_cancelled(asking).await.ok_or(DeployError::Interrupted)?;
+    let failures: Vec<Box<dyn Failure>> = looked.into_iter().filter_map(Result::err).collect();
+    if failures.is_empty() { Ok(()) } else { Err(NotReady { failures }.into()) }
+}
+
 /// Do it on the nodes that are `ready`.
 async fn act(
     settings: &DeploySettings,

@@ -157,6 +157,13 @@ async fn installed(
     })
 }
 
+/// The folder `dir` itself.
+pub(super) async fn named(node: &Connected, dir: &NodePath) -> Result<ConfigFolder, Box<dyn Failure>> {
+    let dir = on_node(node, dir).await?;
+    let host = Arc::clone(node.host()?);
+    Ok(ConfigFolder { host, python: HostPath::new("python3"), folder: dir.clone(), above: dir })
+}
+
 /// Below `dir`, as the runtime would look there that the files are for.
 async fn host_dir(
     node: &Connected,

@@ -141,7 +141,7 @@ async fn place(
     cancel: &CancellationToken,
     progress: &mut dyn Observer,
 ) -> Result<(ConfigPlace, Arc<dyn Host>), Box<dyn Failure>> {
-    let container = build::open(engine, &build::id(base)?, &wanted.cluster).await?;
+    let container = build::open(engine, base, name, &wanted.cluster).await?;
     let host = container.host();
     let nodes: Vec<&Node> = nodes.iter().collect();
     let place = until(cancel, build::place(name, &container, &nodes)).await;
@@ -204,7 +204,7 @@ impl Work<'_> {
         cancel: &CancellationToken,
         progress: &mut dyn Observer,
     ) -> Result<(), Box<dyn Failure>> {
-        let container = build::open(self.engine, &build::id(built)?, self.cluster).await?;
+        let container = build::open(self.engine, built, self.tag, self.cluster).await?;
         let seen = until(cancel, build::verify(&contents.tuned, self.place, &container)).await;
         close(container, progress).await;
         Ok(seen??)

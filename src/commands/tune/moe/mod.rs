@@ -1,5 +1,6 @@
 //! `sparktune moe`: a model's config files, proven.
 
+mod deployment;
 mod nodes;
 mod output;
 mod race_report;
@@ -7,10 +8,11 @@ mod resume;
 mod settings;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::deployment::Deployment;
 pub use self::settings::{Destination, MoeSettings};
 
 use self::nodes::{FromNodes, RunContainers, RunNodes, owner};
@@ -20,7 +22,7 @@ use super::installation::{Installation, Named};
 use super::subject::Wanted;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
-use crate::commands::{CommandResult, Output, Verdict};
+use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::events::{Observer, RunEvent};
 use crate::failure::{Failure, Kind};
@@ -49,20 +51,27 @@ pub async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
+    if let Some(deployment) = settings.deployment.as_ref().filter(|_| !settings.dry_run) {
+        deployment.is_possible(&cancel).await?;
+    }
     let mut containers = RunContainers::default();
-    let verdict = run_beside(&mut containers, settings, cancel, observer, out).await;
+    let ended = run_beside(&mut containers, settings, cancel.clone(), observer, out).await;
     containers.remove(observer).await;
-    verdict
+    match (ended?, &settings.deployment) {
+        (Some(run), Some(deployment)) => deployment.deploy(&run, cancel, out).await,
+        _ => Ok(Verdict::Done),
+    }
 }
 
-/// Carry out `settings`, with what is in `containers` once there are some.
+/// Carry out `settings`, with what is in `containers` once there are some. The directory of the run that has ended; none
+/// where nothing was to be done.
 async fn run_beside(
     containers: &mut RunContainers,
     settings: &MoeSettings,
     cancel: CancellationToken,
     observer: &mut dyn Observer,
     out: &mut dyn Output,
-) -> CommandResult {
+) -> Result<Option<PathBuf>, Box<dyn Failure>> {
     let incumbents =
         settings.incumbents.iter().map(|path| read_incumbent(path)).collect::<Result<Vec<_>, _>>()?;
     let begun = match &settings.destination {
@@ -72,7 +81,10 @@ async fn run_beside(
         _ => begin(containers, settings, incumbents, &cancel, observer).await?,
     };
     let BegunRun { plan, device, headline, mut dir, environments } = match begun {
-        Begun::Dry(dry) => return dry_run(&dry, settings, out),
+        Begun::Dry(dry) => {
+            dry_run(&dry, settings, out).map_err(OutputError)?;
+            return Ok(None);
+        }
         Begun::Run(run) => *run,
     };
     let session = if plan.evidence >= Evidence::Compiled {
@@ -110,7 +122,7 @@ async fn run_beside(
             let (seconds, resume) = (raced.spent.seconds, resume_line(dir.path(), settings));
             Err(BudgetSpent { seconds, left, resume }.into())
         }
-        _ => Ok(Verdict::Done),
+        _ => Ok(Some(dir.path().to_owned())),
     }
 }
 

@@ -8,7 +8,7 @@ use super::settings::MoeSettings;
 use crate::artifact::manifest::ManifestSpeedup;
 use crate::artifact::{ConfigName, Evidence};
 use crate::commands::tune::subject::grouped;
-use crate::commands::{CommandResult, Output, OutputError, Verdict};
+use crate::commands::{Output, OutputError};
 use crate::device::Device;
 use crate::failure::Failure;
 use crate::host::ShellLine;
@@ -60,9 +60,10 @@ pub(super) struct DryRun {
 }
 
 /// Show what a run would do.
-pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output) -> CommandResult {
+pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output) -> std::io::Result<()> {
     let DryRun { plan, device, headline, dir, containers } = dry;
     let files = file_names(plan, device);
+    let deploys = settings.deployment.as_ref().map(|deployment| deployment.command(dir));
     if settings.json {
         let mut value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
         if !containers.is_empty() {
@@ -70,8 +71,10 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
                 |(node, line): &(HostName, ShellLine)| json!({ "node": node, "command": line.to_string() });
             value["containers"] = containers.iter().map(each).collect();
         }
-        out.json(&value).map_err(OutputError)?;
-        return Ok(Verdict::Done);
+        if let Some(command) = deploys {
+            value["deploys"] = command.into();
+        }
+        return out.json(&value);
     }
     let mut lines = vec![
         format!("  {headline}"),
@@ -106,10 +109,8 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
         false => format!("  {node}: {line}"),
     }));
     lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
-    for line in lines {
-        out.line(&line).map_err(OutputError)?;
-    }
-    Ok(Verdict::Done)
+    lines.extend(deploys.map(|command| format!("  would deploy them: {command}")));
+    lines.iter().try_for_each(|line| out.line(line))
 }
 
 pub(super) fn report(

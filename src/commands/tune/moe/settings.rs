@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::deployment::Deployment;
 use crate::artifact::Evidence;
 use crate::commands::tune::subject::SubjectSettings;
 use crate::run_dir;
@@ -31,6 +32,8 @@ pub struct MoeSettings {
     pub cluster: Option<PathBuf>,
     /// Where the run goes.
     pub destination: Destination,
+    /// Where its files go once it has ended.
+    pub deployment: Option<Deployment>,
     /// Say what would be done and do nothing.
     pub dry_run: bool,
     /// Print one JSON object.
