@@ -33,18 +33,51 @@ fn a_node_alone_takes_everything_the_dearest_first() {
 }
 
 #[test]
-fn several_nodes_share_by_their_processors() {
+fn several_nodes_share_by_their_processors_what_it_all_costs() {
     let mut scheduler = Scheduler::new(units(100));
     let (a, b) = (node("a"), node("b"));
-    scheduler.joined(a.clone(), Able { jobs: 10, times: false });
-    scheduler.joined(b.clone(), Able { jobs: 30, times: false });
-    let size = |task: Option<Task>| match task {
-        Some(Task::Compile(batch)) => batch.len(),
+    scheduler.joined(a.clone(), Able { jobs: 1, times: false });
+    scheduler.joined(b.clone(), Able { jobs: 3, times: false });
+    let mut cost = |name| match scheduler.next(name) {
+        Some(Task::Compile(batch)) => batch.iter().sum::<usize>(),
         other => panic!("{other:?}"),
     };
-    // Half of its quarter of 100; half of its three quarters of the 87 left.
-    assert_eq!(size(scheduler.next(&a)), 13);
-    assert_eq!(size(scheduler.next(&b)), 33);
+    // Half of its quarter of 4,951 (what costs nothing counts one), with what its last unit is above that: 99 to 93.
+    assert_eq!(cost(&a), 672);
+    // Half of its three quarters of the 4,279 left: 92 to 73.
+    assert_eq!(cost(&b), 1650);
+}
+
+/// Whatever they cost, all nodes end at about the same time: nobody has taken more than the others can make up for.
+#[test]
+fn nodes_that_share_work_end_together() {
+    for (nodes, count, cost) in [
+        (64, 20_000, (|at| 1 + at * at) as fn(u64) -> u64),
+        (64, 2_000, |at| 100 + 1_000_000 / (1 + at)),
+        (4, 728, |at| at % 7 * (at % 40)),
+        (3, 100, |_| 0),
+    ] {
+        let work = (0..count).map(|at| WorkUnit { cost: cost(at), ..WorkUnit::default() });
+        let mut scheduler = Scheduler::new(work.collect());
+        let names: Vec<HostName> = (0..nodes).map(|at| node(&format!("n{at}"))).collect();
+        names.iter().for_each(|name| scheduler.joined(name.clone(), Able { jobs: 1, times: false }));
+        // Who is idle, and from when on.
+        let mut idle: BTreeSet<(u64, usize)> = (0..nodes).map(|at| (0, at)).collect();
+        let mut ends = 0;
+        while let Some((now, at)) = idle.pop_first() {
+            let Some(Task::Compile(batch)) = scheduler.next(&names[at]) else { continue };
+            let end = now + batch.iter().map(|unit| cost(*unit as u64).max(1)).sum::<u64>();
+            ends = ends.max(end);
+            batch.into_iter().for_each(|unit| assert!(scheduler.compiled(&names[at], unit)));
+            scheduler.batch_ended(&names[at]);
+            idle.insert((end, at));
+        }
+        assert!(scheduler.is_done());
+        let all: u64 = (0..count).map(|at| cost(at).max(1)).sum();
+        let dearest = (0..count).map(cost).max().unwrap();
+        let best = (all / nodes as u64).max(dearest);
+        assert!(ends <= best + best / 20 + 1, "{nodes} nodes, {count} units: {ends} for {best}");
+    }
 }
 
 #[test]

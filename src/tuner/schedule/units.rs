@@ -62,16 +62,30 @@ impl Units {
     /// What `node`, one of `nodes` that is `able`, compiles next.
     ///
     /// A node alone takes everything at once. Among several each batch is half of the node's share of what is left
-    /// (guided self-scheduling, Polychronopoulos and Kuck 1987), so that all end at about the same time; but never
-    /// fewer than it has processors for. What a worker of the node died on alone is for another one, where there is one.
+    /// (guided self-scheduling, Polychronopoulos and Kuck 1987), by cost and not by count, since the dearest go first, so
+    /// that all end at about the same time; but never fewer than it has processors for. What a worker of the node died on alone is for another one, where there is one.
     pub(super) fn next_batch(&self, node: &HostName, able: Able, nodes: &Nodes) -> Option<Vec<UnitIndex>> {
         let (jobs, all) = (able.jobs, nodes.jobs());
         let shuns = |unit: &Unit| unit.died_alone_on.contains(node) && unit.has_fresh(nodes);
         let goes_out = |at: &UnitIndex| self.units[*at].waits() && !shuns(&self.units[*at]);
         let waiting: Vec<UnitIndex> = self.order.iter().copied().filter(goes_out).collect();
-        let share = if jobs >= all { waiting.len() } else { (waiting.len() * jobs).div_ceil(2 * all) };
+        let share = if jobs >= all { waiting.len() } else { self.share(&waiting, jobs, 2 * all) };
         let batch = self.batch(&waiting, share.max(jobs));
         (!batch.is_empty()).then_some(batch)
+    }
+
+    /// How many of `waiting`, from the first, cost `part` of `of` of what they all cost.
+    fn share(&self, waiting: &[UnitIndex], part: usize, of: usize) -> usize {
+        // Even what costs nothing has to be sent there and back.
+        let cost = |at: &UnitIndex| u128::from(self.units[*at].cost.max(1));
+        let wanted = waiting.iter().map(cost).sum::<u128>() * part as u128;
+        let mut dealt = 0;
+        let before = |at: &&UnitIndex| {
+            let lacks = dealt * (of as u128) < wanted;
+            dealt += cost(at);
+            lacks
+        };
+        waiting.iter().take_while(before).count()
     }
 
     /// A batch of `missing`, which is not empty.

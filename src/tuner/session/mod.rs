@@ -4,6 +4,8 @@
 mod compiler;
 mod gpu;
 mod ready;
+#[cfg(test)]
+mod speed;
 mod worker_executor;
 
 use std::collections::BTreeMap;
