@@ -166,10 +166,19 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     let arguments = ["moe", "--model", "GLM-4.7-FP8", "--cluster", "lab.toml", "--dry-run", "--out", "run"];
     let text = sandbox.succeeds(&arguments);
     // Timed where the inventory says that the device is.
-    for line in
-        ["  n1: docker run --detach ", "  n2: docker run --detach ", "race it on every node's NVIDIA GB10"]
-    {
+    for line in [
+        "  n1: docker run --detach ",
+        "  n2: docker run --detach ",
+        "race it on every node's NVIDIA GB10",
+        "would ask each GPU which processes of others compute on it, and refuse one that is not free",
+    ] {
         assert!(text.contains(line), "{line} in {text}");
+    }
+    for (wait, says) in
+        [(&["--wait"][..], "wait up to 1h until it is free"), (&["--wait", "90s"], "up to 1m 30s")]
+    {
+        let text = sandbox.succeeds(&[&arguments[..], wait].concat());
+        assert!(text.contains(says), "{text}");
     }
     assert!(text.contains(" a python3 -I -c ") && text.contains(" b python3 -I -c "), "{text}");
     assert!(text.contains("--gpus all") && !text.contains("n3: docker"), "{text}");
@@ -177,6 +186,7 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
     assert!(stderr(&assert).contains("n3 takes no part in this run"), "{}", stderr(&assert));
     let compiled = sandbox.succeeds(&[&arguments[..], &["--evidence", "compiled"]].concat());
     assert!(!compiled.contains("--gpus") && !compiled.contains("race it"), "{compiled}");
+    assert!(!compiled.contains("would ask each GPU"), "{compiled}");
     let deploys = [&arguments[..], &["--deploy", "--container", "serving"]].concat();
     let line = "  would deploy them: sparktune deploy --cluster 'lab.toml' --container 'serving' 'run'";
     assert!(sandbox.succeeds(&deploys).contains(line));

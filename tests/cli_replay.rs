@@ -118,6 +118,8 @@ fn bad_arguments_are_named() {
         (&["replay", "--look-alike", "no-such-model"], "no-such-model"),
         (&["moe", "--model", "GLM-4.7-FP8", "--budget", "soon"], "--budget: `soon` is no time"),
         (&["moe", "--model", "GLM-4.7-FP8", "--budget=-5m"], "--budget: `-5m` is no time"),
+        (&["moe", "--model", "GLM-4.7-FP8", "--wait", "soon"], "--wait: `soon` is no time"),
+        (&["moe", "--model", "GLM-4.7-FP8", "--wait=-5m"], "--wait: `-5m` is no time"),
         (&["moe", "--model", "GLM-4.7-FP8", "--incumbent", "gone.json"], "gone.json"),
         (&["record", "--model", "GLM-4.7-FP8", "--repeats", "0"], "0 is not in 1..=1000"),
         (&["record", "--model", "GLM-4.7-FP8", "--mask", "gb99"], "gb99"),

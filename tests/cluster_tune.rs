@@ -1,5 +1,6 @@
 //! `sparktune moe --cluster`: one run over four nodes, with a real compiler in a container on each. Whatever happens to
-//! nodes, the files are those that one machine makes.
+//! nodes, the files are those that one machine makes. Where something is raced a replay takes the place of compiler and
+//! GPU (`support/replay_worker.py`), in the same containers and over the same links.
 //!
 //! Ignored by default: needs `tests/cluster/up`, and the first run fetches Triton and SGLang from the package registry.
 
@@ -11,7 +12,7 @@ mod support;
 #[path = "support/tuning.rs"]
 mod tuning;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
@@ -42,7 +43,70 @@ struct Bed {
     shared: PathBuf,
 }
 
+/// A worker that replays a table instead of using a compiler and a GPU, and what has a container's Python load it.
+const REPLAY: [(&str, &str); 2] = [
+    ("replay_worker.py", include_str!("support/replay_worker.py")),
+    ("replay.pth", "import sys; 'spark_worker' in sys.orig_argv and __import__('replay_worker')\n"),
+];
+/// The clock of each node's replay, over the first one's, and by how much it swings.
+const CLOCKS: [(f64, f64); 4] = [(1.0, 0.0), (1.3, 0.05), (0.77, 0.0), (1.15, 0.02)];
+/// What is raced. Four batch sizes, and a node that has nothing left to race confirms what another one chose.
+const RACED: [&str; 4] = ["--evidence", "confirmed", "--batch-sizes", "1,16,64,256"];
+
 impl Bed {
+    /// Have every node's containers replay, and write `race.toml` of all nodes and `one.toml` of the first.
+    fn replaying(&self) {
+        let inventory = std::fs::read_to_string(self.sandbox.path("lab.toml")).unwrap();
+        let mounts = REPLAY.map(|(file, _)| format!("\"{ON_NODES}/{file}:{SITE}/{file}:ro\"")).join(", ");
+        let inventory = inventory.replace("volumes = [", &format!("volumes = [{mounts}, "));
+        let (common, _) = inventory.split_once("[[nodes]]").unwrap();
+        let mut parts = Vec::new();
+        for (node, (clock, drift)) in self.cluster.nodes.iter().zip(CLOCKS) {
+            for (file, text) in REPLAY {
+                std::fs::write(node.root.join(&ON_NODES[1..]).join(file), text).unwrap();
+            }
+            let role = if parts.is_empty() { "head" } else { "worker" };
+            parts.push(format!(
+                "[[nodes]]\nname = \"{}\"\nrole = \"{role}\"\nssh = \"{}\"\n\
+                 env = {{ REPLAY_CLOCK = \"{clock}\", REPLAY_DRIFT = \"{drift}\" }}\n",
+                node.name, node.ssh
+            ));
+        }
+        self.sandbox.write("one.toml", format!("{common}{}", parts[0]));
+        self.sandbox.write("race.toml", format!("{common}{}", parts.concat()));
+    }
+
+    fn race(&self, inventory: &str, out: &str) -> Command {
+        let arguments = [&SMALL[..11], &RACED[..], &["--cluster", inventory, "--out", out]].concat();
+        self.command(&self.sandbox.home().join(format!("cache-{out}")), &arguments)
+    }
+
+    /// The config files of a run, and by batch size how many nodes confirmed its choice.
+    fn raced(&self, out: &str) -> (Vec<(String, String)>, BTreeMap<String, u64>) {
+        let (manifests, configs): (Vec<_>, Vec<_>) = files(&self.sandbox.path(out))
+            .into_iter()
+            .partition(|(name, _)| name.ends_with(".manifest.json"));
+        let mut confirmed = BTreeMap::new();
+        for (_, text) in manifests {
+            // A line is missing from it, that of its date.
+            let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+            for (key, entry) in manifest["entries"].as_object().unwrap() {
+                assert_eq!(entry["evidence"], "confirmed", "{out}, {key}: {entry}");
+                confirmed.insert(key.clone(), entry["measured"]["confirmed_on"].as_u64().unwrap());
+            }
+        }
+        // Nothing was measured twice.
+        let mut seen = Vec::new();
+        for line in journal(&self.sandbox.path(out)) {
+            if line["record"] == "round" {
+                let asked = (line["on"].clone(), line["round"].clone());
+                assert!(!seen.contains(&asked), "{out}: {asked:?} twice");
+                seen.push(asked);
+            }
+        }
+        (configs, confirmed)
+    }
+
     async fn new(name: &str) -> Self {
         let cluster = cluster();
         let environment = real::environment(Target::of(Runtime::Sglang054)).await;
@@ -236,4 +300,51 @@ async fn nodes_that_are_out_of_reach_are_named_and_the_others_do_it_all() {
     let output = bed.spread("none").output().unwrap();
     assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(!bed.sandbox.path("none").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+#[expect(clippy::await_holding_lock, reason = "the lock is what keeps other tests from the nodes meanwhile")]
+async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_happens_to_them() {
+    const NAME: &str = "replay";
+    let _whole = whole();
+    let bed = Bed::new(NAME).await;
+    bed.replaying();
+
+    said(&bed.race("one.toml", "one").output().unwrap());
+    let (one, confirmed) = bed.raced("one");
+    assert_eq!(one.len(), 2);
+    assert_eq!(confirmed.values().collect::<Vec<_>>(), [&1; 4]);
+
+    said(&bed.race("race.toml", "four").output().unwrap());
+    let (four, confirmed) = bed.raced("four");
+    assert_eq!(four, one);
+    assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
+    let rounds = journal(&bed.sandbox.path("four")).into_iter().filter(|line| line["record"] == "round");
+    let on: BTreeSet<String> = rounds.map(|line| line["on"].to_string()).collect();
+    assert!(on.len() > 1, "all of it was measured on {on:?}");
+    bed.nothing_is_left(NAME);
+
+    // A container with its worker goes in the middle of a race; the second word comes from another node.
+    let mut run = bed.race("race.toml", "killed").spawn().unwrap();
+    until_journal_says(&bed.sandbox.path("killed"), "round", &mut run);
+    kill_container(&bed.cluster.nodes[1], NAME);
+    said(&run.wait_with_output().unwrap());
+    let (killed, confirmed) = bed.raced("killed");
+    assert_eq!(killed, one);
+    assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
+    bed.nothing_is_left(NAME);
+
+    let mut run = bed.race("race.toml", "dead").spawn().unwrap();
+    until_journal_says(&bed.sandbox.path("dead"), "round", &mut run);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(run.try_wait().unwrap().is_none(), "it has ended before it could be killed");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let arguments = ["moe", "--cluster", "race.toml", "--resume", "dead"];
+    said(&bed.command(&bed.sandbox.home().join("cache-dead"), &arguments).output().unwrap());
+    let (dead, confirmed) = bed.raced("dead");
+    assert_eq!(dead, one);
+    assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
+    bed.nothing_is_left(NAME);
 }

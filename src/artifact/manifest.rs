@@ -214,7 +214,7 @@ pub struct ManifestTuned {
 }
 
 /// An entry's times on the device. The two projections of a layer were timed together, activation included.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ManifestMeasurement {
     /// Median time of both projections, microseconds.
@@ -225,6 +225,24 @@ pub struct ManifestMeasurement {
     /// The default's time over this one's in paired runs, where this is not the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub speedup: Option<ManifestSpeedup>,
+    /// At the rung `confirmed`: the nodes that found so, each over its own times. All figures here are those of the node
+    /// that raced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_on: Option<u32>,
+    /// Where two nodes did not agree and the default stays: what each saw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disputed: Option<ManifestDispute>,
+}
+
+/// A config that beat the default on the node that raced it, and not on a second one.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestDispute {
+    /// On the node that raced it.
+    pub first: ManifestSpeedup,
+    /// On the second, where both ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<ManifestSpeedup>,
 }
 
 /// A paired comparison.
@@ -401,6 +419,19 @@ impl Manifest {
             let speedup = entry.measured.and_then(|measured| measured.speedup);
             if entry.evidence == Evidence::Confirmed && speedup.is_none() {
                 return Some(format!("key \"{key}\" is confirmed and carries no comparison"));
+            }
+            let confirmed_on = entry.measured.and_then(|measured| measured.confirmed_on);
+            if let Some(nodes) =
+                confirmed_on.filter(|nodes| entry.evidence < Evidence::Confirmed || *nodes == 0)
+            {
+                return Some(format!(
+                    "key \"{key}\" is {} and says confirmed on {nodes} nodes",
+                    entry.evidence
+                ));
+            }
+            if entry.evidence == Evidence::Confirmed && entry.measured.is_some_and(|it| it.disputed.is_some())
+            {
+                return Some(format!("key \"{key}\" is confirmed and carries a dispute"));
             }
             (entry.shared_bytes > limit).then(|| {
                 format!(

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Work;
+use crate::host_name::HostName;
 
 /// News of measuring. Work counts batch sizes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +54,15 @@ pub enum MeasureEvent {
         /// With this one.
         work: Work,
     },
+    /// A second node, the event's host, was asked about a choice that beat the default on the first.
+    Judged {
+        /// Tokens in a forward pass.
+        batch_size: u32,
+        /// Whether it would replace the default, too; else the default stays.
+        agrees: bool,
+        /// What each saw over its own times, the node that raced first.
+        seen: Vec<Seen>,
+    },
     /// Nothing more is measured in this session.
     Ended {
         /// Whether the strategy wants to know nothing more; else the budget is spent.
@@ -80,4 +90,24 @@ pub enum DecisionGrounds {
     NoDefault,
     /// The fastest measured, never compared in pairs.
     Fastest,
+}
+
+/// What one node saw of a choice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Which.
+    pub node: HostName,
+    /// How many times as fast as the runtime's default; none where they did not both run there.
+    pub speedup: Option<SpeedupSeen>,
+}
+
+/// The default's time over a choice's, with its interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SpeedupSeen {
+    /// Lower end.
+    pub lower: f64,
+    /// The estimate.
+    pub estimate: f64,
+    /// Upper end.
+    pub upper: f64,
 }

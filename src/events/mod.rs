@@ -29,7 +29,7 @@ pub use file::FileEvent;
 pub use image::ImageEvent;
 pub use line::VERSION;
 pub use load::{LiveView, LoadEvent, LoadPart};
-pub use measure::{DecisionGrounds, MeasureEvent};
+pub use measure::{DecisionGrounds, MeasureEvent, Seen, SpeedupSeen};
 pub use mock::MockEvent;
 pub use node::{Left, NodeEvent};
 pub use pace::Pace;

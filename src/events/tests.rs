@@ -52,6 +52,8 @@ every!(
         "measure decided no_default",
     What::Measure(MeasureEvent::Decided { grounds: DecisionGrounds::Fastest, .. }) =>
         "measure decided fastest",
+    What::Measure(MeasureEvent::Judged { agrees: true, .. }) => "measure judged agrees",
+    What::Measure(MeasureEvent::Judged { agrees: false, .. }) => "measure judged disagrees",
     What::Measure(MeasureEvent::Ended { .. }) => "measure ended",
     What::Stock(StockEvent::Queued { .. }) => "stock queued",
     What::Stock(StockEvent::Started { .. }) => "stock started",
@@ -95,6 +97,13 @@ fn samples() -> Vec<Event> {
         batch_size: None,
         failed,
         work: work(done, 36),
+    };
+    let seen = |node: &str, speedup| Seen { node: node.parse().unwrap(), speedup };
+    let first = SpeedupSeen { lower: 1.0625, estimate: 1.125, upper: 1.25 };
+    let judged = |agrees, second| MeasureEvent::Judged {
+        batch_size: 64,
+        agrees,
+        seen: vec![seen("spark-1", Some(first)), seen("spark-2", second)],
     };
     let decided = |grounds, time_us, default_us, done| MeasureEvent::Decided {
         batch_size: 64,
@@ -153,6 +162,8 @@ fn samples() -> Vec<Event> {
         here(decided(DecisionGrounds::DefaultKept, Some(97.25), Some(97.25), 4).into()),
         here(decided(DecisionGrounds::NoDefault, Some(81.5), None, 5).into()),
         here(decided(DecisionGrounds::Fastest, None, None, 6).into()),
+        there(judged(true, Some(SpeedupSeen { lower: 1.125, estimate: 1.25, upper: 1.375 })).into()),
+        there(judged(false, None).into()),
         here(
             MeasureEvent::Ended {
                 complete: false,

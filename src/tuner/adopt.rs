@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::contests::Contests;
 use super::select::Selected;
-use super::strategy::{Choice, Contest, Decision, Grounds};
+use super::strategy::{Against, Choice, Contest, Decision, Grounds};
 use crate::artifact::Evidence;
-use crate::artifact::manifest::{ManifestMeasurement, ManifestSpeedup, Source};
+use crate::artifact::manifest::{ManifestDispute, ManifestMeasurement, ManifestSpeedup, Source};
 
 /// Put `decisions`, and where there is none what led, in the place of what was selected without measurements. How
 /// many were decided.
@@ -32,7 +32,7 @@ pub(super) fn adopt_all(
 fn best_so_far(contest: &Contest, leader: Option<&Choice>) -> Option<Decision> {
     let choice = leader.filter(|_| contest.default.is_none())?.clone();
     // No time: it was not confirmed, and claims no rung for it.
-    Some(Decision { choice, grounds: Grounds::Fastest, time_us: None })
+    Some(Decision { choice, grounds: Grounds::Fastest, time_us: None, second: None })
 }
 
 /// Put a decision in the place of an entry.
@@ -44,14 +44,14 @@ fn adopt(contests: &Contests, contest: usize, entry: &mut Selected, decision: &D
         choice.config = config;
         choice.measured = measured;
         choice.source = match decision.grounds {
-            Grounds::DefaultKept(_) => Source::RuntimeDefault,
+            Grounds::DefaultKept(_) | Grounds::Disputed(_) => Source::RuntimeDefault,
             Grounds::BeatsDefault(_) | Grounds::NoDefault | Grounds::Fastest => Source::Tuned,
         };
         if changed {
             choice.predicted_us = None;
         }
         match decision.grounds {
-            Grounds::DefaultKept(_) => choice.default_replaced = None,
+            Grounds::DefaultKept(_) | Grounds::Disputed(_) => choice.default_replaced = None,
             Grounds::BeatsDefault(against) => {
                 choice.default_replaced = Some(format!(
                     "{:.1} % slower in {} pairs",
@@ -71,22 +71,37 @@ fn adopt(contests: &Contests, contest: usize, entry: &mut Selected, decision: &D
 fn measurement(decision: &Decision) -> Option<(Evidence, ManifestMeasurement)> {
     let round = |us: f64| (us * 1000.0).round() / 1000.0;
     let time_us = round(decision.time_us?);
+    let alone = ManifestMeasurement { time_us, ..ManifestMeasurement::default() };
     Some(match decision.grounds {
         Grounds::BeatsDefault(against) => {
-            let speedup = ManifestSpeedup {
-                lower: (-against.log_ratio.upper).exp(),
-                estimate: (-against.log_ratio.estimate).exp(),
-                upper: (-against.log_ratio.lower).exp(),
-                pairs: against.pairs,
+            let measurement = ManifestMeasurement {
+                default_us: Some(round(against.default_us)),
+                speedup: Some(speedup(&against)),
+                confirmed_on: Some(1 + u32::from(decision.second.is_some())),
+                ..alone
             };
-            let default_us = Some(round(against.default_us));
-            (Evidence::Confirmed, ManifestMeasurement { time_us, default_us, speedup: Some(speedup) })
+            (Evidence::Confirmed, measurement)
         }
         Grounds::DefaultKept(_) => {
-            (Evidence::Measured, ManifestMeasurement { time_us, default_us: Some(time_us), speedup: None })
+            (Evidence::Measured, ManifestMeasurement { default_us: Some(time_us), ..alone })
         }
-        Grounds::NoDefault | Grounds::Fastest => {
-            (Evidence::Measured, ManifestMeasurement { time_us, default_us: None, speedup: None })
+        Grounds::Disputed(first) => {
+            let second = decision.second.and_then(|second| second.against);
+            let disputed =
+                ManifestDispute { first: speedup(&first), second: second.map(|against| speedup(&against)) };
+            let default_us = Some(time_us);
+            (Evidence::Measured, ManifestMeasurement { default_us, disputed: Some(disputed), ..alone })
         }
+        Grounds::NoDefault | Grounds::Fastest => (Evidence::Measured, alone),
     })
+}
+
+/// The same comparison the other way round: how many times as fast.
+fn speedup(against: &Against) -> ManifestSpeedup {
+    ManifestSpeedup {
+        lower: (-against.log_ratio.upper).exp(),
+        estimate: (-against.log_ratio.estimate).exp(),
+        upper: (-against.log_ratio.lower).exp(),
+        pairs: against.pairs,
+    }
 }

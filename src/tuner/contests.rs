@@ -162,6 +162,15 @@ impl LaunchedUnits {
         &self.of[contest]
     }
 
+    /// Those of them that are built of one of `kernels`.
+    pub(crate) fn of_kernels(&self, contest: usize, kernels: &[(Role, Tile)]) -> Vec<usize> {
+        let is_of = |at: &usize| {
+            let unit = &self.units[*at];
+            kernels.contains(&(unit.role, unit.config.tile()))
+        };
+        self.of[contest].iter().copied().filter(is_of).collect()
+    }
+
     /// Variants of kernels that only large batches launch.
     pub(crate) fn variants(&self) -> Vec<Unit> {
         self.units.iter().filter(|unit| unit.batch_size.is_some()).cloned().collect()

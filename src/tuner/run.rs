@@ -1,6 +1,6 @@
 //! One tuning run: select, prove, select again where something failed, race, write the files.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -70,6 +70,8 @@ pub(crate) struct Raced {
     pub contests: Contests,
     /// The course.
     pub trace: Trace,
+    /// By batch size, the nodes that judged each choice that a second one was asked about, the first first.
+    pub judges: BTreeMap<u32, [HostName; 2]>,
 }
 
 /// What was recorded.
@@ -173,9 +175,12 @@ impl<'a> Work<'a> {
         let rejected = findings.rejected.into_keys().collect();
         let contests = Contests::new(self.plan, self.device, &rejected, &self.plan.incumbents);
         let mut strategy = spec.strategy(Arc::clone(&contests.problem));
-        let Searched { spent, trace, leaders, .. } = self.search(&mut *strategy, &contests).await?;
+        let Searched { spent, trace, leaders, judges, rounds: _ } =
+            self.search(&mut *strategy, &contests).await?;
         let decided = adopt_all(&contests, strategy.decisions(), &leaders, selected);
-        Ok(Raced { spent, decided, contests, trace })
+        let keys = &contests.problem.contests;
+        let judges = judges.into_iter().map(|(contest, judges)| (keys[contest].key, judges)).collect();
+        Ok(Raced { spent, decided, contests, trace, judges })
     }
 
     async fn record(&mut self) -> Result<Recorded, RunError> {

@@ -164,6 +164,13 @@ impl Worker {
                 self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
                 return Ok(true);
             }
+            "device" => {
+                let line = json!({"event": "device", "id": id, "name": "NVIDIA GB10", "capability": 121,
+                                  "shared_memory_per_block": 101_376});
+                let steps = [Reply { name: "device".to_owned(), line }].into();
+                self.tasks.push_back(Underway { id, steps, due: None });
+                return Ok(true);
+            }
             "prepare" => {}
             "cancel" => {
                 let cancels = request["cancels"].as_u64().expect("an id");

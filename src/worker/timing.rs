@@ -16,6 +16,10 @@ const LOSSES_IN_A_ROW: u32 = 3;
 /// Workers an arm may take down before it is given up.
 const DEATHS_PER_ARM: u32 = 2;
 
+/// Arms that may be given up one after another with no run timed in between. Beyond that, or where it is all arms of a
+/// request, workers die on whatever they do, and it is no arm's doing.
+const ARMS_IN_A_ROW: usize = 4;
+
 /// What came of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Timed {
@@ -88,8 +92,13 @@ impl GpuTimer {
         Ok(self.link.as_mut().expect("just started"))
     }
 
-    /// Ask once, leaving out the arms that are `gone`.
-    async fn attempt(&mut self, request: &TimingRequest, gone: &[u16]) -> Result<Timed, AttemptError> {
+    /// Ask once, leaving out the arms that are `gone`. `heard` is set where a run was timed, whatever comes of the rest.
+    async fn attempt(
+        &mut self,
+        request: &TimingRequest,
+        gone: &[u16],
+        heard: &mut bool,
+    ) -> Result<Timed, AttemptError> {
         let left: Vec<usize> =
             (0..request.order.len()).filter(|&at| !gone.contains(&request.order[at])).collect();
         let order = left.iter().map(|&at| request.order[at]).collect();
@@ -102,8 +111,9 @@ impl GpuTimer {
             failures: Vec::new(),
             state: GpuState::default(),
         };
-        // Runs come in order, but for those of arms that fell out.
         let mut waiting = left.into_iter().peekable();
+        // Arms that fell out on the way: failed, or aborted.
+        let mut out: Vec<u16> = Vec::new();
         let mut suspect = None;
         loop {
             let message = match link.answer_with_end(id, run_timeout).await {
@@ -114,23 +124,36 @@ impl GpuTimer {
                     return Err(AttemptError::by(error, arm));
                 }
             };
-            refuse_stranger(&message, request)?;
+            refuse_nonsense(&message, request)?;
             match message {
                 Message::Starting { arm, .. } => suspect = Some(arm),
                 Message::Ready { .. } => suspect = None,
                 Message::Timed { arm, time_us, .. } => {
-                    for at in waiting.by_ref() {
-                        if request.order[at] == arm {
-                            timed.times_us[at] = Some(time_us);
-                            break;
-                        }
+                    // Runs come in order, but for those of arms that fell out.
+                    let next = waiting.find(|&at| !out.contains(&request.order[at]));
+                    let Some(at) = next.filter(|&at| request.order[at] == arm) else {
+                        let expected =
+                            next.map_or("none".to_owned(), |at| format!("arm {}", request.order[at]));
+                        return Err(garbled(format!(
+                            "a time of arm {arm}, where {expected} was to be timed"
+                        )));
+                    };
+                    *heard = true;
+                    timed.times_us[at] = Some(time_us);
+                    if request.abort_above_us.is_some_and(|limit| time_us > limit) {
+                        out.push(arm);
                     }
                 }
                 Message::ArmFailed { arm, outcome, message, .. } => {
                     suspect = None;
+                    out.push(arm);
                     timed.failures.push((arm, outcome, message));
                 }
                 Message::Done { state, .. } => {
+                    if let Some(at) = waiting.find(|&at| !out.contains(&request.order[at])) {
+                        let arm = request.order[at];
+                        return Err(garbled(format!("`done` before a run of arm {arm} was timed")));
+                    }
                     timed.state = state;
                     return Ok(timed);
                 }
@@ -140,18 +163,24 @@ impl GpuTimer {
     }
 }
 
-/// What the worker says of an arm that nobody asked it to time is no message; whoever hears of the others may count
-/// on their numbers.
-fn refuse_stranger(message: &Message, request: &TimingRequest) -> Result<(), AttemptError> {
+/// What the worker says of an arm that nobody asked it to time is no message, and neither is a time that is none;
+/// whoever hears of the others may count on their numbers.
+fn refuse_nonsense(message: &Message, request: &TimingRequest) -> Result<(), AttemptError> {
     match message {
         Message::Starting { arm, .. } | Message::Timed { arm, .. } | Message::ArmFailed { arm, .. }
             if usize::from(*arm) >= request.arms.len() =>
         {
-            let line = format!("arm {arm} of a request with {} arms", request.arms.len());
-            Err(AttemptError::Ended(WorkerError::Garbled { line }))
+            Err(garbled(format!("arm {arm} of a request with {} arms", request.arms.len())))
+        }
+        Message::Timed { arm, time_us, .. } if !(time_us.is_finite() && *time_us > 0.0) => {
+            Err(garbled(format!("{time_us} microseconds as a time of arm {arm}")))
         }
         _ => Ok(()),
     }
+}
+
+fn garbled(line: String) -> AttemptError {
+    AttemptError::Ended(WorkerError::Garbled { line })
 }
 
 impl AttemptError {
@@ -172,9 +201,16 @@ impl Timer for GpuTimer {
     async fn time(&mut self, request: &TimingRequest) -> Result<Timed, WorkerError> {
         let mut lost: Vec<(u16, ArmOutcome, String)> = Vec::new();
         let mut losses = 0;
+        // Arms given up since a run was timed.
+        let mut in_a_row = 0;
         loop {
             let gone: Vec<u16> = lost.iter().map(|it| it.0).collect();
-            match self.attempt(request, &gone).await {
+            let mut heard = false;
+            let attempt = self.attempt(request, &gone, &mut heard).await;
+            if heard {
+                in_a_row = 0;
+            }
+            match attempt {
                 Ok(mut timed) => {
                     timed.failures.extend(lost);
                     return Ok(timed);
@@ -191,6 +227,14 @@ impl Timer for GpuTimer {
                     *deaths += 1;
                     if *deaths >= DEATHS_PER_ARM {
                         lost.push((arm, ArmOutcome::WorkerLost, error.to_string()));
+                        in_a_row += 1;
+                    }
+                    let all = in_a_row == request.arms.len() && in_a_row > 1;
+                    if all || in_a_row >= ARMS_IN_A_ROW {
+                        for arm in &request.arms {
+                            self.deaths.remove(arm);
+                        }
+                        return Err(error);
                     }
                 }
                 Err(AttemptError::Ended(error)) => {

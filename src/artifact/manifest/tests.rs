@@ -18,6 +18,8 @@ fn config(block_size_m: u32) -> KernelConfig {
     }
 }
 
+const SPEEDUP: ManifestSpeedup = ManifestSpeedup { lower: 1.125, estimate: 1.25, upper: 1.375, pairs: 200 };
+
 fn entry(config: KernelConfig) -> ManifestEntry {
     ManifestEntry {
         evidence: Evidence::Predicted,
@@ -120,6 +122,13 @@ fn what_is_written_is_read_back_with_every_field_set() {
         registers: Some(255),
         spill_bytes: Some(0),
         binary_sha256: Some("0b".into()),
+        measured: Some(ManifestMeasurement {
+            time_us: 80.0,
+            default_us: Some(100.0),
+            speedup: Some(SPEEDUP),
+            confirmed_on: Some(2),
+            disputed: Some(ManifestDispute { first: SPEEDUP, second: Some(SPEEDUP) }),
+        }),
         predicted_us: Some(12.5),
         ..entry(config(64))
     };
@@ -151,6 +160,38 @@ fn keys_are_batch_sizes_and_each_is_there_once() {
     }
     let twice = sample().1.render().replacen("\"64\": {", "\"1\": {", 1);
     assert!(read(&twice).unwrap_err().to_string().contains("key \"1\" is there twice"));
+}
+
+#[test]
+fn a_confirmation_says_on_how_many_nodes_and_is_not_disputed() {
+    let (_, mut manifest) = sample();
+    manifest.compiler = Some(ManifestCompiler {
+        kernel_digest: "0a".into(),
+        sglang_version: None,
+        triton: "3.5.0".into(),
+        ptxas: None,
+    });
+    let mut said = |evidence, confirmed_on, disputed: bool| {
+        let disputed = disputed.then_some(ManifestDispute { first: SPEEDUP, second: None });
+        let speedup = Some(SPEEDUP);
+        let measured =
+            ManifestMeasurement { time_us: 80.0, default_us: None, speedup, confirmed_on, disputed };
+        let entry = manifest.entries.get_mut(&64).unwrap();
+        (entry.evidence, entry.measured) = (evidence, Some(measured));
+        manifest.contradiction()
+    };
+    // One that was written before nodes were counted says nothing of them.
+    for nodes in [None, Some(1), Some(2)] {
+        assert_eq!(said(Evidence::Confirmed, nodes, false), None);
+    }
+    assert_eq!(said(Evidence::Measured, None, true), None);
+    for (evidence, nodes, disputed, says) in [
+        (Evidence::Confirmed, Some(0), false, "key \"64\" is confirmed and says confirmed on 0 nodes"),
+        (Evidence::Measured, Some(1), false, "key \"64\" is measured and says confirmed on 1 nodes"),
+        (Evidence::Confirmed, Some(2), true, "key \"64\" is confirmed and carries a dispute"),
+    ] {
+        assert_eq!(said(evidence, nodes, disputed).as_deref(), Some(says));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::nodes::Nodes;
 use super::screen::Screen;
-use crate::events::{CompileEvent, MeasureEvent, Pace, Work};
+use crate::events::{CompileEvent, MeasureEvent, Pace, Seen, SpeedupSeen, Work};
 use crate::host_name::HostName;
 
 /// Off a terminal, at most one line of progress in this time.
@@ -70,6 +70,10 @@ impl Tuning<'_> {
                 let pace = self.has_come_to(*work, &MEASURING);
                 self.screen.plain(&format!("  decided {}/{} batch sizes{pace}", work.done, work.of));
             }
+            MeasureEvent::Judged { agrees: true, .. } => {}
+            MeasureEvent::Judged { batch_size, agrees: false, seen } => {
+                self.screen.line(&disagreement(*batch_size, seen));
+            }
             MeasureEvent::Ended { .. } => self.screen.clear(),
         }
     }
@@ -91,5 +95,42 @@ impl Tuning<'_> {
             bar.set_prefix(format!("{name}{pace}"));
         }
         pace
+    }
+}
+
+/// What is said of nodes that do not agree on a batch size.
+fn disagreement(batch_size: u32, seen: &[Seen]) -> String {
+    let saw: Vec<String> = seen.iter().map(saw).collect();
+    let saw = saw.join(", ");
+    format!("warning: nodes do not agree at batch size {batch_size}, and the default stays: {saw}")
+}
+
+/// `spark-1 saw 1.052 (1.031 to 1.070) times the default's speed`
+fn saw(seen: &Seen) -> String {
+    let Seen { node, speedup } = seen;
+    match speedup {
+        Some(SpeedupSeen { lower, estimate, upper }) => {
+            format!("{node} saw {estimate:.3} ({lower:.3} to {upper:.3}) times the default's speed")
+        }
+        None => format!("on {node} they did not both run"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_that_do_not_agree_are_told_with_what_each_saw() {
+        let seen = |node: &str, speedup| Seen { node: node.parse().unwrap(), speedup };
+        let speedup = |lower, estimate, upper| Some(SpeedupSeen { lower, estimate, upper });
+        let both = [seen("spark-1", speedup(1.031, 1.052, 1.07)), seen("spark-2", speedup(0.9, 0.99, 1.004))];
+        assert_eq!(
+            disagreement(64, &both),
+            "warning: nodes do not agree at batch size 64, and the default stays: spark-1 saw 1.052 (1.031 to \
+             1.070) times the default's speed, spark-2 saw 0.990 (0.900 to 1.004) times the default's speed"
+        );
+        let one = [both[0].clone(), seen("spark-2", None)];
+        assert!(disagreement(64, &one).ends_with(", on spark-2 they did not both run"));
     }
 }

@@ -189,6 +189,9 @@ pub(crate) struct MeasuringArgs {
     /// End the run where the machine is not steady, instead of warning
     #[arg(long)]
     pub strict: bool,
+    /// Wait for a GPU that others use until it is free, at most so long, such as 10m [without a time: 1h]
+    #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "1h")]
+    pub wait: Option<String>,
     /// Time one kernel run may take before its worker is replaced, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub run_timeout: u64,

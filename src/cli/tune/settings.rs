@@ -73,7 +73,7 @@ pub(super) enum BadArgument {
     /// `--compile-timeout`.
     #[error("--compile-timeout: 0 seconds is too short for any compilation")]
     NoTime,
-    /// `--budget`, `--stock-silence`.
+    /// `--budget`, `--wait`, `--stock-silence`.
     #[error("{flag}: `{text}` is no time; give one such as 90s, 10m or 1h30m")]
     Time {
         /// Which one.
@@ -398,12 +398,14 @@ fn compiler(
 }
 
 fn measuring(args: MeasuringArgs) -> Checked<MeasuringSettings> {
-    let MeasuringArgs { budget, strict, run_timeout } = args;
+    let MeasuringArgs { budget, strict, wait, run_timeout } = args;
     let budget_s = budget.as_deref().map(|text| span("--budget", text)).transpose()?;
     let budget_s = budget_s.map(|span| span.as_secs_f64());
+    let wait = wait.as_deref().map(|text| span("--wait", text)).transpose()?;
     Ok(MeasuringSettings {
         limits: Limits { budget_s, strict },
         run_timeout: Duration::from_secs(run_timeout),
+        wait,
     })
 }
 

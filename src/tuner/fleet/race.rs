@@ -8,7 +8,7 @@ use crate::tuner::contests::LaunchedUnits;
 use crate::tuner::error::RunError;
 use crate::tuner::record::Record;
 use crate::tuner::schedule::{Fate, Scheduler, WorkRace};
-use crate::tuner::search::{Search, Searched, Step};
+use crate::tuner::search::{Offer, Search, Searched, SecondTo, Step};
 use crate::tuner::strategy::ContestId;
 
 impl Fleet {
@@ -72,10 +72,26 @@ impl Fleet {
                     Said::Trouble(trouble) => {
                         search.interrupted(&node);
                         let before = scheduler.lost_races().len();
+                        let passed_on = scheduler.passed_on_by(&node);
                         let (how, _) = self.trouble(&node, trouble, &mut scheduler);
                         if let Some(&race) = scheduler.lost_races().get(before..).and_then(<[_]>::first) {
-                            let batch_size = search.batch_size(offered[race]);
-                            unmeasurable = Some(RunError::Unmeasurable { batch_size, why: how.why() });
+                            let (batch_size, why) = (search.batch_size(offered[race]), how.why());
+                            match search.is_confirmation(offered[race]) {
+                                true => ledger.observer.note(format!(
+                                    "batch size {batch_size} stays without a second node's confirmation: {why}"
+                                )),
+                                false => unmeasurable = Some(RunError::Unmeasurable { batch_size, why }),
+                            }
+                        }
+                        for race in scheduler.passed_on_by(&node) {
+                            if !passed_on.contains(&race) {
+                                ledger.observer.note(format!(
+                                    "batch size {} begins anew on another node: workers died on {node} again and again, \
+                                     the last: {}",
+                                    search.batch_size(offered[race]),
+                                    how.why()
+                                ));
+                            }
                         }
                         ledger.record(&[Record::Left { node: node.clone(), how: how.clone() }])?;
                         ledger.observer.say_from(&node, NodeEvent::Left { how });
@@ -94,7 +110,7 @@ impl Fleet {
         if let Some(error) = unmeasurable {
             return Err(error);
         }
-        search.finish(ledger.observer)
+        search.finish(scheduler.is_done(), ledger.observer)
     }
 
     /// Let idle nodes begin.
@@ -157,8 +173,14 @@ impl Fleet {
         scheduler: &mut Scheduler,
         offered: &mut Vec<ContestId>,
     ) {
-        for (contest, begun_on) in search.offers(&|node| self.members.contains_key(node)) {
-            scheduler.offer(WorkRace { needs: launched.of(contest.index).to_vec(), begun_on });
+        for Offer { contest, begun_on, second } in search.offers(&|node| self.members.contains_key(node)) {
+            let (needs, second_to) = match second {
+                None => (launched.of(contest.index).to_vec(), None),
+                Some(SecondTo { first, kernels }) => {
+                    (launched.of_kernels(contest.index, &kernels), Some(first))
+                }
+            };
+            scheduler.offer(WorkRace { needs, begun_on, second_to });
             offered.push(contest);
         }
     }

@@ -12,11 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use super::executor::{Executor, OnResult, Trouble};
 use super::*;
 use crate::artifact::Manifest;
-use crate::events::Silent;
+use crate::artifact::manifest::ManifestEntry;
+use crate::events::{Event, Silent, What};
 use crate::failure::{Failure, Kind};
 use crate::host::Ending;
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::runtime::{Runtime, Target};
+use crate::shape::Role;
 use crate::tuner::contests::{Contests, LaunchedUnits};
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Plan, Policy};
@@ -27,8 +29,10 @@ use crate::tuner::run::{Finished, RunJob, run};
 use crate::tuner::search::Limits;
 use crate::tuner::strategy::Round;
 use crate::worker::WorkerError;
-use crate::worker::protocol::{FailureReason, TimingRequest};
+use crate::worker::protocol::{CompileOutcome, FailureReason, TimedArm, TimingRequest};
 use crate::worker::timing::Timed;
+
+mod second;
 
 /// A fleet of one writes the bytes that the program wrote before there were fleets: `tests/fixtures/one-node` was
 /// written by the version before (dates aside), on the same look-alike of a compiler.
@@ -162,6 +166,16 @@ fn written(dir: &Path, finished: &Finished) -> Vec<(Vec<u8>, Manifest)> {
     finished.files.iter().map(read).collect()
 }
 
+/// Have confirmed entries say that one node confirmed them, as a run on one does. How many did.
+fn confirmed_on_one(written: &mut [(Vec<u8>, Manifest)]) -> Vec<u32> {
+    let entries = written.iter_mut().flat_map(|(_, manifest)| manifest.entries.values_mut());
+    let count = |entry: &mut ManifestEntry| {
+        let nodes = entry.measured.as_mut()?.confirmed_on.as_mut()?;
+        Some(std::mem::replace(nodes, 1))
+    };
+    entries.filter_map(count).collect()
+}
+
 #[tokio::test(start_paused = true)]
 async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
     let plan = Plan { batch_sizes: vec![16, 64, 96, 4096], ..confirmed() };
@@ -190,7 +204,10 @@ async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
             }
         };
         assert!(lives > 2, "it was never killed");
-        assert_eq!(written(dir.path(), &finished), expected, "seed {seed}, {lives} lives");
+        // Each on two nodes, whatever happened to those.
+        let mut written = written(dir.path(), &finished);
+        assert_eq!(confirmed_on_one(&mut written), [2; 6], "seed {seed}");
+        assert_eq!(written, expected, "seed {seed}, {lives} lives");
         let (records, journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
         drop(journal);
         let (mut proofs, mut binaries) = (BTreeSet::new(), BTreeSet::new());
@@ -355,6 +372,59 @@ async fn a_run_whose_every_worker_dies_ends_and_can_go_on_elsewhere() {
     }
 }
 
+/// Workers of one node die whatever they do, beside one that is well: nothing is held against any kernel, and the node
+/// is taken out by name. Sick from the beginning, after a while, or once it is to time something.
+#[tokio::test(start_paused = true)]
+async fn a_node_where_every_worker_dies_convicts_no_kernel_beside_one_that_is_well() {
+    let plan = confirmed();
+    let peace = tempfile::tempdir().unwrap();
+    let mut open = OpenRun::start(peace.path(), &plan).unwrap();
+    let node = Scripted::node(&plan, "spark-2", Vec::new());
+    let expected = written(peace.path(), &carry_out(&plan, &mut open, vec![node]).await.unwrap());
+
+    for well_for in [0, 1, 3, 9, 60] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+        let ends = [vec![well as fn() -> _; well_for], vec![died; 1000]].concat();
+        // The sick one comes first by its name, and is asked first.
+        let nodes =
+            vec![Scripted::node(&plan, "spark-1", ends), Scripted::node(&plan, "spark-2", Vec::new())];
+        let mut events: Vec<Event> = Vec::new();
+        let (device, cancel, limits) = (gb10(), CancellationToken::new(), Limits::default());
+        let job = RunJob {
+            plan: &plan,
+            device: &device,
+            dir: &mut open,
+            nodes,
+            limits,
+            cancel,
+            observer: &mut events,
+        };
+        let finished = run(job).await.unwrap();
+        assert_eq!(finished.rejected, 0, "well for {well_for}");
+        let mut written = written(dir.path(), &finished);
+        confirmed_on_one(&mut written);
+        assert_eq!(written, expected, "well for {well_for}");
+        // One that is left nothing to die on is not taken out; what it could not do is named.
+        let words = match well_for {
+            60 => "begins anew on another node: workers died on spark-1 again and again",
+            _ => "spark-1 works no more for this run: ",
+        };
+        let named = |event: &Event| matches!(&event.what, What::Note { text } if text.contains(words));
+        assert!(events.iter().any(named), "well for {well_for}");
+        drop(open);
+        let (records, _journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
+        let convicted = |it: &Record| match it {
+            Record::Proof { result: CompileOutcome::Failed(failure), .. } => {
+                failure.reason == FailureReason::WorkerLost
+            }
+            Record::Round { timings, .. } => !timings.failures.is_empty(),
+            _ => false,
+        };
+        assert!(!records.iter().any(convicted), "well for {well_for}");
+    }
+}
+
 /// A phase may end while a node is away; what it is told in the next one it is told once.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_comes_back_in_the_next_phase_answers_what_it_was_asked() {
@@ -463,9 +533,12 @@ async fn nodes_that_do_not_compile_alike_are_named() {
     assert!(error.hint().unwrap().contains("image sync"));
 }
 
-/// Counts what it has another compile, and stops the run when that is to time something.
+/// Remembers what it has another compile, and stops the run when that is to time something. Nothing is timed that it has
+/// no binary of: the worker would compile meanwhile.
 struct Watched {
     inner: Box<dyn Executor>,
+    /// What is there now, and how much was compiled in this session.
+    binaries: Arc<Mutex<BTreeSet<String>>>,
     compiled: Arc<Mutex<usize>>,
     stop: Option<CancellationToken>,
 }
@@ -477,10 +550,23 @@ impl Executor for Watched {
         on_result: OnResult<'a>,
     ) -> BoxFuture<'a, Result<(), Trouble>> {
         *self.compiled.lock().unwrap() += batch.len();
+        self.binaries.lock().unwrap().extend(batch.iter().map(|unit| unit.unit.clone()));
         self.inner.compile(batch, on_result)
     }
 
     fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
+        for arm in &request.arms {
+            let (up, down) = match *arm {
+                TimedArm::Up { config } => (Some(config), None),
+                TimedArm::Down { config } => (None, Some(config)),
+                TimedArm::Path { up, down } => (Some(up), Some(down)),
+            };
+            let up = up.map(|config| Unit::of(Role::Up, &config.tile()));
+            let down = down.map(|config| Unit::of(Role::Down, &config.tile()));
+            for unit in [up, down].into_iter().flatten() {
+                assert!(self.binaries.lock().unwrap().contains(&unit.unit), "{} is not there", unit.unit);
+            }
+        }
         self.stop.iter().for_each(CancellationToken::cancel);
         self.inner.time(request)
     }
@@ -496,10 +582,11 @@ async fn binaries_of_an_environment_that_is_gone_are_made_anew() {
     let plan = confirmed();
     for (lasting, again) in [(true, false), (false, true)] {
         let dir = tempfile::tempdir().unwrap();
-        let compiled = Arc::new(Mutex::new(0));
+        let (binaries, compiled) = (Arc::<Mutex<BTreeSet<String>>>::default(), Arc::new(Mutex::new(0)));
         let node = |stop: Option<CancellationToken>| {
             let node = Scripted::node(&plan, "spark-1", Vec::new());
-            let executor = Box::new(Watched { inner: node.executor, compiled: compiled.clone(), stop });
+            let (binaries, compiled) = (binaries.clone(), compiled.clone());
+            let executor = Box::new(Watched { inner: node.executor, binaries, compiled, stop });
             vec![Node { lasting, executor, ..node }]
         };
         let mut open = OpenRun::start(dir.path(), &plan).unwrap();
@@ -518,6 +605,9 @@ async fn binaries_of_an_environment_that_is_gone_are_made_anew() {
         assert!(matches!(run(job).await.unwrap_err(), RunError::Interrupted));
         assert!(std::mem::take(&mut *compiled.lock().unwrap()) > 0);
         drop(open);
+        if !lasting {
+            binaries.lock().unwrap().clear();
+        }
         let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
         carry_out(&plan, &mut open, node(None)).await.unwrap();
         assert_eq!(*compiled.lock().unwrap() > 0, again, "lasting: {lasting}");

@@ -95,6 +95,23 @@ impl Executor for LookAlikeNode {
     }
 }
 
+/// A look-alike node of this name with `gpu`, which its holder may look into.
+pub(crate) fn node(name: &str, gpu: &Arc<Mutex<LookAlikeGpu>>) -> Node {
+    let compiler = look_alike();
+    Node {
+        name: name.parse().unwrap(),
+        able: Able { jobs: 1, times: true },
+        compiler: compiler.identity.clone(),
+        gpu: Some(measured::report()),
+        kept: None,
+        lasting: true,
+        executor: Box::new(LookAlikeNode {
+            compiler: Arc::new(Mutex::new(compiler)),
+            gpu: Some(gpu.clone()),
+        }),
+    }
+}
+
 /// Carry out `plan` on one look-alike node, which keeps what it went through.
 async fn on_one_node(
     plan: &Plan,

@@ -2,8 +2,10 @@
 //!
 //! Pure: no clock, no dice, no I/O. It is told who joined, what ended and who left, and says what each idle node
 //! does next. The life of a unit: it *waits*, is *out* on a node, and is *known* once its result is recorded. A
-//! worker that dies makes suspects of the units it had; they go out again in batches half as large, until one
-//! has died alone, twice, and is given up. A link that is lost blames nobody: what was out there waits again.
+//! worker that dies makes suspects of the units it had; they go out again in batches half as large, until workers
+//! have died on one alone, twice, and it is given up. Where there are several nodes the second death must be on another
+//! node than the first: workers of a node that is not well die on anything. A link that is lost blames nobody: what was
+//! out there waits again.
 //!
 //! A contest is raced on one node from beginning to end, since nodes differ in clocks, and that node does nothing
 //! else meanwhile. Before it begins, the node has a binary of every kernel that the contest may launch.
@@ -25,8 +27,8 @@ pub(crate) type UnitIndex = usize;
 /// A contest to race, in the order in which they were [offered](Scheduler::offer).
 pub(crate) type RaceIndex = usize;
 
-/// Workers that may die on a unit with no other unit beside it, or on one round of a contest, before it is given up.
-/// One death can be anybody's.
+/// Workers that may die on a unit with no other unit beside it, or on one round of a contest on one node, before it is
+/// given up there. One death can be anybody's.
 pub(crate) const DEATHS: u32 = 2;
 
 /// One unit to compile.
@@ -47,6 +49,9 @@ pub(crate) struct WorkRace {
     pub needs: Vec<UnitIndex>,
     /// The node that began it in an earlier session, whose measurements it can go on with there alone.
     pub begun_on: Option<HostName>,
+    /// Of a confirmation by a second node: the first, which does not take it. Contests that others may wait for go
+    /// first, and where no other node times, nobody waits for it.
+    pub second_to: Option<HostName>,
 }
 
 /// What an idle node does next.
@@ -108,7 +113,7 @@ impl Scheduler {
                     missing => Task::Compile(self.units.batch_of(missing)),
                 }
             }
-            None => Task::Compile(self.units.next_batch(able.jobs, self.nodes.jobs())?),
+            None => Task::Compile(self.units.next_batch(node, able, &self.nodes)?),
         };
         match &task {
             Task::Compile(batch) => {
@@ -154,13 +159,13 @@ impl Scheduler {
         let busy = self.nodes.leave(node);
         self.races.release(node);
         match (busy, how) {
-            (Some(Busy::Compiling(suspects)), Fate::Died) => self.units.suspect(&suspects),
+            (Some(Busy::Compiling(suspects)), Fate::Died) => self.units.suspect(node, &suspects, &self.nodes),
             (Some(Busy::Compiling(innocent)), Fate::Lost) => {
                 self.units.put_back(&innocent);
                 Vec::new()
             }
             (Some(Busy::Racing(race)), Fate::Died) => {
-                self.races.died_on(race);
+                self.races.died_on(race, node, &self.nodes);
                 Vec::new()
             }
             (Some(Busy::Racing(_)) | None, _) => Vec::new(),
@@ -169,7 +174,7 @@ impl Scheduler {
 
     /// Whether nothing is left to do of all there is so far, and nobody is at anything.
     pub(crate) fn is_done(&self) -> bool {
-        self.units.all_known() && self.races.all_over() && !self.nodes.any_busy()
+        self.units.all_known() && self.races.all_over(&self.nodes) && !self.nodes.any_busy()
     }
 
     /// `node` does not come back: what waits for it may begin anew elsewhere.
@@ -180,6 +185,11 @@ impl Scheduler {
     /// Whether something is left to do, and nobody is at anything or expected back: it stays so.
     pub(crate) fn is_stuck(&self) -> bool {
         !self.is_done() && !self.nodes.any_busy() && !self.nodes.any_away()
+    }
+
+    /// Contests that `node` gave up and that go on elsewhere: workers died on them there.
+    pub(crate) fn passed_on_by(&self, node: &HostName) -> Vec<RaceIndex> {
+        self.races.passed_on_by(node)
     }
 
     /// Contests that were given up: workers died on them.

@@ -59,6 +59,11 @@ impl Nodes {
         self.0.get(name).is_some_and(|node| node.able.times)
     }
 
+    /// Whether a node that is there, or expected back, is one that `may`.
+    pub(super) fn any(&self, may: impl Fn(&HostName, Able) -> bool) -> bool {
+        self.0.iter().any(|(name, node)| may(name, node.able))
+    }
+
     /// Compilations at a time of all together.
     pub(super) fn jobs(&self) -> usize {
         self.0.values().map(|node| node.able.jobs).sum()

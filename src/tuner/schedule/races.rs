@@ -20,6 +20,20 @@ struct Race {
     state: State,
     /// Workers that died on it since it last went on.
     deaths: u32,
+    /// Nodes that it was given up on: others begin it anew.
+    given_up_on: Vec<HostName>,
+}
+
+impl Race {
+    /// Whether `node` may race it, if it times.
+    fn may(&self, node: &HostName) -> bool {
+        self.work.second_to.as_ref() != Some(node)
+    }
+
+    /// Whether a node may race it that it was not given up on.
+    fn has_fresh(&self, nodes: &Nodes) -> bool {
+        nodes.any(|name, able| able.times && self.may(name) && !self.given_up_on.contains(name))
+    }
 }
 
 /// All contests offered.
@@ -28,7 +42,7 @@ pub(super) struct Races(Vec<Race>);
 
 impl Races {
     pub(super) fn offer(&mut self, work: WorkRace) -> RaceIndex {
-        self.0.push(Race { work, state: State::Waiting, deaths: 0 });
+        self.0.push(Race { work, state: State::Waiting, deaths: 0, given_up_on: Vec::new() });
         self.0.len() - 1
     }
 
@@ -44,9 +58,14 @@ impl Races {
         let others = |race: &Race| {
             race.work.begun_on.as_ref().is_some_and(|began| began != node && nodes.times(began))
         };
-        (0..self.0.len())
-            .filter(|&at| self.0[at].state == State::Waiting && !others(&self.0[at]))
-            .min_by_key(|&at| (self.0[at].work.begun_on.as_ref() != Some(node), at))
+        let shuns = |race: &Race| race.given_up_on.contains(node) && race.has_fresh(nodes);
+        let takes = |race: &Race| race.may(node) && !others(race) && !shuns(race);
+        (0..self.0.len()).filter(|&at| self.0[at].state == State::Waiting && takes(&self.0[at])).min_by_key(
+            |&at| {
+                let work = &self.0[at].work;
+                (work.second_to.is_some(), work.begun_on.as_ref() != Some(node), at)
+            },
+        )
     }
 
     pub(super) fn claim(&mut self, race: RaceIndex, node: &HostName) {
@@ -76,17 +95,38 @@ impl Races {
         self.0[race].deaths = 0;
     }
 
-    /// A worker died while it was raced.
-    pub(super) fn died_on(&mut self, race: RaceIndex) {
+    /// A worker died while it was raced on `node`. After the second in a row another node begins it anew, where there
+    /// is one; what two nodes gave up is lost.
+    pub(super) fn died_on(&mut self, race: RaceIndex, node: &HostName, nodes: &Nodes) {
         let race = &mut self.0[race];
         race.deaths += 1;
-        if race.deaths >= DEATHS {
+        if race.deaths < DEATHS {
+            return;
+        }
+        race.deaths = 0;
+        race.work.begun_on = None;
+        race.given_up_on.push(node.clone());
+        let several = race.given_up_on.iter().any(|other| other != node);
+        if several || !race.has_fresh(nodes) {
             race.state = State::Lost;
         }
     }
 
-    pub(super) fn all_over(&self) -> bool {
-        self.0.iter().all(|race| matches!(race.state, State::Ended | State::Lost))
+    /// Whether there is nothing left to race, or nobody for what is left that can be done without.
+    pub(super) fn all_over(&self, nodes: &Nodes) -> bool {
+        self.0.iter().all(|race| match race.state {
+            State::Ended | State::Lost => true,
+            State::Waiting => {
+                race.work.second_to.is_some() && !nodes.any(|name, able| able.times && race.may(name))
+            }
+            State::Claimed(_) => false,
+        })
+    }
+
+    /// Those that were given up on `node` and not for good.
+    pub(super) fn passed_on_by(&self, node: &HostName) -> Vec<RaceIndex> {
+        let passed_on = |race: &Race| race.state != State::Lost && race.given_up_on.contains(node);
+        (0..self.0.len()).filter(|&at| passed_on(&self.0[at])).collect()
     }
 
     pub(super) fn lost(&self) -> Vec<RaceIndex> {

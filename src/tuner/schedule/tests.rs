@@ -33,18 +33,51 @@ fn a_node_alone_takes_everything_the_dearest_first() {
 }
 
 #[test]
-fn several_nodes_share_by_their_processors() {
+fn several_nodes_share_by_their_processors_what_it_all_costs() {
     let mut scheduler = Scheduler::new(units(100));
     let (a, b) = (node("a"), node("b"));
-    scheduler.joined(a.clone(), Able { jobs: 10, times: false });
-    scheduler.joined(b.clone(), Able { jobs: 30, times: false });
-    let size = |task: Option<Task>| match task {
-        Some(Task::Compile(batch)) => batch.len(),
+    scheduler.joined(a.clone(), Able { jobs: 1, times: false });
+    scheduler.joined(b.clone(), Able { jobs: 3, times: false });
+    let mut cost = |name| match scheduler.next(name) {
+        Some(Task::Compile(batch)) => batch.iter().sum::<usize>(),
         other => panic!("{other:?}"),
     };
-    // Half of its quarter of 100; half of its three quarters of the 87 left.
-    assert_eq!(size(scheduler.next(&a)), 13);
-    assert_eq!(size(scheduler.next(&b)), 33);
+    // Half of its quarter of 4,951 (what costs nothing counts one), with what its last unit is above that: 99 to 93.
+    assert_eq!(cost(&a), 672);
+    // Half of its three quarters of the 4,279 left: 92 to 73.
+    assert_eq!(cost(&b), 1650);
+}
+
+/// Whatever they cost, all nodes end at about the same time: nobody has taken more than the others can make up for.
+#[test]
+fn nodes_that_share_work_end_together() {
+    for (nodes, count, cost) in [
+        (64, 20_000, (|at| 1 + at * at) as fn(u64) -> u64),
+        (64, 2_000, |at| 100 + 1_000_000 / (1 + at)),
+        (4, 728, |at| at % 7 * (at % 40)),
+        (3, 100, |_| 0),
+    ] {
+        let work = (0..count).map(|at| WorkUnit { cost: cost(at), ..WorkUnit::default() });
+        let mut scheduler = Scheduler::new(work.collect());
+        let names: Vec<HostName> = (0..nodes).map(|at| node(&format!("n{at}"))).collect();
+        names.iter().for_each(|name| scheduler.joined(name.clone(), Able { jobs: 1, times: false }));
+        // Who is idle, and from when on.
+        let mut idle: BTreeSet<(u64, usize)> = (0..nodes).map(|at| (0, at)).collect();
+        let mut ends = 0;
+        while let Some((now, at)) = idle.pop_first() {
+            let Some(Task::Compile(batch)) = scheduler.next(&names[at]) else { continue };
+            let end = now + batch.iter().map(|unit| cost(*unit as u64).max(1)).sum::<u64>();
+            ends = ends.max(end);
+            batch.into_iter().for_each(|unit| assert!(scheduler.compiled(&names[at], unit)));
+            scheduler.batch_ended(&names[at]);
+            idle.insert((end, at));
+        }
+        assert!(scheduler.is_done());
+        let all: u64 = (0..count).map(|at| cost(at).max(1)).sum();
+        let dearest = (0..count).map(cost).max().unwrap();
+        let best = (all / nodes as u64).max(dearest);
+        assert!(ends <= best + best / 20 + 1, "{nodes} nodes, {count} units: {ends} for {best}");
+    }
 }
 
 #[test]
@@ -96,8 +129,8 @@ fn a_contest_waits_for_its_kernels_on_its_node() {
     }
     known[0].on = vec![node("a")];
     let mut scheduler = Scheduler::new(known);
-    assert_eq!(scheduler.offer(WorkRace { needs: vec![0, 1], begun_on: None }), 0);
-    assert_eq!(scheduler.offer(WorkRace { needs: vec![2], begun_on: None }), 1);
+    assert_eq!(scheduler.offer(WorkRace { needs: vec![0, 1], begun_on: None, second_to: None }), 0);
+    assert_eq!(scheduler.offer(WorkRace { needs: vec![2], begun_on: None, second_to: None }), 1);
     let (a, b) = (node("a"), node("b"));
     scheduler.joined(a.clone(), TIMES);
     scheduler.joined(b.clone(), COMPILES);
@@ -191,6 +224,159 @@ fn a_contest_that_two_workers_died_on_is_given_up() {
     assert_eq!(scheduler.lost_races(), [0]);
 }
 
+/// Workers of `a` die on anything, those of `b` on nothing.
+#[test]
+fn a_node_that_dies_on_everything_convicts_nothing_while_another_is_there() {
+    let mut scheduler = Scheduler::new(units(6));
+    let (a, b) = (node("a"), node("b"));
+    scheduler.joined(a.clone(), COMPILES);
+    scheduler.joined(b.clone(), COMPILES);
+    // However often it dies, and with b at something else.
+    let Some(Task::Compile(of_b)) = scheduler.next(&b) else { panic!("nothing for b") };
+    let mut died_alone = BTreeSet::new();
+    while let Some(Task::Compile(batch)) = scheduler.next(&a) {
+        if let [only] = batch[..] {
+            assert!(died_alone.insert(only), "{only} went out to it again");
+        }
+        assert_eq!(scheduler.left(&a, Fate::Died), []);
+        scheduler.joined(a.clone(), COMPILES);
+    }
+    assert_eq!(died_alone.len() + of_b.len(), 6);
+    assert!(!scheduler.is_done() && !scheduler.is_stuck());
+    let mut next = Some(Task::Compile(of_b));
+    while let Some(Task::Compile(batch)) = next {
+        assert!(batch.into_iter().all(|unit| scheduler.compiled(&b, unit)));
+        scheduler.batch_ended(&b);
+        next = scheduler.next(&b);
+    }
+    assert!(scheduler.is_done());
+}
+
+#[test]
+fn a_killer_is_given_up_after_a_death_on_each_of_two_nodes() {
+    let mut scheduler = Scheduler::new(units(1));
+    let (a, b) = (node("a"), node("b"));
+    scheduler.joined(a.clone(), COMPILES);
+    scheduler.joined(b.clone(), COMPILES);
+    assert_eq!(scheduler.next(&a), Some(Task::Compile(vec![0])));
+    assert_eq!(scheduler.left(&a, Fate::Died), []);
+    scheduler.joined(a.clone(), COMPILES);
+    assert_eq!(scheduler.next(&a), None, "it is for b to tell");
+    assert_eq!(scheduler.next(&b), Some(Task::Compile(vec![0])));
+    assert_eq!(scheduler.left(&b, Fate::Died), [(0, 2)]);
+    assert!(scheduler.is_done());
+}
+
+/// The other node is gone for good: there is nobody else to tell.
+#[test]
+fn where_no_other_node_is_left_two_deaths_on_one_are_enough() {
+    let mut scheduler = Scheduler::new(units(1));
+    let (a, b) = (node("a"), node("b"));
+    scheduler.joined(a.clone(), COMPILES);
+    scheduler.expects(b.clone(), COMPILES);
+    assert_eq!(scheduler.next(&a), Some(Task::Compile(vec![0])));
+    assert_eq!(scheduler.left(&a, Fate::Died), []);
+    scheduler.joined(a.clone(), COMPILES);
+    assert_eq!(scheduler.next(&a), None, "b is expected back");
+    assert!(!scheduler.is_stuck());
+    scheduler.gone(&b);
+    assert_eq!(scheduler.next(&a), Some(Task::Compile(vec![0])));
+    assert_eq!(scheduler.left(&a, Fate::Died), [(0, 2)]);
+}
+
+/// A contest needs its binary here: what takes every worker of this node along is done without, here alone.
+#[test]
+fn a_binary_that_a_node_cannot_make_is_still_made_elsewhere() {
+    let known = WorkUnit { known: true, ..WorkUnit::default() };
+    let mut scheduler = Scheduler::new(vec![known]);
+    let (a, b) = (node("a"), node("b"));
+    let needs = || WorkRace { needs: vec![0], ..WorkRace::default() };
+    scheduler.offer(needs());
+    scheduler.offer(needs());
+    for name in [&a, &b] {
+        scheduler.joined(name.clone(), TIMES);
+    }
+    for _ in 0..2 {
+        assert_eq!(scheduler.next(&a), Some(Task::Compile(vec![0])));
+        assert_eq!(scheduler.left(&a, Fate::Died), []);
+        scheduler.joined(a.clone(), TIMES);
+    }
+    assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
+    assert_eq!(scheduler.next(&b), Some(Task::Compile(vec![0])));
+}
+
+#[test]
+fn a_contest_that_one_node_died_on_twice_begins_anew_on_another() {
+    let (a, b) = (node("a"), node("b"));
+    for b_dies in [false, true] {
+        let mut scheduler = Scheduler::new(Vec::new());
+        scheduler.offer(WorkRace::default());
+        scheduler.joined(a.clone(), TIMES);
+        scheduler.expects(b.clone(), TIMES);
+        for _ in 0..2 {
+            assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
+            scheduler.left(&a, Fate::Died);
+            scheduler.joined(a.clone(), TIMES);
+        }
+        assert_eq!(scheduler.next(&a), None, "it is b's now");
+        assert!(scheduler.lost_races().is_empty());
+        scheduler.joined(b.clone(), TIMES);
+        assert_eq!(scheduler.next(&b), Some(Task::Race(0)));
+        if !b_dies {
+            scheduler.race_ended(&b);
+            assert!(scheduler.is_done());
+            continue;
+        }
+        scheduler.left(&b, Fate::Died);
+        scheduler.joined(b.clone(), TIMES);
+        assert_eq!(scheduler.next(&b), Some(Task::Race(0)));
+        scheduler.left(&b, Fate::Died);
+        assert_eq!(scheduler.lost_races(), [0]);
+    }
+}
+
+fn second_to(first: &HostName) -> WorkRace {
+    WorkRace { second_to: Some(first.clone()), ..WorkRace::default() }
+}
+
+#[test]
+fn a_second_word_is_never_the_first_nodes_and_comes_after_what_others_wait_for() {
+    let (a, b) = (node("a"), node("b"));
+    let mut scheduler = Scheduler::new(Vec::new());
+    scheduler.offer(second_to(&a));
+    scheduler.offer(WorkRace::default());
+    scheduler.joined(a.clone(), TIMES);
+    scheduler.joined(b.clone(), TIMES);
+    assert_eq!(scheduler.next(&b), Some(Task::Race(1)));
+    assert_eq!(scheduler.next(&a), None, "it is the one that raced it");
+    assert!(!scheduler.is_done() && !scheduler.is_stuck());
+    scheduler.race_ended(&b);
+    assert_eq!(scheduler.next(&b), Some(Task::Race(0)));
+    assert!(!scheduler.is_done(), "b is at it");
+    scheduler.race_ended(&b);
+    assert!(scheduler.is_done());
+}
+
+#[test]
+fn nobody_waits_for_a_second_word_without_a_second_node_that_times() {
+    let (a, b, c) = (node("a"), node("b"), node("c"));
+    let mut scheduler = Scheduler::new(Vec::new());
+    scheduler.offer(second_to(&a));
+    scheduler.joined(a.clone(), TIMES);
+    scheduler.joined(c.clone(), COMPILES);
+    assert!(scheduler.is_done());
+    assert_eq!((scheduler.next(&a), scheduler.next(&c)), (None, None));
+    // One that does is waited for, until it is gone for good.
+    scheduler.expects(b.clone(), TIMES);
+    assert!(!scheduler.is_done() && !scheduler.is_stuck());
+    scheduler.joined(b.clone(), TIMES);
+    assert_eq!(scheduler.next(&b), Some(Task::Race(0)));
+    scheduler.left(&b, Fate::Lost);
+    assert!(!scheduler.is_done());
+    scheduler.gone(&b);
+    assert!(scheduler.is_done() && !scheduler.is_stuck());
+}
+
 /// What is on disk: it outlives the harness.
 #[derive(Debug, Default)]
 struct OnDisk {
@@ -251,7 +437,8 @@ impl World {
         for contest in 0..self.race_count {
             let may_begin = contest % 5 == 0 || self.has_ended(contest - contest % 5);
             if may_begin && !self.has_ended(contest) && !offered.contains(&contest) {
-                let race = scheduler.offer(WorkRace { needs: self.needs(contest), begun_on: None });
+                let race =
+                    scheduler.offer(WorkRace { needs: self.needs(contest), begun_on: None, second_to: None });
                 assert_eq!(race, offered.len());
                 offered.push(contest);
             }

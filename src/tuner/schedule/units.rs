@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
+use super::nodes::{Able, Nodes};
 use super::{DEATHS, UnitIndex, WorkUnit};
 use crate::host_name::HostName;
 
@@ -25,9 +26,10 @@ struct Unit {
     out: u32,
     /// Nodes that have its binary.
     on: HashSet<HostName>,
-    /// Workers that died with it, and those of them that had nothing else.
+    /// Workers that died with it.
     deaths: u32,
-    deaths_alone: u32,
+    /// Where those of them were that had nothing else.
+    died_alone_on: Vec<HostName>,
     /// The largest batch it may go out in: halved each time a worker dies with it.
     together: usize,
 }
@@ -48,7 +50,7 @@ impl Units {
             out: 0,
             on: work.on.into_iter().collect(),
             deaths: 0,
-            deaths_alone: 0,
+            died_alone_on: Vec::new(),
             together: usize::MAX,
         };
         let units: Vec<Unit> = work.into_iter().map(unit).collect();
@@ -57,17 +59,33 @@ impl Units {
         Self { units, order }
     }
 
-    /// What a node with `jobs` of the fleet's `all` compilations at a time compiles next.
+    /// What `node`, one of `nodes` that is `able`, compiles next.
     ///
     /// A node alone takes everything at once. Among several each batch is half of the node's share of what is left
-    /// (guided self-scheduling, Polychronopoulos and Kuck 1987), so that all end at about the same time; but never
-    /// fewer than it has processors for.
-    pub(super) fn next_batch(&self, jobs: usize, all: usize) -> Option<Vec<UnitIndex>> {
-        let waiting: Vec<UnitIndex> =
-            self.order.iter().copied().filter(|&at| self.units[at].waits()).collect();
-        let share = if jobs >= all { waiting.len() } else { (waiting.len() * jobs).div_ceil(2 * all) };
+    /// (guided self-scheduling, Polychronopoulos and Kuck 1987), by cost and not by count, since the dearest go first, so
+    /// that all end at about the same time; but never fewer than it has processors for. What a worker of the node died on alone is for another one, where there is one.
+    pub(super) fn next_batch(&self, node: &HostName, able: Able, nodes: &Nodes) -> Option<Vec<UnitIndex>> {
+        let (jobs, all) = (able.jobs, nodes.jobs());
+        let shuns = |unit: &Unit| unit.died_alone_on.contains(node) && unit.has_fresh(nodes);
+        let goes_out = |at: &UnitIndex| self.units[*at].waits() && !shuns(&self.units[*at]);
+        let waiting: Vec<UnitIndex> = self.order.iter().copied().filter(goes_out).collect();
+        let share = if jobs >= all { waiting.len() } else { self.share(&waiting, jobs, 2 * all) };
         let batch = self.batch(&waiting, share.max(jobs));
         (!batch.is_empty()).then_some(batch)
+    }
+
+    /// How many of `waiting`, from the first, cost `part` of `of` of what they all cost.
+    fn share(&self, waiting: &[UnitIndex], part: usize, of: usize) -> usize {
+        // Even what costs nothing has to be sent there and back.
+        let cost = |at: &UnitIndex| u128::from(self.units[*at].cost.max(1));
+        let wanted = waiting.iter().map(cost).sum::<u128>() * part as u128;
+        let mut dealt = 0;
+        let before = |at: &&UnitIndex| {
+            let lacks = dealt * (of as u128) < wanted;
+            dealt += cost(at);
+            lacks
+        };
+        waiting.iter().take_while(before).count()
     }
 
     /// A batch of `missing`, which is not empty.
@@ -111,7 +129,8 @@ impl Units {
         let unit = &mut self.units[at];
         unit.out = unit.out.saturating_sub(1);
         unit.on.insert(node.clone());
-        (unit.deaths, unit.deaths_alone, unit.together) = (0, 0, usize::MAX);
+        (unit.deaths, unit.together) = (0, usize::MAX);
+        unit.died_alone_on.clear();
         let first = unit.judgement == Judgement::None;
         if first {
             unit.judgement = Judgement::Known;
@@ -125,21 +144,36 @@ impl Units {
         }
     }
 
-    /// A worker died with these; the ones given up, each with the workers that died on it.
-    pub(super) fn suspect(&mut self, batch: &[UnitIndex]) -> Vec<(UnitIndex, u32)> {
+    /// A worker of `node` died with these; the ones given up, each with the workers that died on it.
+    pub(super) fn suspect(
+        &mut self,
+        node: &HostName,
+        batch: &[UnitIndex],
+        nodes: &Nodes,
+    ) -> Vec<(UnitIndex, u32)> {
         let half = (batch.len() / 2).max(1);
         let mut given_up = Vec::new();
         self.put_back(batch);
         for &at in batch {
             let unit = &mut self.units[at];
             unit.deaths += 1;
-            unit.deaths_alone += u32::from(batch.len() == 1);
             unit.together = half;
-            if unit.deaths_alone >= DEATHS {
-                if unit.judgement == Judgement::None {
+            if batch.len() > 1 {
+                continue;
+            }
+            unit.died_alone_on.push(node.clone());
+            let twice = unit.died_alone_on.len() >= DEATHS as usize;
+            let here = unit.died_alone_on.iter().filter(|it| *it == node).count();
+            match unit.judgement {
+                Judgement::None if twice && (here < unit.died_alone_on.len() || !unit.has_fresh(nodes)) => {
                     given_up.push((at, unit.deaths));
+                    unit.judgement = Judgement::GivenUp;
                 }
-                unit.judgement = Judgement::GivenUp;
+                // It is known to compile, or not to; there is no binary of it to be had here.
+                Judgement::Known if here >= DEATHS as usize => {
+                    unit.on.insert(node.clone());
+                }
+                Judgement::None | Judgement::Known | Judgement::GivenUp => {}
             }
         }
         given_up
@@ -151,6 +185,11 @@ impl Units {
 }
 
 impl Unit {
+    /// Whether there is a node that no worker died on with it alone.
+    fn has_fresh(&self, nodes: &Nodes) -> bool {
+        nodes.any(|name, _| !self.died_alone_on.contains(name))
+    }
+
     fn waits(&self) -> bool {
         self.judgement == Judgement::None && self.out == 0
     }

@@ -5,6 +5,7 @@
 //! contest what the journal holds of it: given the same answers it asks the same questions, so the end is that of a
 //! run nobody disturbed.
 
+mod offers;
 mod past;
 mod request;
 mod telling;
@@ -17,13 +18,14 @@ use super::contests::Contests;
 use super::error::RunError;
 use super::record::Record;
 use super::sentinel::{Sentinel, Steadiness, is_awake};
-use super::strategy::{Choice, ContestId, ContestRun, Round, Strategy, Timings, catch_up};
+use super::strategy::{Choice, ContestId, ContestRun, Round, Strategy, Timings};
 use super::trace::Trace;
 use crate::events::Observer;
 use crate::host_name::HostName;
 use crate::worker::protocol::{GpuState, TimingRequest};
 use crate::worker::timing::Timed;
 
+pub(crate) use self::offers::{Offer, SecondTo};
 pub(crate) use self::past::{ContestRounds, Past};
 
 /// How far a search may go.
@@ -59,6 +61,8 @@ pub(crate) struct Searched {
     pub rounds: Vec<(HostName, Round, Timings)>,
     /// What led each contest that was left undecided, by the contest's place.
     pub leaders: BTreeMap<usize, Choice>,
+    /// By the contest's place, the nodes that judged each choice that a second one was asked about, the first first.
+    pub judges: BTreeMap<usize, [HostName; 2]>,
 }
 
 /// What a node that races does next.
@@ -99,6 +103,12 @@ pub(crate) struct Search<'a> {
     racing: BTreeMap<HostName, Asking>,
     sentinels: BTreeMap<(HostName, usize), Sentinel>,
     offered: BTreeSet<ContestId>,
+    /// Confirmations by a second node, of all contests begun or offered.
+    confirmations: BTreeSet<ContestId>,
+    /// The node that decided each contest, by its place.
+    raced_on: BTreeMap<usize, HostName>,
+    /// Whether the budget ended a contest.
+    cut_short: bool,
     telling: Telling<'a>,
     searched: Searched,
 }
@@ -124,6 +134,9 @@ impl<'a> Search<'a> {
             racing: BTreeMap::new(),
             sentinels: BTreeMap::new(),
             offered: BTreeSet::new(),
+            confirmations: BTreeSet::new(),
+            raced_on: BTreeMap::new(),
+            cut_short: false,
             telling,
             searched,
         };
@@ -134,50 +147,6 @@ impl<'a> Search<'a> {
         Ok(search)
     }
 
-    /// Tell every contest what was measured of it before. What that decides is decided; what it does not waits for
-    /// the node that can go on with it.
-    fn take_over(&mut self) -> Result<(), RunError> {
-        let mut seen = BTreeSet::new();
-        while let Some(contest) = self.strategy.ready().into_iter().find(|it| seen.insert(*it)) {
-            let mut decided = false;
-            for ContestRounds { on, rounds } in self.past.take(contest) {
-                let (mut run, mut course) = (self.strategy.begin(contest), Course::default());
-                let spent = &mut self.searched.spent;
-                let told = catch_up(&mut *run, &rounds, |run, round, timings| {
-                    course.count(spent, self.contests, &on, run, round, timings);
-                });
-                told.map_err(|divergence| self.other_strategy(contest, divergence.matched))?;
-                match run.next() {
-                    // What others measured of a contest that is decided was paid for, and no more.
-                    _ if decided => {}
-                    Some(round) => {
-                        let asking = Asking { contest, run, round, looking: false, course };
-                        self.waiting.insert((contest, on), asking);
-                    }
-                    None => {
-                        self.end(run, course);
-                        decided = true;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Contests that may begin now and were not offered yet, each with the node that can go on with it: of those that
-    /// are `here`, if any is.
-    pub(crate) fn offers(&mut self, here: &dyn Fn(&HostName) -> bool) -> Vec<(ContestId, Option<HostName>)> {
-        let ready = self.strategy.ready();
-        let new: Vec<ContestId> = ready.into_iter().filter(|it| self.offered.insert(*it)).collect();
-        new.into_iter().map(|contest| (contest, self.furthest(contest, here))).collect()
-    }
-
-    /// The node, of those that `may`, that has measured most of a contest that waits.
-    fn furthest(&self, contest: ContestId, may: &dyn Fn(&HostName) -> bool) -> Option<HostName> {
-        let begun = self.waiting.iter().filter(|((of, node), _)| *of == contest && may(node));
-        begun.max_by_key(|(_, asking)| asking.course.rounds.len()).map(|((_, node), _)| node.clone())
-    }
-
     /// `node` races `contest`: it goes on where it stopped, or begins.
     pub(crate) fn begin(&mut self, node: &HostName, contest: ContestId, observer: &mut dyn Observer) -> Step {
         let asking = match self.waiting.remove(&(contest, node.clone())) {
@@ -186,7 +155,7 @@ impl<'a> Search<'a> {
                 let mut run = self.strategy.begin(contest);
                 match run.next() {
                     Some(round) => Asking { contest, run, round, looking: false, course: Course::default() },
-                    None => return self.over(run, Course::default(), observer),
+                    None => return self.over(node, run, Course::default(), observer),
                 }
             }
         };
@@ -237,7 +206,7 @@ impl<'a> Search<'a> {
                 self.telling.measured(observer, on, asking.contest.index, &self.searched.spent);
                 match asking.run.next() {
                     Some(round) => Ok(Some(self.ask(on, Asking { round, ..asking }))),
-                    None => Ok(Some(self.over(asking.run, asking.course, observer))),
+                    None => Ok(Some(self.over(on, asking.run, asking.course, observer))),
                 }
             }
             Record::Sentinel { on, times_us, seconds, .. } => {
@@ -269,8 +238,12 @@ impl<'a> Search<'a> {
         !self.racing.is_empty()
     }
 
-    /// What it came to.
-    pub(crate) fn finish(mut self, observer: &mut dyn Observer) -> Result<Searched, RunError> {
+    /// What it came to. `all_over` is whether no contest waits for a node that could take it.
+    pub(crate) fn finish(
+        mut self,
+        all_over: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Searched, RunError> {
         // Of a contest that several nodes began, what one of them knows is enough.
         let waiting: BTreeSet<ContestId> = self.waiting.keys().map(|(contest, _)| *contest).collect();
         for contest in waiting {
@@ -278,9 +251,10 @@ impl<'a> Search<'a> {
                 self.furthest(contest, &|_| true).and_then(|node| self.waiting.remove(&(contest, node)));
             asking.into_iter().for_each(|asking| self.undecided(asking));
         }
-        self.searched.spent.complete = self.strategy.ready().is_empty();
+        let decided = self.strategy.ready().is_empty();
+        self.searched.spent.complete = decided && all_over && !self.cut_short;
         // What nobody asked for cannot have been asked by this strategy.
-        if let Some(contest) = self.past.left_over().filter(|_| self.searched.spent.complete) {
+        if let Some(contest) = self.past.left_over().filter(|_| decided) {
             return Err(self.other_strategy(contest, 0));
         }
         self.telling.ended(observer, &self.searched.spent);
@@ -290,6 +264,7 @@ impl<'a> Search<'a> {
     /// The next step towards the answer to what `asking` has asked.
     fn ask(&mut self, node: &HostName, asking: Asking) -> Step {
         if self.is_out_of_budget() {
+            self.cut_short = true;
             self.undecided(asking);
             return Step::Over;
         }
@@ -343,17 +318,39 @@ impl<'a> Search<'a> {
     }
 
     /// A contest has come to its end.
-    fn over(&mut self, run: Box<dyn ContestRun>, course: Course, observer: &mut dyn Observer) -> Step {
-        self.end(run, course);
-        self.telling.stands_at(observer, &self.strategy.decisions());
+    fn over(
+        &mut self,
+        node: &HostName,
+        run: Box<dyn ContestRun>,
+        course: Course,
+        observer: &mut dyn Observer,
+    ) -> Step {
+        let contest = self.end(node, run, course);
+        let decisions = self.strategy.decisions();
+        match self.searched.judges.get(&contest.index).filter(|_| self.is_confirmation(contest)) {
+            Some(judges) => self.telling.judged(observer, contest.index, judges, &decisions),
+            None => self.telling.stands_at(observer, &decisions),
+        }
         Step::Over
     }
 
-    fn end(&mut self, run: Box<dyn ContestRun>, course: Course) {
+    /// `node` was the one to end a contest: which.
+    fn end(&mut self, node: &HostName, run: Box<dyn ContestRun>, course: Course) -> ContestId {
         let conclusion = run.finish();
-        self.waiting.retain(|(contest, _), _| *contest != conclusion.contest);
+        let contest = conclusion.contest;
+        self.waiting.retain(|(other, _), _| *other != contest);
         self.keep(course);
+        match self.is_confirmation(contest) {
+            true => {
+                let judges = self.raced_on.get(&contest.index).map(|first| [first.clone(), node.clone()]);
+                self.searched.judges.extend(judges.map(|judges| (contest.index, judges)));
+            }
+            false => {
+                self.raced_on.insert(contest.index, node.clone());
+            }
+        }
         self.strategy.end(conclusion);
+        contest
     }
 
     fn undecided(&mut self, asking: Asking) {

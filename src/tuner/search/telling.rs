@@ -1,9 +1,9 @@
 //! What a search tells of itself: what is new, and what earlier sessions left as one fact.
 
 use super::Spent;
-use crate::events::{DecisionGrounds, MeasureEvent, Observer, Work};
+use crate::events::{DecisionGrounds, MeasureEvent, Observer, Seen, SpeedupSeen, Work};
 use crate::host_name::HostName;
-use crate::tuner::strategy::{Contest, Decision, Grounds};
+use crate::tuner::strategy::{Against, Contest, Decision, Grounds};
 
 /// Tells of one search. Which contests are decided is remembered, so that each decision is told once.
 #[derive(Debug)]
@@ -43,6 +43,29 @@ impl<'a> Telling<'a> {
         }
     }
 
+    /// A second node has judged what the first chose for contest `at`: `judges`, in this order.
+    pub(super) fn judged(
+        &self,
+        observer: &mut dyn Observer,
+        at: usize,
+        judges: &[HostName; 2],
+        decisions: &[Option<Decision>],
+    ) {
+        let Some(Some(Decision { grounds, second: Some(second), .. })) = decisions.get(at) else { return };
+        let (Grounds::BeatsDefault(first) | Grounds::Disputed(first)) = grounds else { return };
+        let seen = |node: &HostName, against: Option<&Against>| Seen {
+            node: node.clone(),
+            speedup: against.map(|against| SpeedupSeen {
+                lower: (-against.log_ratio.upper).exp(),
+                estimate: (-against.log_ratio.estimate).exp(),
+                upper: (-against.log_ratio.lower).exp(),
+            }),
+        };
+        let seen = vec![seen(&judges[0], Some(first)), seen(&judges[1], second.against.as_ref())];
+        let (batch_size, agrees) = (self.contests[at].key, second.agrees);
+        observer.say_from(&judges[1], MeasureEvent::Judged { batch_size, agrees, seen });
+    }
+
     /// A round of contest `at` was measured on `node`, which makes the cost `spent`.
     pub(super) fn measured(&self, observer: &mut dyn Observer, node: &HostName, at: usize, spent: &Spent) {
         let (batch_size, Spent { launches, seconds, .. }) = (self.contests[at].key, *spent);
@@ -76,7 +99,7 @@ impl<'a> Telling<'a> {
 fn decided(batch_size: u32, decision: &Decision, work: Work) -> MeasureEvent {
     let (grounds, default_us) = match &decision.grounds {
         Grounds::BeatsDefault(against) => (DecisionGrounds::BeatsDefault, Some(against.default_us)),
-        Grounds::DefaultKept(_) => (DecisionGrounds::DefaultKept, decision.time_us),
+        Grounds::DefaultKept(_) | Grounds::Disputed(_) => (DecisionGrounds::DefaultKept, decision.time_us),
         Grounds::NoDefault => (DecisionGrounds::NoDefault, None),
         Grounds::Fastest => (DecisionGrounds::Fastest, None),
     };

@@ -3,15 +3,18 @@
 use std::process::Command;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep_until};
+
 use super::{SessionJob, Timing};
 use crate::artifact::Evidence;
 use crate::device::Device;
 use crate::failure::{Failure, Kind};
 use crate::host::HostPath;
 use crate::tuner::search::Limits;
-use crate::worker::CompileWorker;
 use crate::worker::protocol::{GpuReport, Preparation};
 use crate::worker::timing::GpuTimer;
+use crate::worker::{CompileWorker, WorkerError};
 
 /// How far measuring goes.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +23,12 @@ pub struct MeasuringSettings {
     pub limits: Limits,
     /// Time one kernel run may take.
     pub run_timeout: Duration,
+    /// How long a GPU that others use is waited for; none refuses it at once.
+    pub wait: Option<Duration>,
 }
+
+/// Between two looks at a GPU that others use.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The GPU is not one to measure on.
 #[derive(Debug, thiserror::Error)]
@@ -29,17 +37,35 @@ enum NotThisGpu {
     OtherDevice { found: String, wanted: String },
     #[error("a block may use {found} bytes of shared memory here, the device's profile says {wanted}")]
     OtherLimit { found: u32, wanted: u32 },
-    #[error("other processes compute on the GPU (process ids {0:?}), and --strict wants it alone")]
+    #[error("other processes compute on its GPU (process ids {0:?})")]
     Busy(Vec<u32>),
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
+}
+
+impl NotThisGpu {
+    /// Whether it is so because others use the GPU: that ends with them.
+    fn is_others_doing(&self) -> bool {
+        match self {
+            NotThisGpu::Busy(_) => true,
+            NotThisGpu::Worker(WorkerError::Refused { code, .. }) => code == "out_of_memory",
+            NotThisGpu::OtherDevice { .. } | NotThisGpu::OtherLimit { .. } | NotThisGpu::Worker(_) => false,
+        }
+    }
 }
 
 impl Failure for NotThisGpu {
     fn kind(&self) -> Kind {
-        Kind::Environment
+        match self {
+            NotThisGpu::Worker(error) => error.kind(),
+            _ => Kind::Environment,
+        }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
+            it if it.is_others_doing() => Some("--wait waits until it is free".into()),
+            NotThisGpu::Worker(error) => error.hint(),
             NotThisGpu::OtherDevice { .. } => {
                 Some("run it on such a machine, or prove without measuring: --evidence compiled".into())
             }
@@ -48,16 +74,43 @@ impl Failure for NotThisGpu {
     }
 }
 
-/// A worker with the layer on the GPU, and what the GPU says of itself.
+/// A worker with the layer on the GPU, and what the GPU says of itself. Where others use it, it is waited for as long as
+/// the settings say, and `tell` hears for what.
 pub(super) async fn start_timer(
     job: &SessionJob<'_>,
     timing: &Timing<'_>,
     compiler: &mut CompileWorker,
     kernel_cache: Option<HostPath>,
+    tell: &UnboundedSender<String>,
 ) -> Result<(GpuTimer, GpuReport), Box<dyn Failure>> {
-    let (device, settings) = (job.device, timing.settings);
+    let until = timing.settings.wait.map(|wait| Instant::now() + wait);
+    let mut told = String::new();
+    loop {
+        let error = match try_start(job, timing, compiler, kernel_cache.clone()).await {
+            Ok(started) => return Ok(started),
+            Err(error) => error,
+        };
+        let Some(until) = until.filter(|until| error.is_others_doing() && Instant::now() < *until) else {
+            return Err(error.into());
+        };
+        let why = error.to_string();
+        if why != told {
+            // Whoever made the nodes ready listens until all are.
+            let _ = tell.send(format!("waiting for {} to be free: {why}", compiler.on()));
+            told = why;
+        }
+        sleep_until(until.min(Instant::now() + LOOK_AGAIN)).await;
+    }
+}
+
+async fn try_start(
+    job: &SessionJob<'_>,
+    timing: &Timing<'_>,
+    compiler: &mut CompileWorker,
+    kernel_cache: Option<HostPath>,
+) -> Result<(GpuTimer, GpuReport), NotThisGpu> {
     let report = compiler.device().await?;
-    fit_to_measure_on(&report, device, settings.limits.strict)?;
+    fit_to_measure_on(&report, job.device)?;
     let preparation = Preparation {
         sglang_root: compiler.sglang_root().as_str().to_owned(),
         runtime: job.target.runtime.name().to_owned(),
@@ -67,13 +120,13 @@ pub(super) async fn start_timer(
         seed: 0,
         cache_dir: kernel_cache.map(|dir| dir.as_str().to_owned()),
     };
-    let timer = GpuTimer::start(compiler.starter(), preparation, settings.run_timeout).await?;
+    let timer = GpuTimer::start(compiler.starter(), preparation, timing.settings.run_timeout).await?;
     Ok((timer, report))
 }
 
-/// Times of another GPU, of one that can do less than its profile says, or (where that is asked for) of one that others
-/// use, too, choose for that one.
-fn fit_to_measure_on(report: &GpuReport, device: &Device, strict: bool) -> Result<(), NotThisGpu> {
+/// Times of another GPU, of one that can do less than its profile says, or of one that others use, too, choose for that
+/// one.
+fn fit_to_measure_on(report: &GpuReport, device: &Device) -> Result<(), NotThisGpu> {
     if report.name != device.name {
         return Err(NotThisGpu::OtherDevice { found: report.name.clone(), wanted: device.name.clone() });
     }
@@ -81,7 +134,7 @@ fn fit_to_measure_on(report: &GpuReport, device: &Device, strict: bool) -> Resul
         let (found, wanted) = (report.shared_memory_per_block, device.shared_memory_per_block);
         return Err(NotThisGpu::OtherLimit { found, wanted });
     }
-    if strict && !report.other_processes.is_empty() {
+    if !report.other_processes.is_empty() {
         return Err(NotThisGpu::Busy(report.other_processes.clone()));
     }
     Ok(())
@@ -136,31 +189,31 @@ mod tests {
     #[test]
     fn only_the_planned_gpu_is_measured_on() {
         let device = gb10();
-        let held = |report: &GpuReport, strict| fit_to_measure_on(report, &device, strict);
-        let refused = |report: &GpuReport, strict| {
-            let refused = held(report, strict).unwrap_err();
+        let held = |report: &GpuReport| fit_to_measure_on(report, &device);
+        let refused = |report: &GpuReport| {
+            let refused = held(report).unwrap_err();
             assert_eq!(refused.kind(), Kind::Environment);
             (refused.to_string(), refused.hint().is_some_and(|hint| hint.contains("--evidence compiled")))
         };
-        assert!(held(&report(), true).is_ok());
+        assert!(held(&report()).is_ok());
         let more = GpuReport { shared_memory_per_block: 101_377, ..report() };
-        assert!(held(&more, true).is_ok(), "what fits the profile fits");
+        assert!(held(&more).is_ok(), "what fits the profile fits");
 
         for name in ["NVIDIA Thor", "NVIDIA GB10 ", "nvidia gb10", ""] {
             let said = format!("its GPU is a {name}, the run is for a NVIDIA GB10");
-            assert_eq!(refused(&GpuReport { name: name.into(), ..report() }, false), (said, true));
+            assert_eq!(refused(&GpuReport { name: name.into(), ..report() }), (said, true));
         }
         for bytes in [0, 101_375] {
             let less = GpuReport { shared_memory_per_block: bytes, ..report() };
             let said = format!(
                 "a block may use {bytes} bytes of shared memory here, the device's profile says 101376"
             );
-            assert_eq!(refused(&less, false), (said, false));
+            assert_eq!(refused(&less), (said, false));
         }
         let busy = GpuReport { other_processes: vec![7, 4711], ..report() };
-        assert!(held(&busy, false).is_ok(), "others are welcome unless --strict");
-        let (said, _) = refused(&busy, true);
-        assert!(said.contains("[7, 4711]") && said.contains("--strict"), "{said}");
+        let error = held(&busy).unwrap_err();
+        assert_eq!(error.to_string(), "other processes compute on its GPU (process ids [7, 4711])");
+        assert!(error.hint().is_some_and(|hint| hint.contains("--wait")) && error.is_others_doing());
     }
 
     #[test]

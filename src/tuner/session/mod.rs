@@ -4,11 +4,15 @@
 mod compiler;
 mod gpu;
 mod ready;
+#[cfg(test)]
+mod speed;
 mod worker_executor;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use futures_util::future::join_all;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
 use self::ready::make_ready;
@@ -100,9 +104,18 @@ impl Session {
             }
             given => given,
         };
-        let making = environments.iter().map(|environment| make_ready(job, environment, cancel));
+        let (tell, mut told) = unbounded_channel();
+        let making = environments.iter().map(|environment| make_ready(job, environment, cancel, &tell));
+        let mut making = pin!(join_all(making));
+        let made = loop {
+            tokio::select! {
+                biased;
+                Some(text) = told.recv() => observer.note(text),
+                made = &mut making => break made,
+            }
+        };
         let (mut nodes, mut failed) = (Vec::new(), Vec::new());
-        for (environment, made) in environments.iter().zip(join_all(making).await) {
+        for (environment, made) in environments.iter().zip(made) {
             match made {
                 Ok(node) => nodes.push(node),
                 Err(error) => failed.push((environment.starter.host.name().clone(), error)),
@@ -114,7 +127,8 @@ impl Session {
             return Err(failed.swap_remove(at).1);
         }
         for (node, error) in failed {
-            observer.note(format!("{node} takes no part in this run: {error}"));
+            let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+            observer.note(format!("{node} takes no part in this run: {error}{hint}"));
         }
         Ok(Self {
             nodes,

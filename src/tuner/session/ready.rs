@@ -1,5 +1,6 @@
 //! One node made ready: a compiler in its environment, and a layer on its GPU where something is timed.
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::SessionJob;
@@ -7,17 +8,19 @@ use super::compiler::start_compiler;
 use super::gpu::start_timer;
 use super::worker_executor::WorkerExecutor;
 use crate::failure::Failure;
+use crate::tuner::error::RunError;
 use crate::tuner::fleet::Node;
 use crate::tuner::schedule::Able;
 use crate::worker::environment::Environment;
 use crate::worker::protocol::CompileTarget;
 use crate::worker::{CompileJob, ResultCache};
 
-/// The node of `environment`, ready for `job`. Where that fails no worker is left on it.
+/// The node of `environment`, ready for `job`; `tell` hears what it waits for. Where that fails no worker is left on it.
 pub(super) async fn make_ready(
     job: &SessionJob<'_>,
     environment: &Environment,
     cancel: &CancellationToken,
+    tell: &UnboundedSender<String>,
 ) -> Result<Node, Box<dyn Failure>> {
     let mut worker = start_compiler(environment, job.target, cancel).await?;
     let cache = &job.compiler.environment.cache;
@@ -27,13 +30,17 @@ pub(super) async fn make_ready(
     let kernel_cache = job.timing.as_ref().map(|_| launched);
     let timer = match &job.timing {
         None => None,
-        Some(timing) => match start_timer(job, timing, &mut worker, kernel_cache.clone()).await {
-            Ok(started) => Some(started),
-            Err(error) => {
-                worker.stop().await;
-                return Err(error);
+        Some(timing) => {
+            let starting = start_timer(job, timing, &mut worker, kernel_cache.clone(), tell);
+            let started = cancel.run_until_cancelled(starting).await;
+            match started.unwrap_or_else(|| Err(RunError::Interrupted.into())) {
+                Ok(started) => Some(started),
+                Err(error) => {
+                    worker.stop().await;
+                    return Err(error);
+                }
             }
-        },
+        }
     };
     let compile = CompileJob {
         target: CompileTarget {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::worker_executor::WorkerExecutor;
 use super::*;
 use crate::events::Silent;
@@ -229,4 +231,77 @@ async fn the_next_worker_may_time_what_the_last_one_could_not() {
     let trouble = executor.time(&request).await.unwrap_err();
     assert!(matches!(trouble, Trouble::Lost(WorkerError::NoHello { .. })), "{trouble:?}");
     Box::new(executor).close().await;
+}
+
+/// Make a node ready of each host, whose GPU others use for the first so many looks. How many are, or the error, and
+/// what was told.
+async fn open_on(looks: &[u32], wait: Option<Duration>) -> (Result<usize, String>, Vec<String>) {
+    let environment = |(at, busy): (usize, &u32)| {
+        let left = AtomicU32::new(*busy);
+        let behaviour = move |name: &str| match name {
+            "device"
+                if left
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(1))
+                    .is_ok() =>
+            {
+                Reaction::Says(
+                    serde_json::json!({"event": "device", "name": "NVIDIA GB10", "capability": 121,
+                    "shared_memory_per_block": 101_376, "other_processes": [7, 4711]}),
+                )
+            }
+            _ => Reaction::Ends(Duration::ZERO),
+        };
+        let (_, starter) = look_alike::host(&format!("spark-{at}"), Arc::new(behaviour));
+        let (sglang_root, cache) = (HostPath::new("/sglang"), HostPath::new("/cache"));
+        Environment { starter, sglang_root, cache, lasting: true }
+    };
+    let environments: Vec<Environment> = looks.iter().enumerate().map(environment).collect();
+    let own = environment::EnvironmentSettings {
+        cache: "/cache".into(),
+        python: None,
+        sglang_root: None,
+        offline: true,
+    };
+    let compiler = CompilerSettings { environment: own, jobs: None, timeout_s: 300 };
+    let (limits, run_timeout) = (Limits::default(), Duration::from_secs(60));
+    let settings = MeasuringSettings { limits, run_timeout, wait };
+    let device = Device::find("gb10").unwrap();
+    let job = SessionJob {
+        compiler: &compiler,
+        environments: &environments,
+        target: Target::of(crate::runtime::Runtime::Sglang054),
+        device: &device,
+        shape: LaunchShape::new(&MoeShape::glm(Quantization::none(Dtype::Bfloat16), 0), 1),
+        timing: Some(Timing { settings: &settings, fused_shared_experts: 0, max_tokens: 64 }),
+    };
+    let mut events: Vec<crate::events::Event> = Vec::new();
+    let opened = Session::open(&job, &CancellationToken::new(), &mut events).await;
+    let told = events.into_iter().filter_map(|event| match event.what {
+        crate::events::What::Note { text } => Some(text),
+        _ => None,
+    });
+    let opened = opened.map(|session| session.nodes.len());
+    (opened.map_err(|error| format!("{error}; {}", error.hint().unwrap_or_default())), told.collect())
+}
+
+const OTHERS: &str = "other processes compute on its GPU (process ids [7, 4711])";
+
+#[tokio::test(start_paused = true)]
+async fn a_gpu_that_others_use_is_refused_and_named() {
+    let refused = format!("{OTHERS}; --wait waits until it is free");
+    assert_eq!(open_on(&[1], None).await, (Err(refused.clone()), Vec::new()));
+    let told = vec![format!("spark-1 takes no part in this run: {refused}")];
+    assert_eq!(open_on(&[0, 1], None).await, (Ok(1), told));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gpu_that_others_use_is_waited_for_and_no_longer_than_was_said() {
+    let waiting = |node: &str| format!("waiting for {node} to be free: {OTHERS}");
+    let began = Instant::now();
+    assert_eq!(open_on(&[3, 0], Some(Duration::from_secs(60))).await, (Ok(2), vec![waiting("spark-0")]));
+    assert_eq!(began.elapsed().as_secs(), 15, "three looks, five seconds apart");
+    let began = Instant::now();
+    let (opened, told) = open_on(&[1000], Some(Duration::from_secs(12))).await;
+    assert_eq!((opened.unwrap_err().starts_with(OTHERS), told), (true, vec![waiting("spark-0")]));
+    assert_eq!(began.elapsed().as_secs(), 12);
 }

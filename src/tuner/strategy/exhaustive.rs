@@ -130,7 +130,7 @@ impl ContestRun for Run {
         let choice = if self.at < self.arms.len() { None } else { self.leader() };
         let decision = choice.map(|choice| {
             let times = choice.iter().enumerate().map(|(slot, &arm)| self.mean_us(slot, arm));
-            Decision { time_us: times.sum(), choice, grounds: Grounds::Fastest }
+            Decision { time_us: times.sum(), choice, grounds: Grounds::Fastest, second: None }
         });
         Conclusion { contest: self.contest, decision, log_times: self.log_means }
     }

@@ -38,6 +38,13 @@ pub trait Strategy: fmt::Debug + Send {
     /// lost is begun again the same way, and asks the same.
     fn begin(&self, contest: ContestId) -> Box<dyn ContestRun>;
 
+    /// Choices that another machine than the one that raced them should confirm, where there is one. Each is a contest
+    /// of its own, [begun](Self::begin) and [ended](Self::end) like any other, at any time and in any order. No contest
+    /// learns from it or waits for it, and without it the strategy is done.
+    fn confirmations(&self) -> Vec<Confirmation> {
+        Vec::new()
+    }
+
     /// A contest is over, and others may learn from it.
     fn end(&mut self, conclusion: Conclusion);
 
@@ -59,6 +66,15 @@ pub trait ContestRun: fmt::Debug + Send {
 
     /// What the contest came to; without a decision where it is not over.
     fn finish(self: Box<Self>) -> Conclusion;
+}
+
+/// A choice to be confirmed by a machine that did not race it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The contest of its own that this is, at the index of the one that made the choice.
+    pub contest: ContestId,
+    /// The choices that run in it.
+    pub choices: Vec<Choice>,
 }
 
 /// What a contest came to.
@@ -94,6 +110,17 @@ pub struct Decision {
     pub grounds: Grounds,
     /// What the choice usually takes, microseconds, where it was timed.
     pub time_us: Option<f64>,
+    /// What a second machine made of a choice that beat the default on the first, where one was asked.
+    pub second: Option<Second>,
+}
+
+/// A second machine's own verdict, over the same arms by the same rule. Times of two machines are never compared.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Second {
+    /// Whether it would replace the default by the same choice.
+    pub agrees: bool,
+    /// The choice against the default there, where both ran.
+    pub against: Option<Against>,
 }
 
 /// Why a choice was made.
@@ -104,6 +131,8 @@ pub enum Grounds {
     BeatsDefault(Against),
     /// Nothing beat the default by more than the margin; what the best rival did, if one was left.
     DefaultKept(Option<Against>),
+    /// What this tells of beat the default on the machine that raced it, and not on a second: the default stays.
+    Disputed(Against),
     /// The default cannot run, or there is none: the best of what can.
     NoDefault,
     /// The fastest measured, never compared with the default in pairs.

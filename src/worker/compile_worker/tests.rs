@@ -67,6 +67,38 @@ async fn a_batch_ends_with_an_account() {
     assert_eq!(*told.lock().unwrap(), ["a", "b", "c", "e", "g"]);
 }
 
+/// What it says of units nobody asked about harms nobody, nor does a second word; one that is never spoken of is no
+/// result, and the worker is no use.
+#[tokio::test(start_paused = true)]
+async fn answers_for_other_units_twice_or_never_give_no_unit_a_result_that_is_not_its_own() {
+    let says = |name: &str| {
+        let of = |unit: &str| {
+            let mut line = serde_json::json!({"event": "compiled", "unit": unit});
+            let outcome = serde_json::to_value(look_alike::compiled()).unwrap();
+            line.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
+            Reaction::Says(line)
+        };
+        match name {
+            "twin" => of("a"),
+            "stranger" => of("nobody"),
+            _ => behaving(name),
+        }
+    };
+    for liar in ["twin", "stranger"] {
+        let (_, starter) = look_alike::host("spark-1", Arc::new(says));
+        let mut worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
+        let mut told = Vec::new();
+        let tell = |unit: &Unit, _| told.push(unit.unit.clone());
+        let end = worker.compile_batch(&job(), &units(&["a", liar, "b"]), tell).await;
+        let BatchEnd::Refused(WorkerError::Garbled { line }) = &end else { panic!("{liar}: {end:?}") };
+        assert!(line.contains("before every unit ended"), "{line}");
+        assert_eq!(told, ["a", "b"], "{liar}");
+        // The next batch gets another worker.
+        let end = worker.compile_batch(&job(), &units(&["c"]), |_, _| {}).await;
+        assert!(matches!(end, BatchEnd::Done), "{end:?}");
+    }
+}
+
 /// A node's task owns its worker and is moved between threads.
 #[tokio::test(start_paused = true)]
 async fn a_batch_can_be_compiled_in_a_task() {

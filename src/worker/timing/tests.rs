@@ -1,5 +1,7 @@
 //! Timing against workers whose GPU hangs, dies, or gets lost with its node.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
 use super::super::look_alike::{self, Behaviour, Reaction};
@@ -62,6 +64,50 @@ async fn an_arm_that_kills_two_workers_falls_out() {
     assert_eq!(timed.failures[0].1, ArmOutcome::WorkerLost);
 }
 
+/// Where workers die on whatever they do, it is none of the arms': whoever asked hears of a death, and no arm is known
+/// for it on the next worker.
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_workers_die_on_every_arm_costs_no_arm_its_name() {
+    let sick = Arc::new(AtomicBool::new(true));
+    let is_sick = sick.clone();
+    let dies = move |_: &str| match is_sick.load(Ordering::Relaxed) {
+        true => Reaction::Kills(Ending::Signal(9)),
+        false => after(1),
+    };
+    let (_, mut timer) = timer(Arc::new(dies), Vec::new()).await;
+    let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+    let many = TimingRequest {
+        arms: [1, 16, 32, 64, 8, 4].map(|group| TimedArm::Up { config: tile.with_group(group) }).into(),
+        order: (0..6).collect(),
+        ..request()
+    };
+    for request in [&request(), &many] {
+        let error = timer.time(request).await.unwrap_err();
+        assert!(matches!(error, WorkerError::Died { ending: Ending::Signal(9), .. }), "{error}");
+    }
+    sick.store(false, Ordering::Relaxed);
+    for request in [&request(), &many] {
+        let timed = timer.time(request).await.unwrap();
+        assert_eq!((timed.times_us, timed.failures), (vec![Some(10.0); request.order.len()], Vec::new()));
+    }
+}
+
+/// Three that kill their workers are three, as long as others are timed.
+#[tokio::test(start_paused = true)]
+async fn killers_that_stand_together_fall_out_together() {
+    let kills = |name: &str| match name {
+        "arm 0" | "arm 1" | "arm 2" => Reaction::Kills(Ending::Exit(3)),
+        _ => after(1),
+    };
+    let (_, mut timer) = timer(Arc::new(kills), Vec::new()).await;
+    let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
+    let arms = [1, 16, 32, 64].map(|group| TimedArm::Up { config: tile.with_group(group) }).into();
+    let timed = timer.time(&TimingRequest { arms, order: vec![0, 1, 2, 3], ..request() }).await.unwrap();
+    assert_eq!(timed.times_us, [None, None, None, Some(10.0)]);
+    assert!(timed.failures.iter().all(|(_, outcome, _)| *outcome == ArmOutcome::WorkerLost));
+    assert_eq!(timed.failures.len(), 3);
+}
+
 /// Twice lost or silent in the middle of the same arm: as often as kills it where a worker dies.
 #[tokio::test(start_paused = true)]
 async fn a_link_that_breaks_costs_no_arm_its_name() {
@@ -110,6 +156,51 @@ async fn a_word_about_an_arm_that_was_not_asked_for_is_an_error() {
             "{said}: {error}"
         );
     }
+}
+
+/// Order 0, 1, 1, 0. A time that is none, one too many, one of another arm, or `done` with runs missing: the worker is no
+/// use, and nothing it said counts.
+#[tokio::test(start_paused = true)]
+async fn times_that_are_none_and_runs_out_of_turn_are_errors() {
+    let timed = |arm: u16, time_us: f64| json!({"event": "timed", "arm": arm, "time_us": time_us});
+    for (of, said, complaint) in [
+        ("arm 1", timed(1, 0.0), "0 microseconds as a time of arm 1"),
+        ("arm 1", timed(1, -4.5), "-4.5 microseconds as a time of arm 1"),
+        ("arm 1", timed(0, 10.0), "a time of arm 0, where arm 1 was to be timed"),
+        ("arm 0", json!({"event": "done", "ok": true}), "`done` before a run of arm 0 was timed"),
+        ("arm 1", json!({"event": "done", "ok": true}), "`done` before a run of arm 1 was timed"),
+    ] {
+        let line = said.clone();
+        let says = move |name: &str| if name == of { Reaction::Says(line.clone()) } else { after(1) };
+        let (_, mut timer) = timer(Arc::new(says), Vec::new()).await;
+        let error = timer.time(&request()).await.unwrap_err();
+        assert!(matches!(&error, WorkerError::Garbled { line } if line == complaint), "{said}: {error}");
+    }
+    // JSON has no number for NaN or infinity: what is written instead is no message, as one of that arm's doing.
+    for none in [json!("NaN"), json!(null)] {
+        let line = json!({"event": "timed", "arm": 1, "time_us": none});
+        let says = move |name: &str| if name == "arm 1" { Reaction::Says(line.clone()) } else { after(1) };
+        let (_, mut timer) = timer(Arc::new(says), Vec::new()).await;
+        let timed = timer.time(&request()).await.unwrap();
+        assert_eq!(timed.times_us, [Some(10.0), None, None, Some(10.0)]);
+        let [(1, ArmOutcome::WorkerLost, why)] = &timed.failures[..] else { panic!("{:?}", timed.failures) };
+        assert!(why.contains("no message"), "{why}");
+    }
+}
+
+/// An arm that fell out is not waited for, and a run too slow is the last of its arm.
+#[tokio::test(start_paused = true)]
+async fn runs_of_arms_that_fell_out_are_not_missed() {
+    let failed = json!({"event": "arm_failed", "arm": 1, "outcome": "wrong_result", "message": "off"});
+    let says = move |name: &str| if name == "arm 1" { Reaction::Says(failed.clone()) } else { after(1) };
+    let (_, mut one_off) = timer(Arc::new(says), Vec::new()).await;
+    // Both runs of it are answered by its failure here; a worker says so once.
+    let timed = one_off.time(&TimingRequest { order: vec![0, 1, 0], ..request() }).await.unwrap();
+    assert_eq!(timed.times_us, [Some(10.0), None, Some(10.0)]);
+    assert_eq!(timed.failures, [(1, ArmOutcome::WrongResult, "off".to_owned())]);
+    let (_, mut slow) = timer(Arc::new(|_: &str| after(1)), Vec::new()).await;
+    let limited = TimingRequest { order: vec![0, 1], abort_above_us: Some(9.0), ..request() };
+    assert_eq!(slow.time(&limited).await.unwrap().times_us, [Some(10.0); 2]);
 }
 
 /// It dies while it is made ready: no arm is blamed, whoever asked hears of it at once, and may ask again.

@@ -8,6 +8,7 @@ mod resume;
 mod settings;
 mod stock;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
@@ -130,9 +131,14 @@ async fn run_beside(
         write_atomic(&dir.path().join(REPORT), page.as_bytes()).map_err(WriteError::Io)?;
     }
     report(settings, &plan, &device, &finished, dir.path(), out)?;
-    match finished.raced.as_ref().map(|it| it.spent) {
-        Some(spent) if !spent.complete => {
-            Err(BudgetSpent { seconds: spent.seconds, resume: resume_line(dir.path(), settings) }.into())
+    match &finished.raced {
+        Some(raced) if !raced.spent.complete => {
+            let left = match raced.decided == finished.selected.len() {
+                true => Left::SecondWords,
+                false => Left::Decisions,
+            };
+            let (seconds, resume) = (raced.spent.seconds, resume_line(dir.path(), settings));
+            Err(BudgetSpent { seconds, left, resume }.into())
         }
         _ => Ok(Ended { verdict: Verdict::Done, run: Some(dir.path().to_owned()) }),
     }
@@ -271,12 +277,33 @@ fn read_incumbent(path: &Path) -> Result<Incumbent, ConfigFileError> {
 
 /// Measuring stopped at its budget. The files are there, with what was decided until then.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the budget is spent after {seconds:.0} s of measuring: batch sizes not decided yet keep the runtime's default, or have what led where that cannot run"
-)]
+#[error("the budget is spent after {seconds:.0} s of measuring: {left}")]
 struct BudgetSpent {
     seconds: f64,
+    left: Left,
     resume: String,
+}
+
+/// What a budget left undone.
+#[derive(Debug, Clone, Copy)]
+enum Left {
+    /// Batch sizes to decide.
+    Decisions,
+    /// A second node to ask about what is decided.
+    SecondWords,
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Left::Decisions => {
+                "batch sizes not decided yet keep the runtime's default, or have what led where that cannot run"
+            }
+            Left::SecondWords => {
+                "every batch size is decided, and what no second node has confirmed stands on one"
+            }
+        })
+    }
 }
 
 impl Failure for BudgetSpent {

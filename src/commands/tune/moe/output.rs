@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::settings::MoeSettings;
+use crate::artifact::manifest::ManifestSpeedup;
 use crate::artifact::{ConfigName, Evidence};
 use crate::commands::tune::subject::grouped;
 use crate::commands::{Output, OutputError};
@@ -14,6 +15,7 @@ use crate::host::ShellLine;
 use crate::host_name::HostName;
 use crate::kernel::space;
 use crate::shape::Role;
+use crate::span;
 use crate::tuner::plan::Plan;
 use crate::tuner::run::{Finished, Raced};
 use crate::tuner::select::Selected;
@@ -86,6 +88,13 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
             if containers.len() > 1 { "every node's" } else { "a local" },
             device.name
         ));
+        lines.push(format!(
+            "  would ask each GPU which processes of others compute on it, and {}",
+            match settings.measuring.wait {
+                Some(wait) => format!("wait up to {} until it is free", span::write(wait)),
+                None => "refuse one that is not free".to_owned(),
+            }
+        ));
     } else if plan.evidence == Evidence::Compiled {
         lines.push(format!(
             "  would compile each chosen kernel for {} with Triton {}",
@@ -142,7 +151,7 @@ pub(super) fn report(
                 "rounds": spent.rounds,
                 "complete": spent.complete,
             })),
-            "entries": finished.selected.iter().map(measured_entry).collect::<Vec<_>>(),
+            "entries": finished.selected.iter().map(|it| measured_entry(it, finished)).collect::<Vec<_>>(),
             "files": files,
         });
         return Ok(out.json(&value).map_err(OutputError)?);
@@ -180,18 +189,23 @@ pub(super) fn report(
     for line in lines {
         out.line(&line).map_err(OutputError)?;
     }
-    if finished.raced.is_some() {
+    if let Some(raced) = &finished.raced {
         let rows: Vec<Vec<String>> = finished.selected.iter().map(measured_row).collect();
         let header = ["batch size", "default", "chosen", "speed-up", "up", "down"];
         out.table(&header, &rows).map_err(OutputError)?;
+        for line in finished.selected.iter().filter_map(|entry| dispute(entry, raced)) {
+            out.line(&format!("  {line}")).map_err(OutputError)?;
+        }
     }
     Ok(())
 }
 
 /// What was measured at one batch size, for programs.
-fn measured_entry(entry: &Selected) -> serde_json::Value {
+fn measured_entry(entry: &Selected, finished: &Finished) -> serde_json::Value {
     let evidence = entry.up.measured.map(|it| it.0);
+    let judges = finished.raced.as_ref().and_then(|raced| raced.judges.get(&entry.batch_size));
     json!({
+        "judged_on": judges,
         "batch_size": entry.batch_size,
         "evidence": evidence,
         "measured": entry.up.measured.map(|it| it.1),
@@ -205,8 +219,15 @@ fn measured_entry(entry: &Selected) -> serde_json::Value {
 fn measured_row(entry: &Selected) -> Vec<String> {
     let measured = entry.up.measured.map(|it| it.1);
     let us = |time: Option<f64>| time.map_or("-".to_owned(), |us| format!("{us:.1} us"));
+    let disputed = measured.is_some_and(|it| it.disputed.is_some());
+    let nodes = measured.and_then(|it| it.confirmed_on).filter(|nodes| *nodes > 1);
     let speedup = match (measured.and_then(|it| it.speedup), measured.and_then(|it| it.default_us)) {
-        (Some(it), _) => format!("{:.3} ({:.3} to {:.3})", it.estimate, it.lower, it.upper),
+        (Some(it), _) => format!(
+            "{}{}",
+            interval(&it),
+            nodes.map(|nodes| format!(", confirmed on {nodes} nodes")).unwrap_or_default()
+        ),
+        (None, Some(_)) if disputed => "disputed: the default stays".to_owned(),
         (None, Some(_)) => "the default stays".to_owned(),
         (None, None) if measured.is_some() => "no default that runs".to_owned(),
         (None, None) => "not decided".to_owned(),
@@ -219,4 +240,24 @@ fn measured_row(entry: &Selected) -> Vec<String> {
         entry.up.config.to_string(),
         entry.down.config.to_string(),
     ]
+}
+
+/// `1.052 (1.031 to 1.070)`
+fn interval(it: &ManifestSpeedup) -> String {
+    format!("{:.3} ({:.3} to {:.3})", it.estimate, it.lower, it.upper)
+}
+
+/// Where two nodes did not agree: what each saw.
+pub(super) fn dispute(entry: &Selected, raced: &Raced) -> Option<String> {
+    let [first, second] = raced.judges.get(&entry.batch_size)?;
+    let saw = entry.up.measured?.1.disputed?;
+    let there = match &saw.second {
+        Some(saw) => format!("{second} saw {}", interval(saw)),
+        None => format!("on {second} they did not both run"),
+    };
+    Some(format!(
+        "nodes do not agree at batch size {}: {first} saw {} times the default's speed, {there}",
+        entry.batch_size,
+        interval(&saw.first)
+    ))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::output::dispute;
 use crate::commands::tune::subject::grouped;
 use crate::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};
 use crate::report::plot::{
@@ -32,7 +33,7 @@ pub(super) fn page(plan: &Plan, selected: &[Selected], raced: &Raced, stock_laun
             ),
             card("measuring time", &format!("{:.0} s", spent.seconds), "set-up of the kernels included"),
         ],
-        sections: vec![gains(selected), course(plan, raced), space(plan, raced)],
+        sections: vec![gains(selected, raced), course(plan, raced), space(plan, raced)],
         footer: format!("sparktune {}", env!("CARGO_PKG_VERSION")),
     }
     .render()
@@ -46,7 +47,7 @@ fn speedup(entry: &Selected) -> Option<crate::artifact::manifest::ManifestSpeedu
     entry.up.measured.and_then(|it| it.1.speedup)
 }
 
-fn gains(selected: &[Selected]) -> Section {
+fn gains(selected: &[Selected], raced: &Raced) -> Section {
     let rows = selected
         .iter()
         .filter_map(|entry| {
@@ -73,17 +74,23 @@ fn gains(selected: &[Selected]) -> Section {
             speedup(entry).map_or("-".to_owned(), |it| format!("{:.3}", it.estimate)),
             entry.up.config.to_string(),
             entry.down.config.to_string(),
-            entry.up.measured.map_or("compiled".to_owned(), |it| it.0.to_string()),
+            entry.up.measured.map_or("compiled".to_owned(), |(rung, measured)| match measured.confirmed_on {
+                Some(nodes) if nodes > 1 => format!("{rung} on {nodes} nodes"),
+                _ => rung.to_string(),
+            }),
         ]
         .map(Cell::from)
         .to_vec()
     };
+    let disputes = selected.iter().filter_map(|entry| dispute(entry, raced));
+    let disputes = disputes.map(|told| Block::Prose(format!("{told}. The default stays.")));
     Section {
         title: "Default against chosen".into(),
-        blocks: vec![
+        blocks: [
             Block::Prose(
                 "Both projections of a layer with the activation between them, timed in pairs on fresh routings, \
-                 every fourth round skewed. A default is replaced only where the interval clears 0.5 %."
+                 every fourth round skewed. A default is replaced only where the interval clears 0.5 %, on two nodes \
+                 where there are two; times are those of the node that raced."
                     .into(),
             ),
             Block::Figure(Figure {
@@ -103,7 +110,10 @@ fn gains(selected: &[Selected]) -> Section {
                 ],
                 rows: selected.iter().map(row).collect(),
             }),
-        ],
+        ]
+        .into_iter()
+        .chain(disputes)
+        .collect(),
     }
 }
 
@@ -187,6 +197,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::artifact::Evidence;
+    use crate::artifact::manifest::{ManifestDispute, ManifestMeasurement, ManifestSpeedup};
     use crate::tuner::run::tests::measured::a_run;
 
     /// The times are a look-alike's. SPARK_REPORT_LOOK names a folder to look at the page in.
@@ -205,6 +217,35 @@ mod tests {
         // The last leader is what convergence is measured by.
         for progress in raced.trace.convergence(plan.batch_sizes.len()) {
             assert_eq!(progress.last().unwrap().over_last, 1.0);
+        }
+    }
+
+    /// On how many nodes, and where two did not agree, what each saw.
+    #[tokio::test]
+    async fn the_page_tells_what_a_second_node_said() {
+        let (plan, mut finished) = a_run(&[64]).await;
+        let raced = finished.raced.as_mut().unwrap();
+        raced.judges.insert(64, ["spark-1", "spark-2"].map(|node| node.parse().unwrap()));
+        let (_, measured) = finished.selected[0].up.measured.unwrap();
+        let said = |measured| {
+            let mut entry = finished.selected[0].clone();
+            entry.up.measured = Some(measured);
+            page(&plan, &[entry], finished.raced.as_ref().unwrap(), 1_000_000)
+        };
+        let two = ManifestMeasurement { confirmed_on: Some(2), ..measured };
+        let agreed = said((Evidence::Confirmed, two));
+        assert!(agreed.contains("confirmed on 2 nodes") && !agreed.contains("do not agree"));
+        assert!(!said((Evidence::Confirmed, measured)).contains("confirmed on"), "one is nothing to tell");
+        let saw = |estimate| ManifestSpeedup { lower: 0.9, estimate, upper: 1.2, pairs: 200 };
+        for (second, says) in [
+            (Some(saw(0.99)), "spark-2 saw 0.990 (0.900 to 1.200)"),
+            (None, "on spark-2 they did not both run"),
+        ] {
+            let disputed = Some(ManifestDispute { first: saw(1.1), second });
+            let measured = ManifestMeasurement { speedup: None, confirmed_on: None, disputed, ..measured };
+            let page = said((Evidence::Measured, measured));
+            assert!(page.contains("nodes do not agree at batch size 64: spark-1 saw 1.100 (0.900 to 1.200)"));
+            assert!(page.contains(says) && page.contains("The default stays."), "{says}");
         }
     }
 }

@@ -124,7 +124,7 @@ impl RunView {
             MeasureEvent::Decided { work, .. } | MeasureEvent::Ended { work, .. } => {
                 go_on(&mut self.measuring, at, *work);
             }
-            MeasureEvent::Unsteady { .. } => {}
+            MeasureEvent::Unsteady { .. } | MeasureEvent::Judged { .. } => {}
         }
     }
 

@@ -18,20 +18,22 @@ use crate::worker::protocol::{ArmOutcome, GpuReport, GpuState, TimedArm};
 /// Answers every request by itself alone, so that an interrupted run meets the same device again.
 #[derive(Debug, Clone)]
 pub(crate) struct LookAlikeGpu {
-    plan: Plan,
+    pub(crate) plan: Plan,
     /// Requests answered.
-    answered: usize,
+    pub(crate) answered: usize,
     /// Pulled after this many.
-    cancel_after: Option<(usize, CancellationToken)>,
+    pub(crate) cancel_after: Option<(usize, CancellationToken)>,
     /// Tiles of either role that give wrong results.
-    wrong: Vec<String>,
+    pub(crate) wrong: Vec<String>,
     /// Every config takes the same.
-    identical: bool,
+    pub(crate) identical: bool,
+    /// What a clock of its own makes of every time.
+    pub(crate) clock: f64,
     /// Times grow by this share with each request.
-    slowing: f64,
+    pub(crate) slowing: f64,
     /// Requests it answers half asleep, at a third of its clock.
-    waking: usize,
-    state: GpuState,
+    pub(crate) waking: usize,
+    pub(crate) state: GpuState,
 }
 
 impl LookAlikeGpu {
@@ -42,13 +44,15 @@ impl LookAlikeGpu {
             cancel_after: None,
             wrong: Vec::new(),
             identical: false,
+            clock: 1.0,
             slowing: 0.0,
             waking: 0,
             state: GpuState { clock_mhz: Some(2400.0), ..GpuState::default() },
         }
     }
 
-    fn usual_us(&self, tokens: u32, role: Role, config: &KernelConfig) -> f64 {
+    /// What a config takes without noise and on a clock like any other's, microseconds.
+    pub(crate) fn usual_us(&self, tokens: u32, role: Role, config: &KernelConfig) -> f64 {
         if self.identical {
             return 100.0;
         }
@@ -99,7 +103,8 @@ impl LookAlikeGpu {
             }
         }
         let asleep = self.answered <= self.waking;
-        let slowed = (1.0 + self.slowing * self.answered as f64) * if asleep { 3.0 } else { 1.0 };
+        let slowed =
+            self.clock * (1.0 + self.slowing * self.answered as f64) * if asleep { 3.0 } else { 1.0 };
         let times_us = request
             .order
             .iter()

@@ -2,10 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rand_chacha::ChaCha8Rng;
+
 use super::super::paired::{Level, median};
 use super::super::{
     Against, Choice, ContestId, Decision, Entrant, Grounds, Interval, Round, RoutingSeed, Timings,
 };
+use super::options::Options;
+
+/// Blocks of each round.
+const BLOCKS: usize = 20;
+/// The routing of the first round: none that the race has seen.
+const FIRST_SEED: u32 = 1000;
 
 /// The confirmation of one contest. More rivals begin than run to the end: the race has not told equals apart, and
 /// what is beaten beyond doubt need not be timed again.
@@ -32,18 +40,18 @@ impl Confirm {
         Self { entrants, has_default, preferred, out: HashSet::new(), times, skewed: Vec::new() }
     }
 
-    pub(super) fn blocks(&self) -> usize {
+    fn blocks(&self) -> usize {
         self.skewed.len()
     }
 
     /// Whether there is anything to compare.
-    pub(super) fn is_contested(&self) -> bool {
+    fn is_contested(&self) -> bool {
         self.entrants.len() - self.out.len() > 1
     }
 
     /// Drop the rivals that are slower than the best of them beyond doubt, and the slowest where more than `most`
     /// are left. Before a skewed round has run, only a deficit above `deficit` (in logarithms) is beyond doubt.
-    pub(super) fn thin_out(&mut self, most: usize, level: &Level, deficit: f64) {
+    fn thin_out(&mut self, most: usize, level: &Level, deficit: f64) {
         let mut rivals = self.rivals();
         if self.blocks() == 0 || rivals.len() < 2 {
             return;
@@ -66,12 +74,29 @@ impl Confirm {
         }
     }
 
-    pub(super) fn next(
-        &self,
+    /// The next round; none once there are enough pairs, or nothing is left to compare.
+    pub(super) fn ask(
+        &mut self,
         contest: ContestId,
-        routing: RoutingSeed,
-        order: impl FnOnce(usize) -> Vec<u16>,
-    ) -> Round {
+        options: &Options,
+        level: &Level,
+        rng: &mut ChaCha8Rng,
+    ) -> Option<Round> {
+        if self.blocks() >= options.pairs {
+            return None;
+        }
+        let round = self.blocks() / BLOCKS;
+        let most = options.rivals[round.min(options.rivals.len() - 1)];
+        self.thin_out(most, level, (1.0 + options.deficit).ln());
+        if !self.is_contested() {
+            return None;
+        }
+        let round = round as u32;
+        let routing = RoutingSeed { skewed: round % 4 == 3, seed: FIRST_SEED + round };
+        Some(self.next(contest, routing, |entrants| Round::shuffled_blocks(entrants, BLOCKS, rng)))
+    }
+
+    fn next(&self, contest: ContestId, routing: RoutingSeed, order: impl FnOnce(usize) -> Vec<u16>) -> Round {
         let entrants: Vec<Entrant> =
             self.running().map(|at| Entrant::Whole(self.entrants[at].clone())).collect();
         let order = order(entrants.len());
@@ -125,7 +150,7 @@ impl Confirm {
     }
 
     fn decision(&self, at: usize, grounds: Grounds) -> Decision {
-        Decision { choice: self.entrants[at].clone(), grounds, time_us: self.usual_us(at) }
+        Decision { choice: self.entrants[at].clone(), grounds, time_us: self.usual_us(at), second: None }
     }
 
     /// The fastest of `among`; where the preferred choice is not slower beyond doubt, that one.

@@ -17,9 +17,8 @@ use super::elimination::Elimination;
 use super::options::Options;
 use super::screen::Screen;
 
-/// Routings a race takes turns with, and the first seed of a confirmation's.
+/// Routings a race takes turns with.
 const RACE_SEEDS: u32 = 5;
-const CONFIRM_SEED: u32 = 1000;
 
 /// One arm in this many, and no fewer than these, get a second look.
 const SECOND_LOOK_SHARE: usize = 40;
@@ -30,14 +29,12 @@ const NEIGHBOUR_CUTOFF: f64 = 2.0;
 const FIRST_BLOCKS: usize = 5;
 /// Blocks of each round after it.
 const MORE_BLOCKS: usize = 3;
-/// Blocks of each round of a confirmation.
-const CONFIRM_BLOCKS: usize = 20;
 
 /// The confidence levels of a race, which are slow to make and shared by its contests.
 #[derive(Debug)]
 pub(super) struct Levels {
     race: Level,
-    confirm: Level,
+    pub(super) confirm: Level,
 }
 
 impl Levels {
@@ -274,19 +271,7 @@ impl ContestRun for RaceRun {
                     self.start_confirmation();
                 }
                 Stage::Confirm(confirm) => {
-                    if confirm.blocks() >= self.options.pairs {
-                        return None;
-                    }
-                    let round = confirm.blocks() / CONFIRM_BLOCKS;
-                    let most = self.options.rivals[round.min(self.options.rivals.len() - 1)];
-                    confirm.thin_out(most, &self.levels.confirm, (1.0 + self.options.deficit).ln());
-                    if !confirm.is_contested() {
-                        return None;
-                    }
-                    let round = round as u32;
-                    let routing = RoutingSeed { skewed: round % 4 == 3, seed: CONFIRM_SEED + round };
-                    let order = |entrants| Round::shuffled_blocks(entrants, CONFIRM_BLOCKS, &mut self.rng);
-                    return Some(confirm.next(self.contest, routing, order));
+                    return confirm.ask(self.contest, &self.options, &self.levels.confirm, &mut self.rng);
                 }
             }
         }

@@ -147,6 +147,7 @@ pub(super) fn is_for(settings: &MoeSettings) -> Result<bool, Box<dyn Failure>> {
         ("--incumbent", !settings.incumbents.is_empty()),
         ("--budget", limits.budget_s.is_some()),
         ("--strict", limits.strict),
+        ("--wait", settings.measuring.wait.is_some()),
         ("--jobs", settings.compiler.jobs.is_some()),
     ];
     let by_hand = [

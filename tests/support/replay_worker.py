@@ -1,0 +1,133 @@
+"""A worker that replays: it compiles nothing and times nothing, and speaks the real protocol in the real service.
+
+For tests of measuring on several nodes where no node has a GPU. Imported by `replay.pth` before `-m spark_worker` runs.
+A kernel allocates what the shared-memory rule says of bf16. A config takes what a table says: every tile has a place of
+its own and is 4 % slower than the one before it, and so is a GROUP_SIZE_M than its neighbour nearer the best. The node's own clock
+(REPLAY_CLOCK) and drift (REPLAY_DRIFT, the share by which times swing within ten seconds) come on top, and noise that
+depends on the question alone, so that it is the same wherever it is asked.
+"""
+
+import hashlib
+import json
+import math
+import os
+import random
+import time
+from itertools import product
+
+from spark_worker import service
+
+_CLOCK = float(os.environ.get("REPLAY_CLOCK", "1"))
+_DRIFT = float(os.environ.get("REPLAY_DRIFT", "0"))
+_DRIFT_PERIOD_S = 10.0
+# What a round takes, whatever it asks: enough for tests to come in between.
+_ROUND_S = 0.02
+_TILES = list(product((16, 32, 64, 128, 256), (32, 64, 128, 256), (64, 128, 256), (4, 8), (2, 3, 4, 5)))
+_GROUPS = (1, 16, 32, 64)
+
+
+def _digest(*parts):
+    return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:8], "big")
+
+
+def _tile(config):
+    names = ("BLOCK_SIZE_M", "BLOCK_SIZE_N", "BLOCK_SIZE_K", "num_warps", "num_stages")
+    return tuple(config[name] for name in names)
+
+
+class _Table:
+    """Microseconds of one role at one batch size."""
+
+    def __init__(self, batch_size, role):
+        ranked = sorted(_TILES, key=lambda tile: _digest(batch_size, role, tile))
+        self._place = {tile: place for place, tile in enumerate(ranked)}
+        self._best_group = {tile: _digest(batch_size, role, "group", tile) % len(_GROUPS) for tile in ranked}
+
+    def time_us(self, config):
+        tile = _tile(config)
+        # The runtime's default may lie outside the space.
+        place = min(self._place.get(tile, 60), 60)
+        group = config["GROUP_SIZE_M"]
+        steps = abs(_GROUPS.index(group) - self._best_group.get(tile, 0)) if group in _GROUPS else 0
+        return 50.0 * 1.04 ** (place + steps)
+
+
+class _Replay:
+    def __init__(self, own):
+        self._own = own
+        self._tables = {}
+
+    def compile(self, request):
+        events, request_id = self._own._events, request["id"]
+        for unit in request["units"]:
+            m, n, k, _, stages = _tile(unit["config"])
+            events.answer(
+                request_id,
+                "compiled",
+                unit=unit["unit"],
+                outcome="compiled",
+                shared_bytes=2 * (m + n) * k * (stages - 1),
+                registers=128,
+                spill_bytes=0,
+                seconds=0.0,
+                binary_sha256="0" * 64,
+            )
+        events.done(request_id, ok=True)
+
+    def device(self, request):
+        self._own._events.answer(
+            request["id"],
+            "device",
+            name="NVIDIA GB10",
+            capability=121,
+            shared_memory_per_block=101376,
+            driver="a replay, no GPU",
+        )
+        self._own._events.done(request["id"], ok=True)
+
+    def prepare(self, request):
+        self._own._events.done(request["id"], ok=True)
+
+    def measure(self, request):
+        events, request_id = self._own._events, request["id"]
+        asked = {name: value for name, value in request.items() if name != "id"}
+        noise = random.Random(_digest(asked))
+        limit, out = request["abort_above_us"], set()
+        events.answer(request_id, "ready")
+        time.sleep(_ROUND_S)
+        for index in request["order"]:
+            ratio = math.exp(noise.gauss(0, 0.01))
+            if index in out:
+                continue
+            drift = 1 + _DRIFT * math.sin(2 * math.pi * time.time() / _DRIFT_PERIOD_S)
+            time_us = self._usual_us(request["batch_size"], request["arms"][index]) * ratio * drift * _CLOCK
+            events.answer(request_id, "timed", arm=index, time_us=round(time_us, 3))
+            if limit is not None and time_us > limit:
+                out.add(index)
+                events.answer(request_id, "aborted", arm=index)
+        events.done(request_id, ok=True, throttle=[])
+
+    def _usual_us(self, batch_size, arm):
+        if arm["role"] == "path":
+            return sum(self._table(batch_size, role).time_us(arm[role]) for role in ("up", "down"))
+        return self._table(batch_size, arm["role"]).time_us(arm["config"])
+
+    def _table(self, batch_size, role):
+        if (batch_size, role) not in self._tables:
+            self._tables[batch_size, role] = _Table(batch_size, role)
+        return self._tables[batch_size, role]
+
+
+def _install():
+    begin = service.Service.__init__
+
+    def init(self, *arguments):
+        begin(self, *arguments)
+        replay = _Replay(self)
+        for name in ("compile", "device", "prepare", "measure"):
+            self._operations[name] = getattr(replay, name)
+
+    service.Service.__init__ = init
+
+
+_install()
