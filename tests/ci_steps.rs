@@ -244,7 +244,8 @@ fn every_ignored_test_is_run_by_a_step() {
             if path.is_dir() {
                 folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
-                let ignored = text.lines().any(|line| line.trim_start().starts_with("#[ignore"));
+                let mut ignores = text.lines().filter(|line| line.trim_start().starts_with("#[ignore"));
+                let ignored = ignores.any(|line| !line.contains("\"a benchmark: "));
                 let path = path.display().to_string();
                 let known = path.contains("/sshd_") || path.contains("/cluster_tests/");
                 assert!(known || !ignored, "{path}: no step runs what is ignored here");

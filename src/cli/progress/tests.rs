@@ -116,7 +116,7 @@ fn each_host_shows_the_batch_size_that_its_tuner_is_at() {
     for (host, batch_size) in hosts.iter().zip([4096, 3072]) {
         told.say_from(host, StockEvent::Running { batch_size, seconds: 61.0, line: line.clone() });
     }
-    let says = |size| format!("batch size {size}, 1m 1s: 3%| 12/364");
+    let says = |size| format!("batch size {size}, 1 min: 3%| 12/364");
     assert_eq!(progress.nodes.lines(), [("spark-1".into(), says(4096)), ("spark-2".into(), says(3072))]);
     let done = whole(&progress).map(|it| (it.0, it.1));
     assert_eq!(done, Some((1, Some(18))));

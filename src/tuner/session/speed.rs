@@ -1,4 +1,4 @@
-//! How busy a fleet keeps its nodes, and what that costs here. A benchmark: figures, no verdicts.
+//! How busy a fleet keeps its nodes, on a clock that is the same every time; and, as a benchmark, what that costs here:
 //!
 //!     cargo test --release --lib tuner::session::speed -- --ignored --nocapture
 //!
@@ -26,9 +26,6 @@ use crate::worker::protocol::{CompileTarget, LaunchShape, Unit};
 use crate::worker::{CompileJob, CompileWorker};
 
 const NODES: usize = 64;
-/// Units of each turn, which is more than any run has.
-const TURN: usize = 20_000;
-const TURNS: usize = 5;
 
 /// About what Triton takes, which unrolls the accumulator tiles.
 fn takes(tile: &Tile) -> Duration {
@@ -106,38 +103,60 @@ fn spent() -> (f64, f64) {
     ((number(14) + number(15)) / 100.0, number(24) * 4096.0 / f64::from(1 << 20))
 }
 
-#[tokio::test(start_paused = true)]
-#[ignore = "a benchmark: see the top of this file"]
-#[allow(clippy::disallowed_macros, reason = "figures are for whoever runs it")]
-async fn sixty_four_nodes_compile_a_hundred_thousand_units() {
-    let quantization = Quantization::none(Dtype::Bfloat16);
-    let tiles = space::tiles(&space::configs(&quantization));
-    let name = |tile: &Tile| Unit::of(Role::Up, tile).unit;
-    let durations: Arc<BTreeMap<_, _>> =
-        Arc::new(tiles.iter().map(|tile| (name(tile), takes(tile))).collect());
-    let mut nodes = Vec::new();
-    for at in 0..NODES {
-        nodes.push(node(at, &durations).await);
+/// Sixty-four nodes.
+struct Cluster {
+    fleet: Fleet,
+    tiles: Vec<Tile>,
+}
+
+impl Cluster {
+    async fn new() -> Self {
+        let tiles = space::tiles(&space::configs(&Quantization::none(Dtype::Bfloat16)));
+        let of_tile = |tile: &Tile| (Unit::of(Role::Up, tile).unit, takes(tile));
+        let durations = Arc::new(tiles.iter().map(of_tile).collect());
+        let mut nodes = Vec::new();
+        for at in 0..NODES {
+            nodes.push(node(at, &durations).await);
+        }
+        Self { fleet: Fleet::assemble(nodes, "sm_121a", CancellationToken::new()), tiles }
     }
-    let mut fleet = Fleet::assemble(nodes, "sm_121a", CancellationToken::new());
-    for turn in 0..TURNS {
+
+    /// So many units are compiled, whose names say in which `turn`: the shares of [`Ends::busy`].
+    async fn compile(&mut self, turn: usize, units: usize) -> [f64; 2] {
         let unit = |at: usize| {
-            let unit = Unit::of(Role::Up, &tiles[at % tiles.len()]);
+            let unit = Unit::of(Role::Up, &self.tiles[at % self.tiles.len()]);
             Unit { unit: format!("{} #{turn}-{at}", unit.unit), ..unit }
         };
         let mut ends = Ends { began: Instant::now(), of: BTreeMap::new() };
-        let (cpu_before, _) = spent();
         let mut ledger = Ledger { journal: None, observer: &mut ends };
-        let outcomes = fleet.outcomes((0..TURN).map(unit).collect(), &mut ledger).await.unwrap();
-        assert_eq!(outcomes.len(), TURN);
-        drop(outcomes);
+        let outcomes = self.fleet.outcomes((0..units).map(unit).collect(), &mut ledger).await.unwrap();
+        assert_eq!(outcomes.len(), units);
+        ends.busy()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sixty_four_nodes_are_busy_until_the_last_units() {
+    let [until_idle, until_end] = Cluster::new().await.compile(0, 4_000).await;
+    assert!(until_idle > 0.99 && until_end > 0.95, "{until_idle} and {until_end}");
+}
+
+#[tokio::test(start_paused = true)]
+#[ignore = "a benchmark: the top of this file says how to run it"]
+#[allow(clippy::disallowed_macros, reason = "figures are for whoever runs it")]
+async fn a_hundred_thousand_units() {
+    /// Units of each turn, which is more than any run has.
+    const TURN: usize = 20_000;
+    let mut cluster = Cluster::new().await;
+    for turn in 0..5 {
+        let (before, _) = spent();
+        let [until_idle, until_end] = cluster.compile(turn, TURN).await.map(|share| share * 100.0);
         let (cpu, memory) = spent();
-        let per_unit_ms = (cpu - cpu_before) * 1e3 / TURN as f64;
-        let [until_idle, until_end] = ends.busy().map(|share| share * 100.0);
         println!(
             "{} units on {NODES} nodes: busy {until_idle:.2} % until the first had nothing left, {until_end:.2} % to \
-             the end; {per_unit_ms:.3} ms of processor a unit, look-alikes included; {memory:.1} MiB",
-            (turn + 1) * TURN
+             the end; {:.3} ms of processor a unit, look-alikes included; {memory:.1} MiB",
+            (turn + 1) * TURN,
+            (cpu - before) * 1e3 / TURN as f64,
         );
     }
 }
