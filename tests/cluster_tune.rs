@@ -348,3 +348,61 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
     bed.nothing_is_left(NAME);
 }
+
+/// The programs of workers that run on a node.
+fn workers(bed: &Bed, node: &TestNode) -> String {
+    let found = bed.cluster.ssh(node, "pgrep --full --list-full '[s]park_worker' || true");
+    String::from_utf8_lossy(&found.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+#[expect(clippy::await_holding_lock, reason = "the lock is what keeps other tests from the nodes meanwhile")]
+async fn nodes_without_an_engine_compile_with_their_own_python() {
+    const NAME: &str = "bare";
+    let _whole = whole();
+    let bed = Bed::new(NAME).await;
+    let alone = bed.alone();
+    // Two of the nodes have no engine as far as the inventory says, and a virtual environment that finds the compiler.
+    let mut inventory = bed.sandbox.read("lab.toml");
+    for node in &bed.cluster.nodes[1..3] {
+        let make = format!(
+            "rm -rf /srv/venv && python3 -m venv --without-pip --symlinks /srv/venv && \
+             echo {ON_NODES} > /srv/venv/lib/$(ls /srv/venv/lib)/site-packages/tuning.pth"
+        );
+        said(&bed.cluster.ssh(node, &make));
+        let (named, own) = (format!("ssh = \"{}\"\n", node.ssh), format!("{ON_NODES}/nvidia/cu13/bin/ptxas"));
+        let bare = format!(
+            "{named}engine = \"none\"\nbare = {{ virtualenv = \"/srv/venv\" }}\n\
+             env = {{ TRITON_PTXAS_PATH = \"{own}\" }}\n"
+        );
+        inventory = inventory.replace(&named, &bare);
+    }
+    bed.sandbox.write("lab.toml", inventory);
+
+    let output = bed.spread("bare").output().unwrap();
+    said(&output);
+    let (made, on) = bed.came_to("bare");
+    assert_eq!(made, alone);
+    let joined = journal(&bed.sandbox.path("bare")).into_iter().filter(|line| line["record"] == "joined");
+    assert_eq!(joined.count(), 4, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(on.len() > 1, "all of it was done by {on:?}");
+    // Stopped, it leaves no program behind; killed, what it started ends by itself, as nobody speaks to it any more.
+    for (out, signal_name, limit) in [("bare-stopped", "-INT", 1), ("bare-dead", "-KILL", 90)] {
+        let mut run = bed.spread(out).spawn().unwrap();
+        until_journal_says(&bed.sandbox.path(out), "joined", &mut run);
+        signal(&run, signal_name);
+        run.wait().unwrap();
+        let began = Instant::now();
+        for node in &bed.cluster.nodes[1..3] {
+            while !workers(&bed, node).is_empty() {
+                let left = workers(&bed, node);
+                assert!(began.elapsed() < Duration::from_secs(limit), "{} still has {left}", node.name);
+                std::thread::sleep(Duration::from_millis(200));
+            }
+        }
+        said(&bed.resume(out));
+        assert_eq!(bed.came_to(out).0, alone);
+    }
+    bed.nothing_is_left(NAME);
+}

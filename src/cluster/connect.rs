@@ -224,6 +224,15 @@ impl Connected {
         if below_home { self.home().await } else { Ok(HostPath::new("/")) }
     }
 
+    /// The node's own interpreter: of the virtual environment that the inventory names, or the first `python3`.
+    pub(crate) async fn own_python(&self) -> Result<HostPath, ConnectError> {
+        Ok(match self.node.settings.virtualenv() {
+            None => HostPath::new("python3"),
+            Some(NodePath::Absolute(dir)) => dir.join("bin/python"),
+            Some(dir @ NodePath::Home(_)) => dir.on(&self.home().await?).join("bin/python"),
+        })
+    }
+
     /// The home of whoever logs in there.
     pub async fn home(&self) -> Result<HostPath, ConnectError> {
         Ok(HostPath::new(self.word(&Program::new("sh", ["-c", "echo \"$HOME\""])).await?))

@@ -4,25 +4,24 @@
 //! The container is [short-lived](ContainerSpec::short_lived), and goes when the command ends. What a killed run leaves
 //! behind is found by the run's name among its labels when that goes on, from whichever machine.
 
-mod error;
-
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-pub use self::error::ImageError;
 use super::environment::Environment;
+use super::no_compiler::NoCompiler;
 use super::start::OnHost;
+use super::target_of::target_of;
 use crate::cluster::connect::{self, ConnectError, Connected};
 use crate::cluster::images::runs;
-use crate::cluster::installed::{Installed, NoPlace, probe};
+use crate::cluster::installed::{NoPlace, probe};
 use crate::cluster::inventory::{self, EngineChoice, Found, Inventory, Login, Node, NodeRole};
 use crate::host::container_spec::{Gpus, Labels};
 use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, ShortLived};
 use crate::host::ssh::SshConnections;
 use crate::host::{ContainerSpec, EngineKind, Host, HostPath, ShellLine};
 use crate::host_name::HostName;
-use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::runtime::Target;
 
 /// What a container of this kind is for, as its label says.
 const PURPOSE: &str = "tune";
@@ -96,11 +95,11 @@ impl TuningContainer {
 impl ImageOnNode {
     /// The image of this name, on the engine that the usual inventory has for this machine, or else for the head; without
     /// an inventory on this machine's Docker, or its Podman where it has no Docker.
-    pub fn find(image: &str) -> Result<Self, ImageError> {
+    pub fn find(image: &str) -> Result<Self, NoCompiler> {
         Self::found(image, inventory::find(None)?)
     }
 
-    fn found(image: &str, found: Found) -> Result<Self, ImageError> {
+    fn found(image: &str, found: Found) -> Result<Self, NoCompiler> {
         let image = image.parse()?;
         let (inventory, path) = (found.inventory, found.path);
         let ssh = connect::ssh(&inventory);
@@ -112,23 +111,22 @@ impl ImageOnNode {
         Ok(Self { image, cluster: inventory.name, node, otherwise, ssh })
     }
 
-    /// The image on every node of `inventory` that has an engine, in its order: the one of this name, or else the one
-    /// that the node's own containers are made of.
-    pub fn on_every_node(inventory: &Inventory, image: Option<&str>) -> Result<Vec<Self>, ImageError> {
-        let named = image.map(str::parse::<ImageName>).transpose()?;
-        // One for all: a node may be reached through another's connection.
-        let ssh = connect::ssh(inventory);
-        let of = |node: &Node| {
-            let own = || node.settings.image().unwrap_or_default().parse();
-            Ok(Self {
-                image: named.clone().map_or_else(own, Ok)?,
-                cluster: inventory.name.clone(),
-                node: node.clone(),
-                otherwise: None,
-                ssh: ssh.clone(),
-            })
-        };
-        inventory.nodes.iter().filter(|node| node.settings.engine().is_some()).map(of).collect()
+    /// The image on `node` of the cluster `cluster`, which has an engine and is reached by `ssh`: the one that is
+    /// `named`, or else the one that the node's own containers are made of.
+    pub fn of_node(
+        cluster: &str,
+        node: &Node,
+        named: Option<&ImageName>,
+        ssh: &SshConnections,
+    ) -> Result<Self, NoCompiler> {
+        let own = || node.settings.image().unwrap_or_default().parse();
+        Ok(Self {
+            image: named.cloned().map_or_else(own, Ok)?,
+            cluster: cluster.to_owned(),
+            node: node.clone(),
+            otherwise: None,
+            ssh: ssh.clone(),
+        })
     }
 
     /// The node.
@@ -143,9 +141,9 @@ impl ImageOnNode {
     }
 
     /// Connect to the node and its engine.
-    pub async fn reach(self, cancel: &CancellationToken) -> Result<ReachedImage, ImageError> {
+    pub async fn reach(self, cancel: &CancellationToken) -> Result<ReachedImage, NoCompiler> {
         let reached = cancel.run_until_cancelled(self.connect()).await;
-        let (node, engine) = reached.ok_or(ImageError::Interrupted)??;
+        let (node, engine) = reached.ok_or(NoCompiler::Interrupted)??;
         Ok(ReachedImage { source: self, node, engine })
     }
 
@@ -158,33 +156,33 @@ impl ImageOnNode {
     }
 
     /// The ID of the image, which must be there and run on the engine's machine.
-    async fn image_id(&self, engine: &Engine) -> Result<String, ImageError> {
+    async fn image_id(&self, engine: &Engine) -> Result<String, NoCompiler> {
         let on = engine.node().clone();
         let image = engine.image(&self.image).await.map_err(|error| match error.what {
             EngineFailure::NoImage(image) => {
-                ImageError::NotThere { on: on.clone(), engine: engine.kind(), image }
+                NoCompiler::NotThere { on: on.clone(), engine: engine.kind(), image }
             }
             _ => error.into(),
         })?;
         let machine = engine.facts().await?.architecture;
         if !runs(&image.architecture, &machine) {
             let (built_for, image) = (image.architecture, self.image.to_string());
-            return Err(ImageError::OtherArchitecture { on, image, built_for, machine });
+            return Err(NoCompiler::OtherArchitecture { on, image, built_for, machine });
         }
         Ok(image.id)
     }
 
-    async fn ask(&self, container: &TuningContainer) -> Result<(Environment, Target), ImageError> {
+    async fn ask(&self, container: &TuningContainer) -> Result<(Environment, Target), NoCompiler> {
         let host = container.container.host();
         let (python, cache) = (HostPath::new("python3"), HostPath::new(CACHE));
         let installed = probe(&*host, &python).await.map_err(|error| match error {
             NoPlace::Ask(error) if error.is_no_python() => {
-                ImageError::NoPython { image: self.image.to_string() }
+                NoCompiler::NoPython { image: self.image.to_string() }
             }
             NoPlace::Ask(error) => error.into(),
-            error => ImageError::Garbled(error.to_string()),
+            error => NoCompiler::Garbled(error.to_string()),
         })?;
-        let (target, sglang_root) = target_of(&installed, &self.image)?;
+        let (target, sglang_root) = target_of(&installed, || format!("the image `{}`", self.image))?;
         let starter = OnHost::embedded(host, python, &cache);
         Ok((Environment { starter, sglang_root, cache, lasting: false }, target))
     }
@@ -231,28 +229,28 @@ impl ReachedImage {
         self,
         order: &Order<'_>,
         cancel: &CancellationToken,
-    ) -> Result<ImageEnvironment, ImageError> {
+    ) -> Result<ImageEnvironment, NoCompiler> {
         let Self { source, node, engine } = self;
         let looked = cancel.run_until_cancelled(async {
             let id = source.image_id(&engine).await?;
             if order.again {
                 remove_left(&engine, &source.labels(order)).await?;
             }
-            Ok::<_, ImageError>(id)
+            Ok::<_, NoCompiler>(id)
         });
-        let id = looked.await.ok_or(ImageError::Interrupted)??;
+        let id = looked.await.ok_or(NoCompiler::Interrupted)??;
         let spec = source.spec(&node.node, order);
         // Not given up half-way: what is being created cannot be removed yet.
         let home = node.home_for(&spec).await?;
         let host = node.host().ok().map(|host| &**host);
         let container =
             engine.run_short_lived(&spec, &home, host).await.map_err(|error| match error.what {
-                EngineFailure::NoPython(image) => ImageError::NoPython { image },
+                EngineFailure::NoPython(image) => NoCompiler::NoPython { image },
                 _ => error.into(),
             })?;
         let container = TuningContainer { container, _node: node };
         let asked = cancel.run_until_cancelled(source.ask(&container)).await;
-        match asked.unwrap_or(Err(ImageError::Interrupted)) {
+        match asked.unwrap_or(Err(NoCompiler::Interrupted)) {
             Ok((environment, target)) => Ok(ImageEnvironment { environment, target, id, container }),
             Err(error) => {
                 // The first error is the one to tell. A container that stays is found by its labels.
@@ -295,23 +293,6 @@ async fn remove_left(engine: &Engine, labels: &Labels) -> Result<(), EngineError
         engine.remove(&left.container).await?;
     }
     Ok(())
-}
-
-/// What the image's Python has, and the folder above its SGLang.
-fn target_of(installed: &Installed, image: &ImageName) -> Result<(Target, HostPath), ImageError> {
-    let image = || image.to_string();
-    let lacks = |package| ImageError::Lacks { image: image(), package };
-    let folder = installed.folder("sglang").ok_or_else(|| lacks("SGLang"))?;
-    let version = installed.version("sglang").unwrap_or("of unknown version");
-    let runtime = Runtime::from_sglang_version(version)
-        .map_err(|unknown| ImageError::UnknownSglang { image: image(), unknown })?;
-    installed.folder("triton").ok_or_else(|| lacks("Triton"))?;
-    let found = installed.version("triton").unwrap_or("of unknown version");
-    let triton = found.parse().ok().filter(|triton| TritonVersion::KNOWN.contains(triton));
-    let triton = triton.ok_or_else(|| ImageError::UnknownTriton { image: image(), found: found.into() })?;
-    let root = folder.as_str().rsplit_once('/').map_or("", |(above, _)| above);
-    let root = HostPath::new(if root.is_empty() { "/" } else { root });
-    Ok((Target { runtime, triton }, root))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! says how the batch ended; [`timing`] does the same for measurements. No process is started here: that is
 //! [`host`](crate::host)'s, but for the installers of [`environment`], which make the environment of this machine.
 
+pub mod bare;
 mod compile_worker;
 mod embedded;
 pub mod environment;
@@ -14,16 +15,19 @@ mod link;
 mod log;
 #[cfg(test)]
 pub(crate) mod look_alike;
+mod no_compiler;
 pub mod protocol;
 mod requests;
 mod result_cache;
 pub mod script;
 mod start;
+mod target_of;
 pub mod timing;
 
 pub use compile_worker::{BatchEnd, CompileJob, CompileWorker, CompilerIdentity};
 pub use error::WorkerError;
 pub use link::{Keepalive, Link};
 pub use log::Log;
+pub use no_compiler::NoCompiler;
 pub use result_cache::ResultCache;
 pub use start::{OnHost, Starter};

@@ -4,7 +4,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::kept::key_of;
-use super::{Answer, NoRuntime, NodeRuntime, Wish, ask, on, own_python};
+use super::{Answer, NoRuntime, NodeRuntime, Wish, ask, on};
 use crate::cluster::connect::Connected;
 use crate::cluster::images::runs;
 use crate::cluster::installed::NoPlace;
@@ -37,7 +37,7 @@ pub(super) async fn find(
 async fn find_out(node: &Connected) -> Result<Found, NoRuntime> {
     let Some(kind) = node.node.settings.engine() else {
         node.host()?;
-        return Ok(Found::Own { python: own_python(node).await? });
+        return Ok(Found::Own { python: node.own_python().await? });
     };
     let name = node.node.settings.image().unwrap_or_default();
     let name: ImageName = name.parse().map_err(|error| NoRuntime::BadImage { on: on(node), error })?;

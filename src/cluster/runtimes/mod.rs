@@ -28,7 +28,7 @@ use self::options::OptionsAnswer;
 use super::connect::Connected;
 use super::installed::{ConfigFiles, ConfigPlace, Installed, NoPlace, probe_with_tools};
 use super::inventory::Node;
-use crate::host::container_spec::{ContainerVariable, NodePath};
+use crate::host::container_spec::ContainerVariable;
 use crate::host::{Host, HostPath};
 use crate::host_name::HostName;
 
@@ -171,15 +171,6 @@ impl NodeRuntime {
         let files = found.files.iter().filter_map(name).filter(|name| !name.contains('/')).collect();
         Some(ConfigFiles { writable: found.writable, files })
     }
-}
-
-/// The interpreter of a node without containers.
-async fn own_python(node: &Connected) -> Result<HostPath, NoRuntime> {
-    Ok(match node.node.settings.virtualenv() {
-        None => HostPath::new("python3"),
-        Some(NodePath::Absolute(dir)) => dir.join("bin/python"),
-        Some(dir @ NodePath::Home(_)) => dir.on(&node.home().await?).join("bin/python"),
-    })
 }
 
 fn on(node: &Connected) -> HostName {

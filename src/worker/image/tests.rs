@@ -37,68 +37,13 @@ role = "head"
 ssh = "a"
 "#;
 
-/// What `python3` of an image says.
-fn installed(packages: &str) -> Installed {
-    let text = format!(r#"{{"python":"3.12.3","packages":{packages},"folders":[],"variables":{{}}}}"#);
-    serde_json::from_str(&text).unwrap()
-}
-
-fn package(version: &str, folder: &str) -> String {
-    format!(r#"{{"version":"{version}","folder":"{folder}"}}"#)
-}
-
-fn having(sglang: &str, triton: &str) -> Result<(Target, HostPath), ImageError> {
-    let [sglang, triton] =
-        [(sglang, "sglang"), (triton, "triton")].map(|(it, name)| package(it, &format!("/opt/site/{name}")));
-    target_of(&installed(&format!(r#"{{"sglang":{sglang},"triton":{triton}}}"#)), &image())
-}
-
-#[test]
-fn the_target_is_what_the_image_has() {
-    let (target, root) = having("0.5.4.post2", "3.5.0").unwrap();
-    assert_eq!((target, root.as_str()), (Target::of(Runtime::Sglang054), "/opt/site"));
-    // Not the Triton that this SGLang usually runs with.
-    let (target, _) = having("0.5.4.post2", "3.5.1").unwrap();
-    assert_eq!(target.triton, TritonVersion::new(3, 5, 1));
-}
-
-#[test]
-fn what_is_not_known_is_refused_with_the_version_found() {
-    for (sglang, triton, words) in [
-        ("0.5.14", "3.5.0", "the image `sglang:spark`: unknown SGLang version `0.5.14`; known: 0.5.4.post2"),
-        ("0.5.4.post2", "3.4.0", "the image `sglang:spark` has Triton 3.4.0; known: 3.5.0"),
-        ("0.5.4.post2", "3.5.0+git1234", "has Triton 3.5.0+git1234; known: "),
-        ("0.5.4.post2", "", "has Triton ; known: "),
-    ] {
-        let error = having(sglang, triton).unwrap_err();
-        assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(error.kind(), Kind::Environment);
-        assert!(error.hint().unwrap().contains("--sglang and --triton"));
-    }
-}
-
-#[test]
-fn what_is_missing_is_named() {
-    let both = |packages: String| target_of(&installed(&packages), &image()).unwrap_err();
-    let triton = package("3.5.0", "/s/triton");
-    let error = both(format!(r#"{{"triton":{triton}}}"#));
-    assert!(error.to_string().contains("`sglang:spark` has no SGLang"), "{error}");
-    let error = both(format!(r#"{{"sglang":{}}}"#, package("0.5.4.post2", "/s/sglang")));
-    assert!(error.to_string().contains("`sglang:spark` has no Triton"), "{error}");
-    assert_eq!(error.kind(), Kind::Environment);
-    // A source tree without its metadata tells no version.
-    let bare = r#"{"version":null,"folder":"/s/sglang"}"#;
-    let error = both(format!(r#"{{"sglang":{bare},"triton":{triton}}}"#));
-    assert!(error.to_string().contains("`of unknown version`"), "{error}");
-}
-
 #[test]
 fn an_image_that_is_not_there_is_pulled_by_its_engines_command() {
     for (engine, hint) in
         [(EngineKind::Docker, "docker pull sglang:spark"), (EngineKind::Podman, "podman pull sglang:spark")]
     {
         let on = "spark-1".parse().unwrap();
-        let error = ImageError::NotThere { on, engine, image: "sglang:spark".into() };
+        let error = NoCompiler::NotThere { on, engine, image: "sglang:spark".into() };
         assert_eq!(error.to_string(), "the image `sglang:spark` is not on spark-1");
         assert_eq!((error.kind(), error.hint().as_deref()), (Kind::Environment, Some(hint)));
     }
@@ -141,18 +86,17 @@ fn this_machine_comes_before_the_head() {
 }
 
 #[test]
-fn every_node_with_an_engine_has_the_named_image_or_its_own() {
-    let worker = |name: &str, more: &str| format!("[[nodes]]\nname = \"{name}\"\nssh = \"{name}\"\n{more}\n");
-    let text = format!("{LAB}{}{}", worker("b", "image = \"other:tag\""), worker("c", "engine = \"none\""));
-    let inventory = Inventory::parse(std::path::Path::new("lab.toml"), &text).unwrap();
-    let images = |named| {
-        let images = ImageOnNode::on_every_node(&inventory, named).unwrap();
-        images.iter().map(|it| format!("{} {}", it.node(), it.image)).collect::<Vec<_>>()
+fn a_node_has_the_named_image_or_its_own() {
+    let worker = "[[nodes]]\nname = \"b\"\nssh = \"b\"\nimage = \"other:tag\"\n";
+    let inventory = Inventory::parse(std::path::Path::new("lab.toml"), &format!("{LAB}{worker}")).unwrap();
+    let (ssh, named) = (connect::ssh(&inventory), image());
+    let images = |named: Option<&ImageName>| {
+        let of = |node| ImageOnNode::of_node(&inventory.name, node, named, &ssh).unwrap();
+        let images = inventory.nodes.iter().map(of);
+        images.map(|it| format!("{} {}", it.node(), it.image)).collect::<Vec<_>>()
     };
     assert_eq!(images(None), ["a served:tag", "b other:tag"]);
-    assert_eq!(images(Some("sglang:spark")), ["a sglang:spark", "b sglang:spark"]);
-    let error = ImageOnNode::on_every_node(&inventory, Some("a?b")).unwrap_err();
-    assert_eq!(error.kind(), Kind::Input);
+    assert_eq!(images(Some(&named)), ["a sglang:spark", "b sglang:spark"]);
 }
 
 #[test]

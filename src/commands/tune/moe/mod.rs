@@ -179,7 +179,7 @@ async fn begin(
         Destination::Out(path) | Destination::Resume(path) => path.clone(),
         Destination::Results => Path::new(RESULTS).join(&name),
     };
-    let nodes = RunNodes::find(settings, None, observer)?;
+    let nodes = RunNodes::find(settings, None)?;
     let (unasked, reached) = match nodes {
         Some(nodes) if !settings.dry_run => (None, Some(nodes.reach(cancel, observer).await?)),
         nodes => (nodes, None),

@@ -1,11 +1,14 @@
-//! The nodes a run works on, and the containers its compilers are in: one with the image the user named, or all of a
-//! cluster. A run without either works on this machine, in no container.
+//! The nodes a run works on, and what its compilers are in: one with the image the user named, or all of a cluster, those
+//! without an engine with their own Python. A run without either works on this machine, in no container.
+
+mod place;
 
 use std::path::{Path, PathBuf};
 
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
+use self::place::{Held, OpenPlace, Place, ReachedPlace};
 use super::settings::MoeSettings;
 use crate::artifact::Evidence;
 use crate::cluster::facts::gpu_names;
@@ -20,13 +23,14 @@ use crate::runtime::Target;
 use crate::tuner::error::RunError;
 use crate::tuner::plan::PlannedImage;
 use crate::tuner::session::{default_evidence, local_gpus};
+use crate::worker::NoCompiler;
 use crate::worker::environment::Environment;
-use crate::worker::image::{ImageEnvironment, ImageError, ImageOnNode, Order, ReachedImage, TuningContainer};
+use crate::worker::image::{ImageOnNode, Order};
 
 /// Two nodes that compile with something else.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the image on {other} has {} with Triton {}, on {first} {} with Triton {}: what one compiles says nothing of the other",
+    "{other} has {} with Triton {}, {first} has {} with Triton {}: what one compiles says nothing of the other",
     .of_other.runtime, .of_other.triton, .of_first.runtime, .of_first.triton
 )]
 struct UnlikeNodes {
@@ -46,27 +50,10 @@ impl Failure for UnlikeNodes {
     }
 }
 
-/// A cluster that has no node with an engine.
-#[derive(Debug, thiserror::Error)]
-#[error("no node of `{cluster}` has an engine, and a cluster's compilers are in containers")]
-struct NoEngines {
-    cluster: String,
-}
-
-impl Failure for NoEngines {
-    fn kind(&self) -> Kind {
-        Kind::Input
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("without --cluster the run works on this machine".into())
-    }
-}
-
 /// The nodes a run works on, before any was spoken to.
 #[derive(Debug)]
 pub(super) struct RunNodes {
-    images: Vec<ImageOnNode>,
+    places: Vec<Place>,
     /// The GPUs that the inventory says its nodes have.
     expected_gpus: Vec<String>,
     /// Whether they are all of a cluster, of which some may be missing.
@@ -76,13 +63,13 @@ pub(super) struct RunNodes {
 /// The same, connected to.
 #[derive(Debug)]
 pub(super) struct ReachedNodes {
-    nodes: Vec<ReachedImage>,
+    nodes: Vec<ReachedPlace>,
     cluster: bool,
 }
 
-/// The containers of a run.
+/// The containers of a run, and the ways to its nodes without one.
 #[derive(Debug, Default)]
-pub(super) struct RunContainers(Vec<TuningContainer>);
+pub(super) struct RunContainers(Vec<Held>);
 
 /// What came of the nodes' images.
 #[derive(Debug)]
@@ -97,42 +84,32 @@ pub(super) struct FromNodes {
 
 impl RunNodes {
     /// The nodes that `settings` mean; none where the run works on this machine. `recorded` is the image of a run that
-    /// goes on. A node of a cluster that has no engine is left out, and told.
+    /// goes on.
     ///
     /// # Errors
     /// An inventory or an image's name that cannot be used.
     pub(super) fn find(
         settings: &MoeSettings,
         recorded: Option<&str>,
-        observer: &mut dyn Observer,
     ) -> Result<Option<Self>, Box<dyn Failure>> {
         let image = settings.image.as_deref();
         if let Some(path) = settings.cluster.as_deref() {
             let found = inventory::find(Some(path))?.inventory;
-            let images = ImageOnNode::on_every_node(&found, image)?;
-            if images.is_empty() {
-                return Err(NoEngines { cluster: found.name }.into());
-            }
-            for node in found.nodes.iter().filter(|node| node.settings.engine().is_none()) {
-                let why = "`engine = \"none\"`, and a cluster's compilers are in containers";
-                left_out(&node.name, &why, observer);
-            }
-            let with_engine = found.nodes.iter().filter(|node| node.settings.engine().is_some());
-            let expected = with_engine.filter_map(|node| node.settings.expect_gpu());
+            let expected = found.nodes.iter().filter_map(|node| node.settings.expect_gpu());
             return Ok(Some(Self {
                 expected_gpus: expected.map(str::to_owned).collect(),
-                images,
+                places: Place::all_of(&found, image)?,
                 cluster: true,
             }));
         }
         let Some(image) = image.or(recorded) else { return Ok(None) };
-        let images = vec![ImageOnNode::find(image)?];
-        Ok(Some(Self { images, expected_gpus: Vec::new(), cluster: false }))
+        let places = vec![Place::Image(ImageOnNode::find(image)?)];
+        Ok(Some(Self { places, expected_gpus: Vec::new(), cluster: false }))
     }
 
-    /// The commands that would make the containers of `order`, each with its node.
+    /// The commands that would make the containers of `order`, or ask a node's own Python, each with its node.
     pub(super) fn run_lines(&self, order: &Order<'_>) -> Vec<(HostName, ShellLine)> {
-        self.images.iter().map(|image| (image.node().clone(), image.run_line(order))).collect()
+        self.places.iter().map(|place| (place.node().clone(), place.line(order))).collect()
     }
 
     /// The rung to aim at, by what is known without asking any node.
@@ -147,9 +124,9 @@ impl RunNodes {
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
     ) -> Result<ReachedNodes, Box<dyn Failure>> {
-        let Self { images, expected_gpus: _, cluster } = self;
-        let names: Vec<HostName> = images.iter().map(|image| image.node().clone()).collect();
-        let reaching = images.into_iter().map(|image| image.reach(cancel));
+        let Self { places, expected_gpus: _, cluster } = self;
+        let names: Vec<HostName> = places.iter().map(|place| place.node().clone()).collect();
+        let reaching = places.into_iter().map(|place| place.reach(cancel));
         let reached = names.into_iter().zip(join_all(reaching).await);
         Ok(ReachedNodes { nodes: taking_part(reached.collect(), cluster, observer)?, cluster })
     }
@@ -184,27 +161,26 @@ impl ReachedNodes {
         observer: &mut dyn Observer,
     ) -> Result<FromNodes, Box<dyn Failure>> {
         let Self { nodes, cluster } = self;
-        let names: Vec<(HostName, String)> =
-            nodes.iter().map(|node| (node.node().clone(), node.image().to_string())).collect();
+        let names: Vec<HostName> = nodes.iter().map(|node| node.node().clone()).collect();
         let opening = join_all(nodes.into_iter().map(|node| node.open(order, cancel)));
         let mut opened = Vec::new();
-        for ((node, image), came) in names.into_iter().zip(opening.await) {
-            let came = came.map(|ImageEnvironment { environment, target, id, container }| {
-                containers.0.push(container);
-                (node.clone(), environment, target, PlannedImage { name: image, id })
+        for (node, came) in names.into_iter().zip(opening.await) {
+            let came = came.map(|OpenPlace { environment, target, image, held }| {
+                containers.0.push(held);
+                (node.clone(), environment, target, image)
             });
             opened.push((node, came));
         }
         let opened = taking_part(opened, cluster, observer)?;
-        let target =
-            target_of_all(opened.iter().map(|(node, _, target, image)| (node, *target, image)), settings)?;
+        let targets = opened.iter().map(|(node, _, target, image)| (node, *target, image.as_ref()));
+        let target = target_of_all(targets, settings)?;
         let mut images = Vec::new();
         let mut environments = Vec::new();
         for (_, environment, _, image) in opened {
             environments.push(environment);
             images.push(image);
         }
-        let image = images.pop().filter(|_| !cluster);
+        let image = images.pop().flatten().filter(|_| !cluster);
         Ok(FromNodes { environments, target, image })
     }
 }
@@ -212,7 +188,11 @@ impl ReachedNodes {
 impl RunContainers {
     /// Remove the containers, whatever became of the run.
     pub(super) async fn remove(self, observer: &mut dyn Observer) {
-        let removing = self.0.into_iter().map(|container| async {
+        let containers = self.0.into_iter().filter_map(|held| match held {
+            Held::Container(container) => Some(container),
+            Held::Way { .. } => None,
+        });
+        let removing = containers.map(|container| async {
             let name = container.name().to_owned();
             (name, container.remove().await)
         });
@@ -225,7 +205,7 @@ impl RunContainers {
 }
 
 /// The GPUs of a node, as it says itself; where it says nothing, as the inventory has them.
-async fn gpus_of(node: &ReachedImage) -> Vec<String> {
+async fn gpus_of(node: &ReachedPlace) -> Vec<String> {
     let said = match node.host() {
         Some(host) => gpu_names(host).await,
         None => None,
@@ -236,7 +216,7 @@ async fn gpus_of(node: &ReachedImage) -> Vec<String> {
 /// What came of the nodes that work. One node's failure is the run's; of a cluster it is told, as long as one is left and
 /// the user did not stop it.
 fn taking_part<T>(
-    nodes: Vec<(HostName, Result<T, ImageError>)>,
+    nodes: Vec<(HostName, Result<T, NoCompiler>)>,
     cluster: bool,
     observer: &mut dyn Observer,
 ) -> Result<Vec<T>, Box<dyn Failure>> {
@@ -279,13 +259,13 @@ pub(super) fn owner(dir: &Path) -> String {
 
 /// The target that all nodes have, which is the one that was said.
 fn target_of_all<'a>(
-    nodes: impl Iterator<Item = (&'a HostName, Target, &'a PlannedImage)>,
+    nodes: impl Iterator<Item = (&'a HostName, Target, Option<&'a PlannedImage>)>,
     settings: &MoeSettings,
 ) -> Result<Target, Box<dyn Failure>> {
     let said = (settings.subject.runtime, settings.subject.triton);
     let mut first: Option<(&HostName, Target)> = None;
     for (node, found, image) in nodes {
-        let holder = format!("the image `{}`", image.name);
+        let holder = image.map_or_else(|| node.to_string(), |image| format!("the image `{}`", image.name));
         same_target(&holder, (Some(found.runtime), Some(found.triton)), said)?;
         let (first, of_first) = *first.get_or_insert((node, found));
         if found != of_first {
@@ -302,9 +282,9 @@ mod tests {
     use super::*;
     use crate::events::{Event, What};
 
-    fn came(node: &str, lacks: bool) -> (HostName, Result<u32, ImageError>) {
+    fn came(node: &str, lacks: bool) -> (HostName, Result<u32, NoCompiler>) {
         let image = || "a:b".to_owned();
-        let result = if lacks { Err(ImageError::NoPython { image: image() }) } else { Ok(1) };
+        let result = if lacks { Err(NoCompiler::NoPython { image: image() }) } else { Ok(1) };
         (node.parse().unwrap(), result)
     }
 
@@ -329,7 +309,7 @@ mod tests {
             assert_eq!(error.to_string(), "the image `a:b` has no `python3`");
         }
         // The user's word goes before all else.
-        let stopped = ("n3".parse().unwrap(), Err(ImageError::Interrupted));
+        let stopped = ("n3".parse().unwrap(), Err(NoCompiler::Interrupted));
         let error =
             taking_part(vec![came("n1", false), came("n2", true), stopped], true, &mut heard).unwrap_err();
         // Of those that failed all are told but the one that is the error.

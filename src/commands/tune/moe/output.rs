@@ -102,7 +102,10 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
         ));
     }
     if !containers.is_empty() {
-        lines.push("  would ask the image which SGLang and Triton it has, and compile there:".into());
+        lines.push(
+            "  would ask the image, or a node without an engine, which SGLang and Triton it has, and compile there:"
+                .into(),
+        );
     }
     lines.extend(containers.iter().map(|(node, line)| match *node == HostName::local() {
         true => format!("  {line}"),

@@ -41,7 +41,7 @@ pub(super) async fn begin(
         let requested = RequestedPlan { image: Some(None), ..RequestedPlan::default() };
         requested.hold_against(&plan, dir)?;
     }
-    let nodes = RunNodes::find(settings, recorded, observer)?;
+    let nodes = RunNodes::find(settings, recorded)?;
     let owner = owner(dir);
     let order = Order { owner: &owner, gpus: plan.evidence > Evidence::Compiled, again: true };
     if settings.dry_run {

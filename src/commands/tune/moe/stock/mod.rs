@@ -264,7 +264,7 @@ async fn begin(
         Destination::Results => Path::new(RESULTS).join(&name),
     };
     let python = settings.compiler.environment.python.as_deref();
-    let nodes = RunNodes::find(settings, None, observer)?;
+    let nodes = RunNodes::find(settings, None)?;
     if nodes.is_none() && python.is_none() {
         return Err(NotForTuner::Nowhere.into());
     }
@@ -405,7 +405,7 @@ async fn resume(
         _ => None,
     };
     let recorded = plan.image.as_ref().map(|image| image.id.as_str());
-    let nodes = RunNodes::find(settings, recorded, observer)?;
+    let nodes = RunNodes::find(settings, recorded)?;
     let split = Parallelism::new(plan.model.tp, plan.model.ep)?;
     let headline = headline(&plan.model.name, split, &plan.shape, &device);
     let owner = owner(dir);

@@ -1,4 +1,4 @@
-//! Why an image gives no compiler, and what to do about it.
+//! Why an image or a node gives no compiler, and what to do about it.
 
 use crate::cluster::connect::ConnectError;
 use crate::cluster::inventory::InventoryError;
@@ -9,9 +9,9 @@ use crate::host::engine::{BadImageName, EngineError};
 use crate::host_name::HostName;
 use crate::runtime::{TritonVersion, UnknownRuntime};
 
-/// An image that gives no compiler.
+/// An image, or the Python of a node without an engine, that gives no compiler.
 #[derive(Debug, thiserror::Error)]
-pub enum ImageError {
+pub enum NoCompiler {
     /// Its name is none.
     #[error("--image: {0}")]
     Name(#[from] BadImageName),
@@ -46,7 +46,7 @@ pub enum ImageError {
         /// What the machine is.
         machine: String,
     },
-    /// There is no Python in it.
+    /// There is no Python in the image.
     #[error("the image `{image}` has no `python3`")]
     NoPython {
         /// The image.
@@ -59,64 +59,65 @@ pub enum ImageError {
     #[error("{0}")]
     Garbled(String),
     /// A package is missing.
-    #[error("the image `{image}` has no {package} that its `python3` finds")]
+    #[error("{holder} has no {package} that its Python finds")]
     Lacks {
-        /// The image.
-        image: String,
+        /// The image, or the node and its interpreter.
+        holder: String,
         /// Which package.
         package: &'static str,
     },
     /// The rules of its SGLang are not known.
-    #[error("the image `{image}`: {unknown}")]
+    #[error("{holder}: {unknown}")]
     UnknownSglang {
-        /// The image.
-        image: String,
+        /// The image, or the node and its interpreter.
+        holder: String,
         /// Which SGLang it has.
         unknown: UnknownRuntime,
     },
     /// What its Triton allocates is not known.
     #[error(
-        "the image `{image}` has Triton {found}; known: {} (what a tile takes was held against these)",
+        "{holder} has Triton {found}; known: {} (what a tile takes was held against these)",
         TritonVersion::KNOWN.map(|version| version.to_string()).join(", ")
     )]
     UnknownTriton {
-        /// The image.
-        image: String,
+        /// The image, or the node and its interpreter.
+        holder: String,
         /// Which Triton it has.
         found: String,
     },
     /// The user stopped it; no container is left.
-    #[error("interrupted while a container was made ready")]
+    #[error("interrupted while a compiler was made ready")]
     Interrupted,
 }
 
-impl From<ConnectError> for ImageError {
+impl From<ConnectError> for NoCompiler {
     fn from(error: ConnectError) -> Self {
         Self::Connect(Box::new(error))
     }
 }
 
-impl From<EngineError> for ImageError {
+impl From<EngineError> for NoCompiler {
     fn from(error: EngineError) -> Self {
         Self::Engine(Box::new(error))
     }
 }
 
-impl From<AskError> for ImageError {
+impl From<AskError> for NoCompiler {
     fn from(error: AskError) -> Self {
         Self::Ask(Box::new(error))
     }
 }
 
 forwards! {
-    impl Failure for ImageError forwarding Name, Inventory, Connect, Engine {
+    impl Failure for NoCompiler forwarding Name, Inventory, Connect, Engine {
         // What goes by its ID was taken before under a name, which a registry needs.
         Self::NotThere { image, .. } if image.starts_with("sha256:") => Kind::Environment,
             "pull the image again by the name that the run began with, or start a new run";
         Self::NotThere { engine, image, .. } => Kind::Environment, format!("{} pull {image}", engine.program());
         Self::OtherArchitecture { .. } => Kind::Environment, "name an image that is built for that machine";
         Self::NoPython { .. } | Self::Lacks { .. } => Kind::Environment,
-            "name an image that SGLang is served from, such as lmsysorg/sglang:spark";
+            "name an image that SGLang is served from, such as lmsysorg/sglang:spark; of a node without an engine its \
+             `virtualenv`, below `[bare]` in the inventory";
         Self::UnknownSglang { .. } | Self::UnknownTriton { .. } => Kind::Environment,
             "name an image with versions that are known, or leave --image out and say --sglang and --triton";
         Self::Ask(_) | Self::Garbled(_) => Kind::Environment;
