@@ -73,6 +73,11 @@ impl Bed {
         text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
     }
 
+    /// The batch sizes of the processes so far, in their order.
+    fn ran(&self) -> Vec<u32> {
+        self.notes("ran").iter().map(|line| line[0].parse().unwrap()).collect()
+    }
+
     /// How often each batch size came to a result.
     fn results(&self) -> BTreeMap<u32, usize> {
         let mut results = BTreeMap::new();
@@ -141,8 +146,7 @@ fn every_batch_size_has_a_process_and_all_are_one_file_with_a_manifest() {
     assert_eq!(said["entries"][2]["batch_size"], 64);
     assert_eq!(bed.results(), BTreeMap::from([(1, 1), (16, 1), (64, 1)]));
     // The largest first.
-    let ran: Vec<String> = bed.notes("ran").into_iter().map(|line| line[0].clone()).collect();
-    assert_eq!(ran, ["64", "16", "1"]);
+    assert_eq!(bed.ran(), [64, 16, 1]);
     let (keys, file) = bed.file("run");
     assert_eq!(keys, [1, 16, 64]);
     let manifest: Value = serde_json::from_str(
@@ -187,22 +191,41 @@ fn what_dies_hangs_or_writes_nonsense_is_tried_again() {
 }
 
 #[test]
-fn what_fails_every_time_is_missing_and_can_be_tried_again_later() {
+fn what_fails_every_time_is_missing_keeps_nothing_else_and_can_be_tried_again_later() {
     let bed = Bed::new();
     bed.fault(64, "exit exit exit");
-    bed.fault(16, "device");
+    bed.fault(16, "device device device");
     let output = bed.run(&["--batch-sizes", "1,16,64", "--out", "run"]);
     let told = ended(&output, 4);
-    // After three failures of the one and one of the other the machine itself is given up.
     let of_device = "batch size 16 (it tuned for the device NVIDIA_H100, and the run is for NVIDIA_GB10)";
     assert!(told.contains("not tuned: ") && told.contains(of_device), "{told}");
     assert!(told.contains("batch size 64 (exit status: 1: RuntimeError"), "{told}");
     assert!(told.contains("sparktune moe --resume 'run'"), "{told}");
-    assert!(!bed.sandbox.path("run/triton_3_5_0").exists());
+    // What has not failed goes before what has.
+    assert_eq!(bed.ran(), [64, 16, 1, 64, 16, 64, 16]);
+    assert_eq!(bed.file("run").0, [1]);
     let table = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(table.matches("missing").count(), 3, "{table}");
+    assert_eq!(table.matches("missing").count(), 2, "{table}");
     ended(&bed.resume("run", &[]), 0);
     assert_eq!(bed.file("run").0, [1, 16, 64]);
+    bed.nothing_is_left();
+}
+
+#[test]
+fn a_machine_that_is_given_up_begins_with_what_it_did_not_get_to_once_the_run_goes_on() {
+    let bed = Bed::new();
+    for size in [64, 48, 32, 24] {
+        bed.fault(size, "exit exit");
+    }
+    let told = ended(&bed.run(&["--batch-sizes", "1,2,24,32,48,64", "--out", "run"]), 4);
+    assert!(told.contains("batch sizes 1, 2 (no node was left to run it)"), "{told}");
+    assert_eq!(bed.ran(), [64, 48, 32, 24]);
+    assert!(!bed.sandbox.path("run/triton_3_5_0").exists());
+    ended(&bed.resume("run", &[]), 4);
+    assert_eq!(bed.ran()[4..], [2, 1, 64, 48, 32, 24]);
+    assert_eq!(bed.file("run").0, [1, 2]);
+    ended(&bed.resume("run", &[]), 0);
+    assert_eq!(bed.file("run").0, [1, 2, 24, 32, 48, 64]);
     bed.nothing_is_left();
 }
 

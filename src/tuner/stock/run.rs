@@ -92,13 +92,17 @@ pub(crate) async fn run(job: StockJob<'_>) -> Result<StockFinished, RunError> {
     let tuned: BTreeMap<u32, Tuned> =
         dir.records.iter().filter_map(tuned_of).map(|tuned| (tuned.batch_size, tuned)).collect();
     let left: Vec<u32> = plan.batch_sizes.iter().copied().filter(|size| !tuned.contains_key(size)).collect();
+    let mut queue = Queue::new(left, nodes.iter().map(|node| node.name.clone()));
+    for (on, batch_size, against) in dir.records.iter().filter_map(failure_of) {
+        queue.failed_before(on, batch_size, against);
+    }
     let (voice, mailbox) = unbounded_channel();
     // Pulled where the run cannot go on, too.
     let stop = cancel.child_token();
     let mut work = Tuning {
         plan,
         expected_file: files::file_name(plan, device),
-        queue: Queue::new(left, nodes.iter().map(|node| node.name.clone())),
+        queue,
         nodes: nodes.into_iter().map(|node| (node.name.clone(), node)).collect(),
         pauses: BTreeMap::new(),
         reasons: BTreeMap::new(),
@@ -140,6 +144,14 @@ fn tuned_of(record: &StockRecord) -> Option<Tuned> {
     match record {
         StockRecord::Tuned(tuned) => Some(tuned.clone()),
         _ => None,
+    }
+}
+
+fn failure_of(record: &StockRecord) -> Option<(&HostName, u32, Against)> {
+    match record {
+        StockRecord::Failed { on, batch_size, .. } => Some((on, *batch_size, Against::Both)),
+        StockRecord::Lost { on, batch_size, .. } => Some((on, *batch_size, Against::Node)),
+        StockRecord::Tuned(_) | StockRecord::File { .. } => None,
     }
 }
 
