@@ -84,7 +84,7 @@ pub(crate) enum Attempt {
         /// What is known.
         why: String,
     },
-    /// The user stopped it, and it has ended.
+    /// The user stopped it, and it has ended before it was done.
     Interrupted,
 }
 
@@ -160,7 +160,11 @@ pub(crate) async fn run(
             message = messages.recv() => match message {
                 Some(Message::Began { folder }) => tracing::debug!(host = %host.name(), folder, "a script runs"),
                 Some(Message::Heard { line }) => hear(line),
-                Some(Message::Ended(_)) if interrupted => break Attempt::Interrupted,
+                // What it had done by then is done.
+                Some(Message::Ended(ended)) if interrupted => break match ended.how {
+                    ScriptEnd::Exit(0) => Attempt::Ended(ended),
+                    _ => Attempt::Interrupted,
+                },
                 Some(Message::Ended(ended)) if ended.how == ScriptEnd::Unwanted => {
                     break lost(format!("the script was {}", ended.how));
                 }

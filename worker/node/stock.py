@@ -238,11 +238,10 @@ def watch(script, order, told_to_stop):
     while True:
         ready = dict(poll.poll(TICK_S * 1000))
         now = time.monotonic()
+        input_ended = 0 in ready and not os.read(0, 4096)
         if 0 in ready:
-            if not os.read(0, 4096):
-                return "unwanted", log
             wanted = now
-        # Whether it has ended is asked before the rest of its output is read.
+        # Whether it has ended is asked before the rest of its output is read, and before it counts as unwanted.
         status = script.poll()
         piece = some(output) if output in ready or status is not None else None
         if piece:
@@ -254,7 +253,7 @@ def watch(script, order, told_to_stop):
             poll.unregister(output)
         if status is not None:
             return ({"exit": status} if status >= 0 else {"signal": -status}), log
-        if told_to_stop or now - wanted > order["leash_s"]:
+        if input_ended or told_to_stop or now - wanted > order["leash_s"]:
             return "unwanted", log
         if now - heard > order["silence_s"]:
             return "silent", log

@@ -116,13 +116,8 @@ pub(crate) async fn run(job: StockJob<'_>) -> Result<StockFinished, RunError> {
     observer.say(StockEvent::Queued { work: work.so_far() });
     let mut mailbox = mailbox;
     let done = work.carry_out(dir, &mut mailbox, observer).await;
-    // What still runs after an error is ended before anything else: nothing of ours stays on a node.
     stop.cancel();
-    while work.running > 0 {
-        if let Some(Letter { said: Said::Ended(_), .. }) = mailbox.recv().await {
-            work.running -= 1;
-        }
-    }
+    work.drain(dir, &mut mailbox, observer).await;
     observer.say(StockEvent::Ended { work: work.so_far() });
     done?;
     if cancel.is_cancelled() {
@@ -207,6 +202,24 @@ impl Tuning<'_> {
                     self.running -= 1;
                     self.ended(&from, batch_size, seconds, attempt, dir, observer)?;
                 }
+            }
+        }
+    }
+
+    /// What still runs after an error, and was told to end, ends before anything else: nothing of ours stays on a node.
+    /// What has come to a result all the same is kept.
+    async fn drain(
+        &mut self,
+        dir: &mut RunOf<StockRecord>,
+        mailbox: &mut UnboundedReceiver<Letter>,
+        observer: &mut dyn Observer,
+    ) {
+        while self.running > 0 {
+            let Some(Letter { from, batch_size, seconds, said }) = mailbox.recv().await else { return };
+            if let Said::Ended(attempt) = said {
+                self.running -= 1;
+                // The run ends by the error before.
+                let _ = self.ended(&from, batch_size, seconds, attempt, dir, observer);
             }
         }
     }
@@ -324,3 +337,6 @@ async fn attempt(
     };
     say(Said::Ended(attempt));
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,11 +47,17 @@ fn with_daemon(note: &Path, then: &str) -> String {
 
 /// The daemon's id and the script's folder, once it has said so.
 async fn noted(note: &Path) -> (String, PathBuf) {
+    let (pid, folder) = two_words(note).await;
+    (pid, Path::new(&folder).parent().unwrap().to_owned())
+}
+
+/// What a script notes, once it has.
+async fn two_words(note: &Path) -> (String, String) {
     let began = Instant::now();
     loop {
         if let Ok(text) = std::fs::read_to_string(note) {
-            let (pid, folder) = text.split_once(' ').unwrap();
-            return (pid.to_owned(), Path::new(folder).parent().unwrap().to_owned());
+            let (first, second) = text.split_once(' ').unwrap();
+            return (first.to_owned(), second.to_owned());
         }
         assert!(began.elapsed() < Duration::from_secs(30), "the script said nothing");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -133,6 +139,36 @@ async fn the_user_s_word_ends_a_script_with_all_it_started() {
     });
     assert!(matches!(attempt.0, Attempt::Interrupted), "{attempt:?}");
     assert!(!runs(&pid) && !folder.exists());
+}
+
+/// It is done before the user's word, and what looks after it hears of both at once.
+#[tokio::test]
+async fn what_was_done_before_the_user_s_word_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let note = dir.path().join("note");
+    let code = format!(
+        "import os, signal\n\
+         open('a.json', 'w').write('{{}}')\n\
+         open('{0}.new', 'w').write(f'{{os.getppid()}} {{os.getpid()}}')\n\
+         os.kill(os.getppid(), signal.SIGSTOP)\n\
+         os.rename('{0}.new', '{0}')",
+        note.display()
+    );
+    let cancel = CancellationToken::new();
+    let (attempt, ()) = tokio::join!(attempt(&code, Duration::from_secs(60), &cancel), async {
+        let (keeper, script) = two_words(&note).await;
+        let began = Instant::now();
+        while runs(&script) {
+            assert!(began.elapsed() < Duration::from_secs(30), "the script does not end");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        cancel.cancel();
+        // Time for the end of the input to arrive.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(std::process::Command::new("kill").args(["-CONT", &keeper]).status().unwrap().success());
+    });
+    let Attempt::Ended(EndedScript { how, files, log: _ }) = &attempt.0 else { panic!("{attempt:?}") };
+    assert_eq!((*how, files.len()), (ScriptEnd::Exit(0), 1));
 }
 
 /// Where the program that was started is killed, what looks after the script is in another session and ends it.

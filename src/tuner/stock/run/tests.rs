@@ -1,0 +1,61 @@
+//! The journal's writer, told by hand what its processes came to.
+
+use super::super::plan::tests::plan;
+use super::*;
+use crate::events::Event;
+use crate::tuner::run::tests::gb10;
+use crate::worker::script::{EndedScript, ScriptEnd};
+
+const NAME: &str = "E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json";
+const ENTRY: &str = r#"{"BLOCK_SIZE_M": 16, "BLOCK_SIZE_N": 32, "BLOCK_SIZE_K": 64, "GROUP_SIZE_M": 1, "num_warps": 4, "num_stages": 2}"#;
+
+fn node(name: &str) -> HostName {
+    name.parse().unwrap()
+}
+
+/// A process that ended well.
+fn result(from: &str, batch_size: u32) -> Letter {
+    let files = BTreeMap::from([(NAME.to_owned(), format!("{{\"{batch_size}\": {ENTRY}}}"))]);
+    let ended = EndedScript { how: ScriptEnd::Exit(0), files, log: String::new() };
+    Letter { from: node(from), batch_size, seconds: 1.0, said: Said::Ended(Attempt::Ended(ended)) }
+}
+
+#[tokio::test]
+async fn what_ended_well_while_another_node_s_result_could_not_be_kept_is_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan(&[1, 64]);
+    let mut dir = RunOf::start(&parent.path().join("run"), &plan).unwrap();
+    // No file can take its place.
+    std::fs::create_dir_all(dir.path().join(CHECKPOINTS).join("64.json/full")).unwrap();
+    let (voice, mut mailbox) = unbounded_channel();
+    let mut queue = Queue::new([1, 64], [node("n1"), node("n2")]);
+    assert_eq!(queue.deal().len(), 2);
+    let mut work = Tuning {
+        plan: &plan,
+        expected_file: files::file_name(&plan, &gb10()),
+        queue,
+        nodes: BTreeMap::new(),
+        pauses: BTreeMap::new(),
+        reasons: BTreeMap::new(),
+        running: 2,
+        tuned: BTreeMap::new(),
+        told_of_name: false,
+        silence: Duration::ZERO,
+        voice: voice.clone(),
+        stop: CancellationToken::new(),
+    };
+    for letter in [result("n1", 64), result("n2", 1)] {
+        voice.send(letter).unwrap_or_else(|_| panic!("the box is open"));
+    }
+    let mut heard: Vec<Event> = Vec::new();
+    let error = work.carry_out(&mut dir, &mut mailbox, &mut heard).await.unwrap_err();
+    assert!(error.to_string().contains("64.json"), "{error}");
+    assert_eq!(work.running, 1);
+    work.drain(&mut dir, &mut mailbox, &mut heard).await;
+    assert_eq!((work.running, work.tuned.keys().copied().collect::<Vec<_>>()), (0, vec![1]));
+    let path = dir.path().to_owned();
+    drop(dir);
+    let resumed = RunOf::<StockRecord>::resume(&path, &plan).unwrap();
+    assert_eq!(resumed.records.iter().filter_map(tuned_of).map(|it| it.batch_size).collect::<Vec<_>>(), [1]);
+    assert!(path.join(CHECKPOINTS).join("1.json").is_file());
+}
