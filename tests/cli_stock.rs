@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -33,7 +34,17 @@ impl Bed {
         ]);
         sandbox.write("model/config.json", CONFIG);
         sandbox.write("notes/faults/none", "");
-        Self { sandbox, python }
+        let bed = Self { sandbox, python };
+        bed.gpu("echo 'NVIDIA GB10'");
+        bed
+    }
+
+    /// Let the driver's tool do this, whatever this machine has.
+    fn gpu(&self, script: &str) {
+        let path = self.sandbox.home().join("bin/nvidia-smi");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        support::write(&path, format!("#!/bin/sh\n{script}\n"));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// The words are those of `faults` in the stand-in.
@@ -291,6 +302,25 @@ fn ctrl_c_leaves_nothing_behind_and_says_how_to_go_on() {
     bed.nothing_is_left();
     ended(&bed.resume("run", &[]), 0);
     assert_eq!(bed.results(), BTreeMap::from([(1, 1), (64, 1)]));
+}
+
+#[test]
+fn a_machine_with_another_gpu_is_refused_before_anything_runs() {
+    let bed = Bed::new();
+    bed.gpu("echo 'NVIDIA H100'");
+    let told = ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 3);
+    assert!(told.contains("localhost has the GPU NVIDIA H100, and the run is for the NVIDIA GB10"), "{told}");
+    assert!(bed.notes("ran").is_empty() && !bed.sandbox.path("run").exists());
+    // Nor does a run go on there.
+    bed.gpu("echo 'NVIDIA GB10'");
+    bed.fault(1, "exit exit exit");
+    ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 4);
+    bed.gpu("echo 'NVIDIA H100'");
+    assert!(ended(&bed.resume("run", &[]), 3).contains("the GPU NVIDIA H100"));
+    assert_eq!(bed.ran(), [1, 1, 1]);
+    // One that does not say what it has is let try.
+    bed.gpu("exit 9");
+    ended(&bed.resume("run", &[]), 0);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `sparktune moe --tuner stock`: SGLang's own tuner, one process a batch size, on one node or all of a cluster.
 
+mod gpu;
 mod output;
 mod script_source;
 
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::gpu::{has_device, having_device};
 use self::output::{StockDryRun, dry_run, introduce, report};
 use self::script_source::{Found, given, same, there};
-use super::nodes::{FromNodes, ReachedNodes, RunContainers, RunNodes, owner};
+use super::nodes::{FromNodes, RunContainers, RunNodes, owner};
 use super::settings::{Destination, MoeSettings, RESULTS, Tuner, run_name};
 use super::{Ended, Stopped, resume_line};
 use crate::cluster::installed::probe;
@@ -32,6 +34,7 @@ use crate::tuner::error::RunError;
 use crate::tuner::open_run::RunOf;
 use crate::tuner::plan::{PlannedDevice, PlannedImage, PlannedModel};
 use crate::tuner::requested_plan::RequestedPlan;
+use crate::tuner::session::local_gpus;
 use crate::tuner::stock::model_argument::ModelArgument;
 use crate::tuner::stock::order::{ScriptPlace, order};
 use crate::tuner::stock::plan::{StockPlan, StockTuner};
@@ -275,16 +278,14 @@ async fn begin(
         Some(nodes) if settings.dry_run => (None, nodes.run_lines(&made)),
         Some(nodes) => {
             let reached = nodes.reach(cancel, observer).await?;
+            let opened = reached.open(&made, containers, settings, cancel, observer).await?;
             let found = script.as_ref();
-            (
-                Some(in_containers(reached, &made, containers, settings, found, cancel, observer).await?),
-                Vec::new(),
-            )
+            (Some(on_nodes(opened, &wanted.device, found, cancel, observer).await?), Vec::new())
         }
         None => {
             let python = python.ok_or(NotForTuner::Nowhere)?;
             let said = (settings.subject.runtime, settings.subject.triton);
-            let here = here(python, script.as_ref(), said, observer);
+            let here = here(python, &wanted.device, script.as_ref(), said, observer);
             let here = cancel.run_until_cancelled(here).await.ok_or(RunError::Interrupted)?;
             (Some(here?), Vec::new())
         }
@@ -434,11 +435,12 @@ async fn resume(
     let places = match (nodes, python) {
         (Some(nodes), _) => {
             let reached = nodes.reach(cancel, observer).await?;
-            in_containers(reached, &made, containers, settings, script.as_ref(), cancel, observer).await?
+            let opened = reached.open(&made, containers, settings, cancel, observer).await?;
+            on_nodes(opened, &device, script.as_ref(), cancel, observer).await?
         }
         (None, Some(python)) => {
             let said = (Some(plan.target.runtime), Some(plan.target.triton));
-            let here = here(&python, script.as_ref(), said, observer);
+            let here = here(&python, &device, script.as_ref(), said, observer);
             cancel.run_until_cancelled(here).await.ok_or(RunError::Interrupted)??
         }
         (None, None) => return Err(NotForTuner::Nowhere.into()),
@@ -461,18 +463,17 @@ async fn resume(
     Ok(Begun::Run(Box::new(BegunRun { plan, device, headline, dir: open, nodes, script })))
 }
 
-/// The containers of the nodes, and the script in each.
-async fn in_containers(
-    reached: ReachedNodes,
-    made: &Order<'_>,
-    containers: &mut RunContainers,
-    settings: &MoeSettings,
+/// Those of the nodes that have the device, and the script on each.
+async fn on_nodes(
+    opened: FromNodes,
+    device: &Device,
     given: Option<&Found>,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
 ) -> Result<Places, Box<dyn Failure>> {
-    let FromNodes { environments, target, image } =
-        reached.open(made, containers, settings, cancel, observer).await?;
+    let FromNodes { environments, target, image } = opened;
+    let asking = having_device(environments, device, observer);
+    let environments = cancel.run_until_cancelled(asking).await.ok_or(RunError::Interrupted)??;
     let mut nodes = Vec::new();
     let mut first: Option<(HostName, Found)> = None;
     for environment in environments {
@@ -496,6 +497,7 @@ async fn in_containers(
 /// This machine's interpreter, and its script.
 async fn here(
     python: &Path,
+    device: &Device,
     given: Option<&Found>,
     said: (Option<Runtime>, Option<TritonVersion>),
     observer: &mut dyn Observer,
@@ -504,6 +506,7 @@ async fn here(
     let target = installation.decide(said, observer)?;
     let python = HostPath::try_from(python)?;
     let host = Here::new();
+    has_device(host.name(), &local_gpus(), device)?;
     let installed = probe(&host, &python).await?;
     let package = installed.folder("sglang").and_then(|folder| folder.as_str().rsplit_once('/'));
     let root = package.map(|(above, _)| HostPath::new(above));
