@@ -28,6 +28,7 @@ impl Bed {
         let sandbox = Sandbox::new();
         let python = sandbox.virtualenv(&[
             ("sglang/__init__.py", ""),
+            ("sglang/srt/layers/moe/fused_moe_triton/__init__.py", ""),
             ("sglang-0.5.4.post2.dist-info/METADATA", "Name: sglang\nVersion: 0.5.4.post2\n"),
             ("triton/__init__.py", ""),
             ("triton-3.5.0.dist-info/METADATA", "Name: triton\nVersion: 3.5.0\n"),
@@ -57,6 +58,21 @@ impl Bed {
         let all =
             ["moe", "--tuner", "stock", "--model", "./model", "--python", python, "--stock-script", STAND_IN];
         [&all, more].concat()
+    }
+
+    /// An inventory of this machine alone, with this GPU and without an engine.
+    fn cluster_of_this_machine(&self, gpu: &str) -> String {
+        self.gpu(&format!("echo '{gpu}, 12.1, 580.95.05, 208, 3003, 45, 12.5'"));
+        let venv = self.python.parent().unwrap().parent().unwrap();
+        let nodes = "[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\n";
+        let bare = format!("bare = {{ virtualenv = \"{}\" }}\n", venv.display());
+        self.sandbox.write("lab.toml", format!("name = \"lab\"\nengine = \"none\"\n{nodes}{bare}"));
+        "lab.toml".to_owned()
+    }
+
+    fn run_on_nodes(&self, more: &[&str]) -> Output {
+        let all = ["moe", "--tuner", "stock", "--model", "./model", "--stock-script", STAND_IN];
+        self.command(&[&all, more].concat()).output().unwrap()
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -259,6 +275,24 @@ fn an_unsafe_config_is_told_and_not_shipped() {
 }
 
 #[test]
+fn what_is_not_deployed_because_of_an_unsafe_config_is_told() {
+    let bed = Bed::new();
+    let inventory = bed.cluster_of_this_machine("NVIDIA GB10");
+    bed.fault(16, "over");
+    let deploys = ["--cluster", &inventory, "--deploy", "--out", "run"];
+    let told = ended(&bed.run_on_nodes(&[&["--batch-sizes", "1,16"], &deploys[..]].concat()), 1);
+    let says = "not deployed, because something unsafe was left out; to deploy what is there: \
+                sparktune deploy --cluster 'lab.toml' 'run'";
+    assert!(told.contains(says), "{told}");
+    // Nothing is there to be deployed.
+    bed.fault(16, "over");
+    let deploys = ["--cluster", &inventory, "--deploy", "--out", "none"];
+    let told = ended(&bed.run_on_nodes(&[&["--batch-sizes", "16"], &deploys[..]].concat()), 1);
+    assert!(told.contains("something unsafe was left out and there is no file"), "{told}");
+    assert!(!told.contains("to deploy what is there"), "{told}");
+}
+
+#[test]
 fn killed_at_any_moment_a_run_goes_on_where_it_was() {
     let bed = Bed::new();
     let mut arguments = bed.arguments(&["--batch-sizes", "1,2,4,8,16,24,32,48", "--out", "run"]);
@@ -321,6 +355,10 @@ fn a_machine_with_another_gpu_is_refused_before_anything_runs() {
     // One that does not say what it has is let try.
     bed.gpu("exit 9");
     ended(&bed.resume("run", &[]), 0);
+    // A node of a cluster is asked as well.
+    let inventory = bed.cluster_of_this_machine("NVIDIA H100");
+    let more = ["--batch-sizes", "1", "--cluster", &inventory, "--out", "nodes"];
+    assert!(ended(&bed.run_on_nodes(&more), 3).contains("n1 has the GPU NVIDIA H100"));
 }
 
 #[test]

@@ -66,14 +66,27 @@ pub async fn run(
         (Ended { verdict: Verdict::Done, run: Some(run) }, Some(deployment)) => {
             deployment.deploy(&run, cancel, out).await
         }
+        (Ended { verdict: Verdict::CheckSaidNo, run }, Some(deployment)) => {
+            observer.note(not_deployed(run.as_deref(), deployment));
+            Ok(Verdict::CheckSaidNo)
+        }
         (Ended { verdict, run: _ }, _) => Ok(verdict),
+    }
+}
+
+/// Why the files of `run` were not deployed, of which a check said no.
+fn not_deployed(run: Option<&Path>, deployment: &Deployment) -> String {
+    let why = "not deployed, because something unsafe was left out";
+    match run {
+        Some(run) => format!("{why}; to deploy what is there: {}", deployment.command(run)),
+        None => format!("{why} and there is no file"),
     }
 }
 
 /// How a command ended that was not stopped.
 struct Ended {
     verdict: Verdict,
-    /// The directory of the run; none where nothing was to be done.
+    /// The directory of the run; none where there is no file in it.
     run: Option<PathBuf>,
 }
 

@@ -205,12 +205,12 @@ pub(super) async fn run(
         ));
     }
     report(&finished, &plan, dir.path(), settings, out)?;
-    let StockFinished { missing, left_out, .. } = finished;
+    let StockFinished { missing, left_out, file, tuned: _ } = finished;
     if !missing.is_empty() {
         return Err(NotAllTuned { missing: missing.into_iter().collect(), resume }.into());
     }
     let verdict = if left_out.is_empty() { Verdict::Done } else { Verdict::CheckSaidNo };
-    Ok(Ended { verdict, run: Some(dir.path().to_owned()) })
+    Ok(Ended { verdict, run: file.map(|_| dir.path().to_owned()) })
 }
 
 /// What a command that was understood goes on with.
