@@ -290,6 +290,11 @@ fn what_is_not_deployed_because_of_an_unsafe_config_is_told() {
     let told = ended(&bed.run_on_nodes(&[&["--batch-sizes", "16"], &deploys[..]].concat()), 1);
     assert!(told.contains("something unsafe was left out and there is no file"), "{told}");
     assert!(!told.contains("to deploy what is there"), "{told}");
+    let watched = bed.command(&["watch", "none", "--once", "--json"]).output().unwrap();
+    ended(&watched, 0);
+    let watched: Value = serde_json::from_slice(&watched.stdout).unwrap();
+    assert_eq!((&watched["state"], &watched["files"]), (&"ended".into(), &serde_json::json!([])));
+    assert_eq!(watched["nodes"][0]["left"]["how"], "drained");
 }
 
 #[test]

@@ -119,6 +119,9 @@ pub(crate) async fn run(job: StockJob<'_>) -> Result<StockFinished, RunError> {
     stop.cancel();
     work.drain(dir, &mut mailbox, observer).await;
     observer.say(StockEvent::Ended { work: work.so_far() });
+    for name in work.nodes.keys() {
+        observer.say_from(name, NodeEvent::Left { how: Left::Drained });
+    }
     done?;
     if cancel.is_cancelled() {
         return Err(RunError::Interrupted);
@@ -155,6 +158,7 @@ struct Tuning<'a> {
     plan: &'a StockPlan,
     expected_file: String,
     queue: Queue,
+    /// Those that are not given up.
     nodes: BTreeMap<HostName, StockNode>,
     /// How long a node that was out of reach is left alone.
     pauses: BTreeMap<HostName, Duration>,
@@ -272,6 +276,7 @@ impl Tuning<'_> {
                 Against::Node => Left::Lost { why },
                 Against::Both => Left::Unfit { why },
             };
+            self.nodes.remove(from);
             observer.say_from(from, NodeEvent::Left { how });
         }
         Ok(())

@@ -27,6 +27,8 @@ pub(super) struct RunView {
     measuring: Option<(Work, Pace)>,
     /// By a runtime's own tuner.
     tuning: Option<(Work, Pace)>,
+    /// Whether that has ended with every batch size: there may be no file all the same.
+    all_tuned: bool,
     /// Measuring of the run so far: launches and seconds.
     measured: Option<(u64, f64)>,
     nodes: BTreeMap<HostName, NodeView>,
@@ -143,7 +145,10 @@ impl RunView {
                 format!("batch size {batch_size} tuned")
             }
             StockEvent::Failed { batch_size, why, .. } => format!("batch size {batch_size} failed: {why}"),
-            StockEvent::Ended { work } => return go_on(&mut self.tuning, at, *work),
+            StockEvent::Ended { work } => {
+                self.all_tuned = work.done == work.of;
+                return go_on(&mut self.tuning, at, *work);
+            }
         };
         if let Some(node) = self.node(name) {
             node.last = Some((at, does));
@@ -159,7 +164,7 @@ impl RunView {
         match (writer, &self.failed) {
             (Some(_), _) => State::Running,
             (None, Some(_)) => State::Stopped,
-            (None, None) if all_left || !self.files.is_empty() => State::Ended,
+            (None, None) if all_left || self.all_tuned || !self.files.is_empty() => State::Ended,
             (None, None) => State::Killed,
         }
     }

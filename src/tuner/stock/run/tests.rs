@@ -2,7 +2,8 @@
 
 use super::super::plan::tests::plan;
 use super::*;
-use crate::events::Event;
+use crate::events::{Event, EventOrigin, What};
+use crate::host::Here;
 use crate::tuner::run::tests::gb10;
 use crate::worker::script::{EndedScript, ScriptEnd};
 
@@ -58,4 +59,39 @@ async fn what_ended_well_while_another_node_s_result_could_not_be_kept_is_kept()
     let resumed = RunOf::<StockRecord>::resume(&path, &plan).unwrap();
     assert_eq!(resumed.records.iter().filter_map(tuned_of).map(|it| it.batch_size).collect::<Vec<_>>(), [1]);
     assert!(path.join(CHECKPOINTS).join("1.json").is_file());
+}
+
+#[tokio::test]
+async fn every_node_is_said_to_have_left_at_the_end() {
+    let parent = tempfile::tempdir().unwrap();
+    let (plan, device) = (plan(&[1]), gb10());
+    let mut dir = RunOf::start(&parent.path().join("run"), &plan).unwrap();
+    let nodes = ["n1", "n2"].map(|name| StockNode {
+        name: node(name),
+        host: Arc::new(Here::new()),
+        python: HostPath::new("/nowhere/python3"),
+        place: ScriptPlace::There("/nowhere/x.py".into()),
+    });
+    let mut heard: Vec<Event> = Vec::new();
+    // Stopped before anything is begun.
+    let cancel = CancellationToken::new();
+    cancel.cancel();
+    let (silence, nodes) = (Duration::from_secs(9), nodes.into());
+    let job = StockJob {
+        plan: &plan,
+        device: &device,
+        dir: &mut dir,
+        nodes,
+        silence,
+        cancel,
+        observer: &mut heard,
+    };
+    assert!(matches!(run(job).await, Err(RunError::Interrupted)));
+    let left = |event: &Event| match (&event.from, &event.what) {
+        (EventOrigin::Host(name), What::Node(NodeEvent::Left { how: Left::Drained })) => {
+            Some(name.to_string())
+        }
+        _ => None,
+    };
+    assert_eq!(heard.iter().filter_map(left).collect::<Vec<_>>(), ["n1", "n2"]);
 }

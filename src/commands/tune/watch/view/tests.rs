@@ -94,6 +94,8 @@ fn who_does_what_how_fast_and_how_long_it_takes_is_seen_while_it_runs() {
 #[test]
 fn how_it_ended_is_known_by_what_it_said_last() {
     let drained = || What::from(NodeEvent::Left { how: Left::Drained });
+    let tunes = |told: StockEvent| What::from(told);
+    let tuned = Work { done: 2, of: 2 };
     let written = || What::from(FileEvent::Written { path: "a.json".into(), sha256: "00".into() });
     let end = |more: Vec<(i64, &'static str, What)>| view([compiling(), more].concat());
     for (state, view, says) in [
@@ -101,6 +103,35 @@ fn how_it_ended_is_known_by_what_it_said_last() {
         ("ended", end(vec![(12, "n1", drained())]), "n1 | done |"),
         // Of a run that asks no node anything.
         ("ended", view(vec![(0, "", began(false)), (1, "", written())]), "  wrote a.json"),
+        // A runtime's own tuner, all of whose choices were unsafe.
+        (
+            "ended",
+            view(vec![
+                (0, "", began(true)),
+                (1, "", tunes(StockEvent::Queued { work: tuned })),
+                (1, "", tunes(StockEvent::Ended { work: tuned })),
+            ]),
+            "  tuned 2/2 batch sizes",
+        ),
+        (
+            "ended",
+            view(vec![
+                (0, "", began(false)),
+                (0, "n1", tunes(StockEvent::Started { batch_size: 64 })),
+                (1, "n1", drained()),
+            ]),
+            "n1 | done |",
+        ),
+        // It was killed while its last processes were ended.
+        (
+            "killed",
+            view(vec![
+                (0, "", began(false)),
+                (0, "n1", tunes(StockEvent::Started { batch_size: 64 })),
+                (1, "", tunes(StockEvent::Ended { work: Work { done: 1, of: 2 } })),
+            ]),
+            "it ended without a word",
+        ),
         (
             "stopped",
             end(vec![(12, "n1", drained()), (12, "", failed())]),
