@@ -1,5 +1,6 @@
 //! The log of a run: every event, and what workers and this program log beside, in the order it came.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,11 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 
-use crate::events::{Event, LoadEvent, Observer, RunEvent, What};
+use crate::events::{Event, EventOrigin, LoadEvent, Observer, RunEvent, StockEvent, What};
+use crate::host_name::HostName;
 use crate::log_file::{LogError, LogFile};
 
-/// At most one live view of a load in this time: a benchmark may take hours.
+/// At most one live view of a load, or of a tuner's process, in this time: either may take hours.
 const LIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Words in the names of variables whose values are secrets.
@@ -25,6 +27,8 @@ const SECRET_WORDS: [&str; 6] = ["KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD",
 pub(super) struct RunLog {
     file: LogFile,
     live: Option<Instant>,
+    /// The same of the processes of a runtime's own tuner, by host.
+    processes: HashMap<HostName, Instant>,
 }
 
 impl RunLog {
@@ -39,7 +43,7 @@ impl RunLog {
     }
 
     fn to(file: LogFile) -> Self {
-        Self { file, live: None }
+        Self { file, live: None, processes: HashMap::new() }
     }
 
     /// What keeps it from being written, said once.
@@ -58,6 +62,18 @@ impl Observer for RunLog {
                     return;
                 }
                 self.live = Some(Instant::now());
+            }
+            What::Stock(StockEvent::Started { .. }) => {
+                if let EventOrigin::Host(name) = &event.from {
+                    self.processes.remove(name);
+                }
+            }
+            What::Stock(StockEvent::Running { .. }) => {
+                let EventOrigin::Host(name) = &event.from else { return };
+                if self.processes.get(name).is_some_and(|last| last.elapsed() < LIVE_INTERVAL) {
+                    return;
+                }
+                self.processes.insert(name.clone(), Instant::now());
             }
             _ => {}
         }
@@ -154,6 +170,33 @@ mod tests {
         for directory in [first.path(), second.path()] {
             let told: Vec<_> = lines(directory).iter().map(|line| line["event"].clone()).collect();
             assert_eq!(told, ["began", "queued", "sending", "ended"]);
+        }
+    }
+
+    #[test]
+    fn a_tuner_s_processes_are_seen_seldom_on_each_node() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut log = RunLog::to(LogFile::new([]));
+        log.on(&event(RunEvent::Began { directory: directory.path().to_owned(), resumed: false }));
+        let mut say = |host: &str, what: StockEvent| {
+            let from = EventOrigin::Host(host.parse().unwrap());
+            log.on(&Event { at: Timestamp::now(), from, what: what.into() });
+        };
+        for batch_size in [64, 16] {
+            for host in ["n1", "n2"] {
+                say(host, StockEvent::Started { batch_size });
+            }
+            for _ in 0..100 {
+                for host in ["n1", "n2"] {
+                    say(host, StockEvent::Running { batch_size, seconds: 2.0, line: None });
+                }
+            }
+        }
+        let lines = lines(directory.path());
+        for host in ["n1", "n2"] {
+            let of_host = lines.iter().filter(|line| line["host"] == host);
+            let told: Vec<_> = of_host.map(|line| line["event"].as_str().unwrap()).collect();
+            assert_eq!(told, ["started", "running", "started", "running"]);
         }
     }
 
