@@ -146,12 +146,19 @@ fn journal(run: &Path) -> Vec<Value> {
 
 #[track_caller]
 fn until_tuned(run: &Path, many: usize, child: &mut Child) {
+    let tuned = || journal(run).iter().filter(|line| line["record"] == "tuned").count();
+    until("a batch size is tuned", child, || tuned() >= many);
+}
+
+/// Wait until it `is` so, while the program runs.
+#[track_caller]
+fn until(what: &str, child: &mut Child, is: impl Fn() -> bool) {
     let began = Instant::now();
-    while journal(run).iter().filter(|line| line["record"] == "tuned").count() < many {
+    while !is() {
         if let Some(status) = child.try_wait().unwrap() {
-            panic!("ended too early: {status}");
+            panic!("it ended too early, before {what}: {status}");
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "nothing was tuned in time");
+        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -203,7 +210,7 @@ fn what_dies_hangs_or_writes_nonsense_is_tried_again() {
     for (size, word) in [(1, "die exit"), (16, "broken empty"), (64, "hang")] {
         bed.fault(size, word);
     }
-    let told = ended(&bed.run(&["--batch-sizes", "1,16,64", "--out", "run", "--stock-silence", "2s"]), 0);
+    let told = ended(&bed.run(&["--batch-sizes", "1,16,64", "--out", "run", "--stock-silence", "15s"]), 0);
     for words in [
         "batch size 1: signal: 9",
         "batch size 1: exit status: 1: RuntimeError: an illegal memory access was encountered; it is tried again",
@@ -328,9 +335,7 @@ fn ctrl_c_leaves_nothing_behind_and_says_how_to_go_on() {
     bed.fault(1, "slow");
     let mut child = bed.command(&bed.arguments(&["--batch-sizes", "1,64", "--out", "run"])).spawn().unwrap();
     until_tuned(&bed.sandbox.path("run"), 1, &mut child);
-    while bed.notes("ran").len() < 2 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("the second batch size begins", &mut child, || bed.ran().len() == 2);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let told = ended(&child.wait_with_output().unwrap(), 130);
     assert!(told.contains("sparktune moe --resume 'run'"), "{told}");

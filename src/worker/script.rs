@@ -20,6 +20,10 @@ const CODE: &str = include_str!("../../worker/node/stock.py");
 /// What stands for the script's folder in words and values.
 pub(crate) const FOLDER: &str = "{folder}";
 
+/// Where the folders of a user's scripts are kept on a host: short, because Ray puts sockets below it, whose paths may have
+/// 107 bytes (unix(7)).
+pub(crate) const HOME: &str = "/tmp";
+
 /// How long a script lives without hearing from its harness.
 const LEASH: Duration = Duration::from_secs(30);
 /// How often the harness says that it is there.
@@ -34,6 +38,8 @@ const LONGEST_LINE: usize = 32 << 20;
 /// A script to run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct ScriptOrder {
+    /// Below which folder of the host its own lies, beside those of the user's other scripts: [`HOME`].
+    pub home: String,
     /// Files to lay out below the folder first, by path.
     pub files: BTreeMap<String, String>,
     /// The program and its arguments; [`FOLDER`] stands for the folder.

@@ -1,9 +1,9 @@
 """Run a runtime's own tuning script in a fresh folder, and leave nothing of it behind.
 
 Input: one line of JSON, then anything at all every few seconds, for as long as the script is wanted:
-{"files": {path: text}, "program": [word], "environment": {name: value or null}, "leash_s", "silence_s"}.
-`files` are laid out below the folder first. `{folder}` in a word or a value is the folder, and the script starts in
-`{folder}/out`.
+{"home", "files": {path: text}, "program": [word], "environment": {name: value or null}, "leash_s", "silence_s"}.
+The folder is made below `home`, an absolute path, and `files` are laid out in it first. `{folder}` in a word or a value is
+the folder, and the script starts in `{folder}/out`.
 Output: lines of JSON: {"event": "began", "folder"} once it runs; {"event": "heard", "line"} with the last line of its
 output, or null, every few seconds; {"event": "ended", "how", "files", "log"} last. `how` is {"exit"} or {"signal"}, or one
 of "silent" (it said nothing for `silence_s`) and "unwanted" (the input ended or fell silent for `leash_s`). `files` has
@@ -129,9 +129,9 @@ def kill_all(find):
         time.sleep(0.02)
 
 
-def home():
-    """The folder of all folders. Short, because Ray puts sockets below it, whose paths may have 107 bytes (unix(7))."""
-    path = f"/tmp/sparktune-stock-{os.getuid()}"
+def folder_of_all(home):
+    """The folder of all folders of this user."""
+    path = f"{home}/sparktune-stock-{os.getuid()}"
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
@@ -166,9 +166,9 @@ def remove_left(above):
             os.close(lock)
 
 
-def fresh():
+def fresh(home):
     """A folder of our own, and its lock."""
-    above = home()
+    above = folder_of_all(home)
     while True:
         remove_left(above)
         folder = tempfile.mkdtemp(prefix="", dir=above)
@@ -285,7 +285,7 @@ def look_after(order):
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != ANCESTOR:
         return
-    folder, lock = fresh()
+    folder, lock = fresh(order["home"])
     how, log, files = "unwanted", b"", {}
     try:
         lay_out(order["files"], folder)

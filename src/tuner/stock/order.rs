@@ -7,7 +7,7 @@ use super::plan::StockPlan;
 use super::script::{FILE, SEARCH_SPACE};
 use crate::kernel::{shared_memory, space};
 use crate::shape::KernelConfig;
-use crate::worker::script::{FOLDER, ScriptOrder};
+use crate::worker::script::{FOLDER, HOME, ScriptOrder};
 
 /// A model's folder on a node.
 pub(super) fn model_folder() -> String {
@@ -63,7 +63,7 @@ pub(crate) fn order(
     let mut program = vec![python.to_owned(), "-u".to_owned(), script];
     program.extend(plan.arguments.iter().cloned());
     program.extend(["--batch-size".to_owned(), batch_size.to_string()]);
-    ScriptOrder { files, program, environment: environment(), silence }
+    ScriptOrder { home: HOME.to_owned(), files, program, environment: environment(), silence }
 }
 
 /// What keeps a script's Ray on its node, and its traces in the script's folder. It starts a cluster of its own, unless it

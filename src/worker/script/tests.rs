@@ -6,12 +6,14 @@ use std::time::Instant;
 use super::*;
 use crate::host::Here;
 
-fn order(code: &str, silence: Duration) -> ScriptOrder {
+/// In a home of the test's own: what others leave, and remove, is not its concern.
+fn order(home: &Path, code: &str, silence: Duration) -> ScriptOrder {
+    let home = home.to_str().unwrap().to_owned();
     let files = BTreeMap::from([("script/s.py".to_owned(), code.to_owned())]);
     let program = ["python3", "-u", "{folder}/script/s.py", "{folder}/x"].map(str::to_owned).into();
     let set = |value: &str| Some(value.to_owned());
     let environment = BTreeMap::from([("RAY_TMPDIR", set("{folder}")), ("HOME", None)]);
-    ScriptOrder { files, program, environment, silence }
+    ScriptOrder { home, files, program, environment, silence }
 }
 
 async fn attempt(
@@ -19,14 +21,29 @@ async fn attempt(
     silence: Duration,
     cancel: &CancellationToken,
 ) -> (Attempt, Vec<Option<String>>) {
+    let home = tempfile::tempdir().unwrap();
+    attempt_in(home.path(), code, silence, cancel).await
+}
+
+async fn attempt_in(
+    home: &Path,
+    code: &str,
+    silence: Duration,
+    cancel: &CancellationToken,
+) -> (Attempt, Vec<Option<String>>) {
     let mut heard = Vec::new();
-    let order = order(code, silence);
+    let order = order(home, code, silence);
     let attempt = run(&Here::new(), &HostPath::new("python3"), &order, cancel, |line| heard.push(line)).await;
     (attempt, heard)
 }
 
 async fn ended(code: &str) -> EndedScript {
-    match attempt(code, Duration::from_secs(60), &CancellationToken::new()).await.0 {
+    let home = tempfile::tempdir().unwrap();
+    ended_in(home.path(), code).await
+}
+
+async fn ended_in(home: &Path, code: &str) -> EndedScript {
+    match attempt_in(home, code, Duration::from_secs(60), &CancellationToken::new()).await.0 {
         Attempt::Ended(ended) => ended,
         other => panic!("{other:?}"),
     }
@@ -86,7 +103,7 @@ async fn a_script_has_its_files_its_variables_and_a_fresh_folder_and_all_it_wrot
                 open('a.json', 'w').write('{\"1\": 2}')\n\
                 open('b.txt', 'w').write('no')\n\
                 print(here)";
-    let EndedScript { how, files, log } = ended(code).await;
+    let EndedScript { how, files, log } = ended_in(Path::new(HOME), code).await;
     assert_eq!(how, ScriptEnd::Exit(0), "{log}");
     assert_eq!(files, BTreeMap::from([("a.json".to_owned(), "{\"1\": 2}".to_owned())]));
     // Short, for the sockets that Ray puts there.
@@ -174,12 +191,12 @@ async fn what_was_done_before_the_user_s_word_counts() {
 /// Where the program that was started is killed, what looks after the script is in another session and ends it.
 #[tokio::test]
 async fn whoever_kills_the_program_that_was_started_leaves_nothing_either() {
-    let folder = tempfile::tempdir().unwrap();
-    let note = folder.path().join("note");
+    let dir = tempfile::tempdir().unwrap();
+    let note = dir.path().join("note");
     let host = Here::new();
     let program = Program::new("python3", ["-I", "-c", CODE]);
     let Process { mut input, output: _output, log: _log, mut end } = host.start(&program).await.unwrap();
-    let order = order(&with_daemon(&note, "time.sleep(600)"), Duration::from_secs(60));
+    let order = order(dir.path(), &with_daemon(&note, "time.sleep(600)"), Duration::from_secs(60));
     input.write_all(&first_line(&order)).await.unwrap();
     let (pid, folder) = noted(&note).await;
     assert!(runs(&pid) && folder.exists());
@@ -197,7 +214,7 @@ async fn what_a_killed_predecessor_left_goes_with_the_next() {
     let Process { mut input, output: _output, log: _log, mut end } = host.start(&program).await.unwrap();
     // A parent that looks after the script is found by its child.
     let then = "open(sys.argv[1], 'w').write(str(os.getppid())); time.sleep(600)";
-    let order = order(&with_daemon(&note, then), Duration::from_secs(60));
+    let order = order(dir.path(), &with_daemon(&note, then), Duration::from_secs(60));
     input.write_all(&first_line(&order)).await.unwrap();
     let (pid, folder) = noted(&note).await;
     let keeper = loop {
@@ -209,14 +226,33 @@ async fn what_a_killed_predecessor_left_goes_with_the_next() {
     assert!(std::process::Command::new("kill").args(["-9", &keeper]).status().unwrap().success());
     end.ended().await;
     assert!(folder.exists(), "nobody is left to remove it");
-    assert_eq!(ended("pass").await.how, ScriptEnd::Exit(0));
+    assert_eq!(ended_in(dir.path(), "pass").await.how, ScriptEnd::Exit(0));
     goes(&pid, &folder).await;
+}
+
+/// Homes that others share are left alone: neither looked into nor cleaned up.
+#[tokio::test]
+async fn what_lies_in_another_home_stays() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let left = |home: &Path| {
+        let of_all = std::fs::read_dir(home).unwrap().next().unwrap().unwrap().path();
+        let folder = of_all.join("left");
+        std::fs::create_dir(&folder).unwrap();
+        folder
+    };
+    for home in [dir.path(), other.path()] {
+        assert_eq!(ended_in(home, "pass").await.how, ScriptEnd::Exit(0));
+    }
+    let (ours, theirs) = (left(dir.path()), left(other.path()));
+    assert_eq!(ended_in(dir.path(), "pass").await.how, ScriptEnd::Exit(0));
+    assert!(!ours.exists() && theirs.exists());
 }
 
 #[tokio::test]
 async fn what_cannot_be_started_is_lost_and_says_why() {
     let none = HostPath::new("/nowhere/python3");
-    let order = order("", Duration::from_secs(9));
+    let dir = tempfile::tempdir().unwrap();
+    let order = order(dir.path(), "", Duration::from_secs(9));
     let attempt = run(&Here::new(), &none, &order, &CancellationToken::new(), |_| {}).await;
     assert!(matches!(&attempt, Attempt::Lost { why } if why.contains("/nowhere/python3")), "{attempt:?}");
     // A program that the order names, and the host has not.
