@@ -61,16 +61,14 @@ pub trait Host: fmt::Debug + Send + Sync {
     /// whatever else lies there.
     fn put<'a>(&'a self, tree: &'a Tree, into: &'a HostPath) -> BoxFuture<'a, Result<(), HostError>>;
 
-    /// The bytes of the file at `path`. More than `most` of them are an error, and never held in memory. For
-    /// deploying; nothing outside this folder calls it yet.
+    /// The bytes of the file at `path`. More than `most` of them are an error, and never held in memory.
     fn get<'a>(&'a self, path: &'a HostPath, most: u64) -> BoxFuture<'a, Result<Vec<u8>, HostError>>;
 
     /// Write `bytes` to `path` so that a reader there sees the old file or the new one, never a part. The folder
     /// must be there. For deploying; nothing outside this folder calls it yet.
     fn replace<'a>(&'a self, path: &'a HostPath, bytes: &'a [u8]) -> BoxFuture<'a, Result<(), HostError>>;
 
-    /// The command a person would type to start `program`. Secrets stand by name only. For the dry runs that start
-    /// programs on hosts; there is none yet.
+    /// The command a person would type to start `program`. Secrets stand by name only.
     fn as_shell(&self, program: &Program) -> ShellLine;
 }
 
