@@ -202,7 +202,7 @@ impl Worker {
                 return Ok(true);
             }
             "measure" => {
-                let steps = measures(id, &request);
+                let steps = measures(id, request);
                 self.tasks.push_back(Underway { id, steps, due: None });
                 return Ok(true);
             }
