@@ -196,14 +196,14 @@ impl DetachedPrograms<'_> {
     /// keeper's children; a process that left all three before its keeper ended is not found.
     ///
     /// # Errors
-    /// No such program, and one of whose processes some do not end, which are named.
+    /// No such program; one of whose processes some do not end, which are named; one whose keeper does not say that it
+    /// has ended.
     pub async fn end(&self, id: &DetachedId, grace: Duration) -> Result<Downed, DetachedError> {
         let order = Order::End { id, grace_s: grace.as_secs_f64() };
         let ended: Done = self.ask(&order, grace.saturating_add(KILL_LIMIT)).await?;
         match ended.state {
             StateAnswer::Ended { how, .. } => Ok(Downed { how, killed: ended.killed }),
-            // Its processes are gone, and its keeper has not noted it for so long.
-            StateAnswer::Running { .. } => Ok(Downed { how: DetachedEnding::Unseen, killed: ended.killed }),
+            StateAnswer::Running { pid } => Err(self.fail(DetachedFailure::Stuck { pids: vec![pid] })),
         }
     }
 
