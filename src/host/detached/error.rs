@@ -9,16 +9,16 @@ use crate::host_name::HostName;
 
 /// What went wrong, and where.
 #[derive(Debug)]
-pub struct DetachedError {
+pub(crate) struct DetachedError {
     /// The host.
-    pub on: HostName,
+    pub(crate) on: HostName,
     /// What went wrong.
-    pub what: DetachedFailure,
+    pub(crate) what: DetachedFailure,
 }
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
-pub enum DetachedFailure {
+pub(crate) enum DetachedFailure {
     /// The host could not be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
