@@ -183,7 +183,10 @@ async fn what_keeps_the_jump_from_the_node_is_told_as_it_sees_it() {
     assert!(matches!(&silent, SshFailure::Beyond { why, .. } if why == "no answer within 1 s"), "{silent:?}");
 
     // Somebody answers, and does not let anyone in.
-    let two = Two::with("", "AuthorizedKeysCommand /bin/sleep 1000\nAuthorizedKeysCommandUser root");
+    let two = Two::with(
+        "",
+        "AuthorizedKeysFile none\nAuthorizedKeysCommand /bin/sleep 1000\nAuthorizedKeysCommandUser root",
+    );
     let open = SshConnections::new(SshSettings { connect: Duration::from_secs(2), ..two.jump.settings() });
     let slow = failure(open.open(&at, &behind("node", "behind")).await);
     assert_eq!(slow, SshFailure::TimedOut { step: "logging in", limit: Duration::from_secs(4) });
