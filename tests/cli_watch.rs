@@ -98,6 +98,24 @@ fn what_became_of_a_run_is_said_afterwards() {
     );
 }
 
+/// The lock of a run goes with the last word about it, and not before.
+#[test]
+fn whoever_watches_a_run_that_is_stopped_hears_that_it_was() {
+    let sandbox = Sandbox::new();
+    let mut run = begun(&sandbox);
+    let mut watch = spawned(&sandbox, &["watch", "run", "--json", "--events", "json"]);
+    let mut told = BufReader::new(watch.stderr.take().unwrap()).lines();
+    told.next().unwrap().unwrap();
+    signal(&run, "INT");
+    until("its stopping", || sandbox.read("run/log.jsonl").contains("stopping").then_some(()));
+    goes_on(&sandbox);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    told.for_each(drop);
+    let seen = watch.wait_with_output().unwrap();
+    let last: Value = serde_json::from_slice(&seen.stdout).unwrap();
+    assert_eq!((&last["state"], &last["failed"]["exit_code"]), (&"stopped".into(), &130.into()), "{last}");
+}
+
 #[test]
 fn who_stops_watching_stops_nothing_else_and_who_meddles_is_told_by_whom_it_is_written() {
     let sandbox = Sandbox::new();

@@ -52,6 +52,26 @@ impl Drop for Six<'_> {
     }
 }
 
+/// A route of a node, for as long as this lives.
+struct Route<'a> {
+    cluster: &'a TestCluster,
+    node: &'a TestNode,
+    route: String,
+}
+
+impl<'a> Route<'a> {
+    fn add(cluster: &'a TestCluster, node: &'a TestNode, route: String) -> Self {
+        said(cluster, node, &format!("ip -6 route add {route}"));
+        Self { cluster, node, route }
+    }
+}
+
+impl Drop for Route<'_> {
+    fn drop(&mut self) {
+        self.cluster.ssh(self.node, &format!("ip -6 route del {}", self.route));
+    }
+}
+
 fn address(at: usize) -> String {
     format!("fd00:5a6b::{}", at + 1)
 }
@@ -119,11 +139,13 @@ fn nodes_that_meet_by_ipv6_alone_are_read_examined_and_given_images() {
         ("fabric", "packets of 1500 bytes get to n1 and back"),
     ]);
     // A way that is too narrow for whole packets.
-    let narrow =
-        format!("ip -6 route add {}/128 dev {} mtu lock 1400", address(0), six.nodes()[1].fabric.interface);
-    said(&cluster, &six.nodes()[1], &narrow);
+    let narrow = Route::add(
+        &cluster,
+        &six.nodes()[1],
+        format!("{}/128 dev {} mtu lock 1400", address(0), six.nodes()[1].fabric.interface),
+    );
     let ping = format!("ping -M do -s 1452 {}", address(0));
     let output = stdout(&sandbox.sparktune(&["doctor"]).assert().code(1));
-    said(&cluster, &six.nodes()[1], &narrow.replace("add", "del"));
+    drop(narrow);
     assert!(output.contains("none gets to n1") && output.contains(&ping), "{output}");
 }

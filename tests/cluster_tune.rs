@@ -184,11 +184,17 @@ impl Bed {
     }
 }
 
-/// Wait until the journal has a line with `what`.
+/// Wait until the journal has a line of `what`.
 #[track_caller]
 fn until_journal_says(run: &Path, what: &str, child: &mut Child) {
+    until_journal_has(run, what, 1, child);
+}
+
+/// Wait until it has so many.
+#[track_caller]
+fn until_journal_has(run: &Path, what: &str, count: usize, child: &mut Child) {
     let began = Instant::now();
-    while !journal(run).iter().any(|line| line["record"] == what) {
+    while journal(run).iter().filter(|line| line["record"] == what).count() < count {
         if let Some(status) = child.try_wait().unwrap() {
             panic!("ended before its journal had a line of {what}: {status}");
         }
@@ -336,9 +342,8 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     bed.nothing_is_left(NAME);
 
     let mut run = bed.race("race.toml", "dead").spawn().unwrap();
-    until_journal_says(&bed.sandbox.path("dead"), "round", &mut run);
-    std::thread::sleep(Duration::from_secs(2));
-    assert!(run.try_wait().unwrap().is_none(), "it has ended before it could be killed");
+    // Far enough that every node is at something, and the confirmations are still to come.
+    until_journal_has(&bed.sandbox.path("dead"), "round", 8, &mut run);
     run.kill().unwrap();
     run.wait().unwrap();
     let arguments = ["moe", "--cluster", "race.toml", "--resume", "dead"];

@@ -63,6 +63,11 @@ impl<R: JournalRecord> RunOf<R> {
         Ok(Self { path: path.to_owned(), journal, records, made: None })
     }
 
+    /// Keep the run's lock until this process ends: the run's log has its end only then.
+    pub(crate) fn hold_until_exit(&self) {
+        self.journal.hold_until_exit();
+    }
+
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -29,6 +29,10 @@ pub(crate) enum Reaction {
     Says(Value),
 }
 
+/// What every run takes, microseconds, and what is told of it: the worker rounds.
+const TIME_US: f64 = 10.000_4;
+const TOLD_US: f64 = 10.0;
+
 /// How a worker behaves: the fate of the unit or arm of this name.
 pub(crate) type Behaviour = Arc<dyn Fn(&str) -> Reaction + Send + Sync>;
 
@@ -69,8 +73,24 @@ struct Underway {
 
 /// A line to send once the thing of this name has ended.
 struct Reply {
-    name: String,
-    line: Value,
+    /// None where the line waits for nothing.
+    name: Option<String>,
+    line: Option<Value>,
+}
+
+impl Reply {
+    fn at_once(line: Value) -> Self {
+        Self { name: None, line: Some(line) }
+    }
+
+    fn once(name: String, line: Value) -> Self {
+        Self { name: Some(name), line: Some(line) }
+    }
+
+    /// An arm is made ready, which kills or hangs as a run of it would, and otherwise takes no time.
+    fn makes_ready(arm: &Value) -> Self {
+        Self { name: Some(format!("arm {arm}")), line: None }
+    }
 }
 
 struct Worker {
@@ -81,6 +101,32 @@ struct Worker {
     tasks: VecDeque<Underway>,
     // Held open, as a worker's log is.
     _log: DuplexStream,
+}
+
+/// As `measurement.py` goes about it: every arm is made ready before the first run, and one that was too slow is not run
+/// again.
+fn measures(id: u64, request: &Value) -> VecDeque<Reply> {
+    let order = request["order"].as_array().expect("an order");
+    let mut steps = VecDeque::new();
+    for (at, arm) in order.iter().enumerate() {
+        if !order[..at].contains(arm) {
+            steps.push_back(Reply::at_once(json!({"event": "starting", "id": id, "arm": arm})));
+            steps.push_back(Reply::makes_ready(arm));
+        }
+    }
+    steps.push_back(Reply::at_once(json!({"event": "ready", "id": id})));
+    let too_slow = request["abort_above_us"].as_f64().is_some_and(|limit| TIME_US > limit);
+    for (at, arm) in order.iter().enumerate() {
+        if too_slow && order[..at].contains(arm) {
+            continue;
+        }
+        let line = json!({"event": "timed", "id": id, "arm": arm, "time_us": TOLD_US});
+        steps.push_back(Reply::once(format!("arm {arm}"), line));
+        if too_slow {
+            steps.push_back(Reply::at_once(json!({"event": "aborted", "id": id, "arm": arm})));
+        }
+    }
+    steps
 }
 
 impl Worker {
@@ -150,24 +196,20 @@ impl Worker {
                     let mut line = json!({"event": "compiled", "id": id, "unit": unit["unit"]});
                     let fields = outcome.as_object().expect("an object").clone();
                     line.as_object_mut().expect("an object").extend(fields);
-                    Reply { name: unit["unit"].as_str().expect("a name").to_owned(), line }
+                    Reply::once(unit["unit"].as_str().expect("a name").to_owned(), line)
                 });
                 self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
                 return Ok(true);
             }
             "measure" => {
-                let order = request["order"].as_array().expect("an order");
-                let steps = order.iter().map(|arm| {
-                    let line = json!({"event": "timed", "id": id, "arm": arm, "time_us": 10.0});
-                    Reply { name: format!("arm {arm}"), line }
-                });
-                self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
+                let steps = measures(id, request);
+                self.tasks.push_back(Underway { id, steps, due: None });
                 return Ok(true);
             }
             "device" => {
                 let line = json!({"event": "device", "id": id, "name": "NVIDIA GB10", "capability": 121,
                                   "shared_memory_per_block": 101_376});
-                let steps = [Reply { name: "device".to_owned(), line }].into();
+                let steps = [Reply::once("device".to_owned(), line)].into();
                 self.tasks.push_back(Underway { id, steps, due: None });
                 return Ok(true);
             }
@@ -192,18 +234,24 @@ impl Worker {
     /// Begin what is next, if nothing is under way; the worker's end, where that ends it.
     fn begin_next(&mut self) -> Option<Ending> {
         let task = self.tasks.front_mut()?;
-        let fate = task.steps.front().map(|step| (self.behaviour)(&step.name));
-        if task.due.is_none() {
-            match fate {
-                None => task.due = Some(Instant::now()),
-                Some(Reaction::Ends(after)) => task.due = Some(Instant::now() + after),
-                Some(Reaction::Hangs) => {}
-                Some(Reaction::Kills(ending)) => return Some(ending),
-                Some(Reaction::Says(mut line)) => {
-                    line["id"] = task.id.into();
-                    task.steps[0].line = line;
-                    task.due = Some(Instant::now());
-                }
+        if task.due.is_some() {
+            return None;
+        }
+        let at_once = Some(Instant::now());
+        let Some(step) = task.steps.front_mut() else {
+            task.due = at_once;
+            return None;
+        };
+        match step.name.as_deref().map(|name| (self.behaviour)(name)) {
+            None => task.due = at_once,
+            Some(Reaction::Ends(_) | Reaction::Says(_)) if step.line.is_none() => task.due = at_once,
+            Some(Reaction::Ends(after)) => task.due = Some(Instant::now() + after),
+            Some(Reaction::Hangs) => {}
+            Some(Reaction::Kills(ending)) => return Some(ending),
+            Some(Reaction::Says(mut line)) => {
+                line["id"] = task.id.into();
+                step.line = Some(line);
+                task.due = at_once;
             }
         }
         None
@@ -217,10 +265,13 @@ impl Worker {
             None => {
                 let id = task.id;
                 self.tasks.pop_front();
-                json!({"event": "done", "id": id, "ok": true})
+                Some(json!({"event": "done", "id": id, "ok": true}))
             }
         };
-        self.say(line).await
+        match line {
+            Some(line) => self.say(line).await,
+            None => Ok(()),
+        }
     }
 
     async fn say(&mut self, line: Value) -> std::io::Result<()> {

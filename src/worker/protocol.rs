@@ -135,6 +135,13 @@ pub enum Message {
         /// Microseconds.
         time_us: f64,
     },
+    /// The last run was slower than was asked for: its arm is not run again.
+    Aborted {
+        /// The request's id.
+        id: u64,
+        /// The arm's index.
+        arm: u16,
+    },
     /// An arm cannot run.
     ArmFailed {
         /// The request's id.
@@ -178,6 +185,7 @@ impl Message {
             | Message::Starting { id, .. }
             | Message::Ready { id }
             | Message::Timed { id, .. }
+            | Message::Aborted { id, .. }
             | Message::ArmFailed { id, .. }
             | Message::Done { id, .. } => Some(*id),
             Message::Error { id, .. } => *id,

@@ -16,8 +16,9 @@ const LOSSES_IN_A_ROW: u32 = 3;
 /// Workers an arm may take down before it is given up.
 const DEATHS_PER_ARM: u32 = 2;
 
-/// Arms that may be given up one after another with no run timed in between. Beyond that, or where it is all arms of a
-/// request, workers die on whatever they do, and it is no arm's doing.
+/// Arms that may be given up one after another with no run timed in between, or half of the request's where that is more:
+/// a worker times nothing until it has made every arm ready, so that all killers of a request are met first. Beyond that, or
+/// where it is all arms, workers die on whatever they do, and it is no arm's doing.
 const ARMS_IN_A_ROW: usize = 4;
 
 /// What came of a request.
@@ -140,10 +141,9 @@ impl GpuTimer {
                     };
                     *heard = true;
                     timed.times_us[at] = Some(time_us);
-                    if request.abort_above_us.is_some_and(|limit| time_us > limit) {
-                        out.push(arm);
-                    }
                 }
+                // The worker alone knows: what it tells of a time is rounded.
+                Message::Aborted { arm, .. } => out.push(arm),
                 Message::ArmFailed { arm, outcome, message, .. } => {
                     suspect = None;
                     out.push(arm);
@@ -167,7 +167,10 @@ impl GpuTimer {
 /// whoever hears of the others may count on their numbers.
 fn refuse_nonsense(message: &Message, request: &TimingRequest) -> Result<(), AttemptError> {
     match message {
-        Message::Starting { arm, .. } | Message::Timed { arm, .. } | Message::ArmFailed { arm, .. }
+        Message::Starting { arm, .. }
+        | Message::Timed { arm, .. }
+        | Message::Aborted { arm, .. }
+        | Message::ArmFailed { arm, .. }
             if usize::from(*arm) >= request.arms.len() =>
         {
             Err(garbled(format!("arm {arm} of a request with {} arms", request.arms.len())))
@@ -230,7 +233,7 @@ impl Timer for GpuTimer {
                         in_a_row += 1;
                     }
                     let all = in_a_row == request.arms.len() && in_a_row > 1;
-                    if all || in_a_row >= ARMS_IN_A_ROW {
+                    if all || in_a_row >= ARMS_IN_A_ROW.max(request.arms.len() / 2) {
                         for arm in &request.arms {
                             self.deaths.remove(arm);
                         }

@@ -7,9 +7,14 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
+from unittest import mock
 
+from node.detached import keeper, orders
 from node.detached.keeper import ends_at_logout
+from node.detached.processes import BOOT, MARK, SPACE, Table, identity, lives, place
+from node.detached.records import Refused
 
 FOLDER = pathlib.Path(__file__).parents[1] / "node/detached"
 PROGRAM = "".join((FOLDER / f"{part}.py").read_text() for part in ("processes", "records", "keeper", "orders"))
@@ -65,6 +70,90 @@ class Disks(unittest.TestCase):
         failed, *_ = on_a_small_disk('mount -o remount,ro "$DISK"', start("a", "sleep 60"))
         self.assertEqual(failed["failed"]["what"], "denied")
         self.assertTrue(failed["failed"]["path"].endswith("/programs"), failed)
+
+
+class Keepers(unittest.TestCase):
+    """Keepers that are not as ours are."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def begin(self, *argv, **more):
+        begun = subprocess.Popen(argv, **more)
+        self.addCleanup(begun.wait)
+        self.addCleanup(begun.kill)
+        return begun
+
+    def record(self, ident, kept_by):
+        """Of a program that has not begun."""
+        own = pathlib.Path(self.folder, ident)
+        own.mkdir()
+        whose = {"place": place(), "boot": BOOT, "space": SPACE, "keeper": identity(kept_by.pid), "program": None}
+        record = {"id": ident, "labels": LABELS, "argv": ["x"], "started_ns": 1, **whose}
+        (own / "record.json").write_text(json.dumps(record))
+        (own / "log").write_text("said\n")
+        (own / "running").touch()
+        return record
+
+    def marked(self, ident):
+        return {**os.environ, MARK: json.dumps({"id": ident, "labels": LABELS})}
+
+    def test_what_a_keeper_starts_only_later_is_ended_too(self):
+        script = (
+            "import subprocess, time; time.sleep(0.6); p = subprocess.Popen(['sleep', '60']); print(p.pid); p.wait()"
+        )
+        late = self.begin(sys.executable, "-uc", script, stdout=subprocess.PIPE)
+        self.addCleanup(late.stdout.close)
+        self.record("a", late)
+        with mock.patch.object(orders, "KILL_S", 5):
+            ended = orders.end(self.folder, {"id": "a", "grace_s": 0.2})
+        self.assertEqual((list(ended["state"]), ended["killed"]), (["ended"], 1))
+        self.assertFalse(lives(identity(int(late.stdout.readline()))))
+
+    def test_a_keeper_that_does_not_start_its_program_is_no_success(self):
+        stuck = self.begin("sleep", "60")
+        self.record("a", stuck)
+        with mock.patch.object(orders, "KILL_S", 0.2), self.assertRaises(Refused) as refused:
+            orders.end(self.folder, {"id": "a", "grace_s": 0.1})
+        self.assertEqual((refused.exception.what, refused.exception.more), ("stuck", {"pids": [stuck.pid]}))
+
+    def test_a_start_that_takes_too_long_leaves_no_keeper(self):
+        pid = os.path.join(self.folder, "pid")
+
+        def keep(*_):
+            pathlib.Path(pid).write_text(str(os.getpid()))
+            time.sleep(60)
+
+        order = {"id": "a", "watch_s": 0}
+        with mock.patch.multiple(keeper, keep=keep, BEGIN_S=1), self.assertRaises(Refused) as refused:
+            keeper.start(self.folder, order)
+        self.assertEqual(str(refused.exception), "what keeps the program did not start it within 1 s")
+        self.assertNotIn(int(pathlib.Path(pid).read_text()), Table().processes)
+        os.remove(pid)
+        with mock.patch.multiple(keeper, keep=lambda *_: None), self.assertRaises(Refused) as refused:
+            keeper.start(self.folder, order)
+        self.assertEqual(str(refused.exception), "what keeps the program has ended")
+        self.assertEqual(os.listdir(self.folder), [])
+
+    def test_a_list_leaves_out_what_is_forgotten_meanwhile_and_keepers_of_others(self):
+        kept = self.begin("sleep", "60", env=self.marked("outer"))
+        self.record("inner", kept)
+        asked = {"labels": LABELS}
+        self.assertEqual([it["id"] for it in orders.list_programs(self.folder, asked)["programs"]], ["inner"])
+        gone = {**self.record("gone", kept), "folder": os.path.join(self.folder, "nowhere")}
+        with mock.patch.object(orders, "read_records", lambda _: ({"gone": gone}, [])):
+            self.assertEqual(orders.list_programs(self.folder, asked)["programs"], [])
+
+    def test_a_keeper_that_is_a_zombie_keeps_nothing(self):
+        zombie = self.begin("true")
+        self.record("a", zombie)
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        told = json.dumps({"op": "log", "records": self.folder, "id": "a", "lines": 1, "follow": True}).encode()
+        command = [sys.executable, "-I", "-c", PROGRAM]
+        said = subprocess.run(command, input=told, capture_output=True, timeout=20, check=True).stdout
+        self.assertEqual(said, b'{"answer": {}}\nsaid\n')
 
 
 class Homes(unittest.TestCase):

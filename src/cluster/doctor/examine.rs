@@ -265,7 +265,7 @@ fn given(seen: &Seen) -> Given {
     Given::addresses(None, usable(seen))
 }
 
-/// The first of the inventory's addresses for data that the node has, on an interface that is up.
+/// The one of the inventory's addresses for data that counts, of those that the node has on an interface that is up.
 fn usable(seen: &Seen) -> Option<IpAddr> {
     let facts = seen.facts()?;
     let up = |address: &IpAddr| {
@@ -273,8 +273,7 @@ fn usable(seen: &Seen) -> Option<IpAddr> {
             facts.interfaces.iter().find(|it| it.addresses.iter().any(|own| own.address == *address));
         interface.is_some_and(|it| it.up) && !address.is_loopback()
     };
-    let fabric = || seen.node.fabric.iter().copied().filter(up);
-    fabric().find(IpAddr::is_ipv4).or_else(|| fabric().next())
+    Given::data_of(seen.node.fabric.iter().copied().filter(up))
 }
 
 /// The nodes ping one another by all of these paths at once.

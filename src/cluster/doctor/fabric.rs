@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Judgement;
+use super::paths::{Apart, apart};
 use super::seen::{Examined, PingOutcome, Pinged};
 use crate::cluster::inventory::NodeRole;
 
@@ -15,7 +16,22 @@ struct Blamed<'a> {
 pub(super) fn fabric(examined: &Examined) -> Vec<Option<Judgement>> {
     let lost = examined.pings.iter().filter(|ping| ping.outcome == PingOutcome::Known(false));
     let blamed = blame(examined, lost.collect());
-    (0..examined.nodes.len()).map(|at| judge(examined, at, &blamed)).collect()
+    let pinged: BTreeSet<usize> =
+        examined.pings.iter().flat_map(|ping| [ping.path.from, ping.path.to]).collect();
+    let apart = apart(&examined.nodes, &examined.data, |at| pinged.contains(&at));
+    (0..examined.nodes.len()).map(|at| judge(examined, at, &blamed, apart[at].as_ref())).collect()
+}
+
+/// A node that part of the fabric joins with nobody: no packet was lost, since none could be sent.
+fn joined_with_nobody(Apart { own, others }: &Apart) -> Judgement {
+    let own: Vec<String> =
+        own.iter().map(|it| format!("{} on {} is in {}", it.address, it.interface, it.subnet)).collect();
+    let others: Vec<String> = others.iter().map(ToString::to_string).collect();
+    let says =
+        format!("{}, where no other node has an address: they have {}", own.join(", "), others.join(", "));
+    Judgement::failed(says).fix(
+        "give both ends of a cable addresses of one subnet, and `fabric` in the inventory those".to_owned(),
+    )
 }
 
 fn concerns(ping: &Pinged, at: usize) -> bool {
@@ -66,9 +82,8 @@ fn whom(examined: &Examined, at: usize, lost: &[&Pinged], sent: bool) -> String 
     named.collect::<Vec<_>>().join(", ")
 }
 
-fn judge(examined: &Examined, at: usize, blamed: &[Blamed<'_>]) -> Option<Judgement> {
+fn judge(examined: &Examined, at: usize, blamed: &[Blamed<'_>], apart: Option<&Apart>) -> Option<Judgement> {
     let own = || examined.pings.iter().filter(|ping| concerns(ping, at));
-    let mtu = own().map(|ping| ping.path.mtu).max()?;
     if let Some(Blamed { lost, .. }) = blamed.iter().find(|blamed| blamed.node == at) {
         let mtu = lost.iter().map(|ping| ping.path.mtu).max()?;
         let (to, from) = (whom(examined, at, lost, true), whom(examined, at, lost, false));
@@ -77,8 +92,7 @@ fn judge(examined: &Examined, at: usize, blamed: &[Blamed<'_>]) -> Option<Judgem
         let parts: Vec<String> = to.into_iter().chain(from).collect();
         let says = format!("packets of {mtu} bytes: {}", parts.join(", "));
         // To the first of the others, from this node.
-        let other =
-            |ping: &&&Pinged| ping.path.from.min(ping.path.to) + ping.path.from.max(ping.path.to) - at;
+        let other = |ping: &&&Pinged| ping.path.from + ping.path.to - at;
         let path = &lost.iter().min_by_key(other)?.path;
         let target = if path.from == at { path.target } else { path.source };
         let headers = if target.is_ipv4() { 28 } else { 48 };
@@ -88,6 +102,10 @@ fn judge(examined: &Examined, at: usize, blamed: &[Blamed<'_>]) -> Option<Judgem
         );
         return Some(Judgement::failed(says).fix(fix));
     }
+    if let Some(apart) = apart {
+        return Some(joined_with_nobody(apart));
+    }
+    let mtu = own().map(|ping| ping.path.mtu).max()?;
     let unknown = own().filter(|ping| ping.path.from == at).find_map(|ping| match &ping.outcome {
         PingOutcome::Unknown(why) => Some(why),
         PingOutcome::Known(_) => None,

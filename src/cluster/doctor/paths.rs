@@ -1,6 +1,6 @@
 //! Which packets show that every node gets to every other one: who sends them, from which address to which. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::seen::{DataLink, Seen};
@@ -60,6 +60,7 @@ pub(super) fn paths(nodes: &[Seen], data: &[Option<DataLink>]) -> Vec<Path> {
     let mut found: Vec<Path> = Vec::new();
     for from in 0..nodes.len() {
         for to in (0..nodes.len()).filter(|to| *to != from) {
+            let begin = found.len();
             let mut add = |own: &Cable, other: &Cable| {
                 let (Some(own_mtu), Some(mtu)) = (own.mtu, other.mtu) else { return };
                 let path = Path {
@@ -70,7 +71,7 @@ pub(super) fn paths(nodes: &[Seen], data: &[Option<DataLink>]) -> Vec<Path> {
                     interfaces: (own.interface.clone(), other.interface.clone()),
                     mtu: mtu.min(own_mtu),
                 };
-                if !found.contains(&path) {
+                if !found[begin..].contains(&path) {
                     found.push(path);
                 }
             };
@@ -87,6 +88,55 @@ pub(super) fn paths(nodes: &[Seen], data: &[Option<DataLink>]) -> Vec<Path> {
         }
     }
     found
+}
+
+/// Addresses of the fabric that share a subnet with no other node's, and so are told by no packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Apart {
+    /// These.
+    pub(super) own: Vec<Cable>,
+    /// The subnets of the other nodes.
+    pub(super) others: BTreeSet<Subnet>,
+}
+
+/// What of each node's fabric is apart: of those that the inventory gives, each; of a node that `is_met` by no packet at
+/// all, whatever it has. Nothing of a node that is alone, or has no fabric.
+pub(super) fn apart(
+    nodes: &[Seen],
+    data: &[Option<DataLink>],
+    is_met: impl Fn(usize) -> bool,
+) -> Vec<Option<Apart>> {
+    let given = |at: usize| met_at(nodes, data, at).filter(|_| !nodes[at].node.fabric.is_empty());
+    let all: Vec<Vec<Cable>> = nodes
+        .iter()
+        .enumerate()
+        .map(|(at, seen)| {
+            let mut all = cables(seen);
+            all.extend(given(at).filter(|cable| !all.contains(cable)));
+            all
+        })
+        .collect();
+    let place = |at: usize| {
+        all[at].iter().map(|cable| cable.subnet).chain(met_at(nodes, data, at).map(|it| it.subnet))
+    };
+    let subnets: Vec<BTreeSet<Subnet>> = (0..nodes.len()).map(|at| place(at).collect()).collect();
+    let mut having: BTreeMap<Subnet, usize> = BTreeMap::new();
+    subnets.iter().flatten().for_each(|subnet| *having.entry(*subnet).or_default() += 1);
+    let of = |at: usize| {
+        let is_shared = |cable: &Cable| having.get(&cable.subnet).is_some_and(|nodes| *nodes > 1);
+        let one_is_met = is_met(at) || all[at].iter().any(is_shared);
+        let counts = |cable: &&Cable| !one_is_met || nodes[at].node.fabric.contains(&cable.address);
+        let own: Vec<Cable> = all[at].iter().filter(|it| !is_shared(it)).filter(counts).cloned().collect();
+        let is_others = |(subnet, nodes): (&Subnet, &usize)| {
+            (*nodes > 1 || !subnets[at].contains(subnet)).then_some(*subnet)
+        };
+        let others: BTreeSet<Subnet> = match own.is_empty() {
+            true => BTreeSet::new(),
+            false => having.iter().filter_map(is_others).collect(),
+        };
+        (!own.is_empty() && !others.is_empty()).then_some(Apart { own, others })
+    };
+    (0..nodes.len()).map(of).collect()
 }
 
 /// Where node `at` meets the others.

@@ -41,7 +41,7 @@ pub(super) fn choose(
         format!(
             "{} {have} no RDMA port that is ACTIVE and has {}{rest}",
             lacking.join(", "),
-            wanted_address(&theirs)
+            wanted_address(&theirs, members)
         )
     });
     let choices: Vec<Vec<Choice<'_>>> = match no_rdma {

@@ -82,6 +82,11 @@ impl Given {
         Self { control, data, variables: BTreeMap::new() }
     }
 
+    /// Which of a node's addresses for data counts, of several that it may have: the first of IPv4, else the first.
+    pub(crate) fn data_of(mut several: impl Iterator<Item = IpAddr> + Clone) -> Option<IpAddr> {
+        several.clone().find(IpAddr::is_ipv4).or_else(|| several.next())
+    }
+
     /// Give the variable `name`, which is one of those that are derived: a mistyped one would do nothing unseen.
     pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), BadGiven> {
         if !NAMES.contains(&name) {

@@ -71,8 +71,7 @@ pub(crate) struct NodeFabric {
 impl Fabric {
     /// Join `members`.
     pub(crate) fn of(members: &[Member<'_>]) -> Result<Self, BadGiven> {
-        let asked = members.iter().any(|member| member.given.data.is_some_and(|data| data.is_ipv6()));
-        let family = Family::of(members, asked);
+        let family = Family::of(members);
         let mut controls = Vec::new();
         for member in members {
             controls.push(planes::control(member)?);

@@ -71,8 +71,13 @@ pub(super) enum Family {
 }
 
 impl Family {
-    /// Of IPv6 where every node can be met so and not by IPv4 addresses that somebody has set up, or where that `is_asked`.
-    pub(super) fn of(members: &[Member<'_>], is_asked: bool) -> Self {
+    /// Of IPv4 where a data address of it is given. Else of IPv6 where every node can be met so and not by IPv4 addresses
+    /// that somebody has set up, or where one of IPv6 is given.
+    pub(super) fn of(members: &[Member<'_>]) -> Self {
+        if is_given_v4(members) {
+            return Self::V4;
+        }
+        let is_asked = members.iter().any(|member| member.given.data.is_some());
         let set_up = |rail: &Rail<'_>| rail.addressed().is_some_and(|it| !it.subnet.is_link_local());
         let all = |family| members.iter().all(|member| rails(member.facts, family).iter().any(set_up));
         if (is_asked || !all(Self::V4)) && all(Self::V6) { Self::V6 } else { Self::V4 }
@@ -143,8 +148,24 @@ pub(super) fn shared<'a>(all: &[Vec<Rail<'a>>], at: usize) -> Vec<Rail<'a>> {
     all[at].iter().filter(wanted).copied().collect()
 }
 
-/// The addresses by which rails of no node here count, for people: what they are not where all have `these`.
-pub(super) fn wanted_address(these: &[&Vec<Rail<'_>>]) -> &'static str {
+fn is_given_v4(members: &[Member<'_>]) -> bool {
+    members.iter().filter_map(|member| member.given.data).any(|data| data.is_ipv4())
+}
+
+/// The addresses that no rail of `these` nodes, which are some of `members`, has, for people.
+pub(super) fn wanted_address(these: &[&Vec<Rail<'_>>], members: &[Member<'_>]) -> &'static str {
+    let has_other_kind = |rail: &Rail<'_>| {
+        rail.family == Family::V4
+            && rail.interface.addresses_for_others().next().is_some_and(|_| rail.addresses().next().is_none())
+    };
+    if these.iter().flat_map(|rails| rails.iter()).any(has_other_kind) {
+        if these.len() < members.len() {
+            return "an IPv4 address (only IPv6, where the others have IPv4)";
+        }
+        if is_given_v4(members) {
+            return "an IPv4 address (only IPv6, where a data address of IPv4 is given)";
+        }
+    }
     let mut local = these.iter().flat_map(|rails| rails.iter());
     match local.any(|rail| rail.addressed().is_none() && rail.interface.has_link_local_v6()) {
         true => "an IPv4 or global IPv6 address (what is link-local in IPv6 means nothing to another node)",

@@ -70,7 +70,8 @@ impl Topology {
         if !without.is_empty() {
             let theirs: Vec<_> =
                 all.iter().filter(|rails| rails.iter().all(|it| it.addressed().is_none())).collect();
-            let reason = format!("no RDMA port with {} on {}", wanted_address(&theirs), without.join(", "));
+            let reason =
+                format!("no RDMA port with {} on {}", wanted_address(&theirs, members), without.join(", "));
             return say(TopologyKind::Unknown, reason);
         }
         let net = Net { members, all };

@@ -204,8 +204,7 @@ fn given(
     }
     let of = |node: &inventory::Node| {
         let address = node.address.as_ref().and_then(|address| address.to_string().parse().ok());
-        let fabric = &node.fabric;
-        let fabric = fabric.iter().find(|it| it.is_ipv4()).or(fabric.first()).copied();
+        let fabric = Given::data_of(node.fabric.iter().copied());
         let mut given = Given::addresses(settings.control.or(address), settings.data.or(fabric));
         for (name, value) in node.settings.environment() {
             if let ContainerVariable::Set(value) = value {

@@ -107,6 +107,7 @@ pub async fn run(
         }
     };
     let gpu = session.gpu().cloned().ok_or(RunError::NobodyLeft)?;
+    dir.hold_until_exit();
     observer.say(RunEvent::Began { directory: settings.out.clone(), resumed: settings.resume });
     let recorded = session.record(&plan, &subject.device, &mut dir, observer).await?;
     if !recorded.spent.complete {

@@ -9,16 +9,16 @@ use crate::host_name::HostName;
 
 /// What went wrong, and where.
 #[derive(Debug)]
-pub struct DetachedError {
+pub(crate) struct DetachedError {
     /// The host.
-    pub on: HostName,
+    pub(crate) on: HostName,
     /// What went wrong.
-    pub what: DetachedFailure,
+    pub(crate) what: DetachedFailure,
 }
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
-pub enum DetachedFailure {
+pub(crate) enum DetachedFailure {
     /// The host could not be asked.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -82,6 +82,12 @@ pub enum DetachedFailure {
         /// These.
         pids: Vec<i32>,
     },
+    /// Its keeper lives, and neither starts it nor notes its end.
+    #[error("its keeper, process {}, neither starts it nor notes its end", numbers(.pids))]
+    Stuck {
+        /// The keeper.
+        pids: Vec<i32>,
+    },
     /// Something there is not as it must be.
     #[error("`{path}`: {message}")]
     Refused {
@@ -102,6 +108,7 @@ impl DetachedFailure {
             "start" => Self::Start { program: path, message },
             "logout" => Self::EndsAtLogout { user: path },
             "survives" => Self::Survives { pids },
+            "stuck" => Self::Stuck { pids },
             _ => {
                 let path = HostPath::new(path);
                 match what {
@@ -154,6 +161,7 @@ impl Failure for DetachedError {
             | DetachedFailure::Denied { .. }
             | DetachedFailure::Full { .. }
             | DetachedFailure::Survives { .. }
+            | DetachedFailure::Stuck { .. }
             | DetachedFailure::Refused { .. }
             | DetachedFailure::Garbled(_) => Kind::Environment,
         }
@@ -172,6 +180,9 @@ impl Failure for DetachedError {
             DetachedFailure::Full { .. } => Some("make room on that disk".into()),
             DetachedFailure::Survives { .. } => {
                 Some("such a process waits for a device, or is another user's; `ps` there says which".into())
+            }
+            DetachedFailure::Stuck { .. } => {
+                Some("such a process mostly waits for a disk; end the program again once that answers".into())
             }
             _ => None,
         }

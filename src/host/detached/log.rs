@@ -19,7 +19,7 @@ const HEAD_BYTES: u64 = 64 << 10;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// A program's log. Dropping it ends what reads it there.
-pub struct DetachedLog {
+pub(crate) struct DetachedLog {
     on: HostName,
     python: HostPath,
     said: BufReader<BoxRead>,
@@ -64,7 +64,7 @@ impl DetachedPrograms<'_> {
 impl DetachedLog {
     /// The next piece, which is no line; none where the program has ended and all it wrote has been told. Can be given up
     /// and asked again.
-    pub async fn next(&mut self) -> Option<Result<Bytes, DetachedError>> {
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, DetachedError>> {
         let mut piece = BytesMut::with_capacity(PIECE_BYTES);
         if matches!(self.said.read_buf(&mut piece).await, Ok(1..)) {
             return Some(Ok(piece.freeze()));

@@ -20,8 +20,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use error::{DetachedError, DetachedFailure};
-pub use log::DetachedLog;
+pub(crate) use error::{DetachedError, DetachedFailure};
+pub(crate) use log::DetachedLog;
 
 use self::order::{Began, Done, ListedProgram, Order, Programs, StateAnswer};
 use super::container_spec::Labels;
@@ -37,20 +37,20 @@ const KILL_LIMIT: Duration = Duration::from_secs(20);
 
 /// The programs of a host that outlive the connection.
 #[derive(Debug, Clone)]
-pub struct DetachedPrograms<'a> {
+pub(crate) struct DetachedPrograms<'a> {
     /// The host.
-    pub host: &'a dyn Host,
+    pub(crate) host: &'a dyn Host,
     /// The interpreter there.
-    pub python: HostPath,
+    pub(crate) python: HostPath,
     /// The folder there in which their records and logs lie, which is for this alone and made where it is not there;
     /// `sparktune/programs` in the user's state folder where not given.
-    pub records: Option<HostPath>,
+    pub(crate) records: Option<HostPath>,
 }
 
 /// A program, in whatever state: another one for every start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct DetachedId(String);
+pub(crate) struct DetachedId(String);
 
 impl DetachedId {
     fn new() -> Self {
@@ -66,22 +66,22 @@ impl fmt::Display for DetachedId {
 
 /// A program that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Detached {
+pub(crate) struct Detached {
     /// Which.
-    pub id: DetachedId,
+    pub(crate) id: DetachedId,
     /// Its labels, as [`Labels::pairs`] has them.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// What was started; none where its record is lost, and it is known by its mark alone.
-    pub argv: Option<Vec<String>>,
+    pub(crate) argv: Option<Vec<String>>,
     /// When it was started, by the host's clock; none where its record is lost.
-    pub started: Option<Timestamp>,
+    pub(crate) started: Option<Timestamp>,
     /// What has become of it.
-    pub state: DetachedState,
+    pub(crate) state: DetachedState,
 }
 
 /// What has become of a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DetachedState {
+pub(crate) enum DetachedState {
     /// It runs.
     Running {
         /// Its process.
@@ -101,7 +101,7 @@ pub enum DetachedState {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum DetachedEnding {
+pub(crate) enum DetachedEnding {
     /// By itself, with this status.
     Exit(i32),
     /// By this signal.
@@ -122,22 +122,22 @@ impl fmt::Display for DetachedEnding {
 
 /// What a host has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DetachedList {
+pub(crate) struct DetachedList {
     /// The folder of the records.
-    pub folder: HostPath,
+    pub(crate) folder: HostPath,
     /// The programs, the oldest first, those without a record at the end.
-    pub programs: Vec<Detached>,
+    pub(crate) programs: Vec<Detached>,
     /// Records that cannot be read. A program of theirs that runs is among `programs`, by its mark.
-    pub damaged: Vec<HostPath>,
+    pub(crate) damaged: Vec<HostPath>,
 }
 
 /// A program that was ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Downed {
+pub(crate) struct Downed {
     /// How the program ended.
-    pub how: DetachedEnding,
+    pub(crate) how: DetachedEnding,
     /// Processes that had to be killed.
-    pub killed: usize,
+    pub(crate) killed: usize,
 }
 
 impl DetachedPrograms<'_> {
@@ -148,7 +148,11 @@ impl DetachedPrograms<'_> {
     /// # Errors
     /// A program that does not start, of which nothing is left; one that ended at once, whose log and record stay; a host
     /// that would end it as soon as nobody is logged in ([`DetachedFailure::EndsAtLogout`]); no place for the record.
-    pub async fn start(&self, program: &Program, labels: &Labels) -> Result<DetachedId, DetachedError> {
+    pub(crate) async fn start(
+        &self,
+        program: &Program,
+        labels: &Labels,
+    ) -> Result<DetachedId, DetachedError> {
         program.check().map_err(|error| self.fail(error.into()))?;
         if program.limit.is_some() {
             return Err(self.fail(DetachedFailure::Limited));
@@ -164,7 +168,10 @@ impl DetachedPrograms<'_> {
     }
 
     /// Our programs there, running or ended, that have all of `labels`; keys are whole, as in [`Labels::pairs`].
-    pub async fn list(&self, labels: &BTreeMap<String, String>) -> Result<DetachedList, DetachedError> {
+    pub(crate) async fn list(
+        &self,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<DetachedList, DetachedError> {
         let mut wanted = labels.clone();
         wanted.insert(format!("{}project", Labels::PREFIX), Labels::PROJECT.to_owned());
         let Programs { folder, programs, damaged } =
@@ -175,7 +182,7 @@ impl DetachedPrograms<'_> {
     }
 
     /// The last `lines` of the program's log, of its last MiB at most.
-    pub async fn log(&self, id: &DetachedId, lines: usize) -> Result<Vec<u8>, DetachedError> {
+    pub(crate) async fn log(&self, id: &DetachedId, lines: usize) -> Result<Vec<u8>, DetachedError> {
         let mut log = self.listen(id, lines, false).await?;
         let mut said = Vec::new();
         while let Some(piece) = log.next().await {
@@ -185,7 +192,7 @@ impl DetachedPrograms<'_> {
     }
 
     /// The last `lines` of the program's log, and then what it writes, until it ends.
-    pub async fn follow(&self, id: &DetachedId, lines: usize) -> Result<DetachedLog, DetachedError> {
+    pub(crate) async fn follow(&self, id: &DetachedId, lines: usize) -> Result<DetachedLog, DetachedError> {
         self.listen(id, lines, true).await
     }
 
@@ -196,14 +203,14 @@ impl DetachedPrograms<'_> {
     /// keeper's children; a process that left all three before its keeper ended is not found.
     ///
     /// # Errors
-    /// No such program, and one of whose processes some do not end, which are named.
-    pub async fn end(&self, id: &DetachedId, grace: Duration) -> Result<Downed, DetachedError> {
+    /// No such program; one of whose processes some do not end, which are named; one whose keeper does not say that it
+    /// has ended.
+    pub(crate) async fn end(&self, id: &DetachedId, grace: Duration) -> Result<Downed, DetachedError> {
         let order = Order::End { id, grace_s: grace.as_secs_f64() };
         let ended: Done = self.ask(&order, grace.saturating_add(KILL_LIMIT)).await?;
         match ended.state {
             StateAnswer::Ended { how, .. } => Ok(Downed { how, killed: ended.killed }),
-            // Its processes are gone, and its keeper has not noted it for so long.
-            StateAnswer::Running { .. } => Ok(Downed { how: DetachedEnding::Unseen, killed: ended.killed }),
+            StateAnswer::Running { pid } => Err(self.fail(DetachedFailure::Stuck { pids: vec![pid] })),
         }
     }
 
@@ -211,7 +218,7 @@ impl DetachedPrograms<'_> {
     ///
     /// # Errors
     /// No such record, and a program of which anything still runs.
-    pub async fn forget(&self, id: &DetachedId) -> Result<(), DetachedError> {
+    pub(crate) async fn forget(&self, id: &DetachedId) -> Result<(), DetachedError> {
         self.ask::<order::Forgotten>(&Order::Forget { id }, Duration::ZERO).await.map(drop)
     }
 

@@ -1,7 +1,7 @@
 //! What befalls programs that outlive the connection, on this machine.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -41,6 +41,26 @@ fn sleeps() -> Program {
 fn kill(pid: &serde_json::Value) {
     let pid = Pid::from_raw(i32::try_from(pid.as_i64().unwrap()).unwrap()).unwrap();
     kill_process(pid, Signal::KILL).unwrap();
+}
+
+/// Who has a file open.
+fn readers(path: &Path) -> Vec<i32> {
+    let names = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name());
+    let has_it = |pid: &i32| {
+        // Some end meanwhile.
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok()).any(|open| open == path)
+    };
+    names.filter_map(|name| name.to_str()?.parse().ok()).filter(has_it).collect()
+}
+
+async fn wait(mut until: impl FnMut() -> bool) {
+    let comes = async {
+        while !until() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), comes).await.expect("it never came");
 }
 
 const GRACE: Duration = Duration::from_secs(10);
@@ -172,8 +192,18 @@ async fn who_does_not_follow_any_more_leaves_nobody_behind() {
     let bed = Bed::new();
     let it = bed.programs();
     let id = it.start(&sleeps()).await;
+    let DetachedState::Running { pid } = it.state(&id).await else { panic!("it has ended") };
+    let file = bed.record(&id).with_file_name("log");
     let log = it.programs.follow(&id, 0).await.unwrap();
+    let mut reader = None;
+    wait(|| {
+        reader = readers(&file).into_iter().find(|reader| *reader != pid);
+        reader.is_some()
+    })
+    .await;
     drop(log);
+    wait(|| !readers(&file).contains(&reader.unwrap())).await;
+    assert_eq!(readers(&file), [pid], "the program runs on");
     it.end(&id, GRACE).await;
     let mut log = it.programs.follow(&id, 0).await.unwrap();
     assert!(log.next().await.is_none(), "of one that has ended already");

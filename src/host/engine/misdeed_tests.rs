@@ -39,10 +39,12 @@ async fn ours(engine: &Engine) -> Vec<Listed> {
     engine.list(&idles().labels.pairs()).await.unwrap()
 }
 
-/// `work`, whose limits of minutes pass at once, but only when the engine has been asked.
-async fn after_its_limit<T>(work: impl Future<Output = T>) -> T {
+/// `work`, whose limits of minutes pass at once, but only when the engine has been asked for what it does wrong.
+async fn after_its_limit<T>(engine: &LookAlikeEngine, work: impl Future<Output = T>) -> T {
     let pass = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        while !engine.has_misbehaved() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(3600)).await;
         tokio::time::resume();
@@ -63,7 +65,7 @@ async fn a_container_that_does_not_start_is_not_there() {
         let spec = idles();
         let work = run(&engine, &spec);
         let ended = match misdeed {
-            Misdeed::Hangs => after_its_limit(work).await,
+            Misdeed::Hangs => after_its_limit(&look_alike, work).await,
             _ => work.await,
         };
         let error = ended.unwrap_err();
@@ -92,7 +94,7 @@ async fn a_container_whose_creation_is_not_answered_is_not_there() {
     assert!(matches!(error.what, EngineFailure::Lost { .. }), "no name is taken: {error:?}");
     assert_eq!(ours(&engine).await, []);
     look_alike.expect(Method::POST, "/create", Misdeed::Hangs);
-    let error = after_its_limit(create(&engine, &idles())).await.unwrap_err();
+    let error = after_its_limit(&look_alike, create(&engine, &idles())).await.unwrap_err();
     assert!(matches!(error.what, EngineFailure::TimedOut { .. }), "{error:?}");
     assert_eq!(ours(&engine).await, []);
     // One that cannot be removed again is named.

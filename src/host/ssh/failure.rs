@@ -273,5 +273,7 @@ impl SshFailure {
 
 /// The step that ssh's own limit is for.
 pub(super) const CONNECTING: &str = "connecting";
+/// What is left when somebody has answered.
+pub(super) const LOGGING_IN: &str = "logging in";
 #[cfg(test)]
 mod tests;

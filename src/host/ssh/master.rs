@@ -14,7 +14,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::behind::proxy_command;
-use super::failure::CONNECTING;
+use super::failure::LOGGING_IN;
 use super::{SshFailure, SshRoute, SshSettings};
 use crate::host::{BoxRead, BoxWrite, End, Here, Host, HostError, Process, Program};
 
@@ -74,7 +74,7 @@ impl Master {
                 words.lock().unwrap_or_else(PoisonError::into_inner).clear();
                 Ok(Self { folder: path, lost, _end: end })
             }
-            () = tokio::time::sleep(limit) => Err(SshFailure::TimedOut { step: CONNECTING, limit }),
+            () = tokio::time::sleep(limit) => Err(SshFailure::TimedOut { step: LOGGING_IN, limit }),
         }
     }
 

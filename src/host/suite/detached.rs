@@ -155,13 +155,15 @@ pub(in crate::host) async fn a_detached_program_that_ends_at_once_says_why(
     folder: HostPath,
 ) {
     let it = Programs::new(host, &folder);
-    let why = it.try_start(&sh("echo port taken >&2; echo bye; exit 7")).await.unwrap_err();
+    let why = it.try_start(&sh("echo port taken >&2; pwd; echo bye; exit 7")).await.unwrap_err();
     let DetachedFailure::EndedAtOnce { id, how: DetachedEnding::Exit(7), log, .. } = &why else {
         panic!("{why:?}")
     };
-    assert_eq!(log[..], ["port taken", "bye"]);
+    // It began where any other program does.
+    let begins = said(host, &sh("pwd")).await;
+    assert_eq!(log[..], ["port taken", begins.trim_end(), "bye"]);
     assert_eq!(why.to_string(), "`sh` ended at once (exit status: 7) and said `bye`");
-    assert_eq!(it.log(id, 9).await, "port taken\nbye\n");
+    assert_eq!(it.log(id, 9).await, format!("port taken\n{begins}bye\n"));
     soon(it.programs.forget(id)).await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use crate::host_name::HostName;
 use crate::tuner::contests::LaunchedUnits;
 use crate::tuner::error::RunError;
 use crate::tuner::record::Record;
-use crate::tuner::schedule::{Fate, Scheduler, WorkRace};
+use crate::tuner::schedule::{Fate, RaceIndex, Scheduler, WorkRace};
 use crate::tuner::search::{Offer, Search, Searched, SecondTo, Step};
 use crate::tuner::strategy::ContestId;
 
@@ -71,10 +71,11 @@ impl Fleet {
                     Said::BatchEnded => scheduler.batch_ended(&node),
                     Said::Trouble(trouble) => {
                         search.interrupted(&node);
-                        let before = scheduler.lost_races().len();
+                        let lost_before = scheduler.lost_races();
                         let passed_on = scheduler.passed_on_by(&node);
                         let (how, _) = self.trouble(&node, trouble, &mut scheduler);
-                        if let Some(&race) = scheduler.lost_races().get(before..).and_then(<[_]>::first) {
+                        let is_news = |race: &RaceIndex| !lost_before.contains(race);
+                        if let Some(race) = scheduler.lost_races().into_iter().find(is_news) {
                             let (batch_size, why) = (search.batch_size(offered[race]), how.why());
                             match search.is_confirmation(offered[race]) {
                                 true => ledger.observer.note(format!(

@@ -12,11 +12,12 @@ import subprocess
 import time
 
 if __name__ != "__main__":
-    from .processes import BOOT, MARK, SPACE, identity, place, text
+    from .processes import BOOT, MARK, SPACE, Table, identity, place, send, text
     from .records import Refused, create, failed, sync_folder, tail, write_json
 
-# A keeper that has not said within this that the program began is stuck.
-BEGIN_S = 20
+# A keeper that has not said within this that the program began is stuck, and ended. One that waits for a disk is not
+# ended so: it does not start anything any more either.
+BEGIN_S, STOP_S = 20, 5
 LOGINCTL_S = 5
 # What nobody has come back to finish.
 STALE_S = 3600
@@ -72,7 +73,6 @@ def prepare(folder, ident):
 
 def become_keeper():
     os.setsid()
-    os.chdir("/")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
@@ -135,6 +135,8 @@ def keep(new, own, order, tell):
         words = " ".join(filter(None, (getattr(error, "strerror", None), getattr(error, "filename", None))))
         return tell({"failed": {"what": "start", "path": order["argv"][0], "message": words or str(error)}})
     os.close(log)
+    # Where it was started, which is where a program begins that is given no other place, may be unmounted now.
+    os.chdir("/")
     record["program"] = identity(program.pid)
     # A disk that has become full: the mark says what the record does not.
     with contextlib.suppress(OSError):
@@ -159,7 +161,8 @@ def start(folder, order):
     refuse_where_logout_ends_it()
     new, own = prepare(folder, order["id"]), os.path.join(folder, order["id"])
     read, write = os.pipe()
-    if os.fork() == 0:
+    keeper = os.fork()
+    if keeper == 0:
         os.close(read)
         try:
             keep(new, own, order, lambda what: say(write, what))
@@ -167,16 +170,30 @@ def start(folder, order):
             os._exit(0)
     os.close(write)
     heard = listen(read, BEGIN_S)
-    if heard is None or "failed" in heard:
+    if heard is None:
+        stop(keeper, order["id"])
+        shutil.rmtree(own, ignore_errors=True)
+    if heard is None or "began" not in heard:
         shutil.rmtree(new, ignore_errors=True)
-        told = heard or {"failed": {"what": "keeper", "path": own, "message": "what keeps the program has ended"}}
-        raise Refused(**told["failed"])
+        why = "what keeps the program " + (f"did not start it within {BEGIN_S} s" if heard is None else "has ended")
+        raise Refused(**(heard or {}).get("failed", {"what": "keeper", "path": own, "message": why}))
     ended = listen(read, order["watch_s"])
     if ended is not None and "ended" in ended:
         said, _ = tail(os.path.join(own, "log"), LAST_WORDS)
         lines = said.decode("utf-8", "replace").splitlines()
         return {"at_once": {"how": ended["ended"], "log": [line[:LAST_WORD] for line in lines]}}
     return {"running": {"pid": heard["began"]}}
+
+
+def stop(keeper, ident):
+    """End a keeper, our child, and what it is about to start or has started meanwhile."""
+    begun = [it for it in Table().processes.values() if it.parent == keeper]
+    os.kill(keeper, signal.SIGKILL)
+    until = time.monotonic() + STOP_S
+    while os.waitpid(keeper, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+        time.sleep(0.02)
+    for it in begun + Table().of(ident, {}):
+        send(it, signal.SIGKILL)
 
 
 def say(handle, what):
@@ -186,12 +203,14 @@ def say(handle, what):
 
 
 def listen(handle, seconds):
-    """The next line from the keeper; None where it says nothing within the time, or nothing any more."""
+    """The next line from the keeper; None where it says nothing within the time, {} where it has ended."""
     line, until = b"", time.monotonic() + seconds
     while not line.endswith(b"\n"):
         ready, _, _ = select.select([handle], [], [], max(0, until - time.monotonic()))
-        byte = os.read(handle, 1) if ready else b""
-        if not byte:
+        if not ready:
             return None
+        byte = os.read(handle, 1)
+        if not byte:
+            return {}
         line += byte
     return json.loads(line)

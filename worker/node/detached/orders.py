@@ -22,6 +22,7 @@ what has lost its record, or its keeper, is still known by it. Values of variabl
 Standard library only, Linux, Python 3.8 and later.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -32,7 +33,7 @@ import time
 
 if __name__ != "__main__":
     from .keeper import start
-    from .processes import Table, identity, send
+    from .processes import Table, lives, send
     from .records import Refused, failed, has, noted_end, read_records, records_folder, state, tail
 
 # What SIGKILL has not ended by then waits for a device.
@@ -42,22 +43,20 @@ POLL_S = 0.2
 
 def list_programs(folder, order):
     records, damaged = read_records(folder)
-    table = Table()
-    found = [
-        {
-            "id": ident,
-            "labels": record["labels"],
-            "argv": record["argv"],
-            "started_ns": record["started_ns"],
-            "state": state(record, table, records),
-        }
-        for ident, record in records.items()
-        if has(record["labels"], order["labels"])
-    ]
+    table, found = Table(), []
+    for ident, record in records.items():
+        if not has(record["labels"], order["labels"]):
+            continue
+        told = {key: record[key] for key in ("labels", "argv", "started_ns")}
+        # Another machine, or another of us, may have forgotten it meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            found.append({"id": ident, **told, "state": state(record, table, records)})
     lost = {mark["id"]: mark["labels"] for mark in table.marks.values() if mark["id"] not in records}
     for ident, labels in lost.items():
-        if has(labels, order["labels"]):
-            running = {"running": {"pid": table.of(ident, records)[0].pid}}
+        # Nothing where all that has the mark is the keeper of another program, which this one has started.
+        own = table.of(ident, records)
+        if own and has(labels, order["labels"]):
+            running = {"running": {"pid": own[0].pid}}
             found.append({"id": ident, "labels": labels, "argv": None, "started_ns": None, "state": running})
     return {"folder": folder, "programs": found, "damaged": damaged}
 
@@ -87,8 +86,11 @@ def follow(path, at, record, records):
     with open(path, "rb") as file:
         while True:
             # The keeper notes an end; only without one is it worth a look at every process.
-            kept = identity(keeper["pid"]) == keeper
-            over = noted_end(record) is not None or (not kept and "ended" in state(record, Table(), records))
+            try:
+                over = noted_end(record) is not None
+                over = over or (not lives(keeper) and "ended" in state(record, Table(), records))
+            except FileNotFoundError:
+                over = True
             if os.fstat(file.fileno()).st_size < at:
                 # Somebody has emptied it.
                 at = 0
@@ -105,15 +107,25 @@ def follow(path, at, record, records):
 def end(folder, order):
     ident = order["id"]
 
-    def own():
+    def look():
+        """What runs of it, and what its record says; None where it has none."""
         records, _ = read_records(folder)
-        return Table().of(ident, records), records
+        table = Table()
+        now = None
+        if ident in records:
+            with contextlib.suppress(FileNotFoundError):
+                now = state(records[ident], table, records)
+        return table.of(ident, records), now
 
-    found, records = own()
-    if ident not in records and not found:
+    def runs():
+        # Also what its keeper has yet to start: then it is found the next time.
+        return found or (now and "running" in now)
+
+    found, now = look()
+    if now is None and not found:
         raise Refused("none", os.path.join(folder, ident), "there is no such program")
     asked, until = set(), time.monotonic() + order["grace_s"]
-    while found and time.monotonic() < until:
+    while runs() and time.monotonic() < until:
         for it in found:
             if (it.pid, it.ticks) not in asked:
                 asked.add((it.pid, it.ticks))
@@ -121,25 +133,22 @@ def end(folder, order):
                 # Who stands still hears nothing else.
                 send(it, signal.SIGCONT)
         time.sleep(0.02)
-        found, records = own()
+        found, now = look()
     killed, until = set(), time.monotonic() + KILL_S
-    while found and time.monotonic() < until:
+    while runs() and time.monotonic() < until:
         for it in found:
             killed.add((it.pid, it.ticks))
             send(it, signal.SIGKILL)
         time.sleep(0.02)
-        found, records = own()
+        found, now = look()
     if found:
         pids = sorted(it.pid for it in found)
         raise Refused("survives", str(pids[0]), "does not end, not even by SIGKILL", pids=pids)
-    if ident not in records:
-        return {"state": {"ended": {"how": {"unseen": None}, "at_ns": None, "left": 0}}, "killed": len(killed)}
-    until = time.monotonic() + KILL_S
-    while True:
-        now = state(records[ident], Table(), records)
-        if "ended" in now or time.monotonic() > until:
-            return {"state": now, "killed": len(killed)}
-        time.sleep(0.02)
+    if runs():
+        pid = now["running"]["pid"]
+        raise Refused("stuck", str(pid), "neither starts the program nor notes its end", pids=[pid])
+    unseen = {"ended": {"how": {"unseen": None}, "at_ns": None, "left": 0}}
+    return {"state": now or unseen, "killed": len(killed)}
 
 
 def forget(folder, order):
@@ -166,6 +175,12 @@ def main():
         what = {"answer": operations[order["op"]](records_folder(order), order)}
     except Refused as error:
         what = {"failed": {"what": error.what, "path": error.path, "message": str(error), **error.more}}
+    except FileNotFoundError as error:
+        what = {"failed": failed(error)}
+        # Another machine, or another of us, may have forgotten it meanwhile.
+        if order["op"] in ("log", "end", "forget"):
+            own = os.path.join(records_folder(order), order["id"])
+            what["failed"].update({} if os.path.isdir(own) else {"what": "none", "path": own})
     except OSError as error:
         what = {"failed": failed(error)}
     # The log has been told already, behind an answer of its own.

@@ -59,6 +59,12 @@ def identity(pid):
     return {"pid": pid, "ticks": found and found.ticks}
 
 
+def lives(named):
+    """Whether the process of this identity does; a number may be another's by now."""
+    found = process(named["pid"])
+    return found is not None and found.lives and found.ticks == named["ticks"]
+
+
 def mark_of(pid):
     """The mark in a process's environment; None where there is none or it may not be seen."""
     try:

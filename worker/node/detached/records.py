@@ -89,7 +89,7 @@ def read_records(folder):
 
 
 def noted_end(record):
-    """How the program ended, as its keeper noted; None where it did not."""
+    """How the program ended, as its keeper noted; None where it did not. FileNotFoundError where it was forgotten."""
     for name in os.listdir(record["folder"]):
         found = re.fullmatch(r"ended-(exit|signal)-(\d+)-(\d+)", name)
         if found:

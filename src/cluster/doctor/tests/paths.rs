@@ -191,3 +191,81 @@ fn one_of_two_cables_that_is_broken_is_named() {
     assert_eq!(one.says, "packets of 9000 bytes: none gets to a by cable1, none comes from a by cable1");
     assert!(one.fix.as_ref().unwrap().ends_with("ping -M do -s 8952 fd00:2::1"), "{one:?}");
 }
+
+/// What the item `fabric` says where every packet gets there.
+fn said_of_fabric(nodes: Vec<Seen>) -> Vec<(String, State, String)> {
+    let outcome = |path: PingPath| Pinged { outcome: PingOutcome::Known(true), path };
+    let pings = planned(&nodes).into_iter().map(outcome).collect();
+    let examined = Examined { data: data_links(&nodes), pings, nodes, models: Vec::new() };
+    let all = examined.findings().into_iter().filter(|it| it.item == "fabric");
+    all.map(|it| (it.node.to_string(), it.state, it.says)).collect()
+}
+
+fn with_fabric(at: usize, cables: &[&str], fabric: &[&str]) -> Seen {
+    let mut seen = node(at, cables);
+    seen.node.fabric = fabric.iter().map(|it| it.parse().unwrap()).collect();
+    let Some(Ok(read)) = &mut seen.read else { panic!("{seen:?}") };
+    // Addresses of the inventory count without RDMA.
+    read.facts.rdma.clear();
+    seen
+}
+
+#[test]
+fn an_address_that_no_other_node_can_be_met_from_is_a_fault() {
+    for (one, other, subnets) in [
+        ("192.168.177.11", "192.168.178.12", ["192.168.177.0/24", "192.168.178.0/24"]),
+        ("192.168.177.11", "fd00:2::2", ["192.168.177.0/24", "fd00:2::/64"]),
+    ] {
+        let cable = |address: &str| format!("{address}/{}", if address.contains(':') { 64 } else { 24 });
+        let found = said_of_fabric(vec![
+            with_fabric(0, &[&cable(one)], &[one]),
+            with_fabric(1, &[&cable(other)], &[other]),
+        ]);
+        let [(a, State::Failed, of_a), (b, State::Failed, of_b)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((a.as_str(), b.as_str()), ("a", "b"));
+        for says in [of_a, of_b] {
+            assert!(subnets.iter().all(|subnet| says.contains(subnet)), "{says}");
+        }
+    }
+    // One of three; and one of two addresses of a node, where the other one is met.
+    let (one, two) = ("172.16.1.1/24", "172.16.1.2/24");
+    let found = said_of_fabric(vec![
+        with_fabric(0, &[one], &["172.16.1.1"]),
+        with_fabric(1, &[two], &["172.16.1.2"]),
+        with_fabric(2, &["172.16.2.3/24"], &["172.16.2.3"]),
+    ]);
+    let states: Vec<_> = found.iter().map(|(name, state, _)| (name.as_str(), *state)).collect();
+    assert_eq!(states, [("a", State::Ok), ("b", State::Ok), ("c", State::Failed)], "{found:?}");
+    let found = said_of_fabric(vec![
+        with_fabric(0, &[one, "172.16.2.1/24"], &["172.16.1.1", "172.16.2.1"]),
+        with_fabric(1, &[two], &["172.16.1.2"]),
+    ]);
+    let (name, state, says) = &found[0];
+    assert_eq!((name.as_str(), *state), ("a", State::Failed), "{found:?}");
+    assert!(says.starts_with("172.16.2.1 on cable1 is in 172.16.2.0/24, "), "{says}");
+}
+
+#[test]
+fn who_has_no_fabric_or_nobody_to_be_joined_with_is_not_told_of_it() {
+    assert_eq!(said_of_fabric(vec![with_fabric(0, &["172.16.1.1/24"], &["172.16.1.1"])]), []);
+    let mut away = with_fabric(1, &["172.16.2.2/24"], &["172.16.2.2"]);
+    away.read = Some(Err(Obstacle { says: "away".into(), fix: None }));
+    assert_eq!(said_of_fabric(vec![with_fabric(0, &["172.16.1.1/24"], &["172.16.1.1"]), away]), []);
+    // They meet by the management network.
+    let found = said_of_fabric(vec![node(0, &[]), node(1, &[])]);
+    assert!(found.iter().all(|(_, state, _)| *state == State::Ok), "{found:?}");
+    // Cables of which each leads somewhere else.
+    let found = said_of_fabric(vec![node(0, &["172.16.1.1/24"]), node(1, &["172.16.2.1/24"])]);
+    assert!(found.iter().all(|(_, state, _)| *state == State::Ok), "{found:?}");
+}
+
+#[test]
+fn a_ring_of_the_inventory_is_joined() {
+    let ring = [["172.16.1.1", "172.16.3.2"], ["172.16.1.2", "172.16.2.1"], ["172.16.2.2", "172.16.3.1"]];
+    let of = |at: usize| {
+        let cables = ring[at].map(|address| format!("{address}/24"));
+        with_fabric(at, &[&cables[0], &cables[1]], &ring[at])
+    };
+    let found = said_of_fabric((0..3).map(of).collect());
+    assert!(found.len() == 3 && found.iter().all(|(_, state, _)| *state == State::Ok), "{found:?}");
+}

@@ -59,8 +59,8 @@ fn two_sparks_meet_by_ipv6() {
     assert_eq!(of_six.map(|name| value(&four.nodes[0], name)), [None; 2]);
 }
 
-#[test]
-fn ipv4_counts_where_every_node_has_it_unless_ipv6_is_asked_for() {
+/// Two Sparks with addresses of both kinds.
+fn with_both() -> Vec<(HostName, NodeFacts)> {
     let mut nodes = twins();
     for (both, six) in nodes.iter_mut().zip(with_six(twins())) {
         for (interface, of_six) in both.1.interfaces.iter_mut().zip(six.1.interfaces) {
@@ -76,6 +76,12 @@ fn ipv4_counts_where_every_node_has_it_unless_ipv6_is_asked_for() {
             }
         }
     }
+    nodes
+}
+
+#[test]
+fn ipv4_counts_where_every_node_has_it_unless_ipv6_is_asked_for() {
+    let nodes = with_both();
     let node = &joined(&nodes).nodes[0];
     assert_eq!(
         (value(node, "SGLANG_HOST_IP"), value(node, "NCCL_IB_GID_INDEX")),
@@ -118,4 +124,34 @@ fn a_twin_without_an_address_of_ipv6_is_for_a_person_to_address() {
     assert_eq!(fabric.netplan, []);
     let note = "cables without addresses on spark-2, where the others' are of IPv6";
     assert!(fabric.notes.iter().any(|it| it.starts_with(note)), "{:?}", fabric.notes);
+}
+
+#[test]
+fn one_address_of_ipv4_that_is_given_makes_it_ipv4_for_all() {
+    let nodes = with_both();
+    for given in [["192.168.100.10", "fd00:100::11"], ["fd00:100::10", "192.168.100.11"]] {
+        let given = given.map(|it| Given::addresses(None, Some(it.parse().unwrap())));
+        let members: Vec<Member<'_>> =
+            nodes.iter().zip(&given).map(|((name, facts), given)| Member { name, facts, given }).collect();
+        let fabric = Fabric::of(&members).unwrap();
+        for node in &fabric.nodes {
+            assert_eq!(value(node, "NCCL_IB_GID_INDEX"), Some("3"), "{given:?}");
+            assert_eq!(value(node, "NCCL_IB_ADDR_FAMILY"), None, "{given:?}");
+        }
+    }
+}
+
+#[test]
+fn where_the_kinds_differ_the_reason_says_so() {
+    let mixed = [twins().remove(0), with_six(twins()).remove(1)];
+    let fabric = joined(&mixed);
+    let expected = "spark-2 has no RDMA port that is ACTIVE and has an IPv4 address (only IPv6, where the others have IPv4): \
+                    so all nodes use sockets";
+    assert_eq!(variable(&fabric.nodes[0], "NCCL_IB_DISABLE").reason, expected);
+    assert!(fabric.topology.reason.contains("only IPv6, where the others have IPv4"), "{}", fabric.topology);
+    // Not where somebody has only been asked to meet elsewhere.
+    let given = Given::addresses(None, Some("10.0.0.25".parse().unwrap()));
+    let fabric = joined_with(&with_six(twins())[..1], &given).unwrap();
+    let reason = &variable(&fabric.nodes[0], "NCCL_IB_DISABLE").reason;
+    assert!(reason.ends_with("(only IPv6, where a data address of IPv4 is given)"), "{reason}");
 }

@@ -131,6 +131,7 @@ async fn run_beside(
     } else {
         Session::without_nodes(&device, &cancel)
     };
+    dir.hold_until_exit();
     observer.say(began(settings, &dir));
     introduce(settings, &headline, &plan, &device, out)?;
     let finished = session.run(&plan, &device, &mut dir, observer).await;

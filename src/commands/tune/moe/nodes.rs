@@ -103,7 +103,7 @@ impl RunNodes {
             }));
         }
         let Some(image) = image.or(recorded) else { return Ok(None) };
-        let places = vec![Place::Image(ImageOnNode::find(image)?)];
+        let places = vec![Place::of_image(ImageOnNode::find(image)?)];
         Ok(Some(Self { places, expected_gpus: Vec::new(), cluster: false }))
     }
 

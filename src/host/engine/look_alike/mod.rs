@@ -83,6 +83,11 @@ impl LookAlikeEngine {
         self.state.lock().unwrap().misdeeds.push((method, path_ends, misdeed));
     }
 
+    /// Whether it has been asked for all of that.
+    pub(super) fn has_misbehaved(&self) -> bool {
+        self.state.lock().unwrap().misdeeds.is_empty()
+    }
+
     pub(super) async fn connect(&self) -> Engine {
         let address = EngineAddress::unix(&self.socket()).unwrap();
         Engine::connect(address, "n-test".parse().unwrap()).await.unwrap_or_else(|error| panic!("{error}"))

@@ -19,15 +19,15 @@ use crate::worker::image::{ImageEnvironment, ImageOnNode, Order, ReachedImage, T
 /// A node, before it was spoken to.
 #[derive(Debug)]
 pub(super) enum Place {
-    Image(ImageOnNode),
-    Own(BareNode),
+    Image(Box<ImageOnNode>),
+    Own(Box<BareNode>),
 }
 
 /// The same, connected to.
 #[derive(Debug)]
 pub(super) enum ReachedPlace {
-    Image(ReachedImage),
-    Own(ReachedBareNode),
+    Image(Box<ReachedImage>),
+    Own(Box<ReachedBareNode>),
 }
 
 /// A compiler, and what is held for it.
@@ -43,10 +43,10 @@ pub(super) struct OpenPlace {
 /// What has to last as long as the compiler.
 #[derive(Debug)]
 pub(super) enum Held {
-    Container(TuningContainer),
+    Container(Box<TuningContainer>),
     Way {
         // Nobody asks for it again, and the worker's programs end with it.
-        _node: Connected,
+        _node: Box<Connected>,
     },
 }
 
@@ -57,10 +57,15 @@ impl Place {
         // One for all: a node may be reached through another's connection.
         let ssh = connect::ssh(inventory);
         let places = inventory.nodes.iter().map(|node| match node.settings.engine() {
-            Some(_) => Ok(Self::Image(ImageOnNode::of_node(&inventory.name, node, named.as_ref(), &ssh)?)),
-            None => Ok(Self::Own(BareNode::new(node, &ssh))),
+            Some(_) => ImageOnNode::of_node(&inventory.name, node, named.as_ref(), &ssh).map(Self::of_image),
+            None => Ok(Self::Own(Box::new(BareNode::new(node, &ssh)))),
         });
         places.collect()
+    }
+
+    /// The one node that has `image`.
+    pub(super) fn of_image(image: ImageOnNode) -> Self {
+        Self::Image(Box::new(image))
     }
 
     pub(super) fn node(&self) -> &HostName {
@@ -80,8 +85,8 @@ impl Place {
 
     pub(super) async fn reach(self, cancel: &CancellationToken) -> Result<ReachedPlace, NoCompiler> {
         Ok(match self {
-            Place::Image(image) => ReachedPlace::Image(image.reach(cancel).await?),
-            Place::Own(node) => ReachedPlace::Own(node.reach(cancel).await?),
+            Place::Image(image) => ReachedPlace::Image(Box::new(image.reach(cancel).await?)),
+            Place::Own(node) => ReachedPlace::Own(Box::new(node.reach(cancel).await?)),
         })
     }
 }
@@ -122,11 +127,11 @@ impl ReachedPlace {
                 let ImageEnvironment { environment, target, id, container } =
                     image.open(order, cancel).await?;
                 let image = Some(PlannedImage { name, id });
-                Ok(OpenPlace { environment, target, image, held: Held::Container(container) })
+                Ok(OpenPlace { environment, target, image, held: Held::Container(Box::new(container)) })
             }
             ReachedPlace::Own(node) => {
                 let BareEnvironment { environment, target, way } = node.open(cancel).await?;
-                Ok(OpenPlace { environment, target, image: None, held: Held::Way { _node: way } })
+                Ok(OpenPlace { environment, target, image: None, held: Held::Way { _node: Box::new(way) } })
             }
         }
     }

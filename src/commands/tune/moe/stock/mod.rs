@@ -191,6 +191,7 @@ pub(super) async fn run(
         Begun::Run(run) => *run,
     };
     let resumed = matches!(settings.destination, Destination::Resume(_));
+    dir.hold_until_exit();
     observer.say(RunEvent::Began { directory: dir.path().to_owned(), resumed });
     introduce(&headline, &plan, &script, settings, out)?;
     let silence = settings.stock.silence.unwrap_or(SILENCE);
