@@ -45,7 +45,7 @@ pub(crate) struct ScriptOrder {
     /// The program and its arguments; [`FOLDER`] stands for the folder.
     pub program: Vec<String>,
     /// Variables on top of the host's own; none: not there.
-    pub environment: BTreeMap<&'static str, Option<String>>,
+    pub environment: BTreeMap<String, Option<String>>,
     /// How long it may write nothing before it counts as hung.
     #[serde(rename = "silence_s", serialize_with = "seconds")]
     pub silence: Duration,

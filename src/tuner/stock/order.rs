@@ -68,7 +68,7 @@ pub(crate) fn order(
 
 /// What keeps a script's Ray on its node, and its traces in the script's folder. It starts a cluster of its own, unless it
 /// is told of another: then it would take every GPU of that.
-fn environment() -> BTreeMap<&'static str, Option<String>> {
+fn environment() -> BTreeMap<String, Option<String>> {
     let set = |value: &str| Some(value.to_owned());
     BTreeMap::from([
         ("RAY_ADDRESS", None),
@@ -81,6 +81,9 @@ fn environment() -> BTreeMap<&'static str, Option<String>> {
         ("RAY_memory_monitor_refresh_ms", set("0")),
         ("RAY_USAGE_STATS_ENABLED", set("0")),
     ])
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
 }
 
 #[cfg(test)]

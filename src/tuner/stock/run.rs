@@ -41,6 +41,18 @@ pub(crate) struct StockNode {
     pub python: HostPath,
     /// Where the script is.
     pub place: ScriptPlace,
+    /// Variables that the inventory has for a node whose processes are in no container.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl StockNode {
+    /// `order` with the node's variables; those that keep Ray at home stay as they are.
+    fn with_variables(&self, mut order: ScriptOrder) -> ScriptOrder {
+        for (name, value) in &self.variables {
+            order.environment.entry(name.clone()).or_insert_with(|| Some(value.clone()));
+        }
+        order
+    }
 }
 
 /// A plan to carry out, and where.
@@ -232,6 +244,7 @@ impl Tuning<'_> {
         let Some(node) = self.nodes.get(name).cloned() else { return };
         observer.say_from(name, StockEvent::Started { batch_size });
         let order = order(self.plan, batch_size, node.python.as_str(), &node.place, self.silence);
+        let order = node.with_variables(order);
         let pause = self.pauses.get(name).copied().unwrap_or_default();
         let (voice, stop) = (self.voice.clone(), self.stop.clone());
         self.running += 1;
@@ -328,7 +341,7 @@ async fn attempt(
     voice: UnboundedSender<Letter>,
     stop: CancellationToken,
 ) {
-    let StockNode { name, host, python, place: _ } = node;
+    let StockNode { name, host, python, place: _, variables: _ } = node;
     let paused = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     let began = Instant::now();
     let say = |said| {

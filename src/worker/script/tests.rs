@@ -12,7 +12,8 @@ fn order(home: &Path, code: &str, silence: Duration) -> ScriptOrder {
     let files = BTreeMap::from([("script/s.py".to_owned(), code.to_owned())]);
     let program = ["python3", "-u", "{folder}/script/s.py", "{folder}/x"].map(str::to_owned).into();
     let set = |value: &str| Some(value.to_owned());
-    let environment = BTreeMap::from([("RAY_TMPDIR", set("{folder}")), ("HOME", None)]);
+    let environment = [("RAY_TMPDIR", set("{folder}")), ("HOME", None)];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value)).into();
     ScriptOrder { home, files, program, environment, silence }
 }
 

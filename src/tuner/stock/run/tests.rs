@@ -71,6 +71,7 @@ async fn every_node_is_said_to_have_left_at_the_end() {
         host: Arc::new(Here::new()),
         python: HostPath::new("/nowhere/python3"),
         place: ScriptPlace::There("/nowhere/x.py".into()),
+        variables: Default::default(),
     });
     let mut heard: Vec<Event> = Vec::new();
     // Stopped before anything is begun.
@@ -94,4 +95,20 @@ async fn every_node_is_said_to_have_left_at_the_end() {
         _ => None,
     };
     assert_eq!(heard.iter().filter_map(left).collect::<Vec<_>>(), ["n1", "n2"]);
+}
+
+#[test]
+fn a_nodes_own_variables_are_set_and_rays_stay_as_they_are() {
+    let variables = [("A", "b"), ("RAY_ADDRESS", "head:6379")];
+    let node = StockNode {
+        name: node("n1"),
+        host: Arc::new(Here::new()),
+        python: HostPath::new("python3"),
+        place: ScriptPlace::There("/x.py".into()),
+        variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+    };
+    let order = order(&plan(&[1]), 1, "python3", &node.place, Duration::from_secs(9));
+    let order = node.with_variables(order);
+    assert_eq!(order.environment["A"].as_deref(), Some("b"));
+    assert_eq!(order.environment["RAY_ADDRESS"], None);
 }

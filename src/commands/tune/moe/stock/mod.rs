@@ -4,6 +4,7 @@ mod gpu;
 mod output;
 mod script_source;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::commands::{Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::events::{Observer, RunEvent};
 use crate::failure::{Failure, Kind};
-use crate::host::{Here, Host, HostPath};
+use crate::host::{Here, Host, HostPath, Variable};
 use crate::host_name::HostName;
 use crate::journal::{FILE_NAME, JournalError};
 use crate::kernel::space::STANDARD_BATCH_SIZES;
@@ -486,7 +487,12 @@ async fn on_nodes(
             same((first, &ours.script.identity), (&name, &found.script.identity))?;
         }
         let python = environment.starter.python;
-        nodes.push(StockNode { name: name.clone(), host, python, place: found.place.clone() });
+        let plain = |(name, variable): (String, Variable)| match variable {
+            Variable::Set(value) => Some((name, value)),
+            Variable::Unset | Variable::Secret(_) => None,
+        };
+        let variables = environment.starter.variables.into_iter().filter_map(plain).collect();
+        nodes.push(StockNode { name: name.clone(), host, python, place: found.place.clone(), variables });
         first.get_or_insert((name, found));
     }
     let (_, Found { script, place: _, path }) = first.ok_or(RunError::NobodyLeft)?;
@@ -513,7 +519,7 @@ async fn here(
     let root = package.map(|(above, _)| HostPath::new(above));
     let Found { script, place, path } = place(&host, root.as_ref(), given).await?;
     let name = host.name().clone();
-    let nodes = vec![StockNode { name, host: Arc::new(host), python, place }];
+    let nodes = vec![StockNode { name, host: Arc::new(host), python, place, variables: BTreeMap::new() }];
     Ok(Places {
         nodes,
         identity: script.identity,
