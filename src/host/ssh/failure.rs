@@ -237,6 +237,10 @@ impl SshFailure {
         if line("timed out during banner exchange").is_some() {
             return timed_out;
         }
+        // Somebody answered, and said nothing more. Behind another node it is `Connection to UNKNOWN port 65535 timed out`.
+        if line("Connection to ").is_some_and(|line| line.ends_with(" timed out")) {
+            return Self::TimedOut { step: LOGGING_IN, limit };
+        }
         if line("ssh: not found").is_some() {
             return Self::NoClient;
         }

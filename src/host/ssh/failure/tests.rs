@@ -84,6 +84,10 @@ fn what_lies_before_the_login_is_told_apart() {
     ] {
         assert_eq!(of(words), SshFailure::TimedOut { step: CONNECTING, limit: Duration::from_secs(10) });
     }
+    for place in ["10.0.0.2 port 22", "UNKNOWN port 65535"] {
+        let silent = of(&format!("Connection to {place} timed out\r\n"));
+        assert_eq!(silent, SshFailure::TimedOut { step: LOGGING_IN, limit: Duration::from_secs(10) });
+    }
     for why in ["No route to host", "Network is unreachable"] {
         let failure = of(&format!("ssh: connect to host 10.0.0.2 port 22: {why}\r\n"));
         assert_eq!(failure, SshFailure::NoRoute { at: "host 10.0.0.2 port 22".into(), why: why.into() });
