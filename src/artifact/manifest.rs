@@ -14,6 +14,7 @@ use super::ConfigName;
 use super::config_file::{ConfigFile, MAX_BYTES, batch_size};
 use super::json::Members;
 use super::problem::shorten;
+use crate::device::Device;
 use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
@@ -140,6 +141,13 @@ pub struct ManifestDevice {
     pub name: String,
     /// Shared memory one block may use, bytes.
     pub shared_memory_per_block: u32,
+}
+
+impl From<&Device> for ManifestDevice {
+    fn from(device: &Device) -> Self {
+        let shared_memory_per_block = device.shared_memory_per_block;
+        Self { id: device.id.clone(), name: device.name.clone(), shared_memory_per_block }
+    }
 }
 
 /// What compiled the entries.

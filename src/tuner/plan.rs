@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::strategy::StrategySpec;
+use crate::artifact::manifest::ManifestModel;
 use crate::artifact::{ConfigFile, Evidence};
 use crate::runtime::Target;
 use crate::shape::{KernelConfig, MoeShape};
@@ -47,6 +48,14 @@ pub struct PlannedModel {
     pub tp: u32,
     /// Expert parallelism.
     pub ep: u32,
+}
+
+impl PlannedModel {
+    /// As manifests have it.
+    pub(super) fn of_manifest(&self) -> ManifestModel {
+        let Self { name, architecture, tp, ep } = self.clone();
+        ManifestModel { name, architecture, tp, ep }
+    }
 }
 
 /// The device a plan is for. Its figures stay in the catalogue; these two decide names and fits.

@@ -6,9 +6,7 @@ use super::plan::Plan;
 use super::proofs::Proofs;
 use super::select::Selected;
 use crate::artifact::config_file::ConfigFileError;
-use crate::artifact::manifest::{
-    self, FORMAT, Manifest, ManifestCompiler, ManifestDevice, ManifestEntry, ManifestModel,
-};
+use crate::artifact::manifest::{self, FORMAT, Manifest, ManifestCompiler, ManifestEntry};
 use crate::artifact::{ConfigFile, ConfigName, Evidence};
 use crate::device::Device;
 use crate::failure::{Failure, Kind};
@@ -162,19 +160,10 @@ fn describe(
         file: ConfigName::for_shape(&plan.shape, device, runtime, role).file_name(runtime),
         sha256: sha256_hex(text.as_bytes()),
         role,
-        model: ManifestModel {
-            name: plan.model.name.clone(),
-            architecture: plan.model.architecture.clone(),
-            tp: plan.model.tp,
-            ep: plan.model.ep,
-        },
+        model: plan.model.of_manifest(),
         also_for: Vec::new(),
         shape: plan.shape,
-        device: ManifestDevice {
-            id: device.id.clone(),
-            name: device.name.clone(),
-            shared_memory_per_block: limit,
-        },
+        device: device.into(),
         target: plan.target,
         compiler: compiler.filter(|_| plan.evidence >= Evidence::Compiled).map(|compiler| ManifestCompiler {
             kernel_digest: compiler.kernel_digest.clone(),

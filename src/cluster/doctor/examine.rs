@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::asked::AskedModel;
 use super::inside::{Inside, Wanted, inside};
 use super::on_node::{LOOK_LIMIT, load, look, look_for};
-use super::paths::{Path as PingPath, paths};
+use super::paths::paths;
+use super::ping_path::PingPath;
 use super::seen::{
     DataLink, EngineSeen, Examined, ImageSeen, Obstacle, PingOutcome, Pinged, ReadNode, Seen, Tuned,
 };

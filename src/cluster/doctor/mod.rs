@@ -17,6 +17,7 @@ mod model;
 mod network;
 mod on_node;
 mod paths;
+mod ping_path;
 mod reach;
 mod runtime;
 mod seen;

@@ -12,7 +12,7 @@ use super::asked::{AskedModel, ModelSource};
 use super::hub_cache::HubCache;
 use super::machine::FOLDERS;
 use super::network::PORTS;
-use super::paths::Path;
+use super::ping_path::PingPath;
 use super::seen::{LoadSeen, Looked, ModelSeen, Obstacle};
 use crate::cluster::connect::ConnectError;
 use crate::cluster::inventory::Node;
@@ -31,7 +31,7 @@ pub(super) const LOOK_LIMIT: Duration = Duration::from_secs(20);
 const LOAD_S: f64 = 4.0;
 
 /// Ask `host` for ports, folders and the token, or let it ping by `paths` where there are any.
-pub(super) async fn look(host: &dyn Host, paths: &[Path]) -> Result<Looked, Obstacle> {
+pub(super) async fn look(host: &dyn Host, paths: &[PingPath]) -> Result<Looked, Obstacle> {
     let pinging = !paths.is_empty();
     let pings: Vec<(IpAddr, IpAddr, u32)> =
         paths.iter().map(|path| (path.source, path.target, path.mtu)).collect();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::ping_path::PingPath;
 use super::seen::{DataLink, Seen};
 use crate::cluster::fabric::Subnet;
 use crate::cluster::facts::NodeFacts;
@@ -15,19 +16,6 @@ pub(super) struct Cable {
     pub(super) interface: String,
     /// The interface's largest packet, bytes.
     pub(super) mtu: Option<u32>,
-}
-
-/// A packet from a node to another, by their places.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Path {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) source: IpAddr,
-    pub(super) target: IpAddr,
-    /// The interfaces with these addresses, on their nodes.
-    pub(super) interfaces: (String, String),
-    /// The packet, bytes.
-    pub(super) mtu: u32,
 }
 
 /// The addresses of a node that a cable of the fabric goes by: those of the inventory, and of interfaces of RDMA devices
@@ -55,15 +43,15 @@ pub(super) fn cables(seen: &Seen) -> Vec<Cable> {
 /// node has one of another cable first.
 ///
 /// With the smaller MTU of the two ends: that they differ is said already, and what lies between is what this is for.
-pub(super) fn paths(nodes: &[Seen], data: &[Option<DataLink>]) -> Vec<Path> {
+pub(super) fn paths(nodes: &[Seen], data: &[Option<DataLink>]) -> Vec<PingPath> {
     let all: Vec<Vec<Cable>> = nodes.iter().map(cables).collect();
-    let mut found: Vec<Path> = Vec::new();
+    let mut found: Vec<PingPath> = Vec::new();
     for from in 0..nodes.len() {
         for to in (0..nodes.len()).filter(|to| *to != from) {
             let begin = found.len();
             let mut add = |own: &Cable, other: &Cable| {
                 let (Some(own_mtu), Some(mtu)) = (own.mtu, other.mtu) else { return };
-                let path = Path {
+                let path = PingPath {
                     from,
                     to,
                     source: own.address,

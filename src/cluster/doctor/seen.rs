@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use super::asked::AskedModel;
-use super::paths::Path;
+use super::ping_path::PingPath;
 use crate::cluster::facts::NodeFacts;
 use crate::cluster::installed::ConfigPlace;
 use crate::cluster::inventory::{Node, NodeRole};
@@ -211,7 +211,7 @@ pub(super) struct DataLink {
 /// A ping from a node to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pinged {
-    pub(super) path: Path,
+    pub(super) path: PingPath,
     pub(super) outcome: PingOutcome,
 }
 

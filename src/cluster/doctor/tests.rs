@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::examine::data_links;
-use super::paths::Path as PingPath;
+use super::ping_path::PingPath;
 use super::seen::{
     CudaGpu, DataLink, EngineSeen, Examined, GpuInside, GpusSeen, ImageSeen, Looked, Obstacle, PingOutcome,
     Pinged, ReadNode, Seen,

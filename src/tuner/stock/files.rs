@@ -7,8 +7,7 @@ use super::plan::StockPlan;
 use super::record::Tuned;
 use crate::artifact::check::{CheckSubject, Rules, Severity, check};
 use crate::artifact::manifest::{
-    self, FORMAT, Manifest, ManifestDevice, ManifestEntry, ManifestModel, ManifestStock, ManifestTuned,
-    Source,
+    self, FORMAT, Manifest, ManifestEntry, ManifestStock, ManifestTuned, Source,
 };
 use crate::artifact::{ConfigFile, ConfigName, Evidence};
 use crate::device::{Device, DeviceCatalogue};
@@ -117,19 +116,10 @@ fn describe<'a>(
         file: file_name(plan, device),
         sha256: sha256_hex(text.as_bytes()),
         role: Role::Up,
-        model: ManifestModel {
-            name: plan.model.name.clone(),
-            architecture: plan.model.architecture.clone(),
-            tp: plan.model.tp,
-            ep: plan.model.ep,
-        },
+        model: plan.model.of_manifest(),
         also_for: Vec::new(),
         shape: plan.shape,
-        device: ManifestDevice {
-            id: device.id.clone(),
-            name: device.name.clone(),
-            shared_memory_per_block: device.shared_memory_per_block,
-        },
+        device: device.into(),
         target: plan.target,
         compiler: None,
         policy: "stock".to_owned(),

@@ -7,6 +7,7 @@
 //! `script`, `model_argument`, `queue` and `outcome` are pure; `run` is the I/O around them.
 
 pub(crate) mod files;
+mod folder;
 pub(crate) mod model_argument;
 pub(crate) mod order;
 mod outcome;

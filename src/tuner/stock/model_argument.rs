@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::order;
+use super::folder;
 use crate::failure::{Failure, Kind};
 
 /// The model, as the script can be told of it.
@@ -58,7 +58,7 @@ impl ModelArgument {
     /// The value of `--model`.
     pub(super) fn word(&self) -> String {
         match self {
-            Self::Config(_) => order::model_folder(),
+            Self::Config(_) => folder::path(folder::MODEL),
             Self::Id(id) => id.clone(),
         }
     }

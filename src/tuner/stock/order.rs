@@ -3,21 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::folder;
 use super::plan::StockPlan;
 use super::script::{FILE, SEARCH_SPACE};
 use crate::kernel::{shared_memory, space};
 use crate::shape::KernelConfig;
 use crate::worker::script::{FOLDER, HOME, ScriptOrder};
-
-/// A model's folder on a node.
-pub(super) fn model_folder() -> String {
-    format!("{FOLDER}/model")
-}
-
-/// The list of what is tried, on a node.
-pub(super) fn search_space_path() -> String {
-    format!("{FOLDER}/search-space.json")
-}
 
 /// Where the script lies for a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,16 +39,18 @@ pub(crate) fn order(
     let script = match place {
         ScriptPlace::There(path) => path.clone(),
         ScriptPlace::Sent(sources) => {
-            files.extend(sources.iter().map(|(name, text)| (format!("script/{name}"), text.clone())));
-            format!("{FOLDER}/script/{FILE}")
+            files.extend(
+                sources.iter().map(|(name, text)| (format!("{}/{name}", folder::SCRIPT), text.clone())),
+            );
+            folder::path(&format!("{}/{FILE}", folder::SCRIPT))
         }
     };
     if let Some(config) = plan.model_argument.config_json() {
-        files.insert("model/config.json".to_owned(), config);
+        files.insert(format!("{}/config.json", folder::MODEL), config);
     }
     if plan.arguments.iter().any(|word| word == SEARCH_SPACE) {
         let space = serde_json::to_string(&feasible(plan)).expect("plain data always serialises");
-        files.insert("search-space.json".to_owned(), space);
+        files.insert(folder::SEARCH_SPACE.to_owned(), space);
     }
     // -u: what it says must not wait in a buffer.
     let mut program = vec![python.to_owned(), "-u".to_owned(), script];

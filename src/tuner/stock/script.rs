@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::folder;
 use super::model_argument::ModelArgument;
 use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
@@ -141,7 +142,7 @@ impl Options {
             words.push(has("--disable-shared-experts-fusion", &what)?);
         }
         if self.takes_search_space() {
-            words.extend([SEARCH_SPACE.to_owned(), super::order::search_space_path()]);
+            words.extend([SEARCH_SPACE.to_owned(), folder::path(folder::SEARCH_SPACE)]);
         }
         Ok(words)
     }

@@ -122,7 +122,10 @@ pub(crate) struct ImageListArgs {
     /// The inventory [default: sparks.toml here, else in the user's config folder, else this machine alone]
     #[arg(long, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
-    /// Print one JSON object
+    /// Print the commands that equal it, and ask no node
     #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object
+    #[arg(long, conflicts_with = "dry_run")]
     pub json: bool,
 }

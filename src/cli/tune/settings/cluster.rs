@@ -90,8 +90,8 @@ fn node_path(option: &'static str, text: String) -> Checked<NodePath> {
 pub(in crate::cli::tune) fn image(ImageArgs { command }: ImageArgs) -> Checked<ImageSettings> {
     let name = |text: Option<String>| text.map(|text| text.parse::<ImageName>()).transpose();
     match command {
-        ImageCommand::List(ImageListArgs { image, cluster, json }) => {
-            Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::List, json })
+        ImageCommand::List(ImageListArgs { image, cluster, dry_run, json }) => {
+            Ok(ImageSettings { cluster, image: name(image)?, action: ImageAction::List { dry_run }, json })
         }
         ImageCommand::Build(ImageBuildArgs {
             image,

@@ -3,11 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::wanted::Wanted;
 use crate::cluster::connect::Connected;
 use crate::cluster::images::{CONTEXT_FOLDER, CopyPlan, CopyStep, meeting};
-use crate::cluster::inventory::{EngineAt, Node};
+use crate::cluster::inventory::{EngineAt, Login, Node};
 use crate::commands::Output;
 use crate::host::engine::ImageName;
+use crate::host::ssh::over_ssh;
 use crate::host::{EngineKind, Program, ShellLine};
 
 /// One line for each copy, a word for everything else. What would go over the fabric, unless all goes `through_here`, no
@@ -33,6 +35,24 @@ pub(super) fn copies(
                 }
                 out.line(&format!("{save} | {}", typed(node, &["load"])))?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// What each node's engine would be asked, under the node's name. Nobody is connected to.
+pub(super) fn list(wanted: &Wanted, out: &mut dyn Output) -> io::Result<()> {
+    for (image, nodes) in &wanted.images {
+        for node in nodes {
+            let line = ShellLine::of(&command(node, &["image", "inspect", image.as_str()]));
+            let line = match (&node.reach.engine, &node.reach.login) {
+                (EngineAt::Usual | EngineAt::Socket(_), Some(Login::Ssh(route))) => {
+                    over_ssh(route, wanted.ssh.settings(), &line)
+                }
+                _ => line,
+            };
+            out.line(&format!("# {}", node.name))?;
+            out.line(&line.to_string())?;
         }
     }
     Ok(())

@@ -44,7 +44,10 @@ pub struct ImageSettings {
 #[derive(Debug)]
 pub enum ImageAction {
     /// Say what each node has.
-    List,
+    List {
+        /// Say by which commands, and do nothing.
+        dry_run: bool,
+    },
     /// Copy it to those that need it.
     Sync {
         /// The node that has the right one.
@@ -168,6 +171,10 @@ pub async fn run(
         // It has containers to remove, whenever it ends.
         return build::run(&wanted, build, settings.json, &cancel, progress, out).await;
     }
+    if let ImageAction::List { dry_run: true } = settings.action {
+        lines::list(&wanted, out).map_err(OutputError)?;
+        return Ok(Verdict::Done);
+    }
     cancel
         .run_until_cancelled(each(&wanted, settings, progress, out))
         .await
@@ -185,7 +192,7 @@ async fn each(
     for (image, nodes) in images {
         let asked = ask(image, nodes, &wanted.ssh).await;
         match &settings.action {
-            ImageAction::List => shown.list(image, head, asked, out).map_err(OutputError)?,
+            ImageAction::List { .. } => shown.list(image, head, asked, out).map_err(OutputError)?,
             ImageAction::Sync { from, through_here, dry_run } => {
                 let held: Vec<NodeImage> = reached(&asked).map(|it| it.held.clone()).collect();
                 note_failures(&asked, progress);
@@ -215,7 +222,9 @@ async fn each(
     shown.end(out).map_err(OutputError)?;
     let of = images.iter().map(|(_, nodes)| nodes.len()).sum();
     match (&settings.action, shown.failures, shown.differ) {
-        (ImageAction::List, failures, _) if !failures.is_empty() => Err(NotAsked { failures, of }.into()),
+        (ImageAction::List { .. }, failures, _) if !failures.is_empty() => {
+            Err(NotAsked { failures, of }.into())
+        }
         (_, failures, _) if !failures.is_empty() => Err(NotEverywhere { failures, of }.into()),
         (_, _, true) => Ok(Verdict::CheckSaidNo),
         (_, _, false) => Ok(Verdict::Done),

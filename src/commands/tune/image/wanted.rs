@@ -102,7 +102,7 @@ pub(super) fn wanted(settings: &ImageSettings, inventory: &Inventory) -> Result<
             _ if images.len() > 1 => return Err(BadRequest::BuildOnSeveral { count: images.len() }),
             _ => {}
         },
-        ImageAction::List | ImageAction::Pull { .. } => {}
+        ImageAction::List { .. } | ImageAction::Pull { .. } => {}
     }
     Ok(Wanted { ssh: connect::ssh(inventory), head, images, cluster: inventory.name.clone() })
 }
@@ -241,6 +241,6 @@ engine = "none"
         }
         assert!(of(LAB, Some("a@sha256:00"), build(Some("n3"))).is_ok());
         assert!(of(LAB, Some("a@sha256:00"), ImageAction::Pull { dry_run: false }).is_ok());
-        assert!(of(LAB, Some("a@sha256:00"), ImageAction::List).is_ok());
+        assert!(of(LAB, Some("a@sha256:00"), ImageAction::List { dry_run: false }).is_ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::settings::MoeSettings;
 use crate::artifact::manifest::ManifestSpeedup;
@@ -66,14 +66,7 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
     let deploys = settings.deployment.as_ref().map(|deployment| deployment.command(dir));
     if settings.json {
         let mut value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
-        if !containers.is_empty() {
-            let each =
-                |(node, line): &(HostName, ShellLine)| json!({ "node": node, "command": line.to_string() });
-            value["containers"] = containers.iter().map(each).collect();
-        }
-        if let Some(command) = deploys {
-            value["deploys"] = command.into();
-        }
+        add_commands(&mut value, containers, deploys);
         return out.json(&value);
     }
     let mut lines = vec![
@@ -107,13 +100,30 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
                 .into(),
         );
     }
-    lines.extend(containers.iter().map(|(node, line)| match *node == HostName::local() {
-        true => format!("  {line}"),
-        false => format!("  {node}: {line}"),
-    }));
+    lines.extend(container_lines(containers));
     lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
     lines.extend(deploys.map(|command| format!("  would deploy them: {command}")));
     lines.iter().try_for_each(|line| out.line(line))
+}
+
+/// What a dry run tells programs, whichever the tuner is: how containers would be made, and what would be deployed by.
+pub(super) fn add_commands(value: &mut Value, containers: &[(HostName, ShellLine)], deploys: Option<String>) {
+    if !containers.is_empty() {
+        let each =
+            |(node, line): &(HostName, ShellLine)| json!({ "node": node, "command": line.to_string() });
+        value["containers"] = containers.iter().map(each).collect();
+    }
+    if let Some(command) = deploys {
+        value["deploys"] = command.into();
+    }
+}
+
+/// How containers would be made, for people.
+pub(super) fn container_lines(containers: &[(HostName, ShellLine)]) -> impl Iterator<Item = String> + '_ {
+    containers.iter().map(|(node, line)| match *node == HostName::local() {
+        true => format!("  {line}"),
+        false => format!("  {node}: {line}"),
+    })
 }
 
 pub(super) fn report(

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::sync::watch;
 
+use super::answer::{Answer, Asked, done, no, pieces, whole, with_status, yes};
 use super::exec;
-use super::server::{Answer, Asked, Shared, done, no, pieces, whole, with_status, yes};
-use super::state::{Container, Group, Life, Line};
+use super::state::{Container, Group, Life, Line, Shared};
 
 pub(super) async fn work(
     asked: &Asked,

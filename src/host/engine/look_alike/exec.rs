@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy, split}
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
-use super::server::{Answer, Shared, bytes_of, no, with_status, yes};
-use super::state::{Exec, Life, MARK, State};
+use super::answer::{Answer, bytes_of, no, with_status, yes};
+use super::state::{Exec, Life, MARK, Shared, State};
 
 /// The command that runs `argv` in the image and with the variables of a container.
 pub(super) fn command(state: &State, container: &str, argv: &[String]) -> Command {

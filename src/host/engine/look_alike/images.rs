@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
 use hyper::body::Incoming;
@@ -10,18 +10,10 @@ use hyper::{Request, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::server::{Answer, Asked, Shared, bytes_of, no, whole, with_status, yes};
+use super::answer::{Answer, Asked, bytes_of, no, whole, with_status, yes};
+use super::state::{Image, Shared};
 use crate::fs::sha256_hex;
 use crate::host::engine::ImageName;
-
-#[derive(Clone)]
-pub(super) struct Image {
-    config: Bytes,
-    layers: Vec<Bytes>,
-    tags: Vec<String>,
-    /// Where programs of its containers find others; where those of this machine do, if it does not say.
-    pub(super) path: Option<PathBuf>,
-}
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

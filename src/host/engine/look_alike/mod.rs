@@ -4,6 +4,7 @@
 //! with this machine's files, so that neither root nor an engine is needed. What it cannot be honest about it refuses: it
 //! builds no images and has no registry behind it. It misbehaves as it is told.
 
+mod answer;
 mod containers;
 mod exec;
 mod images;
@@ -17,7 +18,7 @@ use hyper::Method;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use self::state::State;
+use self::state::{Shared, State};
 use super::{Engine, EngineAddress};
 use crate::host::HostPath;
 
@@ -37,7 +38,7 @@ pub(super) enum Misdeed {
 /// An engine that is there until this is dropped, its containers' programs too.
 pub(super) struct LookAlikeEngine {
     folder: TempDir,
-    state: Arc<Mutex<State>>,
+    state: Shared,
     serving: Option<Serving>,
 }
 

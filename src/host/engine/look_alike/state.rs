@@ -1,7 +1,8 @@
 //! What the look-alike knows.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use bollard::models::ContainerCreateBody;
 use bytes::Bytes;
@@ -11,14 +12,26 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::watch;
 
 use super::Misdeed;
-use super::images::Image;
 use crate::host::remote::chance;
+
+/// What all connections share.
+pub(super) type Shared = Arc<Mutex<State>>;
 
 pub(super) struct State {
     pub(super) images: Vec<Image>,
     pub(super) containers: BTreeMap<String, Container>,
     pub(super) execs: BTreeMap<String, Exec>,
     pub(super) misdeeds: Vec<(Method, &'static str, Misdeed)>,
+}
+
+/// An image, as its archive has it.
+#[derive(Clone)]
+pub(super) struct Image {
+    pub(super) config: Bytes,
+    pub(super) layers: Vec<Bytes>,
+    pub(super) tags: Vec<String>,
+    /// Where programs of its containers find others; where those of this machine do, if it does not say.
+    pub(super) path: Option<PathBuf>,
 }
 
 /// The variable by which all processes of a container are known, whatever group they are in.

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::super::{Contest, LogTimes};
+use super::families::representatives;
 use super::options::Options;
 use super::transfer::{Transfer, predicted};
 
@@ -49,19 +50,6 @@ fn families(contest: &Contest, rng: &mut ChaCha8Rng) -> Vec<(usize, usize)> {
     families.shuffle(rng);
     families.sort_by(|a, b| a.2.total_cmp(&b.2));
     families.into_iter().map(|(slot, arm, _)| (slot, arm)).collect()
-}
-
-/// The arm of the best prior of each family, with that prior; infinite where there is none.
-pub(super) fn representatives(contest: &Contest) -> Vec<(usize, usize, f64)> {
-    let mut best: BTreeMap<(usize, u32), (usize, f64)> = BTreeMap::new();
-    for (slot, index, arm) in contest.arms() {
-        let prior = arm.prior.unwrap_or(f64::INFINITY);
-        let entry = best.entry((slot, arm.family)).or_insert((index, prior));
-        if prior < entry.1 {
-            *entry = (index, prior);
-        }
-    }
-    best.into_iter().map(|((slot, _), (arm, prior))| (slot, arm, prior)).collect()
 }
 
 /// Arms in order, each once.

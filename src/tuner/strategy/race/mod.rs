@@ -16,6 +16,7 @@
 mod candidates;
 mod confirm;
 mod elimination;
+mod families;
 mod options;
 mod order;
 mod run;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::{Contest, LogTimes};
-use super::candidates::representatives;
+use super::families::representatives;
 
 /// What one contest passes on.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::commands::tune::moe::output::{add_commands, container_lines};
 use crate::commands::tune::moe::settings::MoeSettings;
 use crate::commands::{Output, OutputError};
 use crate::device::Device;
@@ -42,21 +43,11 @@ pub(super) fn dry_run(
             "dry_run": true, "tuner": "stock", "plan": plan, "run": dir, "files": [file], "processes": processes,
             "script_known": script_known,
         });
-        if !containers.is_empty() {
-            let each =
-                |(node, line): &(HostName, ShellLine)| json!({ "node": node, "command": line.to_string() });
-            value["containers"] = containers.iter().map(each).collect();
-        }
-        if let Some(command) = deploys {
-            value["deploys"] = command.into();
-        }
+        add_commands(&mut value, containers, deploys);
         return out.json(&value);
     }
     let mut lines = vec![format!("  {headline}")];
-    lines.extend(containers.iter().map(|(node, line)| match *node == HostName::local() {
-        true => format!("  {line}"),
-        false => format!("  {node}: {line}"),
-    }));
+    lines.extend(container_lines(containers));
     let options = if *script_known { "" } else { ", with the options that it has of these" };
     lines.push(format!(
         "  would run, one at a time on each node, each in a folder of its own ({{folder}}){options}:"
