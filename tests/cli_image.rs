@@ -1,4 +1,4 @@
-//! `sparktune image`: what is refused before any node is asked.
+//! `sparktune image`: what is refused, and said, before any node is asked.
 
 mod support;
 
@@ -40,4 +40,25 @@ fn what_cannot_be_is_refused_in_one_message() {
         let said = stderr(&sandbox.sparktune(&arguments).assert().code(code));
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
+}
+
+#[test]
+fn what_a_list_would_ask_needs_no_node() {
+    let sandbox = Sandbox::new();
+    let inventory = "name = \"lab\"\nimage = \"a:b\"\n[[nodes]]\nname = \"n1\"\nrole = \"head\"\nssh = \"me@nowhere\"\n\
+                     [[nodes]]\nname = \"n2\"\nlocal = true\nengine = \"podman\"\nimage = \"c:d\"\n\
+                     [[nodes]]\nname = \"n3\"\nssh = \"n3\"\nengine = \"none\"\n";
+    sandbox.write("sparks.toml", inventory);
+    let text = sandbox.succeeds(&["image", "list", "--dry-run"]);
+    let lines: Vec<&str> = text.lines().collect();
+    let [n1, ssh, n2, podman] = lines[..] else { panic!("{text}") };
+    assert_eq!((n1, n2, podman), ("# n1", "# n2", "podman image inspect c:d"));
+    assert!(
+        ssh.starts_with("ssh ") && ssh.contains("me@nowhere") && ssh.contains("docker image inspect a:b"),
+        "{ssh}"
+    );
+    let one = sandbox.succeeds(&["image", "list", "--dry-run", "x:y"]);
+    assert_eq!(one.matches("image inspect x:y").count(), 2, "{one}");
+    let refused = stderr(&sandbox.sparktune(&["image", "list", "--dry-run", "--json"]).assert().code(2));
+    assert!(refused.contains("cannot be used with"), "{refused}");
 }

@@ -3,6 +3,8 @@
 //! A manifest lies beside its file as `<name>.manifest.json`. The file itself can carry none of this:
 //! a key that is no number makes SGLang fail to start.
 
+mod contradiction;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,6 @@ use std::path::{Path, PathBuf};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
-use super::ConfigName;
 use super::config_file::{ConfigFile, MAX_BYTES, batch_size};
 use super::json::Members;
 use super::problem::shorten;
@@ -401,53 +402,6 @@ impl Manifest {
             return Some(format!("key \"{key}\" is not in the file"));
         }
         (self.sha256 != sha256_hex(text)).then(|| "the file's bytes are not those it was written for".into())
-    }
-
-    /// Where the manifest claims what it does not back itself, if it does.
-    pub fn contradiction(&self) -> Option<String> {
-        if let Ok((name, _)) = ConfigName::parse(&self.file)
-            && name.role != self.role
-        {
-            return Some(format!(
-                "its role is {} and {} is not the name of such a file",
-                self.role, self.file
-            ));
-        }
-        if self.created.parse::<jiff::Timestamp>().is_err() {
-            return Some(format!("created is \"{}\", which is no RFC 3339 time", shorten(&self.created)));
-        }
-        let limit = self.device.shared_memory_per_block;
-        self.entries.iter().find_map(|(key, entry)| {
-            if entry.evidence >= Evidence::Compiled && self.compiler.is_none() {
-                return Some(format!("key \"{key}\" is {} and no compiler is named", entry.evidence));
-            }
-            if entry.evidence >= Evidence::Measured && entry.measured.is_none() {
-                return Some(format!("key \"{key}\" is {} and carries no time", entry.evidence));
-            }
-            let speedup = entry.measured.and_then(|measured| measured.speedup);
-            if entry.evidence == Evidence::Confirmed && speedup.is_none() {
-                return Some(format!("key \"{key}\" is confirmed and carries no comparison"));
-            }
-            let confirmed_on = entry.measured.and_then(|measured| measured.confirmed_on);
-            if let Some(nodes) =
-                confirmed_on.filter(|nodes| entry.evidence < Evidence::Confirmed || *nodes == 0)
-            {
-                return Some(format!(
-                    "key \"{key}\" is {} and says confirmed on {nodes} nodes",
-                    entry.evidence
-                ));
-            }
-            if entry.evidence == Evidence::Confirmed && entry.measured.is_some_and(|it| it.disputed.is_some())
-            {
-                return Some(format!("key \"{key}\" is confirmed and carries a dispute"));
-            }
-            (entry.shared_bytes > limit).then(|| {
-                format!(
-                    "key \"{key}\" takes {} bytes of shared memory and its device has {limit}",
-                    entry.shared_bytes
-                )
-            })
-        })
     }
 
     /// Whether `newer` may take this one's place: no entry falls to a lower rung, none disappears.
