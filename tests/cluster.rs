@@ -193,13 +193,12 @@ fn a_fault_is_its_nodes_alone_and_heals() {
     said(&cluster.ssh(other, "true"));
     // The other network is another cable.
     said(&cluster.ssh(other, &format!("ping -c 1 -W 5 {}", broken.fabric.address)));
-    drop(faults);
+    faults.heal();
     said(&cluster.ssh(broken, "true"));
 
-    let mut faults = Faults::new(&cluster);
     faults.cause(&broken.name, &["stop-engine"]);
     assert!(!docker(&broken.docker_socket, &["version"]).status.success());
     said(&docker(&other.docker_socket, &["version"]));
-    drop(faults);
+    faults.heal();
     said(&docker(&broken.docker_socket, &["version"]));
 }

@@ -183,7 +183,7 @@ fn a_full_disk_keeps_all_nodes_from_changing() {
     let node = &cluster.nodes[1];
     faults.cause(&node.name, &["fill-disk"]);
     bed.fails(node, &["no room for `/srv/deploy-full"]);
-    drop(faults);
+    faults.heal();
     bed.is_whole_and_goes_on("with room again");
 }
 
@@ -211,7 +211,7 @@ fn a_node_that_is_away_keeps_all_nodes_from_changing() {
     let node = &cluster.nodes[3];
     faults.cause(&node.name, &["link-down"]);
     bed.fails(node, &[]);
-    drop(faults);
+    faults.heal();
     bed.is_whole_and_goes_on("within reach again");
 }
 
@@ -219,27 +219,24 @@ fn a_node_that_is_away_keeps_all_nodes_from_changing() {
 #[ignore = "needs the test cluster: tests/cluster/up"]
 fn a_link_cut_at_any_moment_leaves_each_node_all_old_files_or_all_new_ones() {
     let cluster = cluster();
-    let bed = {
-        let _whole = whole();
-        Bed::new(&cluster, "cut")
-    };
+    let mut faults = Faults::new(&cluster);
+    let bed = Bed::new(&cluster, "cut");
     let whole = time(|| drop(bed.succeeds(&["new"])));
     bed.succeeds(&["--rollback"]);
     let mut ends = BTreeMap::new();
     for turn in 0..10 {
         let node = &cluster.nodes[turn % cluster.nodes.len()];
-        let mut faults = Faults::new(&cluster);
         let mut program = start(&bed.sandbox, &bed.arguments(&["new"]));
         let moment = bed.wait_for_a_moment(turn, whole);
         faults.cause(&node.name, &["link-down"]);
         // Some links come back before anybody noticed.
         if turn % 4 < 2 {
             std::thread::sleep(Duration::from_secs(1));
-            drop(faults);
+            faults.heal();
             program.wait().unwrap();
         } else {
             program.wait().unwrap();
-            drop(faults);
+            faults.heal();
         }
         let code = program.wait().unwrap().code();
         assert!(matches!(code, Some(0 | 3 | 4)), "{code:?}");
@@ -472,7 +469,7 @@ fn a_stopped_engine_keeps_all_containers_from_changing_and_no_folder() {
         bed.sandbox.fails(3, &["deploy", "--container", containers.name, "new"], &["nothing was changed"]);
     assert!(message.contains(&format!("\n  {}: ", node.name)) && !message.contains("\n  n1: "), "{message}");
     bed.is_whole_and_goes_on("without the engine");
-    drop(faults);
+    faults.heal();
     said(&containers.docker(node, &["start", containers.name]));
     assert!(cluster.nodes.iter().all(|node| containers.held(node).is_empty()));
 }

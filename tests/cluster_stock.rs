@@ -199,7 +199,7 @@ fn a_node_whose_link_is_cut_loses_its_batch_size_to_the_others() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     let of_n4 = |line: &str| line.contains("n4: batch size ") && line.ends_with("; it is tried again");
     assert!(told.lines().any(of_n4), "{told}");
-    drop(faults);
+    faults.heal();
     // What could not be removed goes once the node is back, with the next command of the run.
     said(&bed.resume("cut"));
     bed.nothing_is_left();

@@ -103,6 +103,18 @@ impl<'a> Faults<'a> {
         );
     }
 
+    /// Every broken node is whole again, and the test is still alone: what it looks at next may not meet the faults of
+    /// another test.
+    pub fn heal(&mut self) {
+        for node in std::mem::take(&mut self.broken) {
+            let healed = self.command(&node, &["heal"]).status();
+            // A second panic while the test's own is on its way would hide it.
+            if !std::thread::panicking() {
+                assert!(healed.unwrap().success(), "{node} does not heal");
+            }
+        }
+    }
+
     fn command(&self, node: &str, fault: &[&str]) -> Command {
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cluster/fault"));
         command.arg(node).args(fault).env("SPARK_CLUSTER_PREFIX", &self.cluster.prefix);
@@ -112,13 +124,7 @@ impl<'a> Faults<'a> {
 
 impl Drop for Faults<'_> {
     fn drop(&mut self) {
-        for node in &self.broken {
-            let healed = self.command(node, &["heal"]).status();
-            // A second panic while the test's own is on its way would hide it.
-            if !std::thread::panicking() {
-                assert!(healed.unwrap().success(), "{node} does not heal");
-            }
-        }
+        self.heal();
     }
 }
 
