@@ -181,6 +181,14 @@ fn a_dry_run_over_a_cluster_says_what_each_node_would_do_and_asks_none() {
         let text = sandbox.succeeds(&[&arguments[..], wait].concat());
         assert!(text.contains(says), "{text}");
     }
+    let told = |more: &[&str]| sandbox.json(&[&arguments[..], &["--json"], more].concat());
+    assert_eq!(told(&[])["wait_s"], Value::Null, "refused at once");
+    for (wait, seconds) in [(&["--wait"][..], 3600.0), (&["--wait", "90s"], 90.0)] {
+        assert_eq!(told(wait)["wait_s"], seconds);
+    }
+    let compiled = told(&["--evidence", "compiled", "--wait"]);
+    assert!(!compiled.as_object().unwrap().contains_key("wait_s"), "nothing is timed: {compiled}");
+    assert!(told(&[]).as_object().unwrap().contains_key("wait_s"));
     assert!(text.contains(" a python3 -I -c ") && text.contains(" b python3 -I -c "), "{text}");
     assert!(text.contains("--gpus all"), "{text}");
     // A node without an engine is asked itself, the Python that the inventory names.

@@ -9,6 +9,12 @@ mod support;
 mod cluster;
 #[path = "support/deployment.rs"]
 mod deployment;
+#[path = "support/real.rs"]
+mod real;
+#[path = "support/spread.rs"]
+mod spread;
+#[path = "support/tuning.rs"]
+mod tuning;
 
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};
@@ -245,4 +251,27 @@ fn images_and_files_get_to_whoever_is_behind() {
     }
     bed.sandbox.succeeds(&arguments("--rollback"));
     all(&format!("docker rm -f {container}"));
+}
+
+/// Containers are made, workers started and their streams held through one node or two.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+async fn a_run_works_on_whoever_is_behind() {
+    const NAME: &str = "tuned-behind";
+    let tuned = spread::Bed::new(NAME).await;
+    let alone = tuned.alone();
+    let bed = Bed::new(&tuned.cluster, "spark-test:python");
+    // The compiler of one inventory, the ways of the other.
+    let (own, behind) = (tuned.sandbox.read("lab.toml"), bed.sandbox.read("sparks.toml"));
+    let [(common, _), (_, nodes)] = [&own, &behind].map(|text| text.split_once("[[nodes]]").unwrap());
+    let ways = bed.sandbox.path("ssh_config").display().to_string();
+    let common = common.replace(&tuned.cluster.ssh_config.display().to_string(), &ways);
+    assert!(common.contains(&ways), "{common}");
+    tuned.sandbox.write("lab.toml", format!("{common}[[nodes]]{nodes}"));
+
+    tuning::said(&tuned.spread("behind").output().unwrap());
+    assert_eq!(tuned.came_to("behind").0, alone);
+    let journal = tuning::journal(&tuned.sandbox.path("behind"));
+    assert_eq!(journal.iter().filter(|line| line["record"] == "joined").count(), 4);
+    tuned.nothing_is_left(NAME);
 }

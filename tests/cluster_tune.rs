@@ -8,41 +8,22 @@
 mod cluster;
 #[path = "support/real.rs"]
 mod real;
+#[path = "support/spread.rs"]
+mod spread;
 mod support;
 #[path = "support/tuning.rs"]
 mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use spark::runtime::{Runtime, Target};
+use cluster::{Faults, TestNode, whole};
+use spread::{Bed, ON_NODES, SITE, kill_container, until_journal_has, until_journal_says};
+use tuning::{SMALL, files, journal, left, said, signal};
 
-use cluster::{Faults, TestCluster, TestNode, cluster, whole};
-use support::Sandbox;
-use tuning::{SMALL, docker, files, journal, left, said, signal, sparktune};
-
-/// Where the compiler lies on every node, for its containers to mount.
-const ON_NODES: &str = "/srv/tuning";
-/// Where the images' own `python3` looks for packages.
-const SITE: &str = "/usr/lib/python3/dist-packages";
 /// Where the files are brought to.
 const DEPLOYED: &str = "/srv/tuned-by-all";
-/// What is to be compiled: four batch sizes, each with a kernel of its own for either projection.
-const MANY: [&str; 4] = ["--policy", "best-predicted", "--batch-sizes", "1,16,64,256"];
-
-/// The parts of the compiler, each a folder or a link of that name.
-const PARTS: [&str; 5] =
-    ["triton", "triton-3.5.0.dist-info", "nvidia", "sglang", "sglang-0.5.4.post2.dist-info"];
-
-/// A cluster with the compiler on every node, and what one machine makes of the run.
-struct Bed {
-    cluster: TestCluster,
-    sandbox: Sandbox,
-    shared: PathBuf,
-}
-
 /// A worker that replays a table instead of using a compiler and a GPU, and what has a container's Python load it.
 const REPLAY: [(&str, &str); 2] = [
     ("replay_worker.py", include_str!("support/replay_worker.py")),
@@ -106,108 +87,6 @@ impl Bed {
         }
         (configs, confirmed)
     }
-
-    async fn new(name: &str) -> Self {
-        let cluster = cluster();
-        let environment = real::environment(Target::of(Runtime::Sglang054)).await;
-        let venv = Path::new(environment.starter.python.as_str()).ancestors().nth(2).unwrap().to_owned();
-        let packages = std::fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap().path();
-        for node in &cluster.nodes {
-            let into = node.root.join(&ON_NODES[1..]);
-            std::fs::create_dir_all(&into).unwrap();
-            for part in PARTS {
-                let of_wheel = Path::new(environment.sglang_root.as_str()).join(part);
-                let from =
-                    if of_wheel.exists() { of_wheel } else { packages.join("site-packages").join(part) };
-                if !into.join(part).exists() {
-                    said(
-                        &Command::new("cp")
-                            .arg("--archive")
-                            .args([&from, &into.join(part)])
-                            .output()
-                            .unwrap(),
-                    );
-                }
-            }
-        }
-        let sandbox = Sandbox::new();
-        let mounts = PARTS.map(|part| format!("\"{ON_NODES}/{part}:{SITE}/{part}:ro\"")).join(", ");
-        let mut inventory = format!(
-            "name = \"{name}\"\nimage = \"spark-test:python\"\nssh_config = \"{}\"\n\
-             [container]\ngpus = \"none\"\nvolumes = [{mounts}]\n\
-             [env]\nTRITON_PTXAS_PATH = \"{SITE}/nvidia/cu13/bin/ptxas\"\n",
-            cluster.ssh_config.display()
-        );
-        for (place, node) in cluster.nodes.iter().enumerate() {
-            let role = if place == 0 { "head" } else { "worker" };
-            inventory +=
-                &format!("[[nodes]]\nname = \"{}\"\nrole = \"{role}\"\nssh = \"{}\"\n", node.name, node.ssh);
-        }
-        sandbox.write("lab.toml", inventory);
-        Self { cluster, sandbox, shared: std::path::absolute(real::cache()).unwrap() }
-    }
-
-    fn command(&self, cache: &Path, more: &[&str]) -> Command {
-        sparktune(&self.sandbox, cache, more)
-    }
-
-    /// The run on all nodes, with nothing compiled before at hand.
-    fn spread(&self, out: &str) -> Command {
-        let arguments = [&SMALL[..13], &MANY[..], &["--cluster", "lab.toml", "--out", out]].concat();
-        self.command(&self.sandbox.home().join(format!("cache-{out}")), &arguments)
-    }
-
-    fn resume(&self, out: &str) -> Output {
-        let arguments = ["moe", "--cluster", "lab.toml", "--resume", out];
-        self.command(&self.sandbox.home().join(format!("cache-{out}")), &arguments).output().unwrap()
-    }
-
-    /// What this machine makes of it by itself.
-    fn alone(&self) -> Vec<(String, String)> {
-        let arguments = [&SMALL[..13], &MANY[..], &["--out", "alone", "--offline"]].concat();
-        said(&self.command(&self.shared, &arguments).output().unwrap());
-        files(&self.sandbox.path("alone"))
-    }
-
-    /// The files of a run, and the nodes that proved something for it.
-    fn came_to(&self, out: &str) -> (Vec<(String, String)>, BTreeSet<String>) {
-        let run = self.sandbox.path(out);
-        let proofs = journal(&run).into_iter().filter(|line| line["record"] == "proof");
-        let on = proofs.map(|line| line["on"].as_str().unwrap().to_owned()).collect();
-        (files(&run), on)
-    }
-
-    fn nothing_is_left(&self, name: &str) {
-        for node in &self.cluster.nodes {
-            assert_eq!(left(node, name), [""; 0], "{}", node.name);
-        }
-    }
-}
-
-/// Wait until the journal has a line of `what`.
-#[track_caller]
-fn until_journal_says(run: &Path, what: &str, child: &mut Child) {
-    until_journal_has(run, what, 1, child);
-}
-
-/// Wait until it has so many.
-#[track_caller]
-fn until_journal_has(run: &Path, what: &str, count: usize, child: &mut Child) {
-    let began = Instant::now();
-    while journal(run).iter().filter(|line| line["record"] == what).count() < count {
-        if let Some(status) = child.try_wait().unwrap() {
-            panic!("ended before its journal had a line of {what}: {status}");
-        }
-        assert!(began.elapsed() < Duration::from_secs(120), "no line of {what} in time");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-#[track_caller]
-fn kill_container(node: &TestNode, name: &str) {
-    let containers = left(node, name);
-    assert_eq!(containers.len(), 1, "{containers:?}");
-    said(&docker(node, &["kill", &containers[0]]).output().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,7 +97,7 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     let _whole = whole();
     let bed = Bed::new(NAME).await;
     let alone = bed.alone();
-    assert_eq!(alone.len(), 4);
+    assert_eq!(alone.len(), 5, "two files, each with a manifest, and the results");
 
     // Where files could not be deployed, nothing begins.
     let deployed = |out| bed.spread(out).args(["--deploy", "--host-dir", DEPLOYED]).output().unwrap();
@@ -235,7 +114,7 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     assert_eq!(made, alone);
     for node in &bed.cluster.nodes {
         let there = node.root.join(&DEPLOYED[1..]).join("configs/triton_3_5_0");
-        for (name, text) in made.iter().filter(|(name, _)| !name.ends_with(".manifest.json")) {
+        for (name, text) in made.iter().filter(|(name, _)| name.starts_with("E=")) {
             let lies = std::fs::read_to_string(there.join(name)).unwrap();
             assert_eq!(lies.trim_end(), text.trim_end(), "{name} on {}", node.name);
         }
@@ -245,7 +124,7 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     assert_eq!(joined.count(), 4);
     bed.nothing_is_left(NAME);
 
-    // A container that is killed takes its worker along, and nothing starts in it again.
+    // A container that is killed takes its worker along, and is started again for the next.
     let mut run = bed.spread("killed").spawn().unwrap();
     until_journal_says(&bed.sandbox.path("killed"), "joined", &mut run);
     kill_container(&bed.cluster.nodes[1], NAME);
@@ -351,6 +230,51 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     let (dead, confirmed) = bed.raced("dead");
     assert_eq!(dead, one);
     assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
+    bed.nothing_is_left(NAME);
+}
+
+/// Two workers of two nodes die on it alone: it is given up, and everything else is judged.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+#[expect(clippy::await_holding_lock, reason = "the lock is what keeps other tests from the nodes meanwhile")]
+async fn a_kernel_that_kills_its_workers_is_given_up_and_tried_again_when_the_run_goes_on() {
+    const NAME: &str = "killer";
+    const KILLER: &str = "up 64x64x128 w4 s3";
+    let _whole = whole();
+    let bed = Bed::new(NAME).await;
+    bed.replaying();
+    said(&bed.race("race.toml", "well").output().unwrap());
+    let (well, _) = bed.raced("well");
+
+    let inventory = bed.sandbox.read("race.toml");
+    let killing = inventory.replace("REPLAY_CLOCK", &format!("REPLAY_KILLER = \"{KILLER}\", REPLAY_CLOCK"));
+    assert_ne!(killing, inventory);
+    bed.sandbox.write("race.toml", killing);
+    let output = bed.race("race.toml", "killed").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains(&format!("1 kernels could not be judged; first {KILLER}: ")), "{told}");
+    assert!(told.contains("workers died on it, last: "), "{told}");
+    let run = bed.sandbox.path("killed");
+    let (unjudged, judged): (Vec<_>, Vec<_>) = journal(&run)
+        .into_iter()
+        .filter(|line| line["record"] == "proof")
+        .partition(|line| line["result"]["reason"] == "worker_lost");
+    assert_eq!(unjudged.len(), 1, "{unjudged:?}");
+    assert!(judged.len() > 100, "{} kernels were judged", judged.len());
+    // It takes two nodes to convict it.
+    let died: BTreeSet<String> = journal(&run)
+        .into_iter()
+        .filter(|line| line["record"] == "left" && line["how"] == "died")
+        .map(|line| line["node"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(died.len() > 1, "workers died on {died:?}");
+    bed.nothing_is_left(NAME);
+
+    bed.sandbox.write("race.toml", inventory);
+    let arguments = ["moe", "--cluster", "race.toml", "--resume", "killed"];
+    said(&bed.command(&bed.sandbox.home().join("cache-killed"), &arguments).output().unwrap());
+    assert_eq!(bed.raced("killed").0, well);
     bed.nothing_is_left(NAME);
 }
 

@@ -13,6 +13,11 @@ pub enum NodeEvent {
         /// The GPU it measures on, as the driver calls it; none where it only compiles.
         gpu: Option<String>,
     },
+    /// It works as soon as nobody else uses its GPU.
+    Waiting {
+        /// Who does.
+        why: String,
+    },
     /// It works no more.
     Left {
         /// Why.

@@ -33,6 +33,7 @@ every!(
     What::Setup(SetupEvent::UnpackSglang { .. }) => "setup unpack_sglang",
     What::Setup(SetupEvent::Ready) => "setup ready",
     What::Node(NodeEvent::Joined { .. }) => "node joined",
+    What::Node(NodeEvent::Waiting { .. }) => "node waiting",
     What::Node(NodeEvent::Left { how: Left::Drained }) => "node left drained",
     What::Node(NodeEvent::Left { how: Left::Died { .. } }) => "node left died",
     What::Node(NodeEvent::Left { how: Left::Lost { .. } }) => "node left lost",
@@ -145,6 +146,9 @@ fn samples() -> Vec<Event> {
         here(SetupEvent::UnpackSglang { version: "0.5.4.post2".into() }.into()),
         here(SetupEvent::Ready.into()),
         there(NodeEvent::Joined { processors: 20, gpu: Some("NVIDIA GB10".into()) }.into()),
+        there(
+            NodeEvent::Waiting { why: "other processes compute on its GPU (process ids [7])".into() }.into(),
+        ),
         there(NodeEvent::Left { how: Left::Drained }.into()),
         there(NodeEvent::Left { how: Left::Died { status: "signal: 9 (SIGKILL)".into() } }.into()),
         there(NodeEvent::Left { how: Left::Lost { why: "no answer within 30 s".into() } }.into()),

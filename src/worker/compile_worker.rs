@@ -125,6 +125,16 @@ impl CompileWorker {
         self.cpus
     }
 
+    /// Have a worker that answers; another one where none does.
+    pub async fn answers(&mut self) -> Result<(), WorkerError> {
+        let sglang_root = self.sglang_root.clone();
+        let answered = self.link().await?.probe(&sglang_root).await;
+        if answered.is_err() {
+            self.link = None;
+        }
+        answered.map(|_| ())
+    }
+
     /// The GPU the worker sees.
     pub async fn device(&mut self) -> Result<GpuReport, WorkerError> {
         self.link().await?.device().await
@@ -204,7 +214,7 @@ impl CompileWorker {
     /// End the worker and its children.
     pub async fn stop(self) {
         if let Some(link) = self.link {
-            link.stop().await;
+            link.leave().await;
         }
     }
 

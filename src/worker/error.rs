@@ -125,6 +125,10 @@ forwards! {
             "measure on a machine with the device, or prove without one: --evidence compiled";
         Self::Refused { code, .. } if code == "torch_missing" => Kind::Environment,
             "name the Python that SGLang runs in with --python, or drop measuring: --evidence compiled";
+        Self::Refused { code, .. } if code == "disk_full" => Kind::Environment,
+            "make room there: a compiler writes below TMPDIR, or /tmp";
+        Self::Refused { code, .. } if code == "gpu_in_use" => Kind::Environment,
+            "--wait waits until it is free";
         Self::AlwaysDies { .. } => Kind::Environment,
             "is there memory for so many --jobs? The kernel's log (dmesg) says whom it ended for want of it";
         // What the machine lacks, or a fault of the worker's own, is no input.

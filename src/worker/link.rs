@@ -28,6 +28,8 @@ const HELLO_LIMIT: Duration = Duration::from_secs(60);
 const GREETING_LINES: usize = 100;
 /// How long a worker may take to end its children and itself once it was told to.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// The same where nobody needs what it holds any more: its guardian ends what is left.
+const LEAVE_LIMIT: Duration = Duration::from_secs(1);
 /// How long the end of a worker may take to be told once its output has ended.
 const END_LIMIT: Duration = Duration::from_secs(2);
 /// The log's reader runs beside us: how long it may take with the last lines. What a worker leaves behind for a moment,
@@ -165,14 +167,35 @@ impl Link {
         self.messages.is_closed() && self.messages.is_empty()
     }
 
-    /// Tell the worker to end and wait until it has: what it was at is given up. One that does not end is killed.
-    pub async fn stop(mut self) {
+    /// Tell the worker to end and wait until it has, with all it holds: what it was at is given up. One that does not end
+    /// is killed.
+    pub async fn stop(self) {
+        self.end_within(STOP_LIMIT).await;
+    }
+
+    /// The same of a worker that no other follows: it is waited for as long as a user likes to who wants out.
+    pub async fn leave(self) {
+        self.end_within(LEAVE_LIMIT).await;
+    }
+
+    async fn end_within(mut self, limit: Duration) {
         self.give_up();
         self.post(Op::Quit {});
-        let Self { requests, mut end, mut tasks, .. } = self;
+        let Self { requests, mut messages, mut end, mut tasks, .. } = self;
         // The last request is written, then the worker's input is closed.
         drop(requests);
-        if timeout(STOP_LIMIT, end.ended()).await.is_err() {
+        // One whose words nobody reads waits for that, and does not hear of its end.
+        let listening = async {
+            while messages.recv().await.is_some() {}
+            std::future::pending().await
+        };
+        let ended = async {
+            tokio::select! {
+                _ = end.ended() => {}
+                () = listening => {}
+            }
+        };
+        if timeout(limit, ended).await.is_err() {
             end.kill();
             let _ = timeout(END_LIMIT, end.ended()).await;
         }

@@ -74,7 +74,7 @@ impl GpuTimer {
     /// End the worker.
     pub async fn stop(self) {
         if let Some(link) = self.link {
-            link.stop().await;
+            link.leave().await;
         }
     }
 

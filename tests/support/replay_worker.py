@@ -4,7 +4,7 @@ For tests of measuring on several nodes where no node has a GPU. Imported by `re
 A kernel allocates what the shared-memory rule says of bf16. A config takes what a table says: every tile has a place of
 its own and is 4 % slower than the one before it, and so is a GROUP_SIZE_M than its neighbour nearer the best. The node's own clock
 (REPLAY_CLOCK) and drift (REPLAY_DRIFT, the share by which times swing within ten seconds) come on top, and noise that
-depends on the question alone, so that it is the same wherever it is asked.
+depends on the question alone, so that it is the same wherever it is asked. The kernel that REPLAY_KILLER names takes its worker along.
 """
 
 import hashlib
@@ -20,6 +20,7 @@ from spark_worker import service
 _CLOCK = float(os.environ.get("REPLAY_CLOCK", "1"))
 _DRIFT = float(os.environ.get("REPLAY_DRIFT", "0"))
 _DRIFT_PERIOD_S = 10.0
+_KILLER = os.environ.get("REPLAY_KILLER")
 # What a round takes, whatever it asks: enough for tests to come in between.
 _ROUND_S = 0.02
 _TILES = list(product((16, 32, 64, 128, 256), (32, 64, 128, 256), (64, 128, 256), (4, 8), (2, 3, 4, 5)))
@@ -60,6 +61,8 @@ class _Replay:
     def compile(self, request):
         events, request_id = self._own._events, request["id"]
         for unit in request["units"]:
+            if unit["unit"] == _KILLER:
+                os._exit(9)
             m, n, k, _, stages = _tile(unit["config"])
             events.answer(
                 request_id,

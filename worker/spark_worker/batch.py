@@ -1,5 +1,7 @@
 """One compile request under way: units waiting, units running, what came of the rest."""
 
+import errno
+import shutil
 import time
 
 from spark_worker import toolchain
@@ -13,6 +15,8 @@ from spark_worker.protocol import RequestError
 from spark_worker.shape import ROLES, Shape
 
 _DEFAULT_TIMEOUT_S = 120
+# A compiler that crashed and left no more room than this may have crashed for want of it.
+_ROOM_BYTES = 16 << 20
 
 
 class Batch:
@@ -52,17 +56,27 @@ class Batch:
                 self._report(name, _failed("invalid_config", message), 0.0)
         while self._waiting and len(self._running) < self._jobs:
             unit = self._waiting.pop()
-            child = Child(lambda: self._compile(unit), self._scratch, self._guardian, self._timeout_s)
+            try:
+                child = Child(lambda: self._compile(unit), self._scratch, self._guardian, self._timeout_s)
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                raise self._disk_full(str(error)) from error
             self._running[child] = unit
             yield child
 
     def collect(self, child):
-        """A child has ended by itself: report its unit."""
+        """A child has ended by itself: report its unit.
+
+        Raises RequestError where the disk is to blame: what crashed for want of room says nothing of its kernel.
+        """
         unit, ending = self._end(child)
         outcome = ending.answer or _failed("compiler_crash", "")
         if outcome.get("reason") == "compiler_crash":
             # What the compiler printed says more than the exception or the signal it ended with.
             message = ": ".join(filter(None, (outcome["message"], ending.complaint)))
+            if shutil.disk_usage(self._scratch).free < _ROOM_BYTES:
+                raise self._disk_full(message)
             outcome["reason"], outcome["message"] = self._compiler.explain_crash(message)
         self._report(unit.name, outcome, ending.seconds)
 
@@ -91,6 +105,9 @@ class Batch:
             cpu_seconds=round(self._cpu_seconds, 3),
             wall_seconds=round(wall, 3),
         )
+
+    def _disk_full(self, message):
+        return RequestError("disk_full", f"the disk of {self._scratch} is full: {message}")
 
     def _compile(self, unit):
         """In the child."""

@@ -232,8 +232,12 @@ class Service:
         """Start what may start, and close the batches that have nothing left."""
         while self._batches:
             batch = self._batches[0]
-            for child in batch.start_more():
-                self._selector.register(child.fd, selectors.EVENT_READ, lambda child=child: self._listen(child))
+            try:
+                for child in batch.start_more():
+                    self._selector.register(child.fd, selectors.EVENT_READ, lambda child=child: self._listen(child))
+            except RequestError as error:
+                self._refuse_begun(batch, error)
+                continue
             if not batch.finished:
                 return
             batch.report_done()
@@ -242,7 +246,18 @@ class Service:
     def _listen(self, child):
         if not child.read():
             self._unregister([child])
-            self._batches[0].collect(child)
+            batch = self._batches[0]
+            try:
+                batch.collect(child)
+            except RequestError as error:
+                self._refuse_begun(batch, error)
+
+    def _refuse_begun(self, batch, error):
+        """What is not compiled of it cannot be compiled here."""
+        self._unregister(batch.children)
+        batch.abandon()
+        self._batches.remove(batch)
+        self._refuse(batch.id, error)
 
     def _expire(self):
         now = time.monotonic()

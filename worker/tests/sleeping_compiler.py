@@ -3,10 +3,13 @@
     python -m tests.sleeping_compiler
 
 Each unit is compiled by a child that waits for a grandchild, as Triton waits for its assembler.
-A unit named `quick` is done at once, one named `long` with a message of a mebibyte. There is
-always a kernel to be found. Nothing in spark_worker knows of this file.
+A unit named `quick` is done at once, one named `long` with a message of a mebibyte, and one named
+`crash` takes its child along. There is always a kernel to be found. With the argument `--no-room` the
+disk counts as full, and with `--no-folder` not even a child's folder can be made. Nothing in spark_worker knows of this file.
 """
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -17,6 +20,8 @@ class SleepingCompiler:
     def compile(self, unit):
         if unit.name == "long":
             return {"outcome": "failed", "reason": "kernel_error", "message": "x" * (1 << 20)}
+        if unit.name == "crash":
+            os.abort()
         if unit.name != "quick":
             subprocess.run(["sleep", "600"], check=True)
         return {
@@ -27,13 +32,24 @@ class SleepingCompiler:
             "binary_sha256": "0" * 64,
         }
 
+    def explain_crash(self, message):
+        return "compiler_crash", message
+
 
 def probe(_request):
     kernel = {"path": "kernel.py", "sglang_version": None, "digest": "0" * 64}
     return {"kernel": kernel, "ptxas": None, "cpus": 2}
 
 
+def no_folder(*_arguments):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/somewhere")
+
+
 if __name__ == "__main__":
     service.probe = probe
     batch._compiler = lambda request, for_launching: SleepingCompiler()
+    if "--no-room" in sys.argv:
+        batch._ROOM_BYTES = 1 << 62
+    if "--no-folder" in sys.argv:
+        batch.Child = no_folder
     sys.exit(service.main())

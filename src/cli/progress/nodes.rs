@@ -16,6 +16,8 @@ pub(super) struct Nodes(BTreeMap<HostName, HostLine>);
 struct HostLine {
     bar: Option<ProgressBar>,
     compiled: u64,
+    /// What it waits for, as was said last.
+    waits: Option<String>,
 }
 
 impl Nodes {
@@ -23,9 +25,15 @@ impl Nodes {
         let Some(host) = host else { return };
         match event {
             NodeEvent::Joined { .. } => {
-                self.0.entry(host.clone()).or_default();
+                self.0.entry(host.clone()).or_default().waits = None;
                 if *host != HostName::local() {
                     screen.plain(&format!("  {host} joined"));
+                }
+            }
+            NodeEvent::Waiting { why } => {
+                let line = self.0.entry(host.clone()).or_default();
+                if line.waits.replace(why.clone()).as_ref() != Some(why) {
+                    screen.line(&format!("  {host} waits until its GPU is free: {why}"));
                 }
             }
             NodeEvent::Left { how } => {

@@ -69,6 +69,25 @@ fn several_hosts_have_a_line_each_and_the_whole_has_one() {
 }
 
 #[test]
+fn who_waits_is_said_once_and_has_its_line_once_it_works() {
+    let mut progress = on_a_terminal();
+    let told = &mut progress as &mut dyn Observer;
+    let hosts = [named("spark-1"), named("spark-2")];
+    told.say_from(&hosts[0], NodeEvent::Joined { processors: 20, gpu: None });
+    for _ in 0..2 {
+        told.say_from(&hosts[1], NodeEvent::Waiting { why: "others".into() });
+    }
+    told.say(MeasureEvent::Queued { work: Work { done: 0, of: 18 } });
+    told.say_from(&hosts[0], MeasureEvent::Round { batch_size: 64, launches: 40, seconds: 1.0 });
+    let measuring = |host: &str| (host.to_owned(), "batch size 64, 40 launches, 1 s".to_owned());
+    assert_eq!(progress.nodes.lines(), [measuring("spark-1")]);
+    let told = &mut progress as &mut dyn Observer;
+    told.say_from(&hosts[1], NodeEvent::Joined { processors: 20, gpu: None });
+    told.say_from(&hosts[1], MeasureEvent::Round { batch_size: 64, launches: 40, seconds: 1.0 });
+    assert_eq!(progress.nodes.lines(), [measuring("spark-1"), measuring("spark-2")]);
+}
+
+#[test]
 fn a_load_has_its_name_and_figures() {
     let mut progress = on_a_terminal();
     let told = &mut progress as &mut dyn Observer;

@@ -85,9 +85,9 @@ impl ShortLived {
         self.container.name()
     }
 
-    /// It as a host.
+    /// It as a host. Where it does not run any more, the next program there has it started again.
     pub fn host(&self) -> Arc<dyn Host> {
-        self.engine.within_container(&self.container)
+        self.engine.within_short_lived(&self.container)
     }
 
     /// Remove it, with all that runs in it.

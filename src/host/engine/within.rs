@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::{Engine, EngineFailure, OwnContainer};
+use super::{Engine, EngineError, EngineFailure, OwnContainer};
 use crate::failure::Failure;
 use crate::host::remote::{Interpreter, Remote};
 use crate::host::{Host, HostError, HostFailure, Process, Program, ShellLine, Variable};
@@ -17,7 +17,13 @@ impl Engine {
     /// A program there ends when its [`Process`] is dropped. Where the link is lost, or this program is killed, it
     /// only hears that its input has ended: the engine keeps reading what it writes.
     pub fn within_container(&self, container: &OwnContainer) -> Arc<dyn Host> {
-        Arc::new(Remote::new(Within { engine: self.clone(), container: container.clone() }))
+        Arc::new(Remote::new(Within { engine: self.clone(), container: container.clone(), starts_it: false }))
+    }
+
+    /// The same of a container that is there for programs alone: one that does not run any more, because it was killed
+    /// or its engine went, is started again for the next.
+    pub(super) fn within_short_lived(&self, container: &OwnContainer) -> Arc<dyn Host> {
+        Arc::new(Remote::new(Within { engine: self.clone(), container: container.clone(), starts_it: true }))
     }
 }
 
@@ -25,6 +31,20 @@ impl Engine {
 struct Within {
     engine: Engine,
     container: OwnContainer,
+    /// Whether a program may have it started.
+    starts_it: bool,
+}
+
+impl Within {
+    async fn attach(&self, argv: Vec<String>) -> Result<Process, EngineError> {
+        match self.engine.attach(&self.container, argv.clone()).await {
+            Err(EngineError { what: EngineFailure::NotUp(_), .. }) if self.starts_it => {
+                self.engine.start(&self.container).await?;
+                self.engine.attach(&self.container, argv).await
+            }
+            attached => attached,
+        }
+    }
 }
 
 impl Interpreter for Within {
@@ -35,7 +55,7 @@ impl Interpreter for Within {
     fn python<'a>(&'a self, code: &'static str) -> BoxFuture<'a, Result<Process, HostError>> {
         async move {
             let argv = ["python3", "-c", code].map(str::to_owned).to_vec();
-            self.engine.attach(&self.container, argv).await.map_err(|error| {
+            self.attach(argv).await.map_err(|error| {
                 let what = match error.what {
                     // The engine has found no way to start it.
                     EngineFailure::Refused { message, .. } => {

@@ -1,6 +1,6 @@
 //! What a node does for a fleet: it compiles batches and times rounds, one thing at a time.
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::worker::WorkerError;
 use crate::worker::protocol::{CompileOutcome, TimingRequest, Unit};
@@ -21,6 +21,15 @@ pub(crate) trait Executor: Send {
     /// Time what `request` names.
     fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>>;
 
+    /// Wait until the node can work: until nobody else uses its GPU, where it has to wait for that, and `tell` hears for
+    /// whom; else until a worker of it answers.
+    fn ready<'a>(
+        &'a mut self,
+        _tell: &'a mut (dyn FnMut(String) + Send),
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        std::future::ready(Ok(())).boxed()
+    }
+
     /// End the worker and all it started.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
 }
@@ -35,4 +44,13 @@ pub(crate) enum Trouble {
     Lost(WorkerError),
     /// It cannot work for this run at all.
     Unfit(WorkerError),
+}
+
+impl Trouble {
+    /// What was noticed.
+    pub(crate) fn into_error(self) -> WorkerError {
+        match self {
+            Trouble::Died(error) | Trouble::Lost(error) | Trouble::Unfit(error) => error,
+        }
+    }
 }

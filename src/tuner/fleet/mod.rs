@@ -37,6 +37,8 @@ const MAIL: usize = 256;
 /// The nodes of a run.
 pub(crate) struct Fleet {
     members: BTreeMap<HostName, Member>,
+    /// Those that are out of reach and looked for. Nothing waits for them.
+    sought: BTreeMap<HostName, Member>,
     mailbox: UnboundedReceiver<Letter>,
     tasks: Vec<JoinHandle<()>>,
     stop: CancellationToken,
@@ -54,14 +56,23 @@ struct Member {
     orders: UnboundedSender<Order>,
     /// The number of its last order.
     order: u64,
-    /// Its last trouble, and whether it is expected back from it.
+    /// Its last trouble, and whether it is expected: back from that, or once its GPU is free.
     trouble: Option<RunError>,
     away: bool,
+    /// Who uses its GPU, as long as it waits for that to end.
+    waits: Option<String>,
     able: Able,
     compiler: CompilerIdentity,
     gpu: Option<GpuReport>,
     kept: Option<ResultCache>,
     lasting: bool,
+}
+
+/// How a node is let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    ForGood,
+    UntilFound,
 }
 
 /// What everything in a fleet writes to and tells.
@@ -89,6 +100,7 @@ impl Fleet {
         let stop = CancellationToken::new();
         let mut fleet = Self {
             members: BTreeMap::new(),
+            sought: BTreeMap::new(),
             mailbox,
             tasks: Vec::new(),
             stop: stop.clone(),
@@ -97,12 +109,15 @@ impl Fleet {
             binaries: HashMap::new(),
             arch: arch.to_owned(),
         };
-        for Node { name, able, compiler, gpu, kept, lasting, executor } in nodes {
+        for Node { name, able, compiler, gpu, kept, lasting, waits, executor } in nodes {
             let (orders, inbox) = unbounded_channel();
-            fleet.tasks.push(tokio::spawn(serve(name.clone(), executor, inbox, say.clone(), stop.clone())));
+            let away = waits.is_some();
+            let life = serve(name.clone(), executor, inbox, say.clone(), away, stop.clone());
+            fleet.tasks.push(tokio::spawn(life));
+            let (order, trouble) = (0, None);
             fleet.members.insert(
                 name,
-                Member { orders, order: 0, trouble: None, away: false, able, compiler, gpu, kept, lasting },
+                Member { orders, order, trouble, away, waits, able, compiler, gpu, kept, lasting },
             );
         }
         fleet
@@ -128,11 +143,17 @@ impl Fleet {
                     None => other.into(),
                 })?;
             }
-            joined.push(member.joined(name));
+            if member.waits.is_none() {
+                joined.push(member.joined(name));
+            }
         }
         ledger.record(&joined)?;
         for (name, member) in &self.members {
-            ledger.observer.say_from(name, member.arrival());
+            let event = match &member.waits {
+                None => member.arrival(),
+                Some(why) => NodeEvent::Waiting { why: why.clone() },
+            };
+            ledger.observer.say_from(name, event);
         }
         ours.ok_or(RunError::NobodyLeft)
     }
@@ -153,9 +174,10 @@ impl Fleet {
     pub(crate) async fn close(mut self, mut ledger: Ledger<'_>) {
         self.stop.cancel();
         join_all(std::mem::take(&mut self.tasks)).await;
-        let left = |node: &HostName| Record::Left { node: node.clone(), how: Left::Drained };
+        let joined = self.members.iter().filter(|(_, member)| member.waits.is_none());
+        let left = |(node, _): (&HostName, _)| Record::Left { node: node.clone(), how: Left::Drained };
         // The run's outcome does not hang on it: whoever reads the journal sees that nothing came after.
-        let _ = ledger.record(&self.members.keys().map(left).collect::<Vec<_>>());
+        let _ = ledger.record(&joined.map(left).collect::<Vec<_>>());
         for name in self.members.keys() {
             ledger.observer.say_from(name, NodeEvent::Left { how: Left::Drained });
         }
@@ -188,7 +210,8 @@ impl Fleet {
             }
         }
         let fresh = |letter: &Letter| {
-            self.members.get(&letter.from).is_some_and(|member| member.order == letter.order)
+            let member = self.members.get(&letter.from).or_else(|| self.sought.get(&letter.from));
+            member.is_some_and(|member| member.order == letter.order)
         };
         mail.retain(fresh);
         Ok(mail.into_iter().map(|letter| (letter.from, letter.said)).collect())
@@ -259,28 +282,45 @@ impl Fleet {
         (how(why), given_up)
     }
 
-    /// `node` can go on after trouble: the record of it, and what is told once that is on disk.
+    /// `node` can go on after trouble or waiting: the record of it, and what is told once that is on disk.
     fn back(&mut self, node: &HostName, scheduler: &mut Scheduler) -> Option<(Record, NodeEvent)> {
+        if let Some(found) = self.sought.remove(node) {
+            self.members.insert(node.clone(), found);
+        }
         let member = self.members.get_mut(node)?;
-        member.away = false;
+        (member.away, member.waits) = (false, None);
         scheduler.joined(node.clone(), member.able);
         Some((member.joined(node), member.arrival()))
     }
 
-    /// `node` is out for good. An error where it was the last.
+    /// `node` is out, for good or until it is found again. An error where it was the last.
     fn dismiss(
         &mut self,
         node: &HostName,
+        parting: Parting,
         scheduler: &mut Scheduler,
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
         scheduler.gone(node);
-        let trouble = self.members.remove(node).and_then(|member| member.trouble);
-        let why = trouble.unwrap_or(RunError::NobodyLeft);
+        // One that was sought and is not found has been told of.
+        let Some(mut member) = self.members.remove(node) else {
+            self.sought.remove(node);
+            return Ok(());
+        };
+        let why = member.trouble.take().unwrap_or(RunError::NobodyLeft);
         if self.members.is_empty() {
             return Err(why);
         }
-        observer.note(format!("{node} works no more for this run: {why}"));
+        observer.note(match (parting, &member.waits) {
+            (Parting::ForGood, Some(_)) => format!("{node} takes no part in this run: {why}"),
+            (Parting::ForGood, None) => format!("{node} works no more for this run: {why}"),
+            (Parting::UntilFound, _) => {
+                format!("{node} is out of reach, and works for this run again once it answers: {why}")
+            }
+        });
+        if parting == Parting::UntilFound {
+            self.sought.insert(node.clone(), member);
+        }
         Ok(())
     }
 }

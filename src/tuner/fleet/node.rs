@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::executor::{Executor, Trouble};
@@ -14,8 +15,13 @@ use crate::worker::{CompilerIdentity, ResultCache, WorkerError};
 
 /// A lost link is tried again after this long, then after twice that, and so on.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Links lost in a row, with nothing heard in between, after which a node is given up.
+/// Links lost in a row, with nothing heard in between, after which others get a node's work.
 const LOSSES_IN_A_ROW: u32 = 4;
+/// One that was given up as lost is looked for after this long, then after twice that, up to once a minute.
+const FIRST_LOOK: Duration = Duration::from_secs(8);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Times that such a node is taken back without a word of its work in between.
+const RETURNS_IN_A_ROW: u32 = 3;
 /// Workers that died in a row, with nothing heard in between, after which a node is given up: a node where no worker
 /// lives would go through two for every kernel. Kernels that take their workers along look the same, and there five
 /// of them come first.
@@ -35,6 +41,8 @@ pub(crate) struct Node {
     pub kept: Option<ResultCache>,
     /// Whether it still has the binaries that it made in earlier sessions.
     pub lasting: bool,
+    /// Who else uses its GPU, where it waits for that to end before it works.
+    pub waits: Option<String>,
     /// Its worker.
     pub executor: Box<dyn Executor>,
 }
@@ -74,9 +82,13 @@ pub(super) enum Said {
     Timed { timed: Timed, seconds: f64 },
     /// It could not do it.
     Trouble(Trouble),
-    /// After trouble: it can go on.
+    /// It waits for its GPU, which others use like this.
+    Waits(String),
+    /// After trouble or waiting: it can go on.
     Back,
-    /// After trouble: it cannot.
+    /// After trouble: it is out of reach, and looked for. Others do its work.
+    Away,
+    /// After trouble: it cannot go on.
     Gone,
 }
 
@@ -110,24 +122,40 @@ pub(super) async fn serve(
     mut executor: Box<dyn Executor>,
     mut orders: UnboundedReceiver<Order>,
     mailbox: UnboundedSender<Letter>,
+    waits: bool,
     stop: CancellationToken,
 ) {
     let mut voice = Voice { from, order: 0, mailbox };
-    let (mut losses, mut deaths) = (0, 0);
-    loop {
-        let order = tokio::select! {
-            order = orders.recv() => order,
-            () = stop.cancelled() => None,
-        };
-        let Some(Order { number, work }) = order else { break };
+    tokio::select! {
+        () = work(executor.as_mut(), &mut voice, &mut orders, waits) => {}
+        () = stop.cancelled() => {}
+    }
+    executor.close().await;
+}
+
+/// Do what is ordered; it may be given up anywhere.
+async fn work(
+    executor: &mut dyn Executor,
+    voice: &mut Voice,
+    orders: &mut UnboundedReceiver<Order>,
+    waits: bool,
+) {
+    if waits {
+        match executor.ready(&mut |why| voice.say(Said::Waits(why))).await {
+            Ok(()) => voice.say(Said::Back),
+            Err(trouble) => {
+                voice.say(Said::Trouble(Trouble::Unfit(trouble.into_error())));
+                return voice.say(Said::Gone);
+            }
+        }
+    }
+    let (mut losses, mut deaths, mut returns) = (0, 0, 0);
+    while let Some(Order { number, work }) = orders.recv().await {
         voice.order = number;
         let mut heard = false;
-        let done = tokio::select! {
-            done = carry_out(executor.as_mut(), work, &voice, &mut heard) => done,
-            () = stop.cancelled() => break,
-        };
+        let done = carry_out(executor, work, voice, &mut heard).await;
         if heard || done.is_ok() {
-            (losses, deaths) = (0, 0);
+            (losses, deaths, returns) = (0, 0, 0);
         }
         let Err(mut trouble) = done else { continue };
         if let Trouble::Died(last) = trouble {
@@ -140,25 +168,52 @@ pub(super) async fn serve(
                 }
             };
         }
-        let pause = match &trouble {
-            Trouble::Died(_) => Some(Duration::ZERO),
+        let then = match &trouble {
+            Trouble::Died(_) => Then::Pause(Duration::ZERO),
             Trouble::Lost(_) => {
                 losses += 1;
-                (losses < LOSSES_IN_A_ROW).then(|| FIRST_PAUSE * (1 << (losses - 1)))
+                match losses < LOSSES_IN_A_ROW {
+                    true => Then::Pause(FIRST_PAUSE * (1 << (losses - 1))),
+                    false if returns < RETURNS_IN_A_ROW => Then::LookFor,
+                    false => Then::GiveUp,
+                }
             }
-            Trouble::Unfit(_) => None,
+            Trouble::Unfit(_) => Then::GiveUp,
         };
         voice.say(Said::Trouble(trouble));
-        let Some(pause) = pause else {
-            voice.say(Said::Gone);
-            break;
-        };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => voice.say(Said::Back),
-            () = stop.cancelled() => break,
+        match then {
+            Then::Pause(pause) => sleep(pause).await,
+            Then::LookFor => {
+                voice.say(Said::Away);
+                if !comes_back(executor).await {
+                    return voice.say(Said::Gone);
+                }
+                (losses, returns) = (0, returns + 1);
+            }
+            Then::GiveUp => return voice.say(Said::Gone),
+        }
+        voice.say(Said::Back);
+    }
+}
+
+/// What a node does after trouble.
+enum Then {
+    Pause(Duration),
+    LookFor,
+    GiveUp,
+}
+
+/// Look for a node that is out of reach. Whether it can work again.
+async fn comes_back(executor: &mut dyn Executor) -> bool {
+    let mut pause = FIRST_LOOK;
+    loop {
+        sleep(pause).await;
+        match executor.ready(&mut |_| {}).await {
+            Ok(()) => return true,
+            Err(Trouble::Lost(_)) => pause = (2 * pause).min(LONGEST_PAUSE),
+            Err(Trouble::Died(_) | Trouble::Unfit(_)) => return false,
         }
     }
-    executor.close().await;
 }
 
 async fn carry_out(

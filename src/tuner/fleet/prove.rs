@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::node::Said;
-use super::{Fleet, Ledger};
+use super::{Fleet, Ledger, Parting};
 use crate::events::{CompileEvent, NoBinary, NodeEvent, Work};
 use crate::host_name::HostName;
 use crate::shape::{Role, Tile};
@@ -116,7 +116,9 @@ impl Fleet {
                             told.push((node, event));
                         }
                     }
-                    Said::Gone => gone.push(node),
+                    Said::Waits(why) => told.push((node, NodeEvent::Waiting { why })),
+                    Said::Away => gone.push((node, Parting::UntilFound)),
+                    Said::Gone => gone.push((node, Parting::ForGood)),
                     // Nothing is timed in this phase.
                     Said::Timed { .. } => {}
                 }
@@ -149,8 +151,8 @@ impl Fleet {
             if let Some(error) = unsupported {
                 return Err(error);
             }
-            for node in gone {
-                self.dismiss(&node, &mut scheduler, ledger.observer)?;
+            for (node, parting) in gone {
+                self.dismiss(&node, parting, &mut scheduler, ledger.observer)?;
             }
             self.assign(&mut scheduler, &units)?;
         }

@@ -1,7 +1,7 @@
 //! Measuring on all nodes: each races one contest at a time, on kernels that it has compiled before.
 
 use super::node::{Ordered, Said};
-use super::{Fleet, Ledger};
+use super::{Fleet, Ledger, Parting};
 use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
 use crate::tuner::contests::LaunchedUnits;
@@ -42,9 +42,13 @@ impl Fleet {
                     Said::Compiled { unit, outcome } if outcome.is_lasting() => {
                         Some(Record::Binary { on: node.clone(), unit: units[*unit].unit.clone() })
                     }
-                    Said::Compiled { .. } | Said::BatchEnded | Said::Trouble(_) | Said::Back | Said::Gone => {
-                        None
-                    }
+                    Said::Compiled { .. }
+                    | Said::BatchEnded
+                    | Said::Trouble(_)
+                    | Said::Waits(_)
+                    | Said::Back
+                    | Said::Away
+                    | Said::Gone => None,
                 })
                 .collect();
             ledger.record(&records.iter().flatten().cloned().collect::<Vec<_>>())?;
@@ -103,7 +107,13 @@ impl Fleet {
                             ledger.observer.say_from(&node, event);
                         }
                     }
-                    Said::Gone => self.dismiss(&node, &mut scheduler, ledger.observer)?,
+                    Said::Waits(why) => ledger.observer.say_from(&node, NodeEvent::Waiting { why }),
+                    Said::Away => {
+                        self.dismiss(&node, Parting::UntilFound, &mut scheduler, ledger.observer)?;
+                    }
+                    Said::Gone => {
+                        self.dismiss(&node, Parting::ForGood, &mut scheduler, ledger.observer)?;
+                    }
                 }
             }
         }
@@ -163,7 +173,7 @@ impl Fleet {
         if let Some(member) = self.members.get_mut(node) {
             member.trouble = Some(unfit);
         }
-        self.dismiss(node, scheduler, ledger.observer)
+        self.dismiss(node, Parting::ForGood, scheduler, ledger.observer)
     }
 
     /// Hand the contests that may begin to the scheduler.

@@ -33,6 +33,7 @@ use crate::worker::protocol::{CompileOutcome, FailureReason, TimedArm, TimingReq
 use crate::worker::timing::Timed;
 
 mod environments;
+mod late;
 mod lost_races;
 mod second;
 mod trouble;
@@ -142,6 +143,7 @@ fn sixty_four(plan: &Plan, seed: u64, trouble: f64, killers: &Arc<BTreeSet<Strin
         gpu: (at % 4 != 3).then(report),
         kept: None,
         lasting: true,
+        waits: None,
         executor: Box::new(Unreliable {
             rng: ChaCha8Rng::seed_from_u64(seed * 64 + at),
             compiler: Arc::new(Mutex::new(look_alike())),
@@ -260,6 +262,7 @@ impl Scripted {
             gpu: Some(report()),
             kept: None,
             lasting: true,
+            waits: None,
             executor: Box::new(Scripted { ends: ends.into_iter(), compiler, gpu }),
         }
     }

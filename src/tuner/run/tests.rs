@@ -105,6 +105,7 @@ pub(crate) fn node(name: &str, gpu: &Arc<Mutex<LookAlikeGpu>>) -> Node {
         gpu: Some(measured::report()),
         kept: None,
         lasting: true,
+        waits: None,
         executor: Box::new(LookAlikeNode {
             compiler: Arc::new(Mutex::new(compiler)),
             gpu: Some(gpu.clone()),
@@ -139,6 +140,7 @@ async fn on_one_node(
         gpu: gpu.as_ref().map(|_| measured::report()),
         kept: Some(ResultCache::new(cache, &compiler.identity, &job)),
         lasting: true,
+        waits: None,
         executor: Box::new(LookAlikeNode { compiler: shared_compiler.clone(), gpu: shared_gpu.clone() }),
     };
     let device = gb10();

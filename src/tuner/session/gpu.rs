@@ -1,9 +1,9 @@
 //! The GPU a command measures on: is it the right one, and is it free?
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep_until};
 
 use super::{SessionJob, Timing};
@@ -14,7 +14,7 @@ use crate::host::HostPath;
 use crate::tuner::search::Limits;
 use crate::worker::protocol::{GpuReport, Preparation};
 use crate::worker::timing::GpuTimer;
-use crate::worker::{CompileWorker, WorkerError};
+use crate::worker::{CompileWorker, Starter, WorkerError};
 
 /// How far measuring goes.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +54,18 @@ impl NotThisGpu {
     }
 }
 
+impl From<NotThisGpu> for WorkerError {
+    /// As the worker would say it of a GPU that it finds so.
+    fn from(error: NotThisGpu) -> Self {
+        let code = match error {
+            NotThisGpu::Worker(error) => return error,
+            NotThisGpu::Busy(_) => "gpu_in_use",
+            NotThisGpu::OtherDevice { .. } | NotThisGpu::OtherLimit { .. } => "no_gpu",
+        };
+        WorkerError::Refused { code: code.to_owned(), message: error.to_string() }
+    }
+}
+
 impl Failure for NotThisGpu {
     fn kind(&self) -> Kind {
         match self {
@@ -74,54 +86,109 @@ impl Failure for NotThisGpu {
     }
 }
 
-/// A worker with the layer on the GPU, and what the GPU says of itself. Where others use it, it is waited for as long as
-/// the settings say, and `tell` hears for what.
-pub(super) async fn start_timer(
-    job: &SessionJob<'_>,
-    timing: &Timing<'_>,
-    compiler: &mut CompileWorker,
-    kernel_cache: Option<HostPath>,
-    tell: &UnboundedSender<String>,
-) -> Result<(GpuTimer, GpuReport), Box<dyn Failure>> {
-    let until = timing.settings.wait.map(|wait| Instant::now() + wait);
-    let mut told = String::new();
-    loop {
-        let error = match try_start(job, timing, compiler, kernel_cache.clone()).await {
-            Ok(started) => return Ok(started),
-            Err(error) => error,
-        };
-        let Some(until) = until.filter(|until| error.is_others_doing() && Instant::now() < *until) else {
-            return Err(error.into());
-        };
-        let why = error.to_string();
-        if why != told {
-            // Whoever made the nodes ready listens until all are.
-            let _ = tell.send(format!("waiting for {} to be free: {why}", compiler.on()));
-            told = why;
-        }
-        sleep_until(until.min(Instant::now() + LOOK_AGAIN)).await;
-    }
+/// The GPU of one node, before anything is timed on it.
+#[derive(Debug)]
+pub(super) struct WantedGpu {
+    device: Device,
+    preparation: Preparation,
+    run_timeout: Duration,
+    /// How long it is waited for where others use it; none where it is not.
+    until: Option<Instant>,
+    /// Who used it when it was last looked at.
+    used_by: Option<String>,
 }
 
-async fn try_start(
-    job: &SessionJob<'_>,
-    timing: &Timing<'_>,
-    compiler: &mut CompileWorker,
-    kernel_cache: Option<HostPath>,
-) -> Result<(GpuTimer, GpuReport), NotThisGpu> {
-    let report = compiler.device().await?;
-    fit_to_measure_on(&report, job.device)?;
-    let preparation = Preparation {
-        sglang_root: compiler.sglang_root().as_str().to_owned(),
-        runtime: job.target.runtime.name().to_owned(),
-        shape: job.shape,
-        fused_shared_experts: timing.fused_shared_experts,
-        max_tokens: timing.max_tokens,
-        seed: 0,
-        cache_dir: kernel_cache.map(|dir| dir.as_str().to_owned()),
-    };
-    let timer = GpuTimer::start(compiler.starter(), preparation, timing.settings.run_timeout).await?;
-    Ok((timer, report))
+/// What a first look at a GPU finds.
+#[derive(Debug)]
+pub(super) enum Looked {
+    /// It is free, and the layer is on it.
+    Free(GpuTimer),
+    /// Others use it like this, and it may be waited for.
+    InUse(String),
+}
+
+impl WantedGpu {
+    /// The GPU that `compiler` sees, for `timing`. What is launched is kept in `kernel_cache`.
+    pub(super) fn new(
+        job: &SessionJob<'_>,
+        timing: &Timing<'_>,
+        compiler: &CompileWorker,
+        kernel_cache: Option<&HostPath>,
+    ) -> Self {
+        let preparation = Preparation {
+            sglang_root: compiler.sglang_root().as_str().to_owned(),
+            runtime: job.target.runtime.name().to_owned(),
+            shape: job.shape,
+            fused_shared_experts: timing.fused_shared_experts,
+            max_tokens: timing.max_tokens,
+            seed: 0,
+            cache_dir: kernel_cache.map(|dir| dir.as_str().to_owned()),
+        };
+        Self {
+            device: job.device.clone(),
+            preparation,
+            run_timeout: timing.settings.run_timeout,
+            until: timing.settings.wait.map(|wait| Instant::now() + wait),
+            used_by: None,
+        }
+    }
+
+    /// Whether it is the right one and free, and what it says of itself.
+    pub(super) async fn look(
+        &mut self,
+        compiler: &mut CompileWorker,
+    ) -> Result<(Looked, GpuReport), Box<dyn Failure>> {
+        let report = compiler.device().await?;
+        match self.put_layer_on(compiler.starter(), &report).await {
+            Ok(timer) => Ok((Looked::Free(timer), report)),
+            Err(error) if error.is_others_doing() && self.is_awaited() => {
+                let who = error.to_string();
+                self.used_by = Some(who.clone());
+                let report = GpuReport { other_processes: Vec::new(), ..report };
+                Ok((Looked::InUse(who), report))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Look again and again until it is free, or waited for in vain. `tell` hears who uses it, where that is news.
+    pub(super) async fn wait(
+        &mut self,
+        compiler: &mut CompileWorker,
+        tell: &mut (dyn FnMut(String) + Send),
+    ) -> Result<GpuTimer, WorkerError> {
+        loop {
+            let again = Instant::now() + LOOK_AGAIN;
+            sleep_until(self.until.map_or(again, |until| until.min(again))).await;
+            let report = compiler.device().await?;
+            let error = match self.put_layer_on(compiler.starter(), &report).await {
+                Ok(timer) => return Ok(timer),
+                Err(error) => error,
+            };
+            if !(error.is_others_doing() && self.is_awaited()) {
+                return Err(error.into());
+            }
+            let who = error.to_string();
+            if self.used_by.as_ref() != Some(&who) {
+                self.used_by = Some(who.clone());
+                tell(who);
+            }
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A worker with the layer on the GPU that `report` is of, if that is fit for it.
+    async fn put_layer_on(
+        &self,
+        starter: Arc<dyn Starter>,
+        report: &GpuReport,
+    ) -> Result<GpuTimer, NotThisGpu> {
+        fit_to_measure_on(report, &self.device)?;
+        Ok(GpuTimer::start(starter, self.preparation.clone(), self.run_timeout).await?)
+    }
 }
 
 /// Times of another GPU, of one that can do less than its profile says, or of one that others use, too, choose for that

@@ -9,13 +9,11 @@ mod speed;
 mod worker_executor;
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 
 use futures_util::future::join_all;
-use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-use self::ready::make_ready;
+use self::ready::{first_free, make_ready};
 use super::error::RunError;
 use super::fleet::{Fleet, Ledger, Node};
 use super::open_run::OpenRun;
@@ -89,8 +87,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Make the nodes of `job` ready, all at once. Where there are several, one that cannot be made ready is left out, and
-    /// told.
+    /// Make the nodes of `job` ready, all at once, until one can work: others may wait for their GPUs then, and work as soon
+    /// as these are free. Where there are several, one that cannot be made ready is left out, and told.
     pub(crate) async fn open(
         job: &SessionJob<'_>,
         cancel: &CancellationToken,
@@ -104,23 +102,15 @@ impl Session {
             }
             given => given,
         };
-        let (tell, mut told) = unbounded_channel();
-        let making = environments.iter().map(|environment| make_ready(job, environment, cancel, &tell));
-        let mut making = pin!(join_all(making));
-        let made = loop {
-            tokio::select! {
-                biased;
-                Some(text) = told.recv() => observer.note(text),
-                made = &mut making => break made,
-            }
-        };
+        let making = environments.iter().map(|environment| make_ready(job, environment, cancel));
         let (mut nodes, mut failed) = (Vec::new(), Vec::new());
-        for (environment, made) in environments.iter().zip(made) {
+        for (environment, made) in environments.iter().zip(join_all(making).await) {
             match made {
                 Ok(node) => nodes.push(node),
                 Err(error) => failed.push((environment.starter.host.name().clone(), error)),
             }
         }
+        first_free(&mut nodes, &mut failed, cancel, observer).await;
         let stopped = failed.iter().position(|(_, error)| error.kind() == Kind::Interrupted);
         if let Some(at) = stopped.or(nodes.is_empty().then_some(0)).filter(|_| !failed.is_empty()) {
             join_all(nodes.into_iter().map(|node| node.executor.close())).await;

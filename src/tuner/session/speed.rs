@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::worker_executor::WorkerExecutor;
+use super::worker_executor::{TimingHalf, WorkerExecutor};
 use crate::events::{CompileEvent, Event, EventOrigin, Observer, What};
 use crate::host::HostPath;
 use crate::host_name::HostName;
@@ -90,7 +90,8 @@ async fn node(at: usize, durations: &Arc<BTreeMap<String, Duration>>) -> Node {
         gpu: None,
         kept: None,
         lasting: true,
-        executor: Box::new(WorkerExecutor::new(compiler, None, job)),
+        waits: None,
+        executor: Box::new(WorkerExecutor::new(compiler, TimingHalf::None, job)),
     }
 }
 

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::worker_executor::WorkerExecutor;
+use super::worker_executor::{TimingHalf, WorkerExecutor};
 use super::*;
-use crate::events::Silent;
+use crate::events::{NodeEvent, Silent, What};
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};
 use crate::host::{Ending, HostPath};
+use crate::host_name::HostName;
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
 use crate::tuner::fleet::executor::{Executor as _, Trouble};
 use crate::tuner::schedule::Able;
@@ -70,7 +71,8 @@ async fn compile(
         gpu: None,
         kept: None,
         lasting: true,
-        executor: Box::new(WorkerExecutor::new(worker, None, job())),
+        waits: None,
+        executor: Box::new(WorkerExecutor::new(worker, TimingHalf::None, job())),
     };
     let mut fleet = Fleet::assemble(vec![node], "sm_121a", CancellationToken::new());
     let mut ledger = Ledger { journal: None, observer: &mut Silent };
@@ -189,7 +191,7 @@ async fn a_link_lost_after_the_last_result_is_no_trouble() {
     for what in [HostFaultKind::Lost, HostFaultKind::Silent] {
         for after in (0..A_BATCH).step_by(5) {
             let (_, worker) = worker([HostFault { after, what: what.clone() }]).await;
-            let mut executor = WorkerExecutor::new(worker, None, job());
+            let mut executor = WorkerExecutor::new(worker, TimingHalf::None, job());
             let mut heard = 0;
             let ended = executor.compile(&units(&["a", "b"]), &mut |_, _| heard += 1).await;
             assert_eq!(ended.is_ok(), heard == 2, "{what:?} after {after}: {ended:?}");
@@ -215,7 +217,7 @@ async fn the_next_worker_may_time_what_the_last_one_could_not() {
         cache_dir: None,
     };
     let timer = GpuTimer::start(starter, preparation, Duration::from_secs(20)).await.unwrap();
-    let mut executor = WorkerExecutor::new(worker, Some(timer), job());
+    let mut executor = WorkerExecutor::new(worker, TimingHalf::Ready(timer), job());
     let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
     let request = TimingRequest {
         batch_size: 8,
@@ -233,9 +235,9 @@ async fn the_next_worker_may_time_what_the_last_one_could_not() {
     Box::new(executor).close().await;
 }
 
-/// Make a node ready of each host, whose GPU others use for the first so many looks. How many are, or the error, and
-/// what was told.
-async fn open_on(looks: &[u32], wait: Option<Duration>) -> (Result<usize, String>, Vec<String>) {
+/// Make a node ready of each host, whose GPU others use for the first so many looks. The nodes, or the error, and what was
+/// told.
+async fn open_on(looks: &[u32], wait: Option<Duration>) -> (Result<Vec<Node>, String>, Vec<String>) {
     let environment = |(at, busy): (usize, &u32)| {
         let left = AtomicU32::new(*busy);
         let behaviour = move |name: &str| match name {
@@ -277,11 +279,18 @@ async fn open_on(looks: &[u32], wait: Option<Duration>) -> (Result<usize, String
     let mut events: Vec<crate::events::Event> = Vec::new();
     let opened = Session::open(&job, &CancellationToken::new(), &mut events).await;
     let told = events.into_iter().filter_map(|event| match event.what {
-        crate::events::What::Note { text } => Some(text),
+        What::Note { text } => Some(text),
+        What::Node(NodeEvent::Waiting { why }) => Some(format!("{:?} waits: {why}", event.from)),
         _ => None,
     });
-    let opened = opened.map(|session| session.nodes.len());
+    let opened = opened.map(|session| session.nodes);
     (opened.map_err(|error| format!("{error}; {}", error.hint().unwrap_or_default())), told.collect())
+}
+
+/// Those that work at once, and those that wait.
+fn working_and_waiting(nodes: &[Node]) -> (usize, usize) {
+    let waiting = nodes.iter().filter(|node| node.waits.is_some()).count();
+    (nodes.len() - waiting, waiting)
 }
 
 const OTHERS: &str = "other processes compute on its GPU (process ids [7, 4711])";
@@ -289,19 +298,56 @@ const OTHERS: &str = "other processes compute on its GPU (process ids [7, 4711])
 #[tokio::test(start_paused = true)]
 async fn a_gpu_that_others_use_is_refused_and_named() {
     let refused = format!("{OTHERS}; --wait waits until it is free");
-    assert_eq!(open_on(&[1], None).await, (Err(refused.clone()), Vec::new()));
-    let told = vec![format!("spark-1 takes no part in this run: {refused}")];
-    assert_eq!(open_on(&[0, 1], None).await, (Ok(1), told));
+    let (opened, told) = open_on(&[1], None).await;
+    assert_eq!((opened.err(), told), (Some(refused.clone()), Vec::new()));
+    let (opened, told) = open_on(&[0, 1], None).await;
+    assert_eq!(working_and_waiting(&opened.unwrap()), (1, 0));
+    assert_eq!(told, [format!("spark-1 takes no part in this run: {refused}")]);
+}
+
+fn waits(node: &str) -> String {
+    format!("Host({:?}) waits: {OTHERS}", node.parse::<HostName>().unwrap())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gpu_that_others_use_is_waited_for_and_no_longer_than_was_said() {
-    let waiting = |node: &str| format!("waiting for {node} to be free: {OTHERS}");
+async fn a_node_whose_gpu_others_use_waits_for_itself_alone() {
     let began = Instant::now();
-    assert_eq!(open_on(&[3, 0], Some(Duration::from_secs(60))).await, (Ok(2), vec![waiting("spark-0")]));
+    let (opened, told) = open_on(&[3, 0], Some(Duration::from_secs(60))).await;
+    let mut nodes = opened.unwrap();
+    assert_eq!((working_and_waiting(&nodes), told), ((1, 1), Vec::new()), "who begins tells who waits");
+    assert_eq!(began.elapsed().as_secs(), 0, "the other works already");
+    let waiting = nodes.iter_mut().find(|node| node.waits.is_some()).unwrap();
+    assert_eq!((waiting.name.as_str(), waiting.waits.as_deref()), ("spark-0", Some(OTHERS)));
+    assert!(waiting.able.times && waiting.gpu.as_ref().unwrap().other_processes.is_empty());
+    let mut heard = Vec::new();
+    waiting.executor.ready(&mut |why| heard.push(why)).await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 15, "three looks, five seconds apart");
+    assert_eq!(heard, [""; 0], "nothing new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_nodes_wait_the_first_that_is_free_begins() {
     let began = Instant::now();
-    let (opened, told) = open_on(&[1000], Some(Duration::from_secs(12))).await;
-    assert_eq!((opened.unwrap_err().starts_with(OTHERS), told), (true, vec![waiting("spark-0")]));
+    let (opened, told) = open_on(&[3, 1, 2], Some(Duration::from_secs(60))).await;
+    let nodes = opened.unwrap();
+    assert_eq!((working_and_waiting(&nodes), began.elapsed().as_secs()), ((1, 2), 5));
+    assert!(nodes.iter().all(|node| node.waits.is_none() == (node.name.as_str() == "spark-1")));
+    assert_eq!(told, ["spark-0", "spark-1", "spark-2"].map(waits));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gpu_is_waited_for_no_longer_than_was_said() {
+    let began = Instant::now();
+    let (opened, told) = open_on(&[1000, 1000], Some(Duration::from_secs(12))).await;
+    assert_eq!(opened.err(), Some(format!("{OTHERS}; --wait waits until it is free")));
+    assert_eq!(told, ["spark-0", "spark-1"].map(waits));
     assert_eq!(began.elapsed().as_secs(), 12);
+    // The same of one that waits while another works.
+    let (opened, _) = open_on(&[1000, 0], Some(Duration::from_secs(12))).await;
+    let mut nodes = opened.unwrap();
+    let waiting = nodes.iter_mut().find(|node| node.waits.is_some()).unwrap();
+    let trouble = waiting.executor.ready(&mut |_| {}).await.unwrap_err();
+    let error = trouble.into_error();
+    assert_eq!((error.to_string().as_str(), error.kind().exit_code()), (OTHERS, 3));
+    assert_eq!(began.elapsed().as_secs(), 24);
 }

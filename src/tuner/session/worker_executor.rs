@@ -2,6 +2,7 @@
 
 use futures_util::future::{BoxFuture, FutureExt};
 
+use super::gpu::WantedGpu;
 use crate::tuner::fleet::executor::{Executor, OnResult, Trouble};
 use crate::worker::protocol::{TimingRequest, Unit};
 use crate::worker::timing::{GpuTimer, Timed, Timer};
@@ -11,13 +12,24 @@ use crate::worker::{BatchEnd, CompileJob, CompileWorker, WorkerError};
 #[derive(Debug)]
 pub(super) struct WorkerExecutor {
     compiler: CompileWorker,
-    timer: Option<GpuTimer>,
+    timing: TimingHalf,
     job: CompileJob,
 }
 
+/// What a node times with.
+#[derive(Debug)]
+pub(super) enum TimingHalf {
+    /// Nothing: it only compiles.
+    None,
+    /// A GPU that others use for now.
+    Awaited(WantedGpu),
+    /// A worker with the layer on the GPU.
+    Ready(GpuTimer),
+}
+
 impl WorkerExecutor {
-    pub(super) fn new(compiler: CompileWorker, timer: Option<GpuTimer>, job: CompileJob) -> Self {
-        Self { compiler, timer, job }
+    pub(super) fn new(compiler: CompileWorker, timing: TimingHalf, job: CompileJob) -> Self {
+        Self { compiler, timing, job }
     }
 }
 
@@ -45,7 +57,7 @@ impl Executor for WorkerExecutor {
 
     fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
         async move {
-            let Some(timer) = &mut self.timer else {
+            let TimingHalf::Ready(timer) = &mut self.timing else {
                 let (code, message) =
                     ("no_gpu".to_owned(), "this node was not made ready to time".to_owned());
                 return Err(Trouble::Unfit(WorkerError::Refused { code, message }));
@@ -64,12 +76,33 @@ impl Executor for WorkerExecutor {
         .boxed()
     }
 
+    fn ready<'a>(
+        &'a mut self,
+        tell: &'a mut (dyn FnMut(String) + Send),
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        async move {
+            if let TimingHalf::Awaited(gpu) = &mut self.timing {
+                let timer = gpu.wait(&mut self.compiler, tell).await.map_err(Trouble::Unfit)?;
+                self.timing = TimingHalf::Ready(timer);
+                return Ok(());
+            }
+            self.compiler.answers().await.map_err(|error| match error {
+                WorkerError::Host(_) | WorkerError::NoHello { .. } => Trouble::Lost(error),
+                error if error.is_loss() => Trouble::Lost(error),
+                error => Trouble::Unfit(error),
+            })
+        }
+        .boxed()
+    }
+
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
-            self.compiler.stop().await;
-            if let Some(timer) = self.timer {
-                timer.stop().await;
-            }
+            let timer = async {
+                if let TimingHalf::Ready(timer) = self.timing {
+                    timer.stop().await;
+                }
+            };
+            tokio::join!(self.compiler.stop(), timer);
         }
         .boxed()
     }

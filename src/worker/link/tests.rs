@@ -275,4 +275,36 @@ async fn a_worker_that_does_not_stop_is_killed() {
     assert_eq!(begun.elapsed(), STOP_LIMIT + LOG_LIMIT.min(begun.elapsed() - STOP_LIMIT));
     tokio::task::yield_now().await;
     assert_eq!(host.running(), 0);
+    // Where nobody waits for what it holds, it is not waited for either.
+    let link = starter.start().await.unwrap();
+    let begun = Instant::now();
+    link.leave().await;
+    assert!(begun.elapsed() < LEAVE_LIMIT + 2 * LOG_LIMIT);
+    tokio::task::yield_now().await;
+    assert_eq!(host.running(), 0);
+}
+
+/// One that says more than is read stands in its write until it is, and hears nothing meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_waits_for_its_reader_hears_of_its_end() {
+    let host = Arc::new(LookAlike::new("spark-1".parse().unwrap(), |_, streams| {
+        Some(
+            async move {
+                let Streams { mut input, mut output, .. } = streams;
+                let said = "{\"event\":\"timed\",\"id\":2,\"arm\":0,\"time_us\":1.0}\n".repeat(100_000);
+                let _ = output.write_all(format!("{HELLO}\n{said}").as_bytes()).await;
+                let _ = tokio::io::copy(&mut input, &mut tokio::io::sink()).await;
+                Ending::Exit(0)
+            }
+            .boxed(),
+        )
+    }));
+    let starter = OnHost::embedded(host.clone(), HostPath::new("py"), &HostPath::new(""));
+    let link = starter.start().await.unwrap();
+    tokio::time::sleep(seconds(1)).await;
+    assert_eq!(host.running(), 1, "it has more to say");
+    let begun = Instant::now();
+    link.leave().await;
+    assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+    assert_eq!(host.running(), 0);
 }

@@ -66,6 +66,9 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
     let deploys = settings.deployment.as_ref().map(|deployment| deployment.command(dir));
     if settings.json {
         let mut value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
+        if plan.evidence > Evidence::Compiled {
+            value["wait_s"] = wait_s(settings);
+        }
         add_commands(&mut value, containers, deploys);
         return out.json(&value);
     }
@@ -104,6 +107,11 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
     lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
     lines.extend(deploys.map(|command| format!("  would deploy them: {command}")));
     lines.iter().try_for_each(|line| out.line(line))
+}
+
+/// How long a GPU that others use would be waited for, seconds, for programs; null where it would be refused.
+pub(super) fn wait_s(settings: &MoeSettings) -> Value {
+    settings.measuring.wait.map(|wait| wait.as_secs_f64()).into()
 }
 
 /// What a dry run tells programs, whichever the tuner is: how containers would be made, and what would be deployed by.

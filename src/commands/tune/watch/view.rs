@@ -40,7 +40,9 @@ pub(super) struct RunView {
 #[derive(Debug, Default)]
 struct NodeView {
     gpu: Option<String>,
-    /// How it left; none while it works.
+    /// Who uses its GPU, while it waits for that to end.
+    waits: Option<String>,
+    /// How it left; none while it works or waits.
     left: Option<Left>,
     compiled: u64,
     without_binary: u64,
@@ -105,8 +107,11 @@ impl RunView {
     fn comes_or_goes(&mut self, name: Option<&HostName>, event: &NodeEvent) {
         let Some(node) = self.node(name) else { return };
         match event {
-            NodeEvent::Joined { gpu, .. } => (node.gpu, node.left) = (gpu.clone(), None),
-            NodeEvent::Left { how } => node.left = Some(how.clone()),
+            NodeEvent::Joined { gpu, .. } => {
+                (node.gpu, node.waits, node.left) = (gpu.clone(), None, None);
+            }
+            NodeEvent::Waiting { why } => node.waits = Some(why.clone()),
+            NodeEvent::Left { how } => (node.waits, node.left) = (None, Some(how.clone())),
         }
     }
 
@@ -231,7 +236,8 @@ impl RunView {
         let node = |(name, node): (&HostName, &NodeView)| {
             json!({
                 "node": name,
-                "works": node.left.is_none(),
+                "works": node.left.is_none() && node.waits.is_none(),
+                "waits": node.waits,
                 "left": node.left,
                 "gpu": node.gpu,
                 "compiled": node.compiled,
@@ -261,10 +267,11 @@ impl RunView {
 
 impl NodeView {
     fn row(&self, name: &HostName, now: Timestamp) -> Vec<String> {
-        let state = match &self.left {
-            None => "works".to_owned(),
-            Some(Left::Drained) => "done".to_owned(),
-            Some(left) => left.why(),
+        let state = match (&self.left, &self.waits) {
+            (None, None) => "works".to_owned(),
+            (None, Some(why)) => format!("waits: {why}"),
+            (Some(Left::Drained), _) => "done".to_owned(),
+            (Some(left), _) => left.why(),
         };
         let last =
             self.last.as_ref().map(|(at, what)| format!("{what}, {} ago", in_words(seconds(*at, now))));

@@ -152,7 +152,7 @@ async fn where_the_second_node_is_lost_for_good_the_first_ones_word_counts_as_on
         assert_eq!(written, expected);
         assert_eq!(judged(&events), []);
         assert!(seconds(dir.path(), &plan).len() <= well_for);
-        let gone = |event: &Event| matches!(&event.what, What::Note { text } if text.contains("spark-2 works no more"));
+        let gone = |event: &Event| matches!(&event.what, What::Note { text } if text.contains("spark-2 is out of reach"));
         assert!(events.iter().any(gone));
     }
 }

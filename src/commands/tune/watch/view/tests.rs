@@ -92,6 +92,24 @@ fn who_does_what_how_fast_and_how_long_it_takes_is_seen_while_it_runs() {
 }
 
 #[test]
+fn a_node_that_waits_for_its_gpu_says_so_until_it_works() {
+    let waiting = || What::from(NodeEvent::Waiting { why: "others compute on it".into() });
+    let mut events = compiling();
+    events.push((12, "n3", waiting()));
+    let waits = view(events.clone());
+    assert!(shown(&waits, RUNNING, 15).contains("n3 | waits: others compute on it |"));
+    let json = waits.json(Path::new("results/a"), RUNNING, at(15));
+    let n3 = |json: &Value| (json["nodes"][2]["works"].clone(), json["nodes"][2]["waits"].clone());
+    assert_eq!(n3(&json), (false.into(), "others compute on it".into()));
+    for (event, state) in [(joined(None), "works"), (NodeEvent::Left { how: Left::Drained }.into(), "done")] {
+        let then = view([events.clone(), vec![(13, "n3", event)]].concat());
+        assert!(shown(&then, RUNNING, 15).contains(&format!("n3 | {state} |")));
+        let json = then.json(Path::new("results/a"), RUNNING, at(15));
+        assert_eq!(n3(&json), ((state == "works").into(), Value::Null));
+    }
+}
+
+#[test]
 fn how_it_ended_is_known_by_what_it_said_last() {
     let drained = || What::from(NodeEvent::Left { how: Left::Drained });
     let tunes = |told: StockEvent| What::from(told);
