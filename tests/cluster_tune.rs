@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use cluster::{Faults, TestNode, whole};
 use spread::{Bed, ON_NODES, SITE, kill_container, until_journal_has, until_journal_says};
-use tuning::{SMALL, files, journal, left, said, signal};
+use tuning::{SMALL, files, interrupt, journal, left, said, signal};
 
 /// Where the files are brought to.
 const DEPLOYED: &str = "/srv/tuned-by-all";
@@ -135,8 +135,7 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     // The user's word reaches every node.
     let mut run = bed.spread("stopped").spawn().unwrap();
     until_journal_says(&bed.sandbox.path("stopped"), "joined", &mut run);
-    signal(&run, "-INT");
-    let output = run.wait_with_output().unwrap();
+    let output = interrupt(run);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{told}");
     assert!(told.contains("--resume 'stopped' --cluster 'lab.toml'"), "{told}");
@@ -320,8 +319,13 @@ async fn nodes_without_an_engine_compile_with_their_own_python() {
     for (out, signal_name, limit) in [("bare-stopped", "-INT", 1), ("bare-dead", "-KILL", 90)] {
         let mut run = bed.spread(out).spawn().unwrap();
         until_journal_says(&bed.sandbox.path(out), "joined", &mut run);
-        signal(&run, signal_name);
-        run.wait().unwrap();
+        match signal_name {
+            "-INT" => drop(interrupt(run)),
+            other => {
+                signal(&run, other);
+                run.wait().unwrap();
+            }
+        }
         let began = Instant::now();
         for node in &bed.cluster.nodes[1..3] {
             while !workers(&bed, node).is_empty() {

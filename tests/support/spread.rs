@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use spark::runtime::{Runtime, Target};
 
 use crate::cluster::{TestCluster, TestNode, cluster};

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -78,6 +79,19 @@ pub fn journal(run: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(run.join("journal.jsonl")).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..end]);
     whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What Ctrl-C may take while every worker is busy: a second, and what four nodes on one busy machine add to it.
+pub const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// Press Ctrl-C and wait until the program has left, in time. What it said.
+#[track_caller]
+pub fn interrupt(child: Child) -> Output {
+    let asked = Instant::now();
+    signal(&child, "-INT");
+    let output = child.wait_with_output().unwrap();
+    assert!(asked.elapsed() < LEAVE_LIMIT, "it left after {:?}", asked.elapsed());
+    output
 }
 
 pub fn signal(child: &Child, name: &str) {

@@ -121,6 +121,27 @@ fn one_death_alone_is_anybodys_and_a_lost_link_is_nobodys() {
     assert!(scheduler.is_done());
 }
 
+/// A slow node that was taken for lost may still answer; so does the one that got its unit.
+#[test]
+fn a_unit_that_two_nodes_do_counts_once_whoever_is_first() {
+    for late_first in [true, false] {
+        let mut scheduler = Scheduler::new(units(1));
+        let (slow, quick) = (node("n1"), node("n2"));
+        scheduler.joined(slow.clone(), COMPILES);
+        scheduler.joined(quick.clone(), COMPILES);
+        assert_eq!(scheduler.next(&slow), Some(Task::Compile(vec![0])));
+        assert_eq!(scheduler.next(&quick), None, "it is out");
+        assert_eq!(scheduler.left(&slow, Fate::Lost), []);
+        assert_eq!(scheduler.next(&quick), Some(Task::Compile(vec![0])));
+        let answers = if late_first { [&slow, &quick] } else { [&quick, &slow] };
+        assert_eq!(answers.map(|node| scheduler.compiled(node, 0)), [true, false], "{late_first}");
+        scheduler.batch_ended(&quick);
+        scheduler.joined(slow.clone(), COMPILES);
+        assert_eq!((scheduler.next(&slow), scheduler.next(&quick)), (None, None));
+        assert!(scheduler.is_done());
+    }
+}
+
 #[test]
 fn a_node_that_dies_on_everything_convicts_nothing_while_another_is_there() {
     let mut scheduler = Scheduler::new(units(6));

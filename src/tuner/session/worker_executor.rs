@@ -97,12 +97,13 @@ impl Executor for WorkerExecutor {
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
+            let Self { compiler, timing, job: _ } = *self;
             let timer = async {
-                if let TimingHalf::Ready(timer) = self.timing {
+                if let TimingHalf::Ready(timer) = timing {
                     timer.stop().await;
                 }
             };
-            tokio::join!(self.compiler.stop(), timer);
+            tokio::join!(compiler.stop(), timer);
         }
         .boxed()
     }

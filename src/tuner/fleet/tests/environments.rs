@@ -18,6 +18,30 @@ async fn nodes_that_do_not_compile_alike_are_named() {
     assert!(error.hint().unwrap().contains("image sync"));
 }
 
+/// A run that goes on with other compilers than it was begun with is refused, whichever of its nodes has one.
+#[tokio::test(start_paused = true)]
+async fn a_run_goes_on_with_its_own_compiler_alone() {
+    let plan = confirmed();
+    let dir = tempfile::tempdir().unwrap();
+    let two = || ["spark-1", "spark-2"].map(|name| Scripted::node(&plan, name, vec![lost; 100]));
+    let mut open = OpenRun::start(dir.path(), &plan).unwrap();
+    // Far enough for a journal that says with what.
+    carry_out(&plan, &mut open, two().into()).await.unwrap_err();
+    drop(open);
+    for others in [&[0, 1][..], &[1], &[0]] {
+        let mut nodes: Vec<Node> = two().into();
+        let was = nodes[0].compiler.triton.clone();
+        others.iter().for_each(|at| nodes[*at].compiler.triton = "3.9.9".into());
+        let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
+        let error = carry_out(&plan, &mut open, nodes).await.unwrap_err();
+        assert_eq!(error.to_string(), format!("this run was compiled with another Triton: {was}, now 3.9.9"));
+        assert_eq!(error.kind(), Kind::Input, "{others:?}");
+    }
+    let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
+    let nodes = ["spark-3", "spark-4"].map(|name| Scripted::node(&plan, name, Vec::new()));
+    carry_out(&plan, &mut open, nodes.into()).await.unwrap();
+}
+
 /// Remembers what it has another compile, and stops the run when that is to time something. Nothing is timed that it has
 /// no binary of: the worker would compile meanwhile.
 struct Watched {

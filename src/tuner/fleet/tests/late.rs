@@ -89,6 +89,7 @@ async fn run_on(plan: &Plan, nodes: Vec<Node>) -> (Heard, Vec<u32>, Vec<Record>)
     let finished = run(job).await.unwrap();
     let confirmed = confirmed_on_one(&mut written(dir.path(), &finished));
     drop(open);
+    answers_fit(dir.path(), plan);
     let (records, _journal) = Journal::<Record>::resume(dir.path(), plan).unwrap();
     (heard, confirmed, records)
 }
@@ -134,22 +135,32 @@ fn slow(plan: &Plan) -> Node {
     sixty_four(plan, 5, 0.0, &Arc::default()).swap_remove(0)
 }
 
-/// Given up after pauses of one, two and four seconds, and looked for eight seconds later.
+/// Given up after pauses of one, two and four seconds, and looked for eight seconds later: while it compiles, and while it
+/// times.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_was_given_up_as_lost_takes_part_again_once_it_answers() {
     let plan = Plan { batch_sizes: vec![16, 64, 96, 4096], ..confirmed() };
-    let back = Scripted::node(&plan, "spark-1", vec![lost; 4]);
-    let (heard, confirmed, records) = run_on(&plan, vec![back, slow(&plan)]).await;
-    let told = "spark-1 is out of reach, and works for this run again once it answers: ";
-    assert!(heard.notes().contains(told), "{}", heard.notes());
-    let is_arrival = |what: &What| matches!(what, What::Node(NodeEvent::Joined { .. }));
-    assert_eq!(heard.when("spark-1", is_arrival), [0, 1, 3, 7, 15]);
-    let worked = heard.when("spark-1", is_work);
-    assert!(!worked.is_empty() && worked.iter().all(|at| *at >= 15), "{worked:?}");
-    assert!(!confirmed.is_empty() && confirmed.iter().all(|nodes| *nodes == 2), "{confirmed:?}");
-    let joined =
-        |record: &&Record| matches!(record, Record::Joined { node, .. } if node.as_str() == "spark-1");
-    assert_eq!(records.iter().filter(joined).count(), 5);
+    for well_for in [0, 3, 12] {
+        let ends = [vec![well as fn() -> _; well_for], vec![lost; 4]].concat();
+        let back = Scripted::node(&plan, "spark-1", ends);
+        let (heard, confirmed, records) = run_on(&plan, vec![back, slow(&plan)]).await;
+        let told = "spark-1 is out of reach, and works for this run again once it answers: ";
+        assert!(heard.notes().contains(told), "well for {well_for}: {}", heard.notes());
+        let is_arrival = |what: &What| matches!(what, What::Node(NodeEvent::Joined { .. }));
+        let arrivals = heard.when("spark-1", is_arrival);
+        let since = arrivals[1] - 1;
+        assert_eq!(arrivals[1..], [1, 3, 7, 15].map(|at| since + at), "well for {well_for}");
+        let worked = heard.when("spark-1", is_work);
+        assert!(worked.iter().any(|at| *at >= arrivals[4]), "well for {well_for}: {worked:?}");
+        assert!(
+            worked.iter().all(|at| *at <= since || *at >= arrivals[4]),
+            "well for {well_for}: {worked:?}"
+        );
+        assert!(!confirmed.is_empty() && confirmed.iter().all(|nodes| *nodes == 2), "{confirmed:?}");
+        let joined =
+            |record: &&Record| matches!(record, Record::Joined { node, .. } if node.as_str() == "spark-1");
+        assert_eq!(records.iter().filter(joined).count(), 5);
+    }
 }
 
 /// It answers whenever it is looked for, and is lost with whatever it is given.
