@@ -302,9 +302,10 @@ impl Fleet {
         observer: &mut dyn Observer,
     ) -> Result<(), RunError> {
         scheduler.gone(node);
-        // One that was sought and is not found has been told of.
         let Some(mut member) = self.members.remove(node) else {
-            self.sought.remove(node);
+            if self.sought.remove(node).is_some() {
+                observer.note(format!("{node} works no more for this run: it was found again and cannot"));
+            }
             return Ok(());
         };
         let why = member.trouble.take().unwrap_or(RunError::NobodyLeft);

@@ -86,8 +86,8 @@ pub(super) enum Said {
     Waits(String),
     /// After trouble or waiting: it can go on.
     Back,
-    /// After trouble: it is out of reach, and looked for. Others do its work.
-    Away,
+    /// After trouble: it is looked for. Others do its work.
+    OutOfReach,
     /// After trouble: it cannot go on.
     Gone,
 }
@@ -184,7 +184,7 @@ async fn work(
         match then {
             Then::Pause(pause) => sleep(pause).await,
             Then::LookFor => {
-                voice.say(Said::Away);
+                voice.say(Said::OutOfReach);
                 if !comes_back(executor).await {
                     return voice.say(Said::Gone);
                 }

@@ -111,13 +111,15 @@ impl Fleet {
                         told.push((node, NodeEvent::Left { how }));
                     }
                     Said::Back => {
+                        // Out of reach and found again, while nobody read the mail.
+                        gone.retain(|(other, _)| *other != node);
                         if let Some((record, event)) = self.back(&node, &mut scheduler) {
                             records.push(record);
                             told.push((node, event));
                         }
                     }
                     Said::Waits(why) => told.push((node, NodeEvent::Waiting { why })),
-                    Said::Away => gone.push((node, Parting::UntilFound)),
+                    Said::OutOfReach => gone.push((node, Parting::UntilFound)),
                     Said::Gone => gone.push((node, Parting::ForGood)),
                     // Nothing is timed in this phase.
                     Said::Timed { .. } => {}

@@ -47,7 +47,7 @@ impl Fleet {
                     | Said::Trouble(_)
                     | Said::Waits(_)
                     | Said::Back
-                    | Said::Away
+                    | Said::OutOfReach
                     | Said::Gone => None,
                 })
                 .collect();
@@ -108,7 +108,7 @@ impl Fleet {
                         }
                     }
                     Said::Waits(why) => ledger.observer.say_from(&node, NodeEvent::Waiting { why }),
-                    Said::Away => {
+                    Said::OutOfReach => {
                         self.dismiss(&node, Parting::UntilFound, &mut scheduler, ledger.observer)?;
                     }
                     Said::Gone => {

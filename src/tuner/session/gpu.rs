@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::worker_executor::TimingHalf;
 use super::{SessionJob, Timing};
 use crate::artifact::Evidence;
 use crate::device::Device;
@@ -98,15 +99,6 @@ pub(super) struct WantedGpu {
     used_by: Option<String>,
 }
 
-/// What a first look at a GPU finds.
-#[derive(Debug)]
-pub(super) enum Looked {
-    /// It is free, and the layer is on it.
-    Free(GpuTimer),
-    /// Others use it like this, and it may be waited for.
-    InUse(String),
-}
-
 impl WantedGpu {
     /// The GPU that `compiler` sees, for `timing`. What is launched is kept in `kernel_cache`.
     pub(super) fn new(
@@ -133,22 +125,26 @@ impl WantedGpu {
         }
     }
 
-    /// Whether it is the right one and free, and what it says of itself.
+    /// Whether it is the right one and free, and what it says of itself. One that others use may be waited for.
     pub(super) async fn look(
-        &mut self,
+        mut self,
         compiler: &mut CompileWorker,
-    ) -> Result<(Looked, GpuReport), Box<dyn Failure>> {
+    ) -> Result<(TimingHalf, GpuReport), Box<dyn Failure>> {
         let report = compiler.device().await?;
         match self.put_layer_on(compiler.starter(), &report).await {
-            Ok(timer) => Ok((Looked::Free(timer), report)),
+            Ok(timer) => Ok((TimingHalf::Ready(timer), report)),
             Err(error) if error.is_others_doing() && self.is_awaited() => {
-                let who = error.to_string();
-                self.used_by = Some(who.clone());
+                self.used_by = Some(error.to_string());
                 let report = GpuReport { other_processes: Vec::new(), ..report };
-                Ok((Looked::InUse(who), report))
+                Ok((TimingHalf::Awaited(self), report))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Who used it when it was last looked at, if anybody did.
+    pub(super) fn used_by(&self) -> Option<&str> {
+        self.used_by.as_deref()
     }
 
     /// Look again and again until it is free, or waited for in vain. `tell` hears who uses it, where that is news.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::SessionJob;
 use super::compiler::start_compiler;
-use super::gpu::{Looked, WantedGpu};
+use super::gpu::WantedGpu;
 use super::worker_executor::{TimingHalf, WorkerExecutor};
 use crate::events::{NodeEvent, Observer};
 use crate::failure::Failure;
@@ -32,15 +32,12 @@ pub(super) async fn make_ready(
     let cache = if job.timing.is_some() { cache.join("launched") } else { cache.clone() };
     let launched = environment.cache.join("launched").join("triton");
     let kernel_cache = job.timing.as_ref().map(|_| launched);
-    let (mut timing, mut gpu, mut waits) = (TimingHalf::None, None, None);
+    let (mut timing, mut gpu) = (TimingHalf::None, None);
     if let Some(of_job) = &job.timing {
-        let mut wanted = WantedGpu::new(job, of_job, &worker, kernel_cache.as_ref());
+        let wanted = WantedGpu::new(job, of_job, &worker, kernel_cache.as_ref());
         let looked = cancel.run_until_cancelled(wanted.look(&mut worker)).await;
         match looked.unwrap_or_else(|| Err(RunError::Interrupted.into())) {
-            Ok((Looked::Free(timer), report)) => (timing, gpu) = (TimingHalf::Ready(timer), Some(report)),
-            Ok((Looked::InUse(who), report)) => {
-                (timing, gpu, waits) = (TimingHalf::Awaited(wanted), Some(report), Some(who));
-            }
+            Ok((half, report)) => (timing, gpu) = (half, Some(report)),
             Err(error) => {
                 worker.stop().await;
                 return Err(error);
@@ -66,7 +63,7 @@ pub(super) async fn make_ready(
         gpu,
         kept: has_binaries.then(|| ResultCache::new(&cache, worker.identity(), &compile)),
         lasting: environment.lasting,
-        waits,
+        waits: timing.waits_for().map(str::to_owned),
         executor: Box::new(WorkerExecutor::new(worker, timing, compile)),
     })
 }

@@ -27,6 +27,16 @@ pub(super) enum TimingHalf {
     Ready(GpuTimer),
 }
 
+impl TimingHalf {
+    /// Who uses the GPU, where it is waited for.
+    pub(super) fn waits_for(&self) -> Option<&str> {
+        match self {
+            TimingHalf::Awaited(gpu) => gpu.used_by(),
+            TimingHalf::None | TimingHalf::Ready(_) => None,
+        }
+    }
+}
+
 impl WorkerExecutor {
     pub(super) fn new(compiler: CompileWorker, timing: TimingHalf, job: CompileJob) -> Self {
         Self { compiler, timing, job }

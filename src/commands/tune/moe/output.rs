@@ -67,7 +67,8 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
     if settings.json {
         let mut value = json!({ "dry_run": true, "plan": plan, "run": dir, "files": files });
         if plan.evidence > Evidence::Compiled {
-            value["wait_s"] = wait_s(settings);
+            // How long a GPU that others use would be waited for; null where it would be refused.
+            value["wait_s"] = settings.measuring.wait.map(|wait| wait.as_secs_f64()).into();
         }
         add_commands(&mut value, containers, deploys);
         return out.json(&value);
@@ -107,11 +108,6 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
     lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
     lines.extend(deploys.map(|command| format!("  would deploy them: {command}")));
     lines.iter().try_for_each(|line| out.line(line))
-}
-
-/// How long a GPU that others use would be waited for, seconds, for programs; null where it would be refused.
-pub(super) fn wait_s(settings: &MoeSettings) -> Value {
-    settings.measuring.wait.map(|wait| wait.as_secs_f64()).into()
 }
 
 /// What a dry run tells programs, whichever the tuner is: how containers would be made, and what would be deployed by.

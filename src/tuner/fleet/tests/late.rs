@@ -175,3 +175,15 @@ async fn a_node_that_comes_back_and_never_works_is_given_up_for_good() {
     assert_eq!(records.iter().filter(left).count(), 16);
     assert!(heard.notes().contains("spark-1 works no more for this run: "), "{}", heard.notes());
 }
+
+/// It answers again, and not as one that can work for the run.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_found_and_cannot_work_is_named() {
+    let plan = Plan { batch_sizes: vec![16, 64, 96, 4096], ..confirmed() };
+    let node = Scripted::node(&plan, "spark-1", vec![lost; 4]);
+    let late = Late { after: Duration::ZERO, ready: in_use, node: node.executor };
+    let nodes = vec![Node { executor: Box::new(late), ..node }, slow(&plan)];
+    let (heard, _, _) = run_on(&plan, nodes).await;
+    assert!(heard.notes().contains("spark-1 works no more for this run: it was found"), "{}", heard.notes());
+    assert!(heard.when("spark-1", is_work).is_empty());
+}
