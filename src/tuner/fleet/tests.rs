@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::executor::{Executor, OnResult, Trouble};
+use super::executor::{Executor, OnMoved, OnResult, Trouble};
 use super::*;
 use crate::artifact::Manifest;
 use crate::artifact::manifest::ManifestEntry;
@@ -35,6 +35,7 @@ use crate::worker::timing::Timed;
 mod environments;
 mod lost_races;
 mod second;
+mod travel;
 mod trouble;
 
 /// A fleet of one writes the bytes that the program wrote before there were fleets: `tests/fixtures/one-node` was
@@ -142,6 +143,7 @@ fn sixty_four(plan: &Plan, seed: u64, trouble: f64, killers: &Arc<BTreeSet<Strin
         gpu: (at % 4 != 3).then(report),
         kept: None,
         lasting: true,
+        store: None,
         executor: Box::new(Unreliable {
             rng: ChaCha8Rng::seed_from_u64(seed * 64 + at),
             compiler: Arc::new(Mutex::new(look_alike())),
@@ -219,7 +221,7 @@ async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
                 Record::Proof { role, tile, .. } => {
                     assert!(proofs.insert((*role, *tile)), "{role} {tile} is recorded twice");
                 }
-                Record::Binary { on, unit } => {
+                Record::Binary { on, unit, .. } => {
                     assert!(binaries.insert((on, unit)), "{unit} was compiled twice on {on}");
                 }
                 _ => {}
@@ -260,6 +262,7 @@ impl Scripted {
             gpu: Some(report()),
             kept: None,
             lasting: true,
+            store: None,
             executor: Box::new(Scripted { ends: ends.into_iter(), compiler, gpu }),
         }
     }
@@ -305,6 +308,21 @@ fn lost() -> Result<(), Trouble> {
 
 fn died() -> Result<(), Trouble> {
     Err(dead())
+}
+
+/// The units that `request` launches, by name; of those that large batches launch, the kernel that is proven.
+fn launched(request: &TimingRequest) -> BTreeSet<String> {
+    let mut units = BTreeSet::new();
+    for arm in &request.arms {
+        let (up, down) = match *arm {
+            TimedArm::Up { config } => (Some(config), None),
+            TimedArm::Down { config } => (None, Some(config)),
+            TimedArm::Path { up, down } => (Some(up), Some(down)),
+        };
+        units.extend(up.map(|config| Unit::of(Role::Up, &config.tile()).unit));
+        units.extend(down.map(|config| Unit::of(Role::Down, &config.tile()).unit));
+    }
+    units
 }
 
 /// Every journalled round has its own answer, and none stands twice for a node.

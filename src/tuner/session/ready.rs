@@ -13,7 +13,7 @@ use crate::tuner::fleet::Node;
 use crate::tuner::schedule::Able;
 use crate::worker::environment::Environment;
 use crate::worker::protocol::CompileTarget;
-use crate::worker::{CompileJob, ResultCache};
+use crate::worker::{BinaryStore, CompileJob, ResultCache};
 
 /// The node of `environment`, ready for `job`; `tell` hears what it waits for. Where that fails no worker is left on it.
 pub(super) async fn make_ready(
@@ -53,6 +53,7 @@ pub(super) async fn make_ready(
         kernel_cache,
     };
     let (timer, gpu) = timer.unzip();
+    let store = job.timing.as_ref().map(|_| BinaryStore::new(&cache, worker.identity(), &compile));
     // Nor has one that was kept from an environment that is gone, with all it held.
     let has_binaries = job.timing.is_none() || environment.lasting;
     Ok(Node {
@@ -62,6 +63,7 @@ pub(super) async fn make_ready(
         gpu,
         kept: has_binaries.then(|| ResultCache::new(&cache, worker.identity(), &compile)),
         lasting: environment.lasting,
-        executor: Box::new(WorkerExecutor::new(worker, timer, compile)),
+        store: store.clone(),
+        executor: Box::new(WorkerExecutor::new(worker, timer, compile, store)),
     })
 }

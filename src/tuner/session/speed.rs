@@ -90,7 +90,8 @@ async fn node(at: usize, durations: &Arc<BTreeMap<String, Duration>>) -> Node {
         gpu: None,
         kept: None,
         lasting: true,
-        executor: Box::new(WorkerExecutor::new(compiler, None, job)),
+        store: None,
+        executor: Box::new(WorkerExecutor::new(compiler, None, job, None)),
     }
 }
 
