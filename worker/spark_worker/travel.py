@@ -25,19 +25,23 @@ class Refused(Exception):
     """The binary cannot travel, or not to here; the message says why."""
 
 
-class Giving(Batch):
-    """A `give` request under way."""
-
-    doing, done = "giving", "given"
+class _Travelling(Batch):
+    """Nothing travels without a folder to be kept in."""
 
     def _place(self, request):
         return field(request, "cache_dir", str)
 
+
+class Giving(_Travelling):
+    """A `give` request under way."""
+
+    doing, done = "giving", "given"
+
     def _carry_out(self, unit):
-        return _said(lambda: {"binary": pack(self._compiler, unit, self._cache_dir)}, self.done)
+        return _outcome(lambda: {"binary": pack(self._compiler, unit, self._cache_dir)}, self.done)
 
 
-class Taking(Batch):
+class Taking(_Travelling):
     """A `take` request under way."""
 
     doing, done = "taking", "taken"
@@ -47,15 +51,12 @@ class Taking(Batch):
         entries = [(entry["unit"], field(entry, "binary", dict)) for entry in request["units"]]
         self._binaries = {name: _checked(binary) for name, binary in entries}
 
-    def _place(self, request):
-        return field(request, "cache_dir", str)
-
     def _carry_out(self, unit):
         binary = self._binaries[unit.name]
-        return _said(lambda: {"binary_sha256": unpack(self._compiler, unit, binary, self._cache_dir)}, self.done)
+        return _outcome(lambda: {"binary_sha256": unpack(self._compiler, unit, binary, self._cache_dir)}, self.done)
 
 
-def _said(work, done):
+def _outcome(work, done):
     """The fields of the outcome of `work`."""
     try:
         return {"outcome": done, **work()}
