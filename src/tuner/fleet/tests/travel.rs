@@ -336,3 +336,21 @@ fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     files.sort();
     files
 }
+
+/// Memory stays flat over whatever is compiled only to see what comes of it.
+#[tokio::test]
+async fn where_nobody_launches_anything_nothing_is_kept_of_who_has_which_binary() {
+    for times in [false, true] {
+        let plan = plan();
+        let node = Scripted::node(&plan, "spark-1", Vec::new());
+        let node = Node { able: Able { jobs: 1, times }, ..node };
+        let mut fleet = Fleet::assemble(vec![node], "sm_121a", CancellationToken::new());
+        let (device, mut ledger) = (gb10(), Ledger { journal: None, observer: &mut Silent });
+        let contests = Contests::new(&plan, &device, &Default::default(), &[]);
+        let units: Vec<Unit> = contests.kernels().iter().map(|(role, tile)| Unit::of(*role, tile)).collect();
+        let count = units.len();
+        assert_eq!(fleet.outcomes(units, &mut ledger).await.unwrap().len(), count);
+        assert_eq!(fleet.binaries.len(), if times { count } else { 0 });
+        fleet.close(ledger).await;
+    }
+}
