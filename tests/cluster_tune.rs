@@ -87,6 +87,26 @@ impl Bed {
         }
         (configs, confirmed)
     }
+
+    /// How many binaries travelled in a run, in which no kernel was compiled twice: not on any two nodes.
+    #[track_caller]
+    fn travelled(&self, out: &str) -> usize {
+        let (mut compiled, mut travelled) = (BTreeSet::new(), 0);
+        for line in journal(&self.sandbox.path(out)) {
+            let unit = match line["record"].as_str() {
+                Some("proof") => format!("{} {}", line["role"], line["tile"]),
+                Some("binary") if line["travelled"] == true => {
+                    travelled += 1;
+                    continue;
+                }
+                // Nothing that is launched here is another kernel than those that are proven.
+                Some("binary") => panic!("{out}: a proven kernel was compiled again: {line}"),
+                _ => continue,
+            };
+            assert!(compiled.insert(unit), "{out}: twice: {line}");
+        }
+        travelled
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,6 +221,7 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     let (one, confirmed) = bed.raced("one");
     assert_eq!(one.len(), 2);
     assert_eq!(confirmed.values().collect::<Vec<_>>(), [&1; 4]);
+    assert_eq!(bed.travelled("one"), 0);
 
     said(&bed.race("race.toml", "four").output().unwrap());
     let (four, confirmed) = bed.raced("four");
@@ -209,6 +230,8 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     let rounds = journal(&bed.sandbox.path("four")).into_iter().filter(|line| line["record"] == "round");
     let on: BTreeSet<String> = rounds.map(|line| line["on"].to_string()).collect();
     assert!(on.len() > 1, "all of it was measured on {on:?}");
+    // Each batch size was raced on one node and confirmed on another, and no kernel was compiled for that.
+    assert!(bed.travelled("four") > 0);
     bed.nothing_is_left(NAME);
 
     // A container with its worker goes in the middle of a race; the second word comes from another node.
@@ -231,6 +254,8 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     let (dead, confirmed) = bed.raced("dead");
     assert_eq!(dead, one);
     assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
+    // Its containers went with all they had, and what they had given came back.
+    assert!(bed.travelled("dead") > 0);
     bed.nothing_is_left(NAME);
 }
 

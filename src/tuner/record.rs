@@ -42,12 +42,15 @@ pub(crate) enum Record {
         /// What the compiler said.
         result: CompileOutcome,
     },
-    /// A kernel that is proven already was compiled on a node that launches it, too.
+    /// A node has the binary of a kernel that is proven already.
     Binary {
         /// The node that has it.
         on: HostName,
         /// The unit's name.
         unit: String,
+        /// Whether it came from another node; else it was compiled there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        travelled: bool,
     },
     /// What was measured: one question of the strategy with its answer.
     Round {

@@ -245,7 +245,7 @@ fn binary(record: &Record) -> Option<(String, HostName)> {
         Record::Proof { on, role, tile, result } if result.is_lasting() => {
             Some((Unit::of(*role, tile).unit, on.clone()))
         }
-        Record::Binary { on, unit } => Some((unit.clone(), on.clone())),
+        Record::Binary { on, unit, .. } => Some((unit.clone(), on.clone())),
         _ => None,
     }
 }

@@ -6,7 +6,10 @@ use std::time::Duration;
 use super::error::WorkerError;
 use super::link::Link;
 use super::log::Log;
-use super::protocol::{CompileOutcome, CompileTarget, GpuReport, LaunchShape, Message, Op, Probe, Unit};
+use super::protocol::{
+    Batch, CompileOutcome, CompileTarget, GiveOutcome, GpuReport, LaunchShape, Message, Op, PackedUnit,
+    Probe, TakeOutcome, Unit,
+};
 use super::start::Starter;
 use crate::host::{Ending, HostPath};
 use crate::host_name::HostName;
@@ -143,15 +146,78 @@ impl CompileWorker {
     /// Compile `units`, handing each outcome to `on_unit` as it ends, none twice.
     ///
     /// Given up half-way, the batch is cancelled when the worker is next asked or stopped.
-    pub async fn compile_batch<F>(&mut self, job: &CompileJob, units: &[Unit], mut on_unit: F) -> BatchEnd
+    pub async fn compile_batch<F>(&mut self, job: &CompileJob, units: &[Unit], on_unit: F) -> BatchEnd
     where
         F: FnMut(&Unit, CompileOutcome),
     {
-        let mut left: Vec<&Unit> = units.iter().collect();
+        let request = Op::Compile(self.batch(job, units.to_vec()));
+        let outcome = |message| match message {
+            Message::Compiled { unit, outcome, .. } => Some((unit, outcome)),
+            _ => None,
+        };
+        self.carry_out(job, request, units.iter().collect(), outcome, on_unit).await
+    }
+
+    /// Have the binaries of `units`, that were compiled before, handed to `on_unit` as they come; otherwise the same.
+    pub async fn give_batch<F>(&mut self, job: &CompileJob, units: &[Unit], on_unit: F) -> BatchEnd
+    where
+        F: FnMut(&Unit, GiveOutcome),
+    {
+        let request = Op::Give(self.batch(job, units.to_vec()));
+        let outcome = |message| match message {
+            Message::Given { unit, outcome, .. } => Some((unit, outcome)),
+            _ => None,
+        };
+        self.carry_out(job, request, units.iter().collect(), outcome, on_unit).await
+    }
+
+    /// Have the worker keep the binaries of `units`; otherwise the same.
+    pub async fn take_batch<F>(&mut self, job: &CompileJob, units: Vec<PackedUnit>, on_unit: F) -> BatchEnd
+    where
+        F: FnMut(&Unit, TakeOutcome),
+    {
+        let left: Vec<Unit> = units.iter().map(|packed| packed.unit.clone()).collect();
+        let request = Op::Take(self.batch(job, units));
+        let outcome = |message| match message {
+            Message::Taken { unit, outcome, .. } => Some((unit, outcome)),
+            _ => None,
+        };
+        self.carry_out(job, request, left.iter().collect(), outcome, on_unit).await
+    }
+
+    fn batch<U>(&self, job: &CompileJob, units: Vec<U>) -> Batch<U> {
+        Batch {
+            sglang_root: self.sglang_root.as_str().to_owned(),
+            target: job.target.clone(),
+            shape: job.shape,
+            units,
+            jobs: job.jobs,
+            timeout_s: job.timeout_s,
+            cache_dir: job.kernel_cache.as_ref().map(|dir| dir.as_str().to_owned()),
+        }
+    }
+
+    /// Ask `request` about the units that are `left`, whose outcomes are what `outcome` makes of messages.
+    async fn carry_out<T>(
+        &mut self,
+        job: &CompileJob,
+        request: Op,
+        mut left: Vec<&Unit>,
+        outcome: impl Fn(Message) -> Option<(String, T)>,
+        mut on_unit: impl FnMut(&Unit, T),
+    ) -> BatchEnd {
         if let Err(why) = self.link().await {
             return BatchEnd::Lost { left: names(&left), why };
         }
-        let error = match self.attempt(job, units, &mut left, &mut on_unit).await {
+        let on_message = |message| {
+            // A unit the batch does not hold would be a worker's mistake that harms nobody.
+            if let Some((name, outcome)) = outcome(message)
+                && let Some(at) = left.iter().position(|unit| unit.unit == name)
+            {
+                on_unit(left.remove(at), outcome);
+            }
+        };
+        let error = match self.attempt(job, request, on_message).await {
             Ok(()) if left.is_empty() => return BatchEnd::Done,
             Ok(()) => WorkerError::Garbled { line: "`done` before every unit ended".into() },
             Err(error) => error,
@@ -177,36 +243,18 @@ impl CompileWorker {
         }
     }
 
-    async fn attempt<F>(
+    async fn attempt(
         &mut self,
         job: &CompileJob,
-        units: &[Unit],
-        left: &mut Vec<&Unit>,
-        on_unit: &mut F,
-    ) -> Result<(), WorkerError>
-    where
-        F: FnMut(&Unit, CompileOutcome),
-    {
-        let request = Op::Compile {
-            sglang_root: self.sglang_root.as_str().to_owned(),
-            target: job.target.clone(),
-            shape: job.shape,
-            units: units.to_vec(),
-            jobs: job.jobs,
-            timeout_s: job.timeout_s,
-            cache_dir: job.kernel_cache.as_ref().map(|dir| dir.as_str().to_owned()),
-        };
-        // Something is always being compiled: no unit ends in so long only if the worker is stuck.
+        request: Op,
+        mut on_message: impl FnMut(Message),
+    ) -> Result<(), WorkerError> {
+        // Something is always under way: no unit ends in so long only if the worker is stuck.
         let idle = Duration::from_secs(job.timeout_s) + UNIT_SLACK;
         let link = self.link().await?;
         let id = link.ask(request).await?;
         while let Some(message) = link.answer(id, idle).await? {
-            // A unit the batch does not hold would be a worker's mistake that harms nobody.
-            if let Message::Compiled { unit: name, outcome, .. } = message
-                && let Some(at) = left.iter().position(|unit| unit.unit == name)
-            {
-                on_unit(left.remove(at), outcome);
-            }
+            on_message(message);
         }
         Ok(())
     }

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::time::{Instant, sleep_until};
 
-use super::protocol::{self, CompileOutcome, Compiled, LEASH_STATUS, LEASH_VARIABLE};
+use super::protocol::{self, CompileOutcome, Compiled, LEASH_STATUS, LEASH_VARIABLE, PackedBinary};
 use super::start::OnHost;
+use crate::fs::sha256_hex;
 use crate::host::look_alike::{LookAlike, Streams};
 use crate::host::{Ending, HostPath, Variable};
 use crate::host_name::HostName;
 
-/// What becomes of a unit, or of a run of an arm.
+/// What becomes of a unit, of a run of an arm, or of a binary: `give` or `take` and the unit's name.
 #[derive(Debug, Clone)]
 pub(crate) enum Reaction {
     /// It ends after so long.
@@ -60,6 +61,13 @@ pub(crate) fn compiled() -> CompileOutcome {
         seconds: 1.0,
         binary_sha256: "0".repeat(64),
     })
+}
+
+/// The binary of the unit of this name, packed.
+pub(crate) fn binary(unit: &str) -> PackedBinary {
+    let content = format!("the binary of {unit}");
+    let [kernel, triton, arch, key] = ["d", "3.5.0", "sm_121a", "KEY"].map(str::to_owned);
+    PackedBinary { kernel, triton, arch, key, sha256: sha256_hex(content.as_bytes()), content }
 }
 
 /// A request under way.
@@ -197,6 +205,21 @@ impl Worker {
                     let fields = outcome.as_object().expect("an object").clone();
                     line.as_object_mut().expect("an object").extend(fields);
                     Reply::once(unit["unit"].as_str().expect("a name").to_owned(), line)
+                });
+                self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
+                return Ok(true);
+            }
+            op @ ("give" | "take") => {
+                let units = request["units"].as_array().expect("units");
+                let done = if op == "give" { "given" } else { "taken" };
+                let steps = units.iter().map(|unit| {
+                    let name = unit["unit"].as_str().expect("a name");
+                    let mut line = json!({"event": done, "id": id, "unit": name, "outcome": done});
+                    match op {
+                        "give" => line["binary"] = json!(binary(name)),
+                        _ => assert_eq!(unit["binary"], json!(binary(name)), "it is another one's"),
+                    }
+                    Reply::once(format!("{op} {name}"), line)
                 });
                 self.tasks.push_back(Underway { id, steps: steps.collect(), due: None });
                 return Ok(true);

@@ -5,10 +5,12 @@
 //! [`host`](crate::host)'s, but for the installers of [`environment`], which make the environment of this machine.
 
 pub mod bare;
+mod binary_store;
 mod compile_worker;
 mod embedded;
 pub mod environment;
 mod error;
+mod filed;
 pub mod image;
 mod lines;
 mod link;
@@ -24,6 +26,7 @@ mod start;
 mod target_of;
 pub mod timing;
 
+pub use binary_store::BinaryStore;
 pub use compile_worker::{BatchEnd, CompileJob, CompileWorker, CompilerIdentity};
 pub use error::WorkerError;
 pub use link::{Keepalive, Link};

@@ -5,6 +5,7 @@
 
 mod compiling;
 mod measuring;
+mod travel;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +13,10 @@ pub use compiling::{
     CompileFailure, CompileOutcome, CompileTarget, Compiled, FailureReason, LaunchShape, Unit,
 };
 pub use measuring::{ArmOutcome, GpuReport, GpuState, Preparation, TimedArm, TimedRouting, TimingRequest};
+pub use travel::{GiveOutcome, PackedBinary, PackedUnit, TakeOutcome};
 
 /// The protocol version both sides must speak.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The status of a worker that heard nothing for the length of its leash: it is not to blame, and neither is what it
 /// was at. EX_TEMPFAIL of sysexits.h, which no signal and no interpreter ends with.
@@ -43,23 +45,11 @@ pub enum Op {
         sglang_root: String,
     },
     /// Compile units for a target, each in a process of its own.
-    Compile {
-        /// Folder that holds the `sglang` package.
-        sglang_root: String,
-        /// What to compile for.
-        target: CompileTarget,
-        /// The layer.
-        shape: LaunchShape,
-        /// What to compile.
-        units: Vec<Unit>,
-        /// Processes at a time.
-        jobs: usize,
-        /// Time one unit may take, seconds.
-        timeout_s: u64,
-        /// Where binaries are kept for launching them later.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        cache_dir: Option<String>,
-    },
+    Compile(Batch<Unit>),
+    /// Hand over the binaries of units that were compiled before.
+    Give(Batch<Unit>),
+    /// Keep the binaries of units that another worker compiled.
+    Take(Batch<PackedUnit>),
     /// Say what GPU there is.
     Device {},
     /// Put a layer's weights on the GPU.
@@ -80,6 +70,26 @@ pub enum Op {
     },
     /// Leave everything and exit.
     Quit {},
+}
+
+/// Units for one target and one layer, each in a process of its own.
+#[derive(Debug, Clone, Serialize)]
+pub struct Batch<U> {
+    /// Folder that holds the `sglang` package.
+    pub sglang_root: String,
+    /// What to compile for.
+    pub target: CompileTarget,
+    /// The layer.
+    pub shape: LaunchShape,
+    /// The units.
+    pub units: Vec<U>,
+    /// Processes at a time.
+    pub jobs: usize,
+    /// Time one unit may take, seconds.
+    pub timeout_s: u64,
+    /// Where binaries are kept for launching them later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_dir: Option<String>,
 }
 
 /// One line from the worker.
@@ -105,6 +115,26 @@ pub enum Message {
         /// How it ended.
         #[serde(flatten)]
         outcome: CompileOutcome,
+    },
+    /// One unit's binary, or why it is not given.
+    Given {
+        /// The request's id.
+        id: u64,
+        /// Which unit.
+        unit: String,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: GiveOutcome,
+    },
+    /// One unit's binary was taken, or not.
+    Taken {
+        /// The request's id.
+        id: u64,
+        /// Which unit.
+        unit: String,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: TakeOutcome,
     },
     /// The GPU there is.
     Device {
@@ -181,6 +211,8 @@ impl Message {
         match self {
             Message::Probed { id, .. }
             | Message::Compiled { id, .. }
+            | Message::Given { id, .. }
+            | Message::Taken { id, .. }
             | Message::Device { id, .. }
             | Message::Starting { id, .. }
             | Message::Ready { id }

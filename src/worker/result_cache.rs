@@ -5,28 +5,13 @@
 //! come out the same again are kept: a time limit, a lost worker or an assembler that is too old says
 //! nothing about the kernel.
 
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
-
 use super::compile_worker::{CompileJob, CompilerIdentity};
+use super::filed::Filed;
 use super::protocol::{CompileOutcome, Unit};
-use crate::fs::{sha256_hex, write_atomic};
 
 /// Results below one folder, a file each.
 #[derive(Debug, Clone)]
-pub struct ResultCache {
-    folder: PathBuf,
-    /// What all keys have in common.
-    context: serde_json::Value,
-}
-
-/// A result with what it was for, so that a file explains itself and a hash collision would show.
-#[derive(Debug, Serialize, Deserialize)]
-struct Filed {
-    key: serde_json::Value,
-    result: CompileOutcome,
-}
+pub struct ResultCache(Filed);
 
 impl ResultCache {
     /// The results for one compiler and job, below the user's `cache` folder.
@@ -37,42 +22,20 @@ impl ResultCache {
             "shape": job.shape,
             "worker": super::embedded::digest(),
         });
-        Self { folder: cache.join("compiled"), context }
+        Self(Filed::new(cache.join("compiled"), context))
     }
 
     /// The kept result of `unit`. A file that does not read is as good as none.
     pub fn get(&self, unit: &Unit) -> Option<CompileOutcome> {
-        let key = self.key(unit);
-        let text = std::fs::read(self.path(&key)).ok()?;
-        let filed: Filed = serde_json::from_slice(&text).ok()?;
-        (filed.key == key).then_some(filed.result)
+        self.0.get(unit)
     }
 
     /// Keep `unit`'s result, if it would come out the same again.
     pub fn put(&self, unit: &Unit, result: &CompileOutcome) -> std::io::Result<()> {
-        if !result.is_lasting() {
-            return Ok(());
+        match result.is_lasting() {
+            true => self.0.put(unit, result),
+            false => Ok(()),
         }
-        let filed = Filed { key: self.key(unit), result: result.clone() };
-        let path = self.path(&filed.key);
-        if let Some(folder) = path.parent() {
-            fs_err::create_dir_all(folder)?;
-        }
-        write_atomic(&path, serde_json::to_string(&filed)?.as_bytes())
-    }
-
-    fn key(&self, unit: &Unit) -> serde_json::Value {
-        let mut key =
-            serde_json::json!({ "context": self.context, "role": unit.role, "config": unit.config });
-        if let Some(tokens) = unit.batch_size {
-            key["batch_size"] = tokens.into();
-        }
-        key
-    }
-
-    fn path(&self, key: &serde_json::Value) -> PathBuf {
-        let hash = sha256_hex(key.to_string().as_bytes());
-        self.folder.join(&hash[..2]).join(format!("{hash}.json"))
     }
 }
 
@@ -135,7 +98,7 @@ mod tests {
         let crash = failed(FailureReason::CompilerCrash);
         cache.put(&unit, &crash).unwrap();
         assert_eq!(cache.get(&unit), Some(crash));
-        let path = cache.path(&cache.key(&unit));
+        let path = cache.0.path(&unit);
         std::fs::write(path, "{\"key\":").unwrap();
         assert_eq!(cache.get(&unit), None);
     }

@@ -5,6 +5,8 @@ A kernel allocates what the shared-memory rule says of bf16. A config takes what
 its own and is 4 % slower than the one before it, and so is a GROUP_SIZE_M than its neighbour nearer the best. The node's own clock
 (REPLAY_CLOCK) and drift (REPLAY_DRIFT, the share by which times swing within ten seconds) come on top, and noise that
 depends on the question alone, so that it is the same wherever it is asked. The kernel that REPLAY_KILLER names takes its worker along.
+
+A binary is a file that names its kernel. Nothing is timed whose binary is not in the folder it is launched from.
 """
 
 import hashlib
@@ -14,6 +16,7 @@ import os
 import random
 import time
 from itertools import product
+from pathlib import Path
 
 from spark_worker import service
 
@@ -53,16 +56,44 @@ class _Table:
         return 50.0 * 1.04 ** (place + steps)
 
 
+class _Binaries:
+    """The binaries in a folder."""
+
+    def __init__(self, folder):
+        self._folder = Path(folder)
+
+    def _file(self, role, config):
+        return self._folder / "-".join(map(str, (role, *_tile(config))))
+
+    def has(self, role, config):
+        return self._file(role, config).exists()
+
+    def content(self, unit):
+        return f"a replay of {self._file(unit['role'], unit['config']).name}"
+
+    def keep(self, unit, content):
+        assert content == self.content(unit), f"{content} is no binary of {unit}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file(unit["role"], unit["config"]).write_text(content)
+
+    def read(self, unit):
+        return self._file(unit["role"], unit["config"]).read_text()
+
+
 class _Replay:
     def __init__(self, own):
         self._own = own
         self._tables = {}
+        self._launched = None
 
     def compile(self, request):
         events, request_id = self._own._events, request["id"]
         for unit in request["units"]:
             if unit["unit"] == _KILLER:
                 os._exit(9)
+            if "cache_dir" in request:
+                binaries = _Binaries(request["cache_dir"])
+                binaries.keep(unit, binaries.content(unit))
             m, n, k, _, stages = _tile(unit["config"])
             events.answer(
                 request_id,
@@ -88,7 +119,25 @@ class _Replay:
         )
         self._own._events.done(request["id"], ok=True)
 
+    def give(self, request):
+        events, binaries = self._own._events, _Binaries(request["cache_dir"])
+        made_with = dict(kernel="replay", triton="replay", arch="replay", key="replay")
+        for unit in request["units"]:
+            content = binaries.read(unit)
+            digest = hashlib.sha256(content.encode()).hexdigest()
+            binary = {**made_with, "content": content, "sha256": digest}
+            events.answer(request["id"], "given", unit=unit["unit"], outcome="given", binary=binary)
+        events.done(request["id"], ok=True)
+
+    def take(self, request):
+        events, binaries = self._own._events, _Binaries(request["cache_dir"])
+        for unit in request["units"]:
+            binaries.keep(unit, unit["binary"]["content"])
+            events.answer(request["id"], "taken", unit=unit["unit"], outcome="taken")
+        events.done(request["id"], ok=True)
+
     def prepare(self, request):
+        self._launched = _Binaries(request["cache_dir"])
         self._own._events.done(request["id"], ok=True)
 
     def measure(self, request):
@@ -96,6 +145,10 @@ class _Replay:
         asked = {name: value for name, value in request.items() if name != "id"}
         noise = random.Random(_digest(asked))
         limit, out = request["abort_above_us"], set()
+        for arm in request["arms"]:
+            for role in ("up", "down") if arm["role"] == "path" else (arm["role"],):
+                config = arm[role] if arm["role"] == "path" else arm["config"]
+                assert self._launched.has(role, config), f"{role} {config} would be compiled here, and now"
         events.answer(request_id, "ready")
         time.sleep(_ROUND_S)
         for index in request["order"]:
@@ -127,7 +180,7 @@ def _install():
     def init(self, *arguments):
         begin(self, *arguments)
         replay = _Replay(self)
-        for name in ("compile", "device", "prepare", "measure"):
+        for name in ("compile", "give", "take", "device", "prepare", "measure"):
             self._operations[name] = getattr(replay, name)
 
     service.Service.__init__ = init

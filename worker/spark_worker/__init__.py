@@ -5,8 +5,9 @@ and from there the calls go downwards:
 
     service -> batch -> compiler -> {launch, specialise, kernel_source, toolchain}
             -> children -> guardian
+    service -> travel -> batch
     service -> gpu_process -> bench -> measurement -> prepared -> {launcher, inputs, routing, alignment, reference}
             -> cuda_stage -> gpu
 """
 
-PROTOCOL = 2
+PROTOCOL = 3

@@ -20,7 +20,13 @@ _ROOM_BYTES = 16 << 20
 
 
 class Batch:
-    """Raises RequestError where the request as a whole cannot be compiled."""
+    """Raises RequestError where the request as a whole cannot be compiled.
+
+    Each unit is compiled in a process of its own; subclasses do something else with it there.
+    """
+
+    # What is being done with a unit, and what it is when that is done: also the name of the event.
+    doing, done = "compiling", "compiled"
 
     def __init__(self, request, events, scratch, guardian):
         self.id = request["id"]
@@ -34,9 +40,9 @@ class Batch:
         # (the list is taken from its end).
         self._waiting = sorted(units, key=lambda unit: unit.config.compile_cost)
         self._running = {}
-        self._cache_dir = field(request, "cache_dir", str, default=None)
+        self._cache_dir = self._place(request)
         self._compiler = _compiler(request, for_launching=self._cache_dir is not None)
-        self._counts = {"compiled": 0, "failed": 0}
+        self._counts = {self.done: 0, "failed": 0}
         self._cpu_seconds = 0.0
         self._started = None
 
@@ -53,11 +59,11 @@ class Batch:
         if self._started is None:
             self._started = time.monotonic()
             for name, message in self._refused:
-                self._report(name, _failed("invalid_config", message), 0.0)
+                self._report(name, failed("invalid_config", message), 0.0)
         while self._waiting and len(self._running) < self._jobs:
             unit = self._waiting.pop()
             try:
-                child = Child(lambda: self._compile(unit), self._scratch, self._guardian, self._timeout_s)
+                child = Child(lambda: self._carry_out(unit), self._scratch, self._guardian, self._timeout_s)
             except OSError as error:
                 if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                     raise
@@ -71,7 +77,7 @@ class Batch:
         Raises RequestError where the disk is to blame: what crashed for want of room says nothing of its kernel.
         """
         unit, ending = self._end(child)
-        outcome = ending.answer or _failed("compiler_crash", "")
+        outcome = ending.answer or failed("compiler_crash", "")
         if outcome.get("reason") == "compiler_crash":
             # What the compiler printed says more than the exception or the signal it ended with.
             message = ": ".join(filter(None, (outcome["message"], ending.complaint)))
@@ -84,7 +90,7 @@ class Batch:
         """A child has used up its time: kill it and report its unit."""
         child.kill()
         unit, ending = self._end(child)
-        outcome = _failed("timeout", f"still compiling after {self._timeout_s:g} s")
+        outcome = failed("timeout", f"still {self.doing} after {self._timeout_s:g} s")
         self._report(unit.name, outcome, ending.seconds)
 
     def abandon(self):
@@ -109,8 +115,12 @@ class Batch:
     def _disk_full(self, message):
         return RequestError("disk_full", f"the disk of {self._scratch} is full: {message}")
 
-    def _compile(self, unit):
-        """In the child."""
+    def _place(self, request):
+        """The folder in which binaries are kept, if they are."""
+        return field(request, "cache_dir", str, default=None)
+
+    def _carry_out(self, unit):
+        """In the child: the fields of what came of it."""
         if self._cache_dir is not None:
             toolchain.keep_binaries(self._cache_dir)
         return self._compiler.compile(unit)
@@ -122,7 +132,7 @@ class Batch:
 
     def _report(self, name, outcome, elapsed):
         self._counts[outcome["outcome"]] += 1
-        self._events.answer(self.id, "compiled", unit=name, **outcome, seconds=round(elapsed, 3))
+        self._events.answer(self.id, self.done, unit=name, **outcome, seconds=round(elapsed, 3))
 
 
 def _compiler(request, for_launching):
@@ -150,5 +160,5 @@ def _sort_out(entries):
     return units, refused
 
 
-def _failed(reason, message):
+def failed(reason, message):
     return {"outcome": "failed", "reason": reason, "message": message}

@@ -50,6 +50,8 @@ class Compiler:
         self._function = launchable(source, kernel)
         self._for_launching = for_launching
         self._capability = capability
+        # What else a binary depends on is for Triton's own key of it to tell.
+        self.made_with = {"kernel": source.digest, "triton": self._triton.__version__, "arch": arch}
         self._shape = shape
 
     def compile(self, unit):
@@ -70,6 +72,11 @@ class Compiler:
             "spill_bytes": int(_SPILLS.search(log.getvalue())[1]),
             "binary_sha256": hashlib.sha256(kernel.kernel).hexdigest(),
         }
+
+    def find(self, unit):
+        """The kernel that Triton's cache has, made a kernel object of: after `toolchain.find_only`, in a child."""
+        source, options = self._lower(unit)
+        return self._triton.compile(source, target=self._target, options=options)
 
     def explain_crash(self, message):
         """The reason and the message for a compiler that died saying `message`."""

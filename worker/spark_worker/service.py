@@ -17,6 +17,7 @@ from spark_worker.gpu_process import GpuProcess
 from spark_worker.guardian import Guardian
 from spark_worker.probe import probe
 from spark_worker.protocol import EventWriter, LineReader, RequestError, parse_request
+from spark_worker.travel import Giving, Taking
 
 _TERMINATED = 128 + signal.SIGTERM
 # EX_TEMPFAIL of sysexits.h: the owner is gone, and whatever ran for it is not to blame.
@@ -69,7 +70,9 @@ class Service:
             "begin": self._begin,
             "ping": self._ping,
             "probe": self._probe,
-            "compile": self._compile,
+            "compile": lambda request: self._queue(Batch, request),
+            "give": lambda request: self._queue(Giving, request),
+            "take": lambda request: self._queue(Taking, request),
             "device": self._for_gpu.append,
             "prepare": self._for_gpu.append,
             "measure": self._for_gpu.append,
@@ -164,8 +167,8 @@ class Service:
         self._events.answer(request["id"], "probed", **probe(request))
         self._events.done(request["id"], ok=True)
 
-    def _compile(self, request):
-        self._batches.append(Batch(request, self._events, self._scratch, self._guardian))
+    def _queue(self, kind, request):
+        self._batches.append(kind(request, self._events, self._scratch, self._guardian))
 
     def _cancel(self, request):
         cancels = field(request, "cancels", int)

@@ -52,6 +52,29 @@ def launch_kept_binaries(folder):
     os.environ["TRITON_CACHE_DIR"] = folder
 
 
+class NotKept(Exception):
+    """The cache has no files of a kernel."""
+
+
+def find_only(answer):
+    """From now on have compiles ask `answer(cache, group)` for the files of a kernel, and compile nothing.
+
+    `cache` is Triton's own for that kernel, `group` the name under which it files them. NotKept where there are none.
+    """
+    triton = load_triton()
+    plain = triton.runtime.cache.FileCacheManager
+
+    class Answered(plain):
+        def get_group(self, filename):
+            found = answer(plain(self.key), filename)
+            if not found:
+                raise NotKept
+            return found
+
+    triton.knobs.cache.manager_class = Answered
+    triton.knobs.compilation.always_compile = False
+
+
 def gpu_target(capability):
     load_triton()
     from triton.backends.compiler import GPUTarget

@@ -12,7 +12,7 @@ class Service(unittest.TestCase):
 
     def test_hello_says_what_is_here(self):
         hello = self.worker.hello
-        self.assertEqual((hello["event"], hello["protocol"]), ("hello", 2))
+        self.assertEqual((hello["event"], hello["protocol"]), ("hello", 3))
         self.assertLessEqual({"python", "triton", "torch", "sglang", "device"}, hello.keys())
 
     def test_an_unknown_operation_ends_with_done(self):

@@ -11,7 +11,7 @@ mod node;
 mod prove;
 mod race;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -27,9 +27,8 @@ use super::schedule::{Able, Fate, RaceIndex, Scheduler, Task, UnitIndex, WorkUni
 use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
 use crate::journal::Journal;
-use crate::worker::CompilerIdentity;
-use crate::worker::ResultCache;
 use crate::worker::protocol::{GpuReport, Unit};
+use crate::worker::{BinaryStore, CompilerIdentity, ResultCache};
 
 /// Mail that is handled, and flushed to disk, together at most.
 const MAIL: usize = 256;
@@ -46,7 +45,9 @@ pub(crate) struct Fleet {
     /// Whether the last mail was read: the user wants out.
     stopping: bool,
     /// The nodes that have the binary of a unit, by the unit's name.
-    binaries: HashMap<String, HashSet<HostName>>,
+    binaries: HashMap<Box<str>, Vec<HostName>>,
+    /// Nodes of which was told that a binary did not travel from them, or to them.
+    told: BTreeSet<HostName>,
     /// What is compiled for.
     arch: String,
 }
@@ -66,6 +67,7 @@ struct Member {
     gpu: Option<GpuReport>,
     kept: Option<ResultCache>,
     lasting: bool,
+    store: Option<BinaryStore>,
 }
 
 /// How a node is let go of.
@@ -107,9 +109,10 @@ impl Fleet {
             cancel,
             stopping: false,
             binaries: HashMap::new(),
+            told: BTreeSet::new(),
             arch: arch.to_owned(),
         };
-        for Node { name, able, compiler, gpu, kept, lasting, waits, executor } in nodes {
+        for Node { name, able, compiler, gpu, kept, lasting, waits, store, executor } in nodes {
             let (orders, inbox) = unbounded_channel();
             let away = waits.is_some();
             let life = serve(name.clone(), executor, inbox, say.clone(), away, stop.clone());
@@ -117,7 +120,7 @@ impl Fleet {
             let (order, trouble) = (0, None);
             fleet.members.insert(
                 name,
-                Member { orders, order, trouble, away, waits, able, compiler, gpu, kept, lasting },
+                Member { orders, order, trouble, away, waits, able, compiler, gpu, kept, lasting, store },
             );
         }
         fleet
@@ -159,8 +162,25 @@ impl Fleet {
     }
 
     /// `node` has the binary of the unit of this name, or knows that it has none.
+    ///
+    /// Where nobody launches anything, nobody ever asks, and nothing is kept of it.
     pub(crate) fn has_binary(&mut self, unit: &str, node: &HostName) {
-        self.binaries.entry(unit.to_owned()).or_default().insert(node.clone());
+        if !self.members.values().any(|member| member.able.times) {
+            return;
+        }
+        match self.binaries.get_mut(unit) {
+            Some(on) if on.contains(node) => {}
+            Some(on) => on.push(node.clone()),
+            None => {
+                self.binaries.insert(unit.into(), vec![node.clone()]);
+            }
+        }
+    }
+
+    /// Whether the binary of `unit` was given by some node, in this session or an earlier one.
+    fn was_given(&self, unit: &Unit) -> bool {
+        // All compile alike, and so have one store.
+        self.members.values().find_map(|member| member.store.as_ref()).is_some_and(|store| store.has(unit))
     }
 
     /// `node` had that binary in an earlier session. It has it still where its environment lasts.
@@ -226,11 +246,11 @@ impl Fleet {
     ) -> Result<Vec<(HostName, RaceIndex)>, RunError> {
         let mut races = Vec::new();
         for (name, member) in &mut self.members {
+            let of = |batch: Vec<UnitIndex>| batch.into_iter().map(|at| (at, units[at].clone())).collect();
             match scheduler.next(name) {
-                Some(Task::Compile(batch)) => {
-                    let batch = batch.into_iter().map(|at| (at, units[at].clone())).collect();
-                    member.order(Ordered::Compile(batch));
-                }
+                Some(Task::Compile(batch)) => member.order(Ordered::Compile(of(batch))),
+                Some(Task::Give(batch)) => member.order(Ordered::Give(of(batch))),
+                Some(Task::Take(batch)) => member.order(Ordered::Take(of(batch))),
                 Some(Task::Race(race)) => races.push((name.clone(), race)),
                 None => {}
             }
@@ -255,8 +275,8 @@ impl Fleet {
     }
 
     fn work(&self, unit: &Unit, known: bool) -> WorkUnit {
-        let on = self.binaries.get(&unit.unit).into_iter().flatten().cloned().collect();
-        WorkUnit { cost: compile_cost(unit), known, on }
+        let on = self.binaries.get(unit.unit.as_str()).cloned().unwrap_or_default();
+        WorkUnit { cost: compile_cost(unit), known, on, given: self.was_given(unit) }
     }
 
     /// What follows from `node`'s trouble: how it left, and the units that are given up, each with the reason.

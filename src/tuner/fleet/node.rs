@@ -1,5 +1,6 @@
 //! One node of a fleet: a task that owns its worker, does what it is ordered and says what came of it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -11,7 +12,7 @@ use crate::host_name::HostName;
 use crate::tuner::schedule::{Able, UnitIndex};
 use crate::worker::protocol::{CompileOutcome, GpuReport, TimingRequest, Unit};
 use crate::worker::timing::Timed;
-use crate::worker::{CompilerIdentity, ResultCache, WorkerError};
+use crate::worker::{BinaryStore, CompilerIdentity, ResultCache, WorkerError};
 
 /// A lost link is tried again after this long, then after twice that, and so on.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -43,6 +44,8 @@ pub(crate) struct Node {
     pub lasting: bool,
     /// Who else uses its GPU, where it waits for that to end before it works.
     pub waits: Option<String>,
+    /// Where the binaries lie that nodes like it gave; none where nothing is launched.
+    pub store: Option<BinaryStore>,
     /// Its worker.
     pub executor: Box<dyn Executor>,
 }
@@ -58,6 +61,10 @@ pub(super) struct Order {
 pub(super) enum Ordered {
     /// Compile these together.
     Compile(Vec<(UnitIndex, Unit)>),
+    /// Give the binaries of these.
+    Give(Vec<(UnitIndex, Unit)>),
+    /// Take the binaries of these.
+    Take(Vec<(UnitIndex, Unit)>),
     /// Time these arms.
     Time(TimingRequest),
 }
@@ -76,6 +83,10 @@ pub(super) struct Letter {
 pub(super) enum Said {
     /// A unit ended.
     Compiled { unit: UnitIndex, outcome: CompileOutcome },
+    /// A unit's binary was given, or why it was not.
+    Given { unit: UnitIndex, ended: Result<(), String> },
+    /// A unit's binary was taken, or why it was not.
+    Taken { unit: UnitIndex, ended: Result<(), String> },
     /// Every unit of the batch ended.
     BatchEnded,
     /// The round was timed, in so many seconds.
@@ -224,15 +235,22 @@ async fn carry_out(
 ) -> Result<(), Trouble> {
     match work {
         Ordered::Compile(batch) => {
-            let (indices, units): (Vec<UnitIndex>, Vec<Unit>) = batch.into_iter().unzip();
-            let mut on_result = |name: &str, outcome: CompileOutcome| {
-                // A unit that the batch does not hold is a late answer to a request given up.
-                if let Some(at) = units.iter().position(|unit| unit.unit == name) {
-                    *heard = true;
-                    voice.say(Said::Compiled { unit: indices[at], outcome });
-                }
-            };
+            let (mut tell, units) = Telling::of(batch, voice, heard);
+            let mut on_result =
+                |name: &str, outcome| tell.of_unit(name, |unit| Said::Compiled { unit, outcome });
             executor.compile(&units, &mut on_result).await?;
+            voice.say(Said::BatchEnded);
+        }
+        Ordered::Give(batch) => {
+            let (mut tell, units) = Telling::of(batch, voice, heard);
+            let mut on_given = |name: &str, ended| tell.of_unit(name, |unit| Said::Given { unit, ended });
+            executor.give(&units, &mut on_given).await?;
+            voice.say(Said::BatchEnded);
+        }
+        Ordered::Take(batch) => {
+            let (mut tell, units) = Telling::of(batch, voice, heard);
+            let mut on_taken = |name: &str, ended| tell.of_unit(name, |unit| Said::Taken { unit, ended });
+            executor.take(&units, &mut on_taken).await?;
             voice.say(Said::BatchEnded);
         }
         Ordered::Time(request) => {
@@ -242,4 +260,26 @@ async fn carry_out(
         }
     }
     Ok(())
+}
+
+/// Tells of the units of a batch, by their names.
+struct Telling<'a> {
+    indices: HashMap<String, UnitIndex>,
+    voice: &'a Voice,
+    heard: &'a mut bool,
+}
+
+impl<'a> Telling<'a> {
+    fn of(batch: Vec<(UnitIndex, Unit)>, voice: &'a Voice, heard: &'a mut bool) -> (Self, Vec<Unit>) {
+        let indices = batch.iter().map(|(at, unit)| (unit.unit.clone(), *at)).collect();
+        (Self { indices, voice, heard }, batch.into_iter().map(|(_, unit)| unit).collect())
+    }
+
+    /// A unit that the batch does not hold is a late answer to a request given up.
+    fn of_unit(&mut self, name: &str, said: impl FnOnce(UnitIndex) -> Said) {
+        if let Some(at) = self.indices.get(name) {
+            *self.heard = true;
+            self.voice.say(said(*at));
+        }
+    }
 }

@@ -47,13 +47,15 @@ impl Fleet {
         proofs.unjudged(kernels).map_or(Ok(()), |unjudged| Err(unjudged.into()))
     }
 
-    /// Have a binary of each of `units` on one node at least.
+    /// Have a binary of each of `units` on one node at least, or where nodes take it from.
     pub(crate) async fn prepare(
         &mut self,
         units: Vec<Unit>,
         ledger: &mut Ledger<'_>,
     ) -> Result<(), RunError> {
-        let missing = units.into_iter().filter(|unit| !self.binaries.contains_key(&unit.unit)).collect();
+        let is_nowhere =
+            |unit: &Unit| !self.binaries.contains_key(unit.unit.as_str()) && !self.was_given(unit);
+        let missing = units.into_iter().filter(is_nowhere).collect();
         self.compile(missing, Wanted::Binaries, ledger).await
     }
 
@@ -121,8 +123,8 @@ impl Fleet {
                     Said::Waits(why) => told.push((node, NodeEvent::Waiting { why })),
                     Said::OutOfReach => gone.push((node, Parting::UntilFound)),
                     Said::Gone => gone.push((node, Parting::ForGood)),
-                    // Nothing is timed in this phase.
-                    Said::Timed { .. } => {}
+                    // Nothing is timed in this phase, and no binary travels.
+                    Said::Timed { .. } | Said::Given { .. } | Said::Taken { .. } => {}
                 }
             }
             ledger.record(&records)?;
@@ -216,6 +218,7 @@ impl Fleet {
                 let record = |Ended { unit, on, .. }: &Ended| Record::Binary {
                     on: on.clone(),
                     unit: units[*unit].unit.clone(),
+                    travelled: false,
                 };
                 ledger.record(&lasting.map(record).collect::<Vec<_>>())?;
             }

@@ -10,6 +10,7 @@ use crate::tuner::record::Record;
 use crate::tuner::schedule::{Fate, RaceIndex, Scheduler, WorkRace};
 use crate::tuner::search::{Offer, Search, Searched, SecondTo, Step};
 use crate::tuner::strategy::ContestId;
+use crate::worker::protocol::Unit;
 
 impl Fleet {
     /// Measure until the strategy knows enough, or the budget is spent. `launched` are the kernels that may be
@@ -40,9 +41,16 @@ impl Fleet {
                         search.record(node, timed, *seconds, self.max_clock_mhz(node))
                     }
                     Said::Compiled { unit, outcome } if outcome.is_lasting() => {
-                        Some(Record::Binary { on: node.clone(), unit: units[*unit].unit.clone() })
+                        let (on, unit) = (node.clone(), units[*unit].unit.clone());
+                        Some(Record::Binary { on, unit, travelled: false })
+                    }
+                    Said::Taken { unit, ended: Ok(()) } => {
+                        let (on, unit) = (node.clone(), units[*unit].unit.clone());
+                        Some(Record::Binary { on, unit, travelled: true })
                     }
                     Said::Compiled { .. }
+                    | Said::Given { .. }
+                    | Said::Taken { .. }
                     | Said::BatchEnded
                     | Said::Trouble(_)
                     | Said::Waits(_)
@@ -71,6 +79,19 @@ impl Fleet {
                     Said::Compiled { unit, .. } => {
                         scheduler.compiled(&node, unit);
                         self.has_binary(&units[unit].unit, &node);
+                    }
+                    Said::Given { unit, ended } => {
+                        scheduler.gave(&node, unit, ended.is_ok());
+                        if let Err(why) = ended {
+                            self.did_not_travel(&node, &units[unit], &why, ledger.observer);
+                        }
+                    }
+                    Said::Taken { unit, ended } => {
+                        scheduler.took(&node, unit, ended.is_ok());
+                        match ended {
+                            Ok(()) => self.has_binary(&units[unit].unit, &node),
+                            Err(why) => self.did_not_travel(&node, &units[unit], &why, ledger.observer),
+                        }
                     }
                     Said::BatchEnded => scheduler.batch_ended(&node),
                     Said::Trouble(trouble) => {
@@ -122,6 +143,16 @@ impl Fleet {
             return Err(error);
         }
         search.finish(scheduler.is_done(), ledger.observer)
+    }
+
+    /// A binary was not given by `node`, or not taken: whoever needs it compiles it. Told once of a node.
+    fn did_not_travel(&mut self, node: &HostName, unit: &Unit, why: &str, observer: &mut dyn Observer) {
+        if self.told.insert(node.clone()) {
+            let unit = &unit.unit;
+            observer.note(format!(
+                "{node}: the binary of {unit} does not travel, and is compiled instead: {why}"
+            ));
+        }
     }
 
     /// Let idle nodes begin.

@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::executor::{Executor, OnResult, Trouble};
+use super::executor::{Executor, OnMoved, OnResult, Trouble};
 use super::*;
 use crate::artifact::Manifest;
 use crate::artifact::manifest::ManifestEntry;
@@ -36,6 +36,7 @@ mod environments;
 mod late;
 mod lost_races;
 mod second;
+mod travel;
 mod trouble;
 
 /// A fleet of one writes the bytes that the program wrote before there were fleets: `tests/fixtures/one-node` was
@@ -144,6 +145,7 @@ fn sixty_four(plan: &Plan, seed: u64, trouble: f64, killers: &Arc<BTreeSet<Strin
         kept: None,
         lasting: true,
         waits: None,
+        store: None,
         executor: Box::new(Unreliable {
             rng: ChaCha8Rng::seed_from_u64(seed * 64 + at),
             compiler: Arc::new(Mutex::new(look_alike())),
@@ -221,7 +223,7 @@ async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
                 Record::Proof { role, tile, .. } => {
                     assert!(proofs.insert((*role, *tile)), "{role} {tile} is recorded twice");
                 }
-                Record::Binary { on, unit } => {
+                Record::Binary { on, unit, .. } => {
                     assert!(binaries.insert((on, unit)), "{unit} was compiled twice on {on}");
                 }
                 _ => {}
@@ -263,6 +265,7 @@ impl Scripted {
             kept: None,
             lasting: true,
             waits: None,
+            store: None,
             executor: Box::new(Scripted { ends: ends.into_iter(), compiler, gpu }),
         }
     }
@@ -308,6 +311,21 @@ fn lost() -> Result<(), Trouble> {
 
 fn died() -> Result<(), Trouble> {
     Err(dead())
+}
+
+/// The units that `request` launches, by name; of those that large batches launch, the kernel that is proven.
+fn launched(request: &TimingRequest) -> BTreeSet<String> {
+    let mut units = BTreeSet::new();
+    for arm in &request.arms {
+        let (up, down) = match *arm {
+            TimedArm::Up { config } => (Some(config), None),
+            TimedArm::Down { config } => (None, Some(config)),
+            TimedArm::Path { up, down } => (Some(up), Some(down)),
+        };
+        units.extend(up.map(|config| Unit::of(Role::Up, &config.tile()).unit));
+        units.extend(down.map(|config| Unit::of(Role::Down, &config.tile()).unit));
+    }
+    units
 }
 
 /// Every journalled round has its own answer, and none stands twice for a node.

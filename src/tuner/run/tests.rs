@@ -106,10 +106,22 @@ pub(crate) fn node(name: &str, gpu: &Arc<Mutex<LookAlikeGpu>>) -> Node {
         kept: None,
         lasting: true,
         waits: None,
+        store: None,
         executor: Box::new(LookAlikeNode {
             compiler: Arc::new(Mutex::new(compiler)),
             gpu: Some(gpu.clone()),
         }),
+    }
+}
+
+/// What the units of `plan` are compiled for.
+pub(crate) fn compile_job(plan: &Plan) -> CompileJob {
+    CompileJob {
+        target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
+        shape: LaunchShape::new(&plan.shape, 1),
+        jobs: 1,
+        timeout_s: 1,
+        kernel_cache: None,
     }
 }
 
@@ -124,13 +136,7 @@ async fn on_one_node(
 ) -> Result<Finished, RunError> {
     let stopped_by = compiler.cancel_after.as_ref().map(|it| it.1.clone());
     let cancel = stopped_by.or(gpu.as_ref().and_then(|gpu| gpu.stopped_by())).unwrap_or_default();
-    let job = CompileJob {
-        target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
-        shape: LaunchShape::new(&plan.shape, 1),
-        jobs: 1,
-        timeout_s: 1,
-        kernel_cache: None,
-    };
+    let job = compile_job(plan);
     let shared_compiler = Arc::new(Mutex::new(compiler.clone()));
     let shared_gpu = gpu.as_ref().map(|gpu| Arc::new(Mutex::new((**gpu).clone())));
     let node = Node {
@@ -141,6 +147,7 @@ async fn on_one_node(
         kept: Some(ResultCache::new(cache, &compiler.identity, &job)),
         lasting: true,
         waits: None,
+        store: None,
         executor: Box::new(LookAlikeNode { compiler: shared_compiler.clone(), gpu: shared_gpu.clone() }),
     };
     let device = gb10();

@@ -9,6 +9,10 @@
 //!
 //! A contest is raced on one node from beginning to end, since nodes differ in clocks, and that node does nothing
 //! else meanwhile. Before it begins, the node has a binary of every kernel that the contest may launch.
+//!
+//! Each binary is made by one node. As soon as there is something to race, a node *gives* those it has before it does
+//! anything else, and whoever else needs one *takes* it. What cannot be given, or not be taken by a node, is compiled by
+//! whoever needs it; nobody waits for a node that races.
 
 mod nodes;
 mod races;
@@ -36,10 +40,12 @@ pub(crate) const DEATHS: u32 = 2;
 pub(crate) struct WorkUnit {
     /// How long it takes beside the others, in any unit: the dearest are dealt out first.
     pub cost: u64,
-    /// Whether its result is known already: then it is compiled only where a contest needs its binary.
+    /// Whether its result is known already: then it is compiled only where a contest needs a binary that nobody has.
     pub known: bool,
     /// Nodes that have its binary.
     pub on: Vec<HostName>,
+    /// Whether its binary was given: every node can take it.
+    pub given: bool,
 }
 
 /// One contest to race.
@@ -59,6 +65,10 @@ pub(crate) struct WorkRace {
 pub(crate) enum Task {
     /// Compile these together.
     Compile(Vec<UnitIndex>),
+    /// Give the binaries of these.
+    Give(Vec<UnitIndex>),
+    /// Take the binaries of these.
+    Take(Vec<UnitIndex>),
     /// Race this contest.
     Race(RaceIndex),
 }
@@ -88,6 +98,7 @@ impl Scheduler {
 
     /// A contest may begin: all that it waits for is over. Those offered first are raced first.
     pub(crate) fn offer(&mut self, race: WorkRace) -> RaceIndex {
+        self.units.want(&race.needs);
         self.races.offer(race)
     }
 
@@ -104,25 +115,43 @@ impl Scheduler {
     /// What `node` does now; none where it is busy, not there, or nothing is to be done that it can do.
     pub(crate) fn next(&mut self, node: &HostName) -> Option<Task> {
         let able = self.nodes.idle(node)?;
-        let task = match self.races.ready(node, able, &self.nodes) {
-            Some(race) => {
-                // From now on it is this node's: what must be compiled first is compiled here.
-                self.races.claim(race, node);
-                match self.units.missing(node, self.races.needs(race)) {
-                    missing if missing.is_empty() => Task::Race(race),
-                    missing => Task::Compile(self.units.batch_of(missing)),
-                }
-            }
-            None => Task::Compile(self.units.next_batch(node, able, &self.nodes)?),
-        };
-        match &task {
+        let task = self.task(node, able)?;
+        let busy = match &task {
             Task::Compile(batch) => {
                 self.units.send(batch);
-                self.nodes.begin(node, Busy::Compiling(batch.clone()));
+                Busy::Compiling(batch.clone())
             }
-            Task::Race(race) => self.nodes.begin(node, Busy::Racing(*race)),
-        }
+            Task::Give(units) => Busy::Giving(units.clone()),
+            Task::Take(units) => Busy::Taking(units.clone()),
+            Task::Race(race) => Busy::Racing(*race),
+        };
+        self.nodes.begin(node, busy);
         Some(task)
+    }
+
+    fn task(&mut self, node: &HostName, able: Able) -> Option<Task> {
+        if !self.races.all_over(&self.nodes) && self.nodes.any(|other, able| other != node && able.times) {
+            // Once it races it gives nothing.
+            let to_give = self.units.to_give(node);
+            if !to_give.is_empty() {
+                return Some(Task::Give(to_give));
+            }
+        }
+        let next_batch = |units: &Units, nodes| units.next_batch(node, able, nodes).map(Task::Compile);
+        let Some(race) = self.races.ready(node, able, &self.nodes) else {
+            return next_batch(&self.units, &self.nodes);
+        };
+        // From now on it is this node's.
+        self.races.claim(race, node);
+        let lacks = self.units.lacks(node, self.races.needs(race), &self.nodes);
+        if !lacks.alone.is_empty() {
+            return Some(Task::Compile(self.units.batch_of(&lacks.alone)));
+        }
+        if lacks.with_others {
+            // There is something else to do for it until they are there, or not.
+            return next_batch(&self.units, &self.nodes);
+        }
+        Some(if lacks.take.is_empty() { Task::Race(race) } else { Task::Take(lacks.take) })
     }
 
     /// `node` has compiled `unit`, or found that it does not compile. Whether the result is news: each unit has one.
@@ -132,10 +161,25 @@ impl Scheduler {
         self.units.settle(node, unit)
     }
 
-    /// `node` has nothing left of its batch to report. What it did not report waits again.
+    /// `node` has given the binary of `unit`, or could not.
+    pub(crate) fn gave(&mut self, node: &HostName, unit: UnitIndex, did: bool) {
+        self.nodes.settle(node, unit);
+        self.units.gave(node, unit, did);
+    }
+
+    /// `node` has taken the binary of `unit`, or could not.
+    pub(crate) fn took(&mut self, node: &HostName, unit: UnitIndex, did: bool) {
+        self.nodes.settle(node, unit);
+        self.units.took(node, unit, did);
+    }
+
+    /// `node` has nothing left of its batch to report. What it was to compile and did not report waits again.
     pub(crate) fn batch_ended(&mut self, node: &HostName) {
-        if let Some(Busy::Compiling(left)) = self.nodes.end(node, |busy| matches!(busy, Busy::Compiling(_))) {
-            self.units.put_back(&left);
+        match self.nodes.end(node, |busy| !matches!(busy, Busy::Racing(_))) {
+            Some(Busy::Compiling(left)) => self.units.put_back(&left),
+            Some(Busy::Giving(left)) => left.iter().for_each(|&unit| self.units.gave(node, unit, false)),
+            Some(Busy::Taking(left)) => left.iter().for_each(|&unit| self.units.took(node, unit, false)),
+            Some(Busy::Racing(_)) | None => {}
         }
     }
 
@@ -159,17 +203,21 @@ impl Scheduler {
         let busy = self.nodes.leave(node);
         self.races.release(node);
         match (busy, how) {
-            (Some(Busy::Compiling(suspects)), Fate::Died) => self.units.suspect(node, &suspects, &self.nodes),
-            (Some(Busy::Compiling(innocent)), Fate::Lost) => {
-                self.units.put_back(&innocent);
-                Vec::new()
+            (Some(Busy::Compiling(suspects)), Fate::Died) => {
+                return self.units.suspect(node, &suspects, &self.nodes);
             }
-            (Some(Busy::Racing(race)), Fate::Died) => {
-                self.races.died_on(race, node, &self.nodes);
-                Vec::new()
+            (Some(Busy::Compiling(innocent)), Fate::Lost) => self.units.put_back(&innocent),
+            // What it died on is not tried again: there is another way to a binary.
+            (Some(Busy::Giving(left)), Fate::Died) => {
+                left.iter().for_each(|&unit| self.units.gave(node, unit, false));
             }
-            (Some(Busy::Racing(_)) | None, _) => Vec::new(),
+            (Some(Busy::Taking(left)), Fate::Died) => {
+                left.iter().for_each(|&unit| self.units.took(node, unit, false));
+            }
+            (Some(Busy::Racing(race)), Fate::Died) => self.races.died_on(race, node, &self.nodes),
+            (Some(Busy::Giving(_) | Busy::Taking(_) | Busy::Racing(_)), Fate::Lost) | (None, _) => {}
         }
+        Vec::new()
     }
 
     /// Whether nothing is left to do of all there is so far, and nobody is at anything.

@@ -17,8 +17,10 @@ pub(crate) struct Able {
 /// What a node is at.
 #[derive(Debug)]
 pub(super) enum Busy {
-    /// What is still to be reported.
+    /// What is still to be reported, of these three.
     Compiling(Vec<UnitIndex>),
+    Giving(Vec<UnitIndex>),
+    Taking(Vec<UnitIndex>),
     Racing(RaceIndex),
 }
 
@@ -83,9 +85,22 @@ impl Nodes {
         }
     }
 
+    /// Whether the node is there and will be idle before it races.
+    pub(super) fn is_free_soon(&self, name: &HostName) -> bool {
+        match self.0.get(name).map(|node| &node.state) {
+            Some(State::Idle) => true,
+            Some(State::Busy(busy)) => !matches!(busy, Busy::Racing(_)),
+            Some(State::Away) | None => false,
+        }
+    }
+
     /// The node has reported a unit.
     pub(super) fn settle(&mut self, name: &HostName, unit: UnitIndex) {
-        if let Some(Node { state: State::Busy(Busy::Compiling(left)), .. }) = self.0.get_mut(name) {
+        if let Some(Node {
+            state: State::Busy(Busy::Compiling(left) | Busy::Giving(left) | Busy::Taking(left)),
+            ..
+        }) = self.0.get_mut(name)
+        {
             left.retain(|other| *other != unit);
         }
     }

@@ -1,4 +1,4 @@
-//! Hand-made histories of units; of races, and of made-up nodes with a dice, in files of their own.
+//! Hand-made histories of units; of races, of binaries that travel, and of made-up nodes with a dice, in files of their own.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use super::*;
 
 mod dice;
 mod races;
+mod travel;
 
 fn node(name: &str) -> HostName {
     name.parse().unwrap()

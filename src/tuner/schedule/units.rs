@@ -1,7 +1,6 @@
 //! Which units wait, which are out, and what is known of each.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
 
 use super::nodes::{Able, Nodes};
 use super::{DEATHS, UnitIndex, WorkUnit};
@@ -24,14 +23,35 @@ struct Unit {
     judgement: Judgement,
     /// How many nodes have it in a batch.
     out: u32,
-    /// Nodes that have its binary.
-    on: HashSet<HostName>,
+    /// Nodes that have its binary, or know that there is none.
+    on: Vec<HostName>,
+    /// Whether a contest launches it.
+    wanted: bool,
+    /// Whether its binary was given.
+    given: bool,
+    /// Nodes that could not give it.
+    kept_by: Vec<HostName>,
+    /// Nodes that could not take it.
+    closed_to: Vec<HostName>,
+    /// Nodes that do without it: workers died on it there.
+    missed_by: Vec<HostName>,
     /// Workers that died with it.
     deaths: u32,
     /// Where those of them were that had nothing else.
     died_alone_on: Vec<HostName>,
     /// The largest batch it may go out in: halved each time a worker dies with it.
     together: usize,
+}
+
+/// What a node lacks of what it needs.
+#[derive(Debug, Default)]
+pub(super) struct Lacks {
+    /// What it has to compile itself, the dearest first.
+    pub(super) alone: Vec<UnitIndex>,
+    /// Whether others have a part in making or giving some of it, and are not done.
+    pub(super) with_others: bool,
+    /// What it can take.
+    pub(super) take: Vec<UnitIndex>,
 }
 
 /// All units of the work.
@@ -48,7 +68,12 @@ impl Units {
             cost: work.cost,
             judgement: if work.known { Judgement::Known } else { Judgement::None },
             out: 0,
-            on: work.on.into_iter().collect(),
+            on: work.on,
+            wanted: false,
+            given: work.given,
+            kept_by: Vec::new(),
+            closed_to: Vec::new(),
+            missed_by: Vec::new(),
             deaths: 0,
             died_alone_on: Vec::new(),
             together: usize::MAX,
@@ -66,8 +91,8 @@ impl Units {
     /// that all end at about the same time; but never fewer than it has processors for. What a worker of the node died on alone is for another one, where there is one.
     pub(super) fn next_batch(&self, node: &HostName, able: Able, nodes: &Nodes) -> Option<Vec<UnitIndex>> {
         let (jobs, all) = (able.jobs, nodes.jobs());
-        let shuns = |unit: &Unit| unit.died_alone_on.contains(node) && unit.has_fresh(nodes);
-        let goes_out = |at: &UnitIndex| self.units[*at].waits() && !shuns(&self.units[*at]);
+        let goes_out =
+            |at: &UnitIndex| self.units[*at].waits() && !self.units[*at].is_shunned_by(node, nodes);
         let waiting: Vec<UnitIndex> = self.order.iter().copied().filter(goes_out).collect();
         let share = if jobs >= all { waiting.len() } else { self.share(&waiting, jobs, 2 * all) };
         let batch = self.batch(&waiting, share.max(jobs));
@@ -89,8 +114,8 @@ impl Units {
     }
 
     /// A batch of `missing`, which is not empty.
-    pub(super) fn batch_of(&self, missing: Vec<UnitIndex>) -> Vec<UnitIndex> {
-        self.batch(&missing, missing.len())
+    pub(super) fn batch_of(&self, missing: &[UnitIndex]) -> Vec<UnitIndex> {
+        self.batch(missing, missing.len())
     }
 
     /// Up to `most` of `waiting`. Those nobody suspects come first; suspects go out among themselves alone, or an
@@ -106,16 +131,41 @@ impl Units {
         batch
     }
 
-    /// Those of `needs` that `node` has no binary of, the dearest first. What does not compile has none anywhere;
-    /// it was compiled everywhere it was asked for.
-    pub(super) fn missing(&self, node: &HostName, needs: &[UnitIndex]) -> Vec<UnitIndex> {
-        let lacks = |at: &UnitIndex| {
-            let unit = &self.units[*at];
-            !unit.on.contains(node) && !matches!(unit.judgement, Judgement::GivenUp)
-        };
-        let mut missing: Vec<UnitIndex> = needs.iter().copied().filter(lacks).collect();
-        missing.sort_by_key(|&at| Reverse(self.units[at].cost));
-        missing
+    /// A contest launches these.
+    pub(super) fn want(&mut self, needs: &[UnitIndex]) {
+        for &at in needs {
+            self.units[at].wanted = true;
+        }
+    }
+
+    /// What `node` can give and nobody has given.
+    pub(super) fn to_give(&self, node: &HostName) -> Vec<UnitIndex> {
+        let gives = |unit: &Unit| !unit.given && unit.on.contains(node) && !unit.kept_by.contains(node);
+        (0..self.units.len()).filter(|&at| gives(&self.units[at])).collect()
+    }
+
+    /// What `node` has no binary of among `needs`, and how it comes by it. What does not compile has none anywhere; it
+    /// was compiled everywhere it was asked for.
+    pub(super) fn lacks(&self, node: &HostName, needs: &[UnitIndex], nodes: &Nodes) -> Lacks {
+        let mut lacks = Lacks::default();
+        for &at in needs {
+            let unit = &self.units[at];
+            let has = unit.on.contains(node) || unit.missed_by.contains(node);
+            if has || unit.judgement == Judgement::GivenUp {
+                continue;
+            }
+            if unit.closed_to.contains(node) {
+                lacks.alone.push(at);
+            } else if unit.given {
+                lacks.take.push(at);
+            } else if unit.is_to_come(node, nodes) {
+                lacks.with_others = true;
+            } else {
+                lacks.alone.push(at);
+            }
+        }
+        lacks.alone.sort_by_key(|&at| Reverse(self.units[at].cost));
+        lacks
     }
 
     pub(super) fn send(&mut self, batch: &[UnitIndex]) {
@@ -128,7 +178,7 @@ impl Units {
     pub(super) fn settle(&mut self, node: &HostName, at: UnitIndex) -> bool {
         let unit = &mut self.units[at];
         unit.out = unit.out.saturating_sub(1);
-        unit.on.insert(node.clone());
+        add(&mut unit.on, node);
         (unit.deaths, unit.together) = (0, usize::MAX);
         unit.died_alone_on.clear();
         let first = unit.judgement == Judgement::None;
@@ -136,6 +186,21 @@ impl Units {
             unit.judgement = Judgement::Known;
         }
         first
+    }
+
+    /// Whether `node` did give the binary.
+    pub(super) fn gave(&mut self, node: &HostName, at: UnitIndex, did: bool) {
+        let unit = &mut self.units[at];
+        match did {
+            true => unit.given = true,
+            false => add(&mut unit.kept_by, node),
+        }
+    }
+
+    /// Whether `node` did take the binary.
+    pub(super) fn took(&mut self, node: &HostName, at: UnitIndex, did: bool) {
+        let unit = &mut self.units[at];
+        add(if did { &mut unit.on } else { &mut unit.closed_to }, node);
     }
 
     pub(super) fn put_back(&mut self, batch: &[UnitIndex]) {
@@ -170,9 +235,7 @@ impl Units {
                     unit.judgement = Judgement::GivenUp;
                 }
                 // It is known to compile, or not to; there is no binary of it to be had here.
-                Judgement::Known if here >= DEATHS as usize => {
-                    unit.on.insert(node.clone());
-                }
+                Judgement::Known if here >= DEATHS as usize => add(&mut unit.missed_by, node),
                 Judgement::None | Judgement::Known | Judgement::GivenUp => {}
             }
         }
@@ -190,7 +253,32 @@ impl Unit {
         nodes.any(|name, _| !self.died_alone_on.contains(name))
     }
 
+    /// Whether it is to be compiled by whoever is free.
     fn waits(&self) -> bool {
-        self.judgement == Judgement::None && self.out == 0
+        let is_nowhere = || self.wanted && !self.given && self.on.is_empty();
+        self.out == 0
+            && match self.judgement {
+                Judgement::None => true,
+                Judgement::Known => is_nowhere(),
+                Judgement::GivenUp => false,
+            }
+    }
+
+    /// Whether somebody who is free makes it, or gives it, before long.
+    fn is_to_come(&self, node: &HostName, nodes: &Nodes) -> bool {
+        let gives = |holder: &HostName| !self.kept_by.contains(holder) && nodes.is_free_soon(holder);
+        let is_shared = self.waits() && !self.is_shunned_by(node, nodes);
+        is_shared || self.out > 0 || self.on.iter().any(gives)
+    }
+
+    /// Whether it is for another node to tell what is wrong with it.
+    fn is_shunned_by(&self, node: &HostName, nodes: &Nodes) -> bool {
+        self.died_alone_on.contains(node) && self.has_fresh(nodes)
+    }
+}
+
+fn add(nodes: &mut Vec<HostName>, node: &HostName) {
+    if !nodes.contains(node) {
+        nodes.push(node.clone());
     }
 }

@@ -18,7 +18,7 @@ use crate::tuner::fleet::executor::Trouble;
 use crate::tuner::schedule::Able;
 use crate::worker::environment::Environment;
 use crate::worker::protocol::CompileTarget;
-use crate::worker::{CompileJob, ResultCache};
+use crate::worker::{BinaryStore, CompileJob, ResultCache};
 
 /// The node of `environment`, ready for `job`, or waiting for its GPU. Where that fails no worker is left on it.
 pub(super) async fn make_ready(
@@ -54,6 +54,7 @@ pub(super) async fn make_ready(
         timeout_s: job.compiler.timeout_s,
         kernel_cache,
     };
+    let store = job.timing.as_ref().map(|_| BinaryStore::new(&cache, worker.identity(), &compile));
     // Nor has one that was kept from an environment that is gone, with all it held.
     let has_binaries = job.timing.is_none() || environment.lasting;
     Ok(Node {
@@ -64,7 +65,8 @@ pub(super) async fn make_ready(
         kept: has_binaries.then(|| ResultCache::new(&cache, worker.identity(), &compile)),
         lasting: environment.lasting,
         waits: timing.waits_for().map(str::to_owned),
-        executor: Box::new(WorkerExecutor::new(worker, timing, compile)),
+        store: store.clone(),
+        executor: Box::new(WorkerExecutor::new(worker, timing, compile, store)),
     })
 }
 

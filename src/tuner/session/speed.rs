@@ -91,7 +91,8 @@ async fn node(at: usize, durations: &Arc<BTreeMap<String, Duration>>) -> Node {
         kept: None,
         lasting: true,
         waits: None,
-        executor: Box::new(WorkerExecutor::new(compiler, TimingHalf::None, job)),
+        store: None,
+        executor: Box::new(WorkerExecutor::new(compiler, TimingHalf::None, job, None)),
     }
 }
 

@@ -22,6 +22,8 @@ use crate::worker::protocol::{
 use crate::worker::timing::GpuTimer;
 use crate::worker::{CompileJob, CompileWorker, WorkerError};
 
+mod travel;
+
 fn units(names: &[&str]) -> Vec<Unit> {
     let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
     names.iter().map(|name| Unit { unit: (*name).to_owned(), ..Unit::of(Role::Up, &tile) }).collect()
@@ -72,7 +74,8 @@ async fn compile(
         kept: None,
         lasting: true,
         waits: None,
-        executor: Box::new(WorkerExecutor::new(worker, TimingHalf::None, job())),
+        store: None,
+        executor: Box::new(WorkerExecutor::new(worker, TimingHalf::None, job(), None)),
     };
     let mut fleet = Fleet::assemble(vec![node], "sm_121a", CancellationToken::new());
     let mut ledger = Ledger { journal: None, observer: &mut Silent };
@@ -191,7 +194,7 @@ async fn a_link_lost_after_the_last_result_is_no_trouble() {
     for what in [HostFaultKind::Lost, HostFaultKind::Silent] {
         for after in (0..A_BATCH).step_by(5) {
             let (_, worker) = worker([HostFault { after, what: what.clone() }]).await;
-            let mut executor = WorkerExecutor::new(worker, TimingHalf::None, job());
+            let mut executor = WorkerExecutor::new(worker, TimingHalf::None, job(), None);
             let mut heard = 0;
             let ended = executor.compile(&units(&["a", "b"]), &mut |_, _| heard += 1).await;
             assert_eq!(ended.is_ok(), heard == 2, "{what:?} after {after}: {ended:?}");
@@ -217,7 +220,7 @@ async fn the_next_worker_may_time_what_the_last_one_could_not() {
         cache_dir: None,
     };
     let timer = GpuTimer::start(starter, preparation, Duration::from_secs(20)).await.unwrap();
-    let mut executor = WorkerExecutor::new(worker, TimingHalf::Ready(timer), job());
+    let mut executor = WorkerExecutor::new(worker, TimingHalf::Ready(timer), job(), None);
     let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
     let request = TimingRequest {
         batch_size: 8,

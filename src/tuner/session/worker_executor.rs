@@ -1,12 +1,18 @@
 //! A node whose work is done by workers that speak the protocol: one that compiles, one that times.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::{BoxFuture, FutureExt};
 
 use super::gpu::WantedGpu;
-use crate::tuner::fleet::executor::{Executor, OnResult, Trouble};
-use crate::worker::protocol::{TimingRequest, Unit};
+use crate::tuner::fleet::executor::{Executor, OnMoved, OnResult, Trouble, none_moves};
+use crate::worker::protocol::{GiveOutcome, PackedUnit, TakeOutcome, TimingRequest, Unit};
 use crate::worker::timing::{GpuTimer, Timed, Timer};
-use crate::worker::{BatchEnd, CompileJob, CompileWorker, WorkerError};
+use crate::worker::{BatchEnd, BinaryStore, CompileJob, CompileWorker, WorkerError};
+
+/// Bytes of binaries that are handed over in one request, where they are more than one: a line has to hold them all, with
+/// their units.
+const REQUEST: usize = 1 << 20;
 
 /// The workers of one node.
 #[derive(Debug)]
@@ -14,6 +20,7 @@ pub(super) struct WorkerExecutor {
     compiler: CompileWorker,
     timing: TimingHalf,
     job: CompileJob,
+    store: Option<BinaryStore>,
 }
 
 /// What a node times with.
@@ -38,8 +45,55 @@ impl TimingHalf {
 }
 
 impl WorkerExecutor {
-    pub(super) fn new(compiler: CompileWorker, timing: TimingHalf, job: CompileJob) -> Self {
-        Self { compiler, timing, job }
+    /// Binaries go to `store`, and come from it.
+    pub(super) fn new(
+        compiler: CompileWorker,
+        timing: TimingHalf,
+        job: CompileJob,
+        store: Option<BinaryStore>,
+    ) -> Self {
+        Self { compiler, timing, job, store }
+    }
+
+    /// Hand the worker the binaries of `packed`; the units that it said nothing of go to `on_taken` where it cannot go on.
+    async fn hand_over(&mut self, packed: Vec<PackedUnit>, on_taken: OnMoved<'_>) -> Result<(), Trouble> {
+        let mut left: BTreeSet<String> = packed.iter().map(|it| it.unit.unit.clone()).collect();
+        let tell = |unit: &Unit, outcome| {
+            left.remove(&unit.unit);
+            on_taken(
+                &unit.unit,
+                match outcome {
+                    TakeOutcome::Taken => Ok(()),
+                    TakeOutcome::Failed { message } => Err(message),
+                },
+            );
+        };
+        let end = self.compiler.take_batch(&self.job, packed, tell).await;
+        moved(end, left, on_taken)
+    }
+}
+
+/// What follows from the end of a batch of which these units are `left`. One that the worker refuses as a whole is no
+/// trouble: the binaries are made in another way.
+fn moved(end: BatchEnd, left: BTreeSet<String>, on_moved: OnMoved<'_>) -> Result<(), Trouble> {
+    match end {
+        BatchEnd::Refused(error) => {
+            let why = error.to_string();
+            left.iter().for_each(|unit| on_moved(unit, Err(why.clone())));
+            Ok(())
+        }
+        end => ended(end),
+    }
+}
+
+fn ended(end: BatchEnd) -> Result<(), Trouble> {
+    match end {
+        BatchEnd::Done => Ok(()),
+        // After its last result: nothing is missing, and the next batch gets another worker.
+        BatchEnd::Died { suspects: left, .. } | BatchEnd::Lost { left, .. } if left.is_empty() => Ok(()),
+        BatchEnd::Died { ending, log, .. } => Err(Trouble::Died(WorkerError::Died { ending, log })),
+        BatchEnd::Lost { why, .. } => Err(Trouble::Lost(why)),
+        BatchEnd::Refused(error) => Err(Trouble::Unfit(error)),
     }
 }
 
@@ -51,15 +105,58 @@ impl Executor for WorkerExecutor {
     ) -> BoxFuture<'a, Result<(), Trouble>> {
         async move {
             let tell = |unit: &Unit, outcome| on_result(&unit.unit, outcome);
-            match self.compiler.compile_batch(&self.job, batch, tell).await {
-                BatchEnd::Done => Ok(()),
-                // After its last result: nothing is missing, and the next batch gets another worker.
-                BatchEnd::Died { suspects: left, .. } | BatchEnd::Lost { left, .. } if left.is_empty() => {
-                    Ok(())
+            ended(self.compiler.compile_batch(&self.job, batch, tell).await)
+        }
+        .boxed()
+    }
+
+    fn give<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_given: OnMoved<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        let Some(store) = self.store.clone() else { return none_moves(batch, on_given) };
+        async move {
+            let mut left: BTreeSet<String> = batch.iter().map(|unit| unit.unit.clone()).collect();
+            let tell = |unit: &Unit, outcome| {
+                left.remove(&unit.unit);
+                let ended = match outcome {
+                    GiveOutcome::Given { binary } => {
+                        store.put(unit, &binary).map_err(|error| format!("cannot keep it: {error}"))
+                    }
+                    GiveOutcome::Failed { message } => Err(message),
+                };
+                on_given(&unit.unit, ended);
+            };
+            let end = self.compiler.give_batch(&self.job, batch, tell).await;
+            moved(end, left, on_given)
+        }
+        .boxed()
+    }
+
+    fn take<'a>(
+        &'a mut self,
+        batch: &'a [Unit],
+        on_taken: OnMoved<'a>,
+    ) -> BoxFuture<'a, Result<(), Trouble>> {
+        let Some(store) = self.store.clone() else { return none_moves(batch, on_taken) };
+        async move {
+            let (mut packed, mut bytes) = (Vec::new(), 0);
+            for unit in batch {
+                let Some(binary) = store.get(unit) else {
+                    on_taken(&unit.unit, Err("it is not whole any more on this machine".to_owned()));
+                    continue;
+                };
+                if bytes + binary.content.len() > REQUEST && !packed.is_empty() {
+                    self.hand_over(std::mem::take(&mut packed), on_taken).await?;
+                    bytes = 0;
                 }
-                BatchEnd::Died { ending, log, .. } => Err(Trouble::Died(WorkerError::Died { ending, log })),
-                BatchEnd::Lost { why, .. } => Err(Trouble::Lost(why)),
-                BatchEnd::Refused(error) => Err(Trouble::Unfit(error)),
+                bytes += binary.content.len();
+                packed.push(PackedUnit { unit: unit.clone(), binary });
+            }
+            match packed.is_empty() {
+                true => Ok(()),
+                false => self.hand_over(packed, on_taken).await,
             }
         }
         .boxed()
@@ -107,7 +204,7 @@ impl Executor for WorkerExecutor {
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         async move {
-            let Self { compiler, timing, job: _ } = *self;
+            let Self { compiler, timing, job: _, store: _ } = *self;
             let timer = async {
                 if let TimingHalf::Ready(timer) = timing {
                     timer.stop().await;

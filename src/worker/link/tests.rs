@@ -11,7 +11,7 @@ use super::*;
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike, Streams};
 use crate::host::{Ending, HostPath};
 use crate::shape::{Dtype, MoeShape, Quantization, Role, Tile};
-use crate::worker::protocol::{CompileTarget, LaunchShape, Unit};
+use crate::worker::protocol::{Batch, CompileTarget, LaunchShape, Unit};
 
 /// A host whose every program says `said`, logs `logged` and then does nothing until its input ends.
 fn speaking(said: Vec<u8>, logged: &'static str) -> OnHost {
@@ -32,7 +32,7 @@ fn speaking(said: Vec<u8>, logged: &'static str) -> OnHost {
 }
 
 const HELLO: &str =
-    r#"{"event":"hello","protocol":2,"python":"3.12.3","triton":null,"torch":null,"sglang":null}"#;
+    r#"{"event":"hello","protocol":3,"python":"3.12.3","triton":null,"torch":null,"sglang":null}"#;
 
 async fn refused(said: impl Into<Vec<u8>>) -> String {
     let error = speaking(said.into(), "the log\n").start().await.unwrap_err();
@@ -43,7 +43,7 @@ fn compile(names: &[&str]) -> Op {
     let tile = Tile { block_size_m: 16, block_size_n: 32, block_size_k: 64, num_warps: 4, num_stages: 2 };
     let shape = MoeShape::glm(Quantization::none(Dtype::Bfloat16), 0);
     let unit = |name: &&str| Unit { unit: (*name).to_owned(), ..Unit::of(Role::Up, &tile) };
-    Op::Compile {
+    Op::Compile(Batch {
         sglang_root: "/sglang".into(),
         target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
         shape: LaunchShape::new(&shape, 1),
@@ -51,7 +51,7 @@ fn compile(names: &[&str]) -> Op {
         jobs: 1,
         timeout_s: 300,
         cache_dir: None,
-    }
+    })
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -83,8 +83,8 @@ async fn what_is_no_worker_is_told_with_what_it_did_instead() {
     assert!(error.contains("no hello within 60 s") && error.contains("| the log"), "{error}");
     let error = refused("usage: python\n").await;
     assert!(error.contains("no hello within 60 s") && error.contains("| usage: python"), "{error}");
-    let error = refused(format!("{}\n", HELLO.replace("\"protocol\":2", "\"protocol\":1"))).await;
-    assert_eq!(error, "the worker speaks protocol 1, this program 2");
+    let error = refused(format!("{}\n", HELLO.replace("\"protocol\":3", "\"protocol\":1"))).await;
+    assert_eq!(error, "the worker speaks protocol 1, this program 3");
     let error = refused("{\"event\":\"done\",\"id\":1}\n").await;
     assert!(error.contains("no hello but"), "{error}");
     let host =

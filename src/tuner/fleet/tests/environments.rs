@@ -64,17 +64,8 @@ impl Executor for Watched {
     }
 
     fn time<'a>(&'a mut self, request: &'a TimingRequest) -> BoxFuture<'a, Result<Timed, Trouble>> {
-        for arm in &request.arms {
-            let (up, down) = match *arm {
-                TimedArm::Up { config } => (Some(config), None),
-                TimedArm::Down { config } => (None, Some(config)),
-                TimedArm::Path { up, down } => (Some(up), Some(down)),
-            };
-            let up = up.map(|config| Unit::of(Role::Up, &config.tile()));
-            let down = down.map(|config| Unit::of(Role::Down, &config.tile()));
-            for unit in [up, down].into_iter().flatten() {
-                assert!(self.binaries.lock().unwrap().contains(&unit.unit), "{} is not there", unit.unit);
-            }
+        for unit in launched(request) {
+            assert!(self.binaries.lock().unwrap().contains(&unit), "{unit} is not there");
         }
         self.stop.iter().for_each(CancellationToken::cancel);
         self.inner.time(request)

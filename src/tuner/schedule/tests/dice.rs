@@ -11,6 +11,8 @@ use super::*;
 #[derive(Debug, Default)]
 struct OnDisk {
     results: Vec<(UnitIndex, HostName)>,
+    /// Binaries that were given.
+    given: BTreeSet<UnitIndex>,
     given_up: BTreeSet<UnitIndex>,
     /// Contests, each with the node that raced it.
     ended: Vec<(usize, HostName)>,
@@ -53,6 +55,7 @@ impl World {
             .map(|at| WorkUnit {
                 cost: (at * 7919 % 101) as u64,
                 known: self.disk.given_up.contains(&at) || self.disk.results.iter().any(|it| it.0 == at),
+                given: self.disk.given.contains(&at),
                 on: self.disk.results.iter().filter(|it| it.0 == at).map(|it| it.1.clone()).collect(),
             })
             .collect()
@@ -109,13 +112,9 @@ impl World {
             if deadly || (fate < 0.04 && !alone) {
                 // Died or lost somewhere in the middle.
                 let how = if deadly || fate < 0.02 { Fate::Died } else { Fate::Lost };
-                if let Task::Compile(batch) = &task {
+                if let Task::Compile(batch) | Task::Give(batch) | Task::Take(batch) = &task {
                     let through = self.rng.random_range(0..=batch.len());
-                    for &unit in batch.iter().take(through) {
-                        if !self.killers.contains(&unit) {
-                            self.record(&mut scheduler, &name, unit);
-                        }
-                    }
+                    self.go_through(&mut scheduler, &name, &task, &batch[..through]);
                 }
                 for (unit, _) in scheduler.left(&name, how) {
                     assert!(self.disk.given_up.insert(unit), "{unit} was given up twice");
@@ -124,10 +123,8 @@ impl World {
                 continue;
             }
             match task {
-                Task::Compile(batch) => {
-                    for unit in batch {
-                        self.record(&mut scheduler, &name, unit);
-                    }
+                Task::Compile(ref batch) | Task::Give(ref batch) | Task::Take(ref batch) => {
+                    self.go_through(&mut scheduler, &name, &task, batch);
                     scheduler.batch_ended(&name);
                 }
                 Task::Race(race) => {
@@ -138,6 +135,28 @@ impl World {
             }
         }
         false
+    }
+
+    /// `name` reports these units of its task. One binary in ten does not travel.
+    fn go_through(&mut self, scheduler: &mut Scheduler, name: &HostName, task: &Task, units: &[UnitIndex]) {
+        for &unit in units {
+            let travels = self.rng.random_bool(0.9);
+            match task {
+                Task::Compile(_) if self.killers.contains(&unit) => {}
+                Task::Compile(_) => self.record(scheduler, name, unit),
+                Task::Give(_) => {
+                    assert!(self.binaries[name].contains(&unit), "{name} has no binary of {unit} to give");
+                    scheduler.gave(name, unit, travels);
+                    self.disk.given.extend(travels.then_some(unit));
+                }
+                Task::Take(_) => {
+                    assert!(self.disk.given.contains(&unit), "nobody gave {unit}");
+                    scheduler.took(name, unit, travels);
+                    self.binaries.get_mut(name).unwrap().extend(travels.then_some(unit));
+                }
+                Task::Race(_) => {}
+            }
+        }
     }
 
     fn record(&mut self, scheduler: &mut Scheduler, name: &HostName, unit: UnitIndex) {
