@@ -20,7 +20,7 @@ async fn with_store(
     let (_, starter) = look_alike::host("spark-1", Arc::new(behaviour));
     let worker = CompileWorker::start(Arc::new(starter), HostPath::new("/sglang")).await.unwrap();
     let store = BinaryStore::new(folder, worker.identity(), &job());
-    (WorkerExecutor::new(worker, None, job(), Some(store.clone())), store)
+    (WorkerExecutor::new(worker, TimingHalf::None, job(), Some(store.clone())), store)
 }
 
 /// What came of each unit.
