@@ -148,7 +148,7 @@ impl Scheduler {
             return Some(Task::Compile(self.units.batch_of(&lacks.alone)));
         }
         if lacks.with_others {
-            // There is something else to do for it until they are there, or not.
+            // Its share of what nobody has, or of what others wait for; if there is none, it waits.
             return next_batch(&self.units, &self.nodes);
         }
         Some(if lacks.take.is_empty() { Task::Race(race) } else { Task::Take(lacks.take) })
