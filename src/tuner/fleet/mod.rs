@@ -22,11 +22,11 @@ use self::executor::Trouble;
 pub(crate) use self::node::Node;
 use self::node::{Letter, Order, Ordered, Said, serve};
 use super::error::RunError;
+use super::open_run::OpenRun;
 use super::record::Record;
 use super::schedule::{Able, Fate, RaceIndex, Scheduler, Task, UnitIndex, WorkUnit};
 use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
-use crate::journal::Journal;
 use crate::worker::CompilerIdentity;
 use crate::worker::ResultCache;
 use crate::worker::protocol::{GpuReport, Unit};
@@ -66,18 +66,25 @@ struct Member {
 
 /// What everything in a fleet writes to and tells.
 pub(crate) struct Ledger<'a> {
-    /// The run's journal; none where nothing is kept, as in a check.
-    pub journal: Option<&'a mut Journal<Record>>,
+    /// The run with its journal; none where nothing is kept, as in a check.
+    pub run: Option<&'a mut OpenRun>,
     /// Who wants to know.
     pub observer: &'a mut dyn Observer,
 }
 
 impl Ledger<'_> {
     /// Record what happened, with one flush for all. It counts once this returns.
-    fn record(&mut self, records: &[Record]) -> Result<(), RunError> {
-        match &mut self.journal {
-            Some(journal) => Ok(journal.append_all(records)?),
+    fn record(&mut self, records: impl IntoIterator<Item = Record>) -> Result<(), RunError> {
+        match &mut self.run {
+            Some(run) => run.record(records),
             None => Ok(()),
+        }
+    }
+
+    /// Something happened now on which nothing hangs: it is on disk with the next record.
+    fn note(&mut self, record: Record) {
+        if let Some(run) = &mut self.run {
+            run.note(record);
         }
     }
 }
@@ -117,7 +124,8 @@ impl Fleet {
     ) -> Result<CompilerIdentity, RunError> {
         let mut ours = recorded.cloned();
         let mut first = None;
-        let mut joined = Vec::new();
+        let mut records: Vec<Record> =
+            ledger.run.iter().map(|run| Record::Session { opened: run.opened_at() }).collect();
         for (name, member) in &self.members {
             if ours.is_none() {
                 (ours, first) = (Some(member.compiler.clone()), Some(name));
@@ -128,9 +136,9 @@ impl Fleet {
                     None => other.into(),
                 })?;
             }
-            joined.push(member.joined(name));
+            records.push(member.joined(name));
         }
-        ledger.record(&joined)?;
+        ledger.record(records)?;
         for (name, member) in &self.members {
             ledger.observer.say_from(name, member.arrival());
         }
@@ -155,7 +163,7 @@ impl Fleet {
         join_all(std::mem::take(&mut self.tasks)).await;
         let left = |node: &HostName| Record::Left { node: node.clone(), how: Left::Drained };
         // The run's outcome does not hang on it: whoever reads the journal sees that nothing came after.
-        let _ = ledger.record(&self.members.keys().map(left).collect::<Vec<_>>());
+        let _ = ledger.record(self.members.keys().map(left));
         for name in self.members.keys() {
             ledger.observer.say_from(name, NodeEvent::Left { how: Left::Drained });
         }
@@ -200,11 +208,14 @@ impl Fleet {
         &mut self,
         scheduler: &mut Scheduler,
         units: &[Unit],
+        ledger: &mut Ledger<'_>,
     ) -> Result<Vec<(HostName, RaceIndex)>, RunError> {
         let mut races = Vec::new();
         for (name, member) in &mut self.members {
             match scheduler.next(name) {
                 Some(Task::Compile(batch)) => {
+                    let kernels = Some(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+                    ledger.note(Record::Ordered { on: name.clone(), kernels });
                     let batch = batch.into_iter().map(|at| (at, units[at].clone())).collect();
                     member.order(Ordered::Compile(batch));
                 }
@@ -352,4 +363,4 @@ fn same_compiler(was: &CompilerIdentity, now: &CompilerIdentity) -> Result<(), O
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

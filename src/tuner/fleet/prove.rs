@@ -75,7 +75,7 @@ impl Fleet {
         ledger: &mut Ledger<'_>,
     ) -> Result<(), RunError> {
         let kept = self.kept_results(&units);
-        self.keep(&units, &kept, &mut wanted, ledger)?;
+        self.keep(&units, &kept, true, &mut wanted, ledger)?;
         let mut known = vec![false; units.len()];
         kept.iter().for_each(|ended| known[ended.unit] = true);
         units = units.into_iter().zip(known).filter(|(_, known)| !known).map(|(unit, _)| unit).collect();
@@ -85,7 +85,7 @@ impl Fleet {
         ledger.observer.say(CompileEvent::Queued { work: Work::new(0, units.len()) });
         let mut scheduler = self.scheduler(&units, false);
         let mut done = 0;
-        self.assign(&mut scheduler, &units)?;
+        self.assign(&mut scheduler, &units, ledger)?;
         while !scheduler.is_done() {
             let (mut ended, mut records, mut told, mut gone) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -99,7 +99,10 @@ impl Fleet {
                             ended.push(Ended { unit, on: node, outcome });
                         }
                     }
-                    Said::BatchEnded => scheduler.batch_ended(&node),
+                    Said::BatchEnded => {
+                        scheduler.batch_ended(&node);
+                        ledger.note(Record::BatchEnded { on: node });
+                    }
                     Said::Trouble(trouble) => {
                         let (how, given_up) = self.trouble(&node, trouble, &mut scheduler);
                         ended.extend(given_up.into_iter().map(|(unit, message)| {
@@ -121,8 +124,8 @@ impl Fleet {
                     Said::Timed { .. } => {}
                 }
             }
-            ledger.record(&records)?;
-            self.keep(&units, &ended, &mut wanted, ledger)?;
+            ledger.record(records)?;
+            self.keep(&units, &ended, false, &mut wanted, ledger)?;
             for (node, event) in told {
                 ledger.observer.say_from(&node, event);
             }
@@ -152,7 +155,7 @@ impl Fleet {
             for node in gone {
                 self.dismiss(&node, &mut scheduler, ledger.observer)?;
             }
-            self.assign(&mut scheduler, &units)?;
+            self.assign(&mut scheduler, &units, ledger)?;
         }
         Ok(())
     }
@@ -180,11 +183,12 @@ impl Fleet {
         units.iter().enumerate().filter_map(find).collect()
     }
 
-    /// Journal results, then let them count.
+    /// Journal results, `known` from earlier runs or of this one, then let them count.
     fn keep(
         &mut self,
         units: &[Unit],
         ended: &[Ended],
+        known: bool,
         wanted: &mut Wanted<'_>,
         ledger: &mut Ledger<'_>,
     ) -> Result<(), RunError> {
@@ -195,8 +199,9 @@ impl Fleet {
                     role: units[*unit].role,
                     tile: units[*unit].config.tile(),
                     result: outcome.clone(),
+                    kept: known,
                 };
-                ledger.record(&ended.iter().map(record).collect::<Vec<_>>())?;
+                ledger.record(ended.iter().map(record))?;
                 for Ended { unit, outcome, .. } in ended {
                     proofs.learn(units[*unit].role, units[*unit].config.tile(), outcome.clone());
                 }
@@ -213,7 +218,7 @@ impl Fleet {
                     on: on.clone(),
                     unit: units[*unit].unit.clone(),
                 };
-                ledger.record(&lasting.map(record).collect::<Vec<_>>())?;
+                ledger.record(lasting.map(record))?;
             }
         }
         for Ended { unit, on, .. } in ended {
