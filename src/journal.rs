@@ -167,7 +167,7 @@ pub(crate) struct Journal<Record> {
 /// What stands under `name` in the plan of the run in `run_dir`, whatever kind of run that is. Nothing is touched.
 pub(crate) fn planned(run_dir: &Path, name: &str) -> Result<Option<Value>, JournalError> {
     let path = run_dir.join(FILE_NAME);
-    let mut file = open(&path, run_dir)?;
+    let mut file = open_to_read(&path, run_dir)?;
     let text = read(&mut file, &path)?;
     // A line that is no header is told of by whoever reads the plan itself.
     let first = text.split('\n').next().unwrap_or_default();
@@ -197,7 +197,7 @@ impl<Record: JournalRecord> Journal<Record> {
     /// The plan a run was started with, read without touching the journal.
     pub(crate) fn plan<Plan: DeserializeOwned>(run_dir: &Path) -> Result<Plan, JournalError> {
         let path = run_dir.join(FILE_NAME);
-        let mut file = open(&path, run_dir)?;
+        let mut file = open_to_read(&path, run_dir)?;
         let text = read(&mut file, &path)?;
         let header = header(&text, &path, Record::FORMAT)?;
         serde_path_to_error::deserialize(header.plan).map_err(|error| JournalError::Corrupt {
@@ -205,6 +205,15 @@ impl<Record: JournalRecord> Journal<Record> {
             line: 1,
             message: format!("plan.{}: {}", error.path(), error.inner()),
         })
+    }
+
+    /// What was recorded, but for a torn last line, read without touching the journal: another process may write it.
+    pub(crate) fn records(run_dir: &Path) -> Result<Vec<Record>, JournalError> {
+        let path = run_dir.join(FILE_NAME);
+        let mut file = open_to_read(&path, run_dir)?;
+        let text = read(&mut file, &path)?;
+        header(&text, &path, Record::FORMAT)?;
+        Ok(records(&text, &path)?.0)
     }
 
     /// Open the journal in `run_dir` to go on under `plan`: what was recorded, and the journal.
@@ -229,17 +238,7 @@ impl<Record: JournalRecord> Journal<Record> {
                 });
             return Err(JournalError::OtherPlan { path: journal.path, field, was, now });
         }
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let mut records = Vec::new();
-        for (index, line) in text[..whole].lines().enumerate().skip(1) {
-            let record = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(line))
-                .map_err(|error| JournalError::Corrupt {
-                    path: journal.path.clone(),
-                    line: index + 1,
-                    message: without_position(&error.inner().to_string()),
-                })?;
-            records.push(record);
-        }
+        let (records, whole) = records(&text, &journal.path)?;
         let io = |action| {
             let path = journal.path.clone();
             move |source| JournalError::Io { action, path, source }
@@ -312,6 +311,10 @@ fn open(path: &Path, run_dir: &Path) -> Result<File, JournalError> {
     file.map_err(|source| cannot_open(source, path, run_dir))
 }
 
+fn open_to_read(path: &Path, run_dir: &Path) -> Result<File, JournalError> {
+    File::open(path).map_err(|source| cannot_open(source, path, run_dir))
+}
+
 fn cannot_open(source: std::io::Error, path: &Path, run_dir: &Path) -> JournalError {
     match source.kind() {
         std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
@@ -366,6 +369,22 @@ fn header(text: &str, path: &Path, read: u32) -> Result<Header, JournalError> {
         return Err(corrupt("the plan does not match its own hash: the line was edited".into()));
     }
     Ok(header)
+}
+
+/// The records in a journal's text, and the bytes of its whole lines.
+fn records<Record: JournalRecord>(text: &str, path: &Path) -> Result<(Vec<Record>, usize), JournalError> {
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    let mut records = Vec::new();
+    for (index, line) in text[..whole].lines().enumerate().skip(1) {
+        let record = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(line))
+            .map_err(|error| JournalError::Corrupt {
+                path: path.to_owned(),
+                line: index + 1,
+                message: without_position(&error.inner().to_string()),
+            })?;
+        records.push(record);
+    }
+    Ok((records, whole))
 }
 
 /// serde_json counts lines from the start of what it is given, which is one line of ours.

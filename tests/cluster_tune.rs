@@ -88,6 +88,32 @@ impl Bed {
         (configs, confirmed)
     }
 
+    /// What `report` tells of a run, once it is held against the journal.
+    fn reported(&self, out: &str) -> serde_json::Value {
+        let page = format!("{out}.html");
+        let output =
+            self.command(&self.shared, &["report", out, "--json", "--html", &page]).output().unwrap();
+        said(&output);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let nodes = told["nodes"].as_array().unwrap();
+        let rounds = journal(&self.sandbox.path(out)).iter().filter(|line| line["record"] == "round").count();
+        let reported: u64 = nodes.iter().map(|node| node["rounds"].as_u64().unwrap()).sum();
+        assert_eq!(reported, rounds as u64, "{out}");
+        for node in nodes {
+            let seconds = |what: &str| node[what].as_f64().unwrap();
+            let there = seconds("measuring_s") + seconds("compiling_s") + seconds("idle_s");
+            let all = there + seconds("away_s");
+            assert!(all > 0.0 && all <= told["seconds"].as_f64().unwrap() + 1e-6, "{out}: {node}");
+            let used = seconds("utilisation");
+            assert!(used > 0.0 && used <= 1.0, "{out}: {node}");
+            let readings = node["readings"].as_array().unwrap();
+            assert!(readings.iter().all(|it| it["gpu"]["clock_mhz"].as_f64().unwrap() > 1000.0), "{out}");
+        }
+        let page = self.sandbox.read(page);
+        assert!(!page.contains("NaN") && !page.contains("No data"), "{out}");
+        told
+    }
+
     /// How many binaries travelled in a run, in which no kernel was compiled twice: not on any two nodes.
     #[track_caller]
     fn travelled(&self, out: &str) -> usize {
@@ -232,6 +258,20 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     assert!(on.len() > 1, "all of it was measured on {on:?}");
     // Each batch size was raced on one node and confirmed on another, and no kernel was compiled for that.
     assert!(bed.travelled("four") > 0);
+    let told = bed.reported("four");
+    for verdict in told["verdicts"].as_array().unwrap() {
+        assert_ne!(verdict["second"]["node"], verdict["decided_on"], "{verdict}");
+        assert_eq!(verdict["second"]["agrees"], true, "{verdict}");
+        assert!(verdict["speedup"]["lower"].as_f64().unwrap() > 1.005, "{verdict}");
+    }
+    // Only a clock that swings moves a sentinel far, and is held down at times.
+    for (node, (_, drift)) in told["nodes"].as_array().unwrap().iter().zip(CLOCKS) {
+        let throttled =
+            node["readings"].as_array().unwrap().iter().any(|it| it["gpu"].get("throttle").is_some());
+        assert!(!throttled || drift > 0.0, "{node}");
+        let moved = node["furthest_drift"].as_f64().map_or(0.0, |ratio| (ratio - 1.0).abs());
+        assert!(moved < 0.03 || drift > 0.0, "{node}");
+    }
     bed.nothing_is_left(NAME);
 
     // A container with its worker goes in the middle of a race; the second word comes from another node.
@@ -242,6 +282,10 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     let (killed, confirmed) = bed.raced("killed");
     assert_eq!(killed, one);
     assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
+    let told = bed.reported("killed");
+    let [_, n2, ..] = &told["nodes"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_ne!(n2["departures"], serde_json::json!([]), "its container was killed");
+    assert!(n2["away_s"].as_f64().unwrap() > 0.0, "{n2}");
     bed.nothing_is_left(NAME);
 
     let mut run = bed.race("race.toml", "dead").spawn().unwrap();
@@ -256,6 +300,7 @@ async fn four_nodes_with_clocks_of_their_own_choose_what_one_chooses_whatever_ha
     assert_eq!(confirmed.values().collect::<Vec<_>>(), [&2; 4]);
     // Its containers went with all they had, and what they had given came back.
     assert!(bed.travelled("dead") > 0);
+    assert_eq!(bed.reported("dead")["sessions"].as_array().unwrap().len(), 2);
     bed.nothing_is_left(NAME);
 }
 

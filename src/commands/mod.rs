@@ -4,6 +4,7 @@
 pub mod bench;
 #[cfg(test)]
 mod shown;
+mod text_table;
 pub mod tune;
 
 use std::io;

@@ -20,7 +20,7 @@ pub(crate) fn written_by(run_dir: &Path) -> Result<Option<Writer>, JournalError>
         let path = path.clone();
         move |source| JournalError::Io { action, path, source }
     };
-    let file = File::open(&path).map_err(|source| super::cannot_open(source, &path, run_dir))?;
+    let file = super::open_to_read(&path, run_dir)?;
     // Given back at once, as the file is closed; who is about to write tries for longer than that.
     match file.try_lock_shared() {
         Ok(()) => Ok(None),

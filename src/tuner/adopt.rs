@@ -97,7 +97,7 @@ fn measurement(decision: &Decision) -> Option<(Evidence, ManifestMeasurement)> {
 }
 
 /// The same comparison the other way round: how many times as fast.
-fn speedup(against: &Against) -> ManifestSpeedup {
+pub(super) fn speedup(against: &Against) -> ManifestSpeedup {
     ManifestSpeedup {
         lower: (-against.log_ratio.upper).exp(),
         estimate: (-against.log_ratio.estimate).exp(),

@@ -37,7 +37,10 @@ impl Proofs {
                 }
                 Record::Proof { .. }
                 | Record::Binary { .. }
+                | Record::Session { .. }
                 | Record::Joined { .. }
+                | Record::Ordered { .. }
+                | Record::BatchEnded { .. }
                 | Record::Left { .. }
                 | Record::Round { .. }
                 | Record::Sentinel { .. }

@@ -1,5 +1,6 @@
 //! What a run's journal holds: who worked, what the compiler said, what was measured, what was written.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::strategy::{Entrant, Round, Timings};
@@ -8,12 +9,27 @@ use crate::host_name::HostName;
 use crate::journal::JournalRecord;
 use crate::shape::{Role, Tile};
 use crate::worker::CompilerIdentity;
-use crate::worker::protocol::{CompileOutcome, GpuReport};
+use crate::worker::protocol::{CompileOutcome, GpuReport, GpuState};
 
-/// A line of a run's journal. What came about on a node says on which.
+/// A line of a run's journal: what came about, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// Milliseconds since the session opened the run, by a clock that nobody sets.
+    pub at_ms: u64,
+    /// What.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// What came about. What came about on a node says on which.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub(crate) enum Record {
+    /// A session of the run has its nodes. What stands below, to the next of these, is of it.
+    Session {
+        /// When it opened the run, by the harness's clock: the moment that its times count from.
+        opened: Timestamp,
+    },
     /// A node can work for the run.
     Joined {
         /// Which.
@@ -31,6 +47,20 @@ pub(crate) enum Record {
         #[serde(flatten)]
         how: Left,
     },
+    /// A node was told to do something. It is at work until a batch of its ends, a round or a look at its sentinel is on
+    /// record, or it leaves.
+    Ordered {
+        /// Which.
+        on: HostName,
+        /// The kernels that it is to compile, or whose binaries it is to give or take; none where it is to time a round.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        kernels: Option<u32>,
+    },
+    /// A node is through with such kernels.
+    BatchEnded {
+        /// Which.
+        on: HostName,
+    },
     /// One kernel's result.
     Proof {
         /// The node that compiled it.
@@ -41,6 +71,9 @@ pub(crate) enum Record {
         tile: Tile,
         /// What the compiler said.
         result: CompileOutcome,
+        /// Whether it said so for an earlier run: nobody compiled it for this one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        kept: bool,
     },
     /// A node has the binary of a kernel that is proven already.
     Binary {
@@ -60,6 +93,8 @@ pub(crate) enum Record {
         round: Round,
         /// The answer.
         timings: Timings,
+        /// The GPU afterwards.
+        gpu: GpuState,
     },
     /// The config that watches the machine, timed within a contest.
     Sentinel {
@@ -73,8 +108,8 @@ pub(crate) enum Record {
         awake: bool,
         /// What it took, microseconds.
         times_us: Vec<f64>,
-        /// The GPU's clock then, MHz, if it tells.
-        clock_mhz: Option<f64>,
+        /// The GPU afterwards.
+        gpu: GpuState,
         /// What the look took altogether, seconds: it is paid out of the budget.
         seconds: f64,
     },
@@ -87,6 +122,6 @@ pub(crate) enum Record {
     },
 }
 
-impl JournalRecord for Record {
-    const FORMAT: u32 = 2;
+impl JournalRecord for Entry {
+    const FORMAT: u32 = 3;
 }

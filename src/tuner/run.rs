@@ -15,8 +15,9 @@ use super::proofs::Proofs;
 use super::record::Record;
 use super::search::{Limits, Past, Search, Searched, Spent};
 use super::select::{Selected, Selector};
-use super::strategy::{Round, Strategy, StrategySpec, Timings};
+use super::strategy::{Decision, Round, Strategy, StrategySpec, Timings};
 use super::trace::Trace;
+use super::verdict::{Verdict, verdicts};
 use super::write::{self, Written};
 use crate::artifact::Evidence;
 use crate::device::Device;
@@ -70,8 +71,30 @@ pub(crate) struct Raced {
     pub contests: Contests,
     /// The course.
     pub trace: Trace,
-    /// By batch size, the nodes that judged each choice that a second one was asked about, the first first.
-    pub judges: BTreeMap<u32, [HostName; 2]>,
+    /// How each batch size was decided that is.
+    pub verdicts: BTreeMap<u32, Verdict>,
+}
+
+impl Raced {
+    /// Put `decisions`, and where there is none what led, in the place of what was `selected` without measurements.
+    pub(super) fn adopt(
+        contests: Contests,
+        searched: Searched,
+        decisions: Vec<Option<Decision>>,
+        selected: &mut [Selected],
+    ) -> Self {
+        let verdicts = verdicts(&contests, &decisions, &searched);
+        let decided = adopt_all(&contests, decisions, &searched.leaders, selected);
+        let Searched { spent, trace, .. } = searched;
+        Self { spent, decided, contests, trace, verdicts }
+    }
+}
+
+/// Everything of `plan` that may be timed, now that the compiler has spoken.
+pub(super) fn contests(plan: &Plan, device: &Device, proofs: &Proofs) -> Contests {
+    let findings = proofs.findings(device.shared_memory_per_block);
+    let rejected = findings.rejected.into_keys().collect();
+    Contests::new(plan, device, &rejected, &plan.incumbents)
 }
 
 /// What was recorded.
@@ -94,7 +117,7 @@ pub(crate) async fn run(job: RunJob<'_>) -> Result<Finished, RunError> {
     let Work { plan, device, dir, proofs, compiler, observer, .. } = work;
     let files = write::write(plan, device, &selected, &proofs, compiler.as_ref(), dir.path())?;
     for file in &files {
-        dir.journal.append(&Record::File { path: file.path.clone(), sha256: file.sha256.clone() })?;
+        dir.record([Record::File { path: file.path.clone(), sha256: file.sha256.clone() }])?;
         observer.say(FileEvent::Written { path: file.path.clone(), sha256: file.sha256.clone() });
     }
     let proven = if compiler.is_some() { kernels(&selected).len() } else { 0 };
@@ -126,14 +149,13 @@ impl<'a> Work<'a> {
     fn begin(job: RunJob<'a>) -> Self {
         let RunJob { plan, device, dir, nodes, limits, cancel, observer } = job;
         let fleet = Some(Fleet::assemble(nodes, &device.compile_target, cancel));
-        let proofs = Proofs::of(&dir.records);
+        let proofs = Proofs::of(dir.earlier());
         Self { plan, device, dir, limits, observer, fleet, proofs, compiler: None }
     }
 
     async fn close(&mut self) {
         if let Some(fleet) = self.fleet.take() {
-            let journal = Some(&mut self.dir.journal);
-            fleet.close(Ledger { journal, observer: self.observer }).await;
+            fleet.close(Ledger { run: Some(self.dir), observer: self.observer }).await;
         }
     }
 
@@ -171,16 +193,10 @@ impl<'a> Work<'a> {
     async fn race(&mut self, spec: &StrategySpec, selected: &mut [Selected]) -> Result<Raced, RunError> {
         let all = Contests::new(self.plan, self.device, &HashSet::new(), &self.plan.incumbents);
         self.compile_all(&all).await?;
-        let findings = self.proofs.findings(self.device.shared_memory_per_block);
-        let rejected = findings.rejected.into_keys().collect();
-        let contests = Contests::new(self.plan, self.device, &rejected, &self.plan.incumbents);
+        let contests = contests(self.plan, self.device, &self.proofs);
         let mut strategy = spec.strategy(Arc::clone(&contests.problem));
-        let Searched { spent, trace, leaders, judges, rounds: _ } =
-            self.search(&mut *strategy, &contests).await?;
-        let decided = adopt_all(&contests, strategy.decisions(), &leaders, selected);
-        let keys = &contests.problem.contests;
-        let judges = judges.into_iter().map(|(contest, judges)| (keys[contest].key, judges)).collect();
-        Ok(Raced { spent, decided, contests, trace, judges })
+        let searched = self.search(&mut *strategy, &contests).await?;
+        Ok(Raced::adopt(contests, searched, strategy.decisions(), selected))
     }
 
     async fn record(&mut self) -> Result<Recorded, RunError> {
@@ -208,7 +224,7 @@ impl<'a> Work<'a> {
         contests: &Contests,
     ) -> Result<Searched, RunError> {
         let launched = LaunchedUnits::new(contests, self.plan, self.device);
-        let past = Past::of(&self.dir.records);
+        let past = Past::of(self.dir.earlier());
         let search = Search::new(strategy, contests, self.limits, past, self.observer)?;
         let (fleet, mut ledger, _) = self.parts()?;
         fleet.race(search, &launched, &mut ledger).await
@@ -217,7 +233,7 @@ impl<'a> Work<'a> {
     /// Who is there, and what they have from earlier sessions.
     fn enlist(&mut self) -> Result<(), RunError> {
         let recorded = self.dir.compiler().cloned();
-        let binaries: Vec<(String, HostName)> = self.dir.records.iter().filter_map(binary).collect();
+        let binaries: Vec<(String, HostName)> = self.dir.earlier().filter_map(binary).collect();
         let (fleet, mut ledger, _) = self.parts()?;
         let compiler = fleet.enlist(recorded.as_ref(), &mut ledger)?;
         for (unit, node) in binaries {
@@ -234,7 +250,7 @@ impl<'a> Work<'a> {
 
     fn parts(&mut self) -> Result<(&mut Fleet, Ledger<'_>, &mut Proofs), RunError> {
         let fleet = self.fleet.as_mut().ok_or(RunError::NobodyLeft)?;
-        let ledger = Ledger { journal: Some(&mut self.dir.journal), observer: self.observer };
+        let ledger = Ledger { run: Some(self.dir), observer: self.observer };
         Ok((fleet, ledger, &mut self.proofs))
     }
 }
@@ -242,7 +258,7 @@ impl<'a> Work<'a> {
 /// The unit whose binary a record tells of, by name, and the node that has it.
 fn binary(record: &Record) -> Option<(String, HostName)> {
     match record {
-        Record::Proof { on, role, tile, result } if result.is_lasting() => {
+        Record::Proof { on, role, tile, result, .. } if result.is_lasting() => {
             Some((Unit::of(*role, tile).unit, on.clone()))
         }
         Record::Binary { on, unit, .. } => Some((unit.clone(), on.clone())),

@@ -15,7 +15,7 @@ const CAPPED_LOOKS: usize = 5;
 const WAKING_RUNS: usize = 200;
 
 /// A sentinel that moves by more than this within one batch size is not noise.
-const STEADY_WITHIN: f64 = 0.05;
+pub(crate) const STEADY_WITHIN: f64 = 0.05;
 
 /// Under load, a clock below this share of its maximum is capped. Power limits alone cost less.
 const CAPPED_BELOW: f64 = 0.5;

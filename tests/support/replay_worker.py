@@ -30,6 +30,10 @@ _TILES = list(product((16, 32, 64, 128, 256), (32, 64, 128, 256), (64, 128, 256)
 _GROUPS = (1, 16, 32, 64)
 
 
+def _swing():
+    return math.sin(2 * math.pi * time.time() / _DRIFT_PERIOD_S)
+
+
 def _digest(*parts):
     return int.from_bytes(hashlib.sha256(json.dumps(parts).encode()).digest()[:8], "big")
 
@@ -155,13 +159,22 @@ class _Replay:
             ratio = math.exp(noise.gauss(0, 0.01))
             if index in out:
                 continue
-            drift = 1 + _DRIFT * math.sin(2 * math.pi * time.time() / _DRIFT_PERIOD_S)
+            drift = 1 + _DRIFT * _swing()
             time_us = self._usual_us(request["batch_size"], request["arms"][index]) * ratio * drift * _CLOCK
             events.answer(request_id, "timed", arm=index, time_us=round(time_us, 3))
             if limit is not None and time_us > limit:
                 out.add(index)
                 events.answer(request_id, "aborted", arm=index)
-        events.done(request_id, ok=True, throttle=[])
+        events.done(request_id, ok=True, **self._state())
+
+    def _state(self):
+        """What a GPU with this clock and drift would tell: slower is a lower clock, and at its slowest it says why."""
+        swing = _swing()
+        return {
+            "clock_mhz": round(2400.0 / (_CLOCK * (1 + _DRIFT * swing)), 1),
+            "temperature_c": round(60.0 + 10.0 * swing, 1),
+            "throttle": ["a replay's swing"] if _DRIFT and swing > 0.8 else [],
+        }
 
     def _usual_us(self, batch_size, arm):
         if arm["role"] == "path":

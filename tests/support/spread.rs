@@ -30,7 +30,7 @@ pub const PARTS: [&str; 5] =
 pub struct Bed {
     pub cluster: TestCluster,
     pub sandbox: Sandbox,
-    shared: PathBuf,
+    pub shared: PathBuf,
     sizes: &'static str,
 }
 

@@ -6,6 +6,7 @@ mod files;
 mod image;
 mod init;
 mod nodes;
+mod report;
 mod timings;
 mod watch;
 
@@ -19,6 +20,7 @@ pub(crate) use files::{CheckArgs, MergeArgs, PublishArgs};
 pub(crate) use image::{ImageArgs, ImageBuildArgs, ImageCommand, ImageListArgs, ImageSyncArgs};
 pub(crate) use init::{EngineArg, InitArgs};
 pub(crate) use nodes::NodesArgs;
+pub(crate) use report::ReportArgs;
 pub(crate) use timings::{RecordArgs, ReplayArgs, StrategyArg, TruthArg};
 pub(crate) use watch::WatchArgs;
 
@@ -54,6 +56,8 @@ pub(crate) enum TuneCommand {
     Moe(Box<MoeArgs>),
     /// Show what a run is doing, from another terminal
     Watch(WatchArgs),
+    /// Show what each node did for a run and when, and how its GPU was meanwhile
+    Report(ReportArgs),
     /// Show shape, file names, search space and estimated durations; write nothing
     Plan(PlanArgs),
     /// List the search space with the shared memory of every config

@@ -25,7 +25,7 @@ pub(super) async fn dispatch(
 ) -> CommandResult {
     use crate::commands::tune::{
         check, deploy, devices, doctor, image, init, merge, models, moe, nodes, plan, publish, record,
-        replay, setup, space, subject, watch,
+        replay, report, setup, space, subject, watch,
     };
     let mut out = Printer::beside(audience.bars());
     let cancelled_by_signals = || cancelled_by_signals(audience.clone());
@@ -45,6 +45,10 @@ pub(super) async fn dispatch(
         }
         TuneCommand::Watch(args) => {
             watch::run(&settings::watch(args), cancelled_by_signals(), progress, &mut out).await
+        }
+        TuneCommand::Report(args) => {
+            let (settings, devices) = settings::report(args)?;
+            report::run(&settings, &devices, &mut out)
         }
         TuneCommand::Plan(args) => plan::run(&settings::plan(args)?, progress, &mut out).await,
         TuneCommand::Space(args) => {

@@ -10,8 +10,8 @@ use self::cluster::place;
 pub(super) use self::cluster::{deploy, doctor, image, init, nodes};
 use super::args::{
     CheckArgs, CompilerArgs, EvidenceArg, FormatArg, Fusion, MeasuringArgs, MergeArgs, ModelArgs, MoeArgs,
-    PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, SetupArgs, SpaceArgs, StrategyArg, TargetArgs,
-    TruthArg, TunerArg, WatchArgs,
+    PlanArgs, PolicyArg, PublishArgs, RecordArgs, ReplayArgs, ReportArgs, SetupArgs, SpaceArgs, StrategyArg,
+    TargetArgs, TruthArg, TunerArg, WatchArgs,
 };
 use crate::artifact::Evidence;
 use crate::commands::tune::check::CheckSettings;
@@ -23,9 +23,12 @@ use crate::commands::tune::plan::PlanSettings;
 use crate::commands::tune::publish::PublishSettings;
 use crate::commands::tune::record::RecordSettings;
 use crate::commands::tune::replay::{ReplaySettings, TableSource};
+use crate::commands::tune::report::ReportSettings;
 use crate::commands::tune::space::{self, SpaceSettings};
 use crate::commands::tune::subject::SubjectSettings;
+use crate::commands::tune::subject::devices;
 use crate::commands::tune::watch::WatchSettings;
+use crate::device::DeviceCatalogue;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::BadContainerValue;
 use crate::host::engine::BadImageName;
@@ -239,6 +242,11 @@ pub(super) fn check(args: CheckArgs) -> Checked<CheckSettings> {
         verbose,
         json,
     })
+}
+
+pub(super) fn report(args: ReportArgs) -> Result<(ReportSettings, DeviceCatalogue), Box<dyn Failure>> {
+    let ReportArgs { run, html, json, profiles } = args;
+    Ok((ReportSettings { run, html, json }, devices(profiles.as_deref())?))
 }
 
 pub(super) fn watch(args: WatchArgs) -> WatchSettings {

@@ -1,7 +1,8 @@
 //! The machines behind a server as a table: on a terminal and on a page the same words and figures.
 
-use super::words::{TextTable, short};
+use super::words::short;
 use crate::bench::nodes::{GpuState, NodeState, NodesAround};
+use crate::commands::text_table::TextTable;
 
 /// A row a GPU; a node without one has a row too. What may change has two figures, before and after.
 pub(super) fn table(nodes: &NodesAround) -> TextTable {

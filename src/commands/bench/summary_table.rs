@@ -1,10 +1,11 @@
 //! One run's summary as tables: on a terminal and on a page the same words and figures.
 
 use super::nodes_table;
-use super::words::{TextTable, percent, short};
+use super::words::{percent, short};
 use crate::bench::compare::MeasuredRun;
 use crate::bench::summary::{Distribution, Estimate, Summary, Throughput};
 use crate::commands::Output;
+use crate::commands::text_table::TextTable;
 use crate::commands::tune::subject::grouped;
 
 /// Print all of it: warnings first, since without them the figures mislead.

@@ -1,22 +1,8 @@
 //! How figures are said, on a terminal and on a page alike.
 
 use crate::bench::compare::{Change, Compared, ComparedPair, MetricUnit};
+use crate::commands::text_table::TextTable;
 use crate::commands::tune::subject::grouped;
-
-/// A table as text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TextTable {
-    /// Columns; the first is of words.
-    pub header: Vec<String>,
-    /// Rows as wide as the header.
-    pub rows: Vec<Vec<String>>,
-}
-
-impl TextTable {
-    pub(super) fn new(header: &[&str], rows: Vec<Vec<String>>) -> Self {
-        Self { header: header.iter().map(|it| (*it).to_owned()).collect(), rows }
-    }
-}
 
 /// A figure with about three digits, as a card or a cell shows it: `1,234`, `56.7`, `0.123`.
 pub(super) fn short(value: f64) -> String {

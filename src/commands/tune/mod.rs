@@ -15,6 +15,7 @@ pub mod plan;
 pub mod publish;
 pub mod record;
 pub mod replay;
+pub mod report;
 pub mod setup;
 pub mod space;
 pub mod subject;

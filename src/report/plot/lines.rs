@@ -45,6 +45,8 @@ pub enum Drawn {
     Plain,
     /// A level line to each point, then a jump: what a distribution is.
     Steps,
+    /// A marker at each point alone: what happens now and then.
+    Dots,
 }
 
 /// A named series. A point that cannot be shown breaks its line.
@@ -109,8 +111,11 @@ impl Lines {
         let below = if note.is_empty() { 48.0 } else { 48.0 + ROW };
         let mut canvas = Canvas::new(&self.title, &self.description, frame.bottom + below);
         legend.draw(&mut canvas, 0.0, |canvas, index, (x, y)| {
-            canvas.line(&[(x - 9.0, y), (x + 9.0, y)], Paint::Series(index), 2.0);
-            if self.series.get(index).is_some_and(|s| s.drawn == Drawn::Marked) {
+            let drawn = self.series.get(index).map(|s| s.drawn);
+            if drawn != Some(Drawn::Dots) {
+                canvas.line(&[(x - 9.0, y), (x + 9.0, y)], Paint::Series(index), 2.0);
+            }
+            if matches!(drawn, Some(Drawn::Marked | Drawn::Dots)) {
                 canvas.marker(index, (x, y));
             }
         });
@@ -219,9 +224,11 @@ impl Lines {
                 }
                 places.push(place);
             }
-            canvas.line(&places, Paint::Series(index), 2.0);
+            if series.drawn != Drawn::Dots {
+                canvas.line(&places, Paint::Series(index), 2.0);
+            }
             match series.drawn {
-                Drawn::Marked => places.iter().for_each(|place| canvas.marker(index, *place)),
+                Drawn::Marked | Drawn::Dots => places.iter().for_each(|place| canvas.marker(index, *place)),
                 // A line of one point has no length.
                 _ if part.len() == 1 => canvas.marker(index, places[0]),
                 _ => {}

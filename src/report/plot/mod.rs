@@ -15,6 +15,7 @@ mod heat_map;
 mod lines;
 mod palette;
 mod scale;
+mod shares;
 mod svg;
 mod text;
 
@@ -27,4 +28,5 @@ pub use heat_map::{Best, HeatMap, Within};
 pub use lines::{Drawn, Lines, Mark, Point, Reference, Series};
 pub use palette::STYLE;
 pub use scale::{Axis, Scale};
+pub use shares::{Kind, ShareRow, Shares};
 pub use svg::Svg;

@@ -47,7 +47,7 @@ fn axis() -> impl Strategy<Value = Axis> {
 }
 
 fn series() -> impl Strategy<Value = Series> {
-    let drawn = prop::sample::select(vec![Drawn::Marked, Drawn::Plain, Drawn::Steps]);
+    let drawn = prop::sample::select(vec![Drawn::Marked, Drawn::Plain, Drawn::Steps, Drawn::Dots]);
     let point =
         (odd(), odd(), prop::option::of((odd(), odd()))).prop_map(|(x, y, band)| Point { x, y, band });
     // No name may spell one of the words that no plot shows: without an i there is no `inf`.
@@ -72,6 +72,19 @@ proptest! {
     #[test]
     fn distributions_take_anything(x in axis(), values in prop::collection::vec(odd(), 0..9)) {
         check(&Cdf { x, series: vec![Samples { name: "a".into(), values }], ..Cdf::default() }.render());
+    }
+
+    #[test]
+    fn shares_take_anything(
+        end in odd(), rows in prop::collection::vec(prop::collection::vec(prop::collection::vec(odd(), 0..4), 0..6), 0..5),
+    ) {
+        let row = |parts| ShareRow { label: "<a>".into(), parts, figure: "&".into() };
+        check(&Shares {
+            title: "<".into(), axis: "&".into(), end, label_heading: "node".into(),
+            kinds: (0..3).map(|colour| Kind { name: "k".into(), colour }).collect(),
+            rows: rows.into_iter().map(row).collect(),
+            ..Shares::default()
+        }.render());
     }
 
     #[test]
@@ -109,6 +122,8 @@ fn nothing_to_show_says_so() {
         Forest::default().render(),
         HeatMap::default().render(),
         empty_map.render(),
+        Shares::default().render(),
+        Shares { end: 1.0, rows: vec![ShareRow::default()], ..Shares::default() }.render(),
     ] {
         check(&svg);
         assert!(svg.as_str().contains("No data"));
@@ -133,4 +148,19 @@ fn the_best_cell_is_named() {
     };
     assert!(map.render().as_str().contains("lowest: 1 at fast, 64"));
     assert!(HeatMap { best: Best::Highest, ..map }.render().as_str().contains("highest: 2 at slow, 64"));
+}
+
+#[test]
+fn parts_of_a_row_that_are_alike_are_one_shape_and_no_more_than_the_whole_is_drawn() {
+    let kinds: Vec<Kind> = (0..2).map(|colour| Kind { name: colour.to_string(), colour }).collect();
+    let rects = |parts: Vec<Vec<f64>>| {
+        let rows = vec![ShareRow { label: "a".into(), parts, figure: String::new() }];
+        let svg = Shares { end: 9.0, kinds: kinds.clone(), rows, ..Shares::default() }.render();
+        check(&svg);
+        // The legend has one of each kind.
+        svg.as_str().matches("<rect").count() - 2
+    };
+    assert_eq!(rects(vec![vec![1.0, 0.0]; 100]), 1);
+    assert_eq!(rects(vec![vec![0.5, 0.5], vec![0.5, 0.5], vec![0.25, 0.5]]), 4);
+    assert_eq!(rects(vec![vec![0.0, 0.0], vec![1.0, 1.0], vec![f64::NAN, -1.0]]), 1);
 }

@@ -22,11 +22,11 @@ use self::executor::Trouble;
 pub(crate) use self::node::Node;
 use self::node::{Letter, Order, Ordered, Said, serve};
 use super::error::RunError;
+use super::open_run::OpenRun;
 use super::record::Record;
 use super::schedule::{Able, Fate, RaceIndex, Scheduler, Task, UnitIndex, WorkUnit};
 use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
-use crate::journal::Journal;
 use crate::worker::protocol::{GpuReport, Unit};
 use crate::worker::{BinaryStore, CompilerIdentity, ResultCache};
 
@@ -79,18 +79,25 @@ enum Parting {
 
 /// What everything in a fleet writes to and tells.
 pub(crate) struct Ledger<'a> {
-    /// The run's journal; none where nothing is kept, as in a check.
-    pub journal: Option<&'a mut Journal<Record>>,
+    /// The run with its journal; none where nothing is kept, as in a check.
+    pub run: Option<&'a mut OpenRun>,
     /// Who wants to know.
     pub observer: &'a mut dyn Observer,
 }
 
 impl Ledger<'_> {
     /// Record what happened, with one flush for all. It counts once this returns.
-    fn record(&mut self, records: &[Record]) -> Result<(), RunError> {
-        match &mut self.journal {
-            Some(journal) => Ok(journal.append_all(records)?),
+    fn record(&mut self, records: impl IntoIterator<Item = Record>) -> Result<(), RunError> {
+        match &mut self.run {
+            Some(run) => run.record(records),
             None => Ok(()),
+        }
+    }
+
+    /// Something happened now on which nothing hangs: it is on disk with the next record.
+    fn note(&mut self, record: Record) {
+        if let Some(run) = &mut self.run {
+            run.note(record);
         }
     }
 }
@@ -135,7 +142,8 @@ impl Fleet {
     ) -> Result<CompilerIdentity, RunError> {
         let mut ours = recorded.cloned();
         let mut first = None;
-        let mut joined = Vec::new();
+        let mut records: Vec<Record> =
+            ledger.run.iter().map(|run| Record::Session { opened: run.opened_at() }).collect();
         for (name, member) in &self.members {
             if ours.is_none() {
                 (ours, first) = (Some(member.compiler.clone()), Some(name));
@@ -147,10 +155,10 @@ impl Fleet {
                 })?;
             }
             if member.waits.is_none() {
-                joined.push(member.joined(name));
+                records.push(member.joined(name));
             }
         }
-        ledger.record(&joined)?;
+        ledger.record(records)?;
         for (name, member) in &self.members {
             let event = match &member.waits {
                 None => member.arrival(),
@@ -197,7 +205,7 @@ impl Fleet {
         let joined = self.members.iter().filter(|(_, member)| member.waits.is_none());
         let left = |(node, _): (&HostName, _)| Record::Left { node: node.clone(), how: Left::Drained };
         // The run's outcome does not hang on it: whoever reads the journal sees that nothing came after.
-        let _ = ledger.record(&joined.map(left).collect::<Vec<_>>());
+        let _ = ledger.record(joined.map(left));
         for name in self.members.keys() {
             ledger.observer.say_from(name, NodeEvent::Left { how: Left::Drained });
         }
@@ -243,17 +251,23 @@ impl Fleet {
         &mut self,
         scheduler: &mut Scheduler,
         units: &[Unit],
+        ledger: &mut Ledger<'_>,
     ) -> Result<Vec<(HostName, RaceIndex)>, RunError> {
         let mut races = Vec::new();
         for (name, member) in &mut self.members {
             let of = |batch: Vec<UnitIndex>| batch.into_iter().map(|at| (at, units[at].clone())).collect();
-            match scheduler.next(name) {
-                Some(Task::Compile(batch)) => member.order(Ordered::Compile(of(batch))),
-                Some(Task::Give(batch)) => member.order(Ordered::Give(of(batch))),
-                Some(Task::Take(batch)) => member.order(Ordered::Take(of(batch))),
-                Some(Task::Race(race)) => races.push((name.clone(), race)),
-                None => {}
-            }
+            let work = match scheduler.next(name) {
+                Some(Task::Compile(batch)) => Ordered::Compile(of(batch)),
+                Some(Task::Give(batch)) => Ordered::Give(of(batch)),
+                Some(Task::Take(batch)) => Ordered::Take(of(batch)),
+                Some(Task::Race(race)) => {
+                    races.push((name.clone(), race));
+                    continue;
+                }
+                None => continue,
+            };
+            ledger.note(Record::Ordered { on: name.clone(), kernels: work.kernels() });
+            member.order(work);
         }
         if scheduler.is_stuck() {
             let trouble = self.members.values_mut().find_map(|member| member.trouble.take());
@@ -413,4 +427,4 @@ fn same_compiler(was: &CompilerIdentity, now: &CompilerIdentity) -> Result<(), O
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

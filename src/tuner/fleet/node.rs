@@ -69,6 +69,18 @@ pub(super) enum Ordered {
     Time(TimingRequest),
 }
 
+impl Ordered {
+    /// Kernels of a batch; none of a round.
+    pub(super) fn kernels(&self) -> Option<u32> {
+        match self {
+            Ordered::Compile(batch) | Ordered::Give(batch) | Ordered::Take(batch) => {
+                Some(u32::try_from(batch.len()).unwrap_or(u32::MAX))
+            }
+            Ordered::Time(_) => None,
+        }
+    }
+}
+
 /// A word from a node, about its order of this number. What is said of another order than its last is stale: the
 /// fleet has given that one up.
 #[derive(Debug)]

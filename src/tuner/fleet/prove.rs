@@ -77,7 +77,7 @@ impl Fleet {
         ledger: &mut Ledger<'_>,
     ) -> Result<(), RunError> {
         let kept = self.kept_results(&units);
-        self.keep(&units, &kept, &mut wanted, ledger)?;
+        self.keep(&units, &kept, true, &mut wanted, ledger)?;
         let mut known = vec![false; units.len()];
         kept.iter().for_each(|ended| known[ended.unit] = true);
         units = units.into_iter().zip(known).filter(|(_, known)| !known).map(|(unit, _)| unit).collect();
@@ -87,7 +87,7 @@ impl Fleet {
         ledger.observer.say(CompileEvent::Queued { work: Work::new(0, units.len()) });
         let mut scheduler = self.scheduler(&units, false);
         let mut done = 0;
-        self.assign(&mut scheduler, &units)?;
+        self.assign(&mut scheduler, &units, ledger)?;
         while !scheduler.is_done() {
             let (mut ended, mut records, mut told, mut gone) =
                 (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -101,7 +101,10 @@ impl Fleet {
                             ended.push(Ended { unit, on: node, outcome });
                         }
                     }
-                    Said::BatchEnded => scheduler.batch_ended(&node),
+                    Said::BatchEnded => {
+                        scheduler.batch_ended(&node);
+                        ledger.note(Record::BatchEnded { on: node });
+                    }
                     Said::Trouble(trouble) => {
                         let (how, given_up) = self.trouble(&node, trouble, &mut scheduler);
                         ended.extend(given_up.into_iter().map(|(unit, message)| {
@@ -127,8 +130,8 @@ impl Fleet {
                     Said::Timed { .. } | Said::Given { .. } | Said::Taken { .. } => {}
                 }
             }
-            ledger.record(&records)?;
-            self.keep(&units, &ended, &mut wanted, ledger)?;
+            ledger.record(records)?;
+            self.keep(&units, &ended, false, &mut wanted, ledger)?;
             for (node, event) in told {
                 ledger.observer.say_from(&node, event);
             }
@@ -158,7 +161,7 @@ impl Fleet {
             for (node, parting) in gone {
                 self.dismiss(&node, parting, &mut scheduler, ledger.observer)?;
             }
-            self.assign(&mut scheduler, &units)?;
+            self.assign(&mut scheduler, &units, ledger)?;
         }
         Ok(())
     }
@@ -186,11 +189,12 @@ impl Fleet {
         units.iter().enumerate().filter_map(find).collect()
     }
 
-    /// Journal results, then let them count.
+    /// Journal results, `known` from earlier runs or of this one, then let them count.
     fn keep(
         &mut self,
         units: &[Unit],
         ended: &[Ended],
+        known: bool,
         wanted: &mut Wanted<'_>,
         ledger: &mut Ledger<'_>,
     ) -> Result<(), RunError> {
@@ -201,8 +205,9 @@ impl Fleet {
                     role: units[*unit].role,
                     tile: units[*unit].config.tile(),
                     result: outcome.clone(),
+                    kept: known,
                 };
-                ledger.record(&ended.iter().map(record).collect::<Vec<_>>())?;
+                ledger.record(ended.iter().map(record))?;
                 for Ended { unit, outcome, .. } in ended {
                     proofs.learn(units[*unit].role, units[*unit].config.tile(), outcome.clone());
                 }
@@ -220,7 +225,7 @@ impl Fleet {
                     unit: units[*unit].unit.clone(),
                     travelled: false,
                 };
-                ledger.record(&lasting.map(record).collect::<Vec<_>>())?;
+                ledger.record(lasting.map(record))?;
             }
         }
         for Ended { unit, on, .. } in ended {

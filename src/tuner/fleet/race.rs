@@ -28,7 +28,7 @@ impl Fleet {
         let mut unmeasurable = None;
         self.offer(&mut search, launched, &mut scheduler, &mut offered);
         loop {
-            self.begin(&mut search, launched, &mut scheduler, &mut offered, ledger.observer)?;
+            self.begin(&mut search, launched, &mut scheduler, &mut offered, ledger)?;
             if scheduler.is_done() || (search.is_out_of_budget() && !search.is_racing()) {
                 break;
             }
@@ -59,17 +59,16 @@ impl Fleet {
                     | Said::Gone => None,
                 })
                 .collect();
-            ledger.record(&records.iter().flatten().cloned().collect::<Vec<_>>())?;
+            ledger.record(records.iter().flatten().cloned())?;
             for ((node, said), record) in mail.into_iter().zip(records) {
                 match said {
-                    Said::Timed { timed, .. } => {
+                    Said::Timed { .. } => {
                         let Some(record) = record else { continue };
-                        let max = self.max_clock_mhz(&node);
-                        match search.apply(&record, &timed.state, max, ledger.observer) {
+                        match search.apply(&record, self.max_clock_mhz(&node), ledger.observer) {
                             Ok(None) => {}
                             Ok(Some(step)) => {
                                 scheduler.race_went_on(&node);
-                                self.go_on(&node, step, &mut scheduler);
+                                self.go_on(&node, step, &mut scheduler, ledger);
                             }
                             // Another node may be fit.
                             Err(unfit) => self.send_away(&node, unfit, &mut scheduler, ledger)?,
@@ -93,7 +92,10 @@ impl Fleet {
                             Err(why) => self.did_not_travel(&node, &units[unit], &why, ledger.observer),
                         }
                     }
-                    Said::BatchEnded => scheduler.batch_ended(&node),
+                    Said::BatchEnded => {
+                        scheduler.batch_ended(&node);
+                        ledger.note(Record::BatchEnded { on: node });
+                    }
                     Said::Trouble(trouble) => {
                         search.interrupted(&node);
                         let lost_before = scheduler.lost_races();
@@ -119,12 +121,12 @@ impl Fleet {
                                 ));
                             }
                         }
-                        ledger.record(&[Record::Left { node: node.clone(), how: how.clone() }])?;
+                        ledger.record([Record::Left { node: node.clone(), how: how.clone() }])?;
                         ledger.observer.say_from(&node, NodeEvent::Left { how });
                     }
                     Said::Back => {
                         if let Some((record, event)) = self.back(&node, &mut scheduler) {
-                            ledger.record(&[record])?;
+                            ledger.record([record])?;
                             ledger.observer.say_from(&node, event);
                         }
                     }
@@ -162,26 +164,27 @@ impl Fleet {
         launched: &LaunchedUnits,
         scheduler: &mut Scheduler,
         offered: &mut Vec<ContestId>,
-        observer: &mut dyn Observer,
+        ledger: &mut Ledger<'_>,
     ) -> Result<(), RunError> {
         // A contest can be over as soon as it begins, and then the node takes the next one.
         loop {
-            let begun = self.assign(scheduler, &launched.units)?;
+            let begun = self.assign(scheduler, &launched.units, ledger)?;
             if begun.is_empty() {
                 return Ok(());
             }
             for (node, race) in begun {
-                let step = search.begin(&node, offered[race], observer);
-                self.go_on(&node, step, scheduler);
+                let step = search.begin(&node, offered[race], ledger.observer);
+                self.go_on(&node, step, scheduler, ledger);
             }
             self.offer(search, launched, scheduler, offered);
         }
     }
 
-    fn go_on(&mut self, node: &HostName, step: Step, scheduler: &mut Scheduler) {
+    fn go_on(&mut self, node: &HostName, step: Step, scheduler: &mut Scheduler, ledger: &mut Ledger<'_>) {
         match step {
             Step::Time(request) => {
                 if let Some(member) = self.members.get_mut(node) {
+                    ledger.note(Record::Ordered { on: node.clone(), kernels: None });
                     member.order(Ordered::Time(request));
                 }
             }
@@ -199,7 +202,7 @@ impl Fleet {
     ) -> Result<(), RunError> {
         scheduler.left(node, Fate::Lost);
         let how = Left::Unfit { why: unfit.to_string() };
-        ledger.record(&[Record::Left { node: node.clone(), how: how.clone() }])?;
+        ledger.record([Record::Left { node: node.clone(), how: how.clone() }])?;
         ledger.observer.say_from(node, NodeEvent::Left { how });
         if let Some(member) = self.members.get_mut(node) {
             member.trouble = Some(unfit);

@@ -20,7 +20,7 @@ use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::runtime::{Runtime, Target};
 use crate::shape::Role;
 use crate::tuner::contests::{Contests, LaunchedUnits};
-use crate::tuner::open_run::OpenRun;
+use crate::tuner::open_run::{OpenRun, records};
 use crate::tuner::plan::{Plan, Policy};
 use crate::tuner::proofs::Unjudged;
 use crate::tuner::run::tests::measured::{LookAlikeGpu, confirmed, report};
@@ -135,29 +135,63 @@ impl Executor for Unreliable {
     }
 }
 
-/// Sixty-four nodes, every fourth of which only compiles.
-fn sixty_four(plan: &Plan, seed: u64, trouble: f64, killers: &Arc<BTreeSet<String>>) -> Vec<Node> {
-    let node = |at: u64| Node {
-        name: format!("spark-{at}").parse().unwrap(),
-        able: Able { jobs: 4, times: at % 4 != 3 },
+/// A node of this name that is in `trouble` in so many of the things it does.
+fn unreliable(
+    name: &str,
+    seed: u64,
+    trouble: f64,
+    killers: &Arc<BTreeSet<String>>,
+    gpu: LookAlikeGpu,
+) -> Node {
+    Node {
+        name: name.parse().unwrap(),
+        able: Able { jobs: 4, times: true },
         compiler: look_alike().identity,
-        gpu: (at % 4 != 3).then(report),
+        gpu: Some(report()),
         kept: None,
         lasting: true,
         waits: None,
         store: None,
         executor: Box::new(Unreliable {
-            rng: ChaCha8Rng::seed_from_u64(seed * 64 + at),
+            rng: ChaCha8Rng::seed_from_u64(seed),
             compiler: Arc::new(Mutex::new(look_alike())),
-            gpu: LookAlikeGpu::new(plan),
+            gpu,
             killers: killers.clone(),
             trouble,
         }),
+    }
+}
+
+/// Sixty-four nodes, every fourth of which only compiles.
+fn sixty_four(plan: &Plan, seed: u64, trouble: f64, killers: &Arc<BTreeSet<String>>) -> Vec<Node> {
+    let node = |at: u64| {
+        let name = format!("spark-{at}");
+        let node = unreliable(&name, seed * 64 + at, trouble, killers, LookAlikeGpu::new(plan));
+        let times = at % 4 != 3;
+        Node { able: Able { times, ..node.able }, gpu: node.gpu.filter(|_| times), ..node }
     };
     (0..64).map(node).collect()
 }
 
-async fn carry_out(plan: &Plan, open: &mut OpenRun, nodes: Vec<Node>) -> Result<Finished, RunError> {
+/// Four nodes in `trouble`: the second is slower by a third, the third gets slower, the fourth warmer.
+pub(crate) fn four(plan: &Plan, seed: u64, trouble: f64) -> Vec<Node> {
+    let well = || LookAlikeGpu { warming: 0.05, ..LookAlikeGpu::new(plan) };
+    let gpus = [
+        well(),
+        LookAlikeGpu { clock: 1.3, ..well() },
+        LookAlikeGpu { slowing: 0.0005, ..well() },
+        LookAlikeGpu { warming: 10.0, ..well() },
+    ];
+    let node =
+        |(at, gpu)| unreliable(&format!("spark-{}", at + 1), seed * 4 + at, trouble, &Arc::default(), gpu);
+    (0..4).zip(gpus).map(node).collect()
+}
+
+pub(crate) async fn carry_out(
+    plan: &Plan,
+    open: &mut OpenRun,
+    nodes: Vec<Node>,
+) -> Result<Finished, RunError> {
     let (device, cancel) = (gb10(), CancellationToken::new());
     let limits = Limits::default();
     run(RunJob { plan, device: &device, dir: open, nodes, limits, cancel, observer: &mut Silent }).await
@@ -215,8 +249,7 @@ async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
         let mut written = written(dir.path(), &finished);
         assert_eq!(confirmed_on_one(&mut written), [2; 6], "seed {seed}");
         assert_eq!(written, expected, "seed {seed}, {lives} lives");
-        let (records, journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
-        drop(journal);
+        let records = records(dir.path());
         let (mut proofs, mut binaries) = (BTreeSet::new(), BTreeSet::new());
         for record in &records {
             match record {
@@ -229,7 +262,7 @@ async fn sixty_four_nodes_in_trouble_write_what_one_in_peace_writes() {
                 _ => {}
             }
         }
-        answers_fit(dir.path(), &plan);
+        answers_fit(dir.path());
         assert!(records.iter().any(|it| matches!(it, Record::Left { how: Left::Died { .. }, .. })));
         assert!(records.iter().any(|it| matches!(it, Record::Left { how: Left::Lost { .. }, .. })));
     }
@@ -329,11 +362,11 @@ fn launched(request: &TimingRequest) -> BTreeSet<String> {
 }
 
 /// Every journalled round has its own answer, and none stands twice for a node.
-fn answers_fit(dir: &Path, plan: &Plan) {
-    let (records, _journal) = Journal::<Record>::resume(dir, plan).unwrap();
+fn answers_fit(dir: &Path) {
+    let records = records(dir);
     let mut seen: Vec<(&HostName, &Round)> = Vec::new();
     for record in &records {
-        if let Record::Round { on, round, timings } = record {
+        if let Record::Round { on, round, timings, .. } = record {
             assert_eq!(timings.times_us.len(), round.order.len(), "{round:?}");
             assert!(!seen.contains(&(on, round)), "asked twice on {on}: {round:?}");
             seen.push((on, round));

@@ -61,6 +61,8 @@ pub(crate) struct Searched {
     pub rounds: Vec<(HostName, Round, Timings)>,
     /// What led each contest that was left undecided, by the contest's place.
     pub leaders: BTreeMap<usize, Choice>,
+    /// The node that decided each contest, by its place.
+    pub raced_on: BTreeMap<usize, HostName>,
     /// By the contest's place, the nodes that judged each choice that a second one was asked about, the first first.
     pub judges: BTreeMap<usize, [HostName; 2]>,
 }
@@ -105,8 +107,6 @@ pub(crate) struct Search<'a> {
     offered: BTreeSet<ContestId>,
     /// Confirmations by a second node, of all contests begun or offered.
     confirmations: BTreeSet<ContestId>,
-    /// The node that decided each contest, by its place.
-    raced_on: BTreeMap<usize, HostName>,
     /// Whether the budget ended a contest.
     cut_short: bool,
     telling: Telling<'a>,
@@ -135,7 +135,6 @@ impl<'a> Search<'a> {
             sentinels: BTreeMap::new(),
             offered: BTreeSet::new(),
             confirmations: BTreeSet::new(),
-            raced_on: BTreeMap::new(),
             cut_short: false,
             telling,
             searched,
@@ -173,7 +172,7 @@ impl<'a> Search<'a> {
         let asking = self.racing.get(node)?;
         if !asking.looking {
             let (round, timings) = (asking.round.clone(), timings(timed, seconds));
-            return Some(Record::Round { on: node.clone(), round, timings });
+            return Some(Record::Round { on: node.clone(), round, timings, gpu: timed.state.clone() });
         }
         Some(Record::Sentinel {
             on: node.clone(),
@@ -181,7 +180,7 @@ impl<'a> Search<'a> {
             entrant: self.sentinels.get(&(node.clone(), asking.contest.index))?.entrant().clone(),
             awake: is_awake(&timed.state, max_clock_mhz),
             times_us: timed.times_us.iter().flatten().copied().collect(),
-            clock_mhz: timed.state.clock_mhz,
+            gpu: timed.state.clone(),
             seconds,
         })
     }
@@ -190,7 +189,6 @@ impl<'a> Search<'a> {
     pub(crate) fn apply(
         &mut self,
         record: &Record,
-        state: &GpuState,
         max_clock_mhz: Option<f64>,
         observer: &mut dyn Observer,
     ) -> Result<Option<Step>, RunError> {
@@ -209,12 +207,15 @@ impl<'a> Search<'a> {
                     None => Ok(Some(self.over(on, asking.run, asking.course, observer))),
                 }
             }
-            Record::Sentinel { on, times_us, seconds, .. } => {
+            Record::Sentinel { on, times_us, gpu, seconds, .. } => {
                 self.searched.spent.seconds += seconds;
-                self.looked(on, times_us, state, max_clock_mhz, observer)
+                self.looked(on, times_us, gpu, max_clock_mhz, observer)
             }
-            Record::Joined { .. }
+            Record::Session { .. }
+            | Record::Joined { .. }
             | Record::Left { .. }
+            | Record::Ordered { .. }
+            | Record::BatchEnded { .. }
             | Record::Proof { .. }
             | Record::Binary { .. }
             | Record::File { .. } => Ok(None),
@@ -342,11 +343,12 @@ impl<'a> Search<'a> {
         self.keep(course);
         match self.is_confirmation(contest) {
             true => {
-                let judges = self.raced_on.get(&contest.index).map(|first| [first.clone(), node.clone()]);
+                let judges =
+                    self.searched.raced_on.get(&contest.index).map(|first| [first.clone(), node.clone()]);
                 self.searched.judges.extend(judges.map(|judges| (contest.index, judges)));
             }
             false => {
-                self.raced_on.insert(contest.index, node.clone());
+                self.searched.raced_on.insert(contest.index, node.clone());
             }
         }
         self.strategy.end(conclusion);

@@ -76,7 +76,7 @@ impl Search<'_> {
         let confirmations: Vec<Confirmation> = self.strategy.confirmations();
         self.confirmations.extend(confirmations.iter().map(|it| it.contest));
         let second = |Confirmation { contest, choices }| {
-            let first = self.raced_on.get(&contest.index)?.clone();
+            let first = self.searched.raced_on.get(&contest.index)?.clone();
             Some((contest, Some(SecondTo { first, kernels: self.kernels(contest, &choices) })))
         };
         let all: Vec<_> = ready.chain(confirmations.into_iter().filter_map(second)).collect();

@@ -32,7 +32,7 @@ impl Past {
         let mut past = Self::default();
         for record in records {
             match record {
-                Record::Round { on, round, timings } => {
+                Record::Round { on, round, timings, .. } => {
                     past.seconds += timings.seconds;
                     let nodes = past.contests.entry(round.contest).or_default();
                     let at = nodes.iter().position(|it| it.on == *on).unwrap_or_else(|| {
@@ -48,8 +48,11 @@ impl Past {
                         past.sentinels.entry((on.clone(), *batch_size)).or_insert_with(first);
                     }
                 }
-                Record::Joined { .. }
+                Record::Session { .. }
+                | Record::Joined { .. }
                 | Record::Left { .. }
+                | Record::Ordered { .. }
+                | Record::BatchEnded { .. }
                 | Record::Proof { .. }
                 | Record::Binary { .. }
                 | Record::File { .. } => {}
@@ -88,6 +91,7 @@ impl Past {
 mod tests {
     use super::*;
     use crate::tuner::strategy::RoutingSeed;
+    use crate::worker::protocol::GpuState;
 
     fn round(index: usize, seed: u32, on: &str) -> Record {
         let round = Round {
@@ -99,7 +103,7 @@ mod tests {
             abort_above_us: None,
         };
         let timings = Timings { times_us: Vec::new(), failures: Vec::new(), seconds: 1.5 };
-        Record::Round { on: on.parse().unwrap(), round, timings }
+        Record::Round { on: on.parse().unwrap(), round, timings, gpu: GpuState::default() }
     }
 
     #[test]
@@ -110,7 +114,7 @@ mod tests {
             entrant: Entrant::Single { slot: 0, arm: 7 },
             awake,
             times_us: vec![time_us],
-            clock_mhz: None,
+            gpu: GpuState::default(),
             seconds: 0.25,
         };
         let records = [

@@ -168,7 +168,7 @@ impl Session {
         observer: &mut dyn Observer,
     ) -> Result<BTreeMap<String, CompileOutcome>, RunError> {
         let mut fleet = Fleet::assemble(self.nodes, &self.arch, self.cancel);
-        let mut ledger = Ledger { journal: None, observer };
+        let mut ledger = Ledger { run: None, observer };
         let outcomes = fleet.outcomes(units, &mut ledger).await;
         fleet.close(ledger).await;
         outcomes

@@ -130,7 +130,7 @@ impl Cluster {
             Unit { unit: format!("{} #{turn}-{at}", unit.unit), ..unit }
         };
         let mut ends = Ends { began: Instant::now(), of: BTreeMap::new() };
-        let mut ledger = Ledger { journal: None, observer: &mut ends };
+        let mut ledger = Ledger { run: None, observer: &mut ends };
         let outcomes = self.fleet.outcomes((0..units).map(unit).collect(), &mut ledger).await.unwrap();
         assert_eq!(outcomes.len(), units);
         ends.busy()

@@ -78,7 +78,7 @@ async fn compile(
         executor: Box::new(WorkerExecutor::new(worker, TimingHalf::None, job(), None)),
     };
     let mut fleet = Fleet::assemble(vec![node], "sm_121a", CancellationToken::new());
-    let mut ledger = Ledger { journal: None, observer: &mut Silent };
+    let mut ledger = Ledger { run: None, observer: &mut Silent };
     let outcomes = fleet.outcomes(units(names), &mut ledger).await;
     fleet.close(ledger).await;
     outcomes

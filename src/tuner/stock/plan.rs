@@ -123,7 +123,7 @@ pub(super) mod tests {
         assert!(StockPlan::is_of(dir.path()).unwrap());
         assert_eq!(StockPlan::recorded(dir.path()).unwrap(), plan(&[1]));
         let other = tempfile::tempdir().unwrap();
-        drop(Journal::<crate::tuner::record::Record>::create(other.path(), &glm()).unwrap());
+        drop(Journal::<crate::tuner::record::Entry>::create(other.path(), &glm()).unwrap());
         assert!(!StockPlan::is_of(other.path()).unwrap());
         let error = StockPlan::is_of(&other.path().join("none")).unwrap_err();
         assert!(matches!(error, JournalError::Missing { .. }), "{error}");

@@ -57,7 +57,7 @@ pub struct Timings {
 }
 
 /// Why an arm cannot be timed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ArmFailure {
     /// The launch was refused for want of shared memory or registers.

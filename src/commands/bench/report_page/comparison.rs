@@ -1,8 +1,9 @@
 //! The page of a comparison: a forest of ratios, and the table behind it.
 
-use super::{Plots, Report, card, footer, single::as_table};
+use super::{Plots, Report, card, footer};
 use crate::bench::compare::{Basis, Change, ComparedPair, Comparison, MetricUnit, MetricVerdict};
 use crate::commands::bench::words::pair_table;
+use crate::commands::text_table::as_table;
 use crate::report::html::{Block, Page, Section, Tone};
 use crate::report::plot::{Axis, Forest, ForestRow, Scale};
 

@@ -1,11 +1,12 @@
 //! The page of repeats: what runs of one plan come to together, and how far they scatter.
 
-use super::single::{as_table, plan};
+use super::single::plan;
 use super::{Plots, Report, card, footer};
 use crate::bench::compare::{MeasuredRun, MetricUnit, load};
 use crate::bench::repeats::{Repeated, repeated};
 use crate::commands::bench::summary_table;
-use crate::commands::bench::words::{TextTable, duration, figure, label, percent, short};
+use crate::commands::bench::words::{duration, figure, label, percent, short};
+use crate::commands::text_table::{TextTable, as_table};
 use crate::report::html::{Align, Block, Card, Page, Section, Tone};
 use crate::report::plot::{Axis, Drawn, Lines, Point, Reference, Scale, Series};
 

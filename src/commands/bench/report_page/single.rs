@@ -4,9 +4,10 @@ use super::{Plots, Report, card, figures, footer, server};
 use crate::bench::compare::MeasuredRun;
 use crate::bench::nodes::NodesAround;
 use crate::bench::summary::Summary;
-use crate::commands::bench::words::{TextTable, duration, percent, short};
+use crate::commands::bench::words::{duration, percent, short};
 use crate::commands::bench::{nodes_table, summary_table};
-use crate::report::html::{Block, Card, Cell, Column, Page, Section, Table, Tone};
+use crate::commands::text_table::as_table;
+use crate::report::html::{Block, Card, Page, Section, Tone};
 
 /// What a run came to, with its course.
 pub fn run_page(run: &MeasuredRun) -> Report {
@@ -103,18 +104,6 @@ fn tables(summary: &Summary) -> Vec<Block> {
     }
     blocks.push(Block::Points(summary_table::facts(summary)));
     blocks
-}
-
-/// The first column is of words, the last of a throughput table too; the rest are figures.
-pub(super) fn as_table(table: TextTable, caption: &str) -> Table {
-    let columns = table
-        .header
-        .into_iter()
-        .enumerate()
-        .map(|(place, title)| if place == 0 { Column::text(title) } else { Column::number(title) })
-        .collect();
-    let rows = table.rows.into_iter().map(|row| row.into_iter().map(Cell::from).collect()).collect();
-    Table { caption: caption.to_owned(), columns, rows }
 }
 
 fn machines(run: &MeasuredRun) -> Vec<Block> {

@@ -1,9 +1,10 @@
 //! The page of a sweep: what throughput costs in latency, and where that stops being worth it.
 
-use super::{Plots, Report, card, footer, single::as_table, warnings};
+use super::{Plots, Report, card, footer, warnings};
 use crate::bench::compare::MeasuredRun;
 use crate::bench::sweep::{AtPoint, Knee, SweepPoint, knee};
-use crate::commands::bench::words::{TextTable, duration, percent, short};
+use crate::commands::bench::words::{duration, percent, short};
+use crate::commands::text_table::{TextTable, as_table};
 use crate::report::html::{Block, Card, Page, Section, Table, Tone};
 use crate::report::plot::{Axis, Drawn, Lines, Mark, Point, Scale, Series};
 

@@ -2,8 +2,7 @@
 
 mod deployment;
 mod nodes;
-mod output;
-mod race_report;
+pub(super) mod output;
 mod resume;
 mod settings;
 mod stock;
@@ -20,6 +19,7 @@ use self::nodes::{FromNodes, RunContainers, RunNodes, owner};
 use self::output::{DryRun, dry_run, introduce, report};
 use self::settings::{RESULTS, run_name};
 use super::installation::{Installation, Named};
+use super::report::Told;
 use super::subject::Wanted;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
@@ -28,14 +28,13 @@ use crate::device::Device;
 use crate::events::{Observer, RunEvent};
 use crate::failure::{Failure, Kind};
 use crate::fs::write_atomic;
-use crate::kernel::space::{self, STANDARD_BATCH_SIZES};
+use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::run_dir;
 use crate::runtime::{Runtime, TritonVersion};
-use crate::shape::Role;
 use crate::tuner::error::RunError;
+use crate::tuner::history::History;
 use crate::tuner::open_run::OpenRun;
 use crate::tuner::plan::{Incumbent, Plan, Policy};
-use crate::tuner::replay::regret::STOCK_RUNS;
 use crate::tuner::session::{Session, SessionJob, default_evidence, local_gpus};
 use crate::tuner::strategy::{Method, StrategySpec};
 use crate::tuner::write::WriteError;
@@ -138,10 +137,10 @@ async fn run_beside(
     // What is done is kept, whatever stopped the run.
     let finished =
         finished.map_err(|source| Stopped { source, resume: resume_line(dir.path(), settings) })?;
-    if let Some(raced) = &finished.raced {
-        let every =
-            space::configs(&plan.shape.quantization).len() * plan.batch_sizes.len() * Role::BOTH.len();
-        let page = race_report::page(&plan, &finished.selected, raced, every as u64 * STOCK_RUNS);
+    if plan.evidence >= Evidence::Compiled {
+        let history = History::of(&OpenRun::recorded(dir.path())?);
+        let race = finished.raced.as_ref().map(|raced| (&finished.selected[..], raced));
+        let page = Told { plan: &plan, history: &history, race }.page();
         write_atomic(&dir.path().join(REPORT), page.as_bytes()).map_err(WriteError::Io)?;
     }
     report(settings, &plan, &device, &finished, dir.path(), out)?;

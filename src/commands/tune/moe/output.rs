@@ -19,6 +19,7 @@ use crate::span;
 use crate::tuner::plan::Plan;
 use crate::tuner::run::{Finished, Raced};
 use crate::tuner::select::Selected;
+use crate::tuner::verdict::Verdict;
 
 /// The first lines of a run, once it can begin.
 pub(super) fn introduce(
@@ -220,7 +221,8 @@ pub(super) fn report(
 /// What was measured at one batch size, for programs.
 fn measured_entry(entry: &Selected, finished: &Finished) -> serde_json::Value {
     let evidence = entry.up.measured.map(|it| it.0);
-    let judges = finished.raced.as_ref().and_then(|raced| raced.judges.get(&entry.batch_size));
+    let verdict = finished.raced.as_ref().and_then(|raced| raced.verdicts.get(&entry.batch_size));
+    let judges = verdict.and_then(|verdict| Some([&verdict.on, &verdict.second.as_ref()?.on]));
     json!({
         "judged_on": judges,
         "batch_size": entry.batch_size,
@@ -260,13 +262,14 @@ fn measured_row(entry: &Selected) -> Vec<String> {
 }
 
 /// `1.052 (1.031 to 1.070)`
-fn interval(it: &ManifestSpeedup) -> String {
+pub(in crate::commands::tune) fn interval(it: &ManifestSpeedup) -> String {
     format!("{:.3} ({:.3} to {:.3})", it.estimate, it.lower, it.upper)
 }
 
 /// Where two nodes did not agree: what each saw.
-pub(super) fn dispute(entry: &Selected, raced: &Raced) -> Option<String> {
-    let [first, second] = raced.judges.get(&entry.batch_size)?;
+pub(in crate::commands::tune) fn dispute(entry: &Selected, raced: &Raced) -> Option<String> {
+    let Verdict { on: first, second, .. } = raced.verdicts.get(&entry.batch_size)?;
+    let second = &second.as_ref()?.on;
     let saw = entry.up.measured?.1.disputed?;
     let there = match &saw.second {
         Some(saw) => format!("{second} saw {}", interval(saw)),

@@ -44,7 +44,7 @@ async fn whole(plan: &Plan, nodes: Vec<Node>) -> (Vec<Event>, Vec<(Vec<u8>, Mani
         assert_eq!(dated.contradiction(), None);
     }
     drop(open);
-    answers_fit(dir.path(), plan);
+    answers_fit(dir.path());
     (events, written, dir)
 }
 
@@ -61,8 +61,8 @@ fn judged(events: &[Event]) -> Vec<MeasureEvent> {
 }
 
 /// The rounds of the confirmation in a journal, by the node that measured them.
-fn seconds(dir: &Path, plan: &Plan) -> Vec<HostName> {
-    let (records, _journal) = Journal::<Record>::resume(dir, plan).unwrap();
+fn seconds(dir: &Path) -> Vec<HostName> {
+    let records = records(dir);
     let second = |record: Record| match record {
         Record::Round { on, round, .. } => (round.contest.part == 1).then_some(on),
         _ => None,
@@ -76,7 +76,7 @@ async fn one_node_is_asked_nothing_more_and_says_so() {
     let gpu = shared(LookAlikeGpu::new(&plan));
     let (events, written, dir) = whole(&plan, vec![node("spark-1", &gpu)]).await;
     assert_eq!(entry(&written).measured.unwrap().confirmed_on, Some(1));
-    assert_eq!((judged(&events), seconds(dir.path(), &plan)), (Vec::new(), Vec::new()));
+    assert_eq!((judged(&events), seconds(dir.path())), (Vec::new(), Vec::new()));
 }
 
 /// Clocks that differ by 30 % and drift apart: the files are those of one node, and the second one's word counts.
@@ -99,7 +99,7 @@ async fn two_nodes_with_clocks_of_their_own_choose_what_one_chooses() {
             seen.iter().map(|it| (it.node.as_str(), it.speedup.unwrap().lower > 1.005)).collect();
         assert_eq!(saw, [("spark-1", true), ("spark-2", true)]);
         // Two hundred pairs, twenty a round, on the other node alone.
-        assert_eq!(seconds(dir.path(), &plan), vec!["spark-2".parse::<HostName>().unwrap(); 10]);
+        assert_eq!(seconds(dir.path()), vec!["spark-2".parse::<HostName>().unwrap(); 10]);
     }
 }
 
@@ -151,7 +151,7 @@ async fn where_the_second_node_is_lost_for_good_the_first_ones_word_counts_as_on
         let (events, written, dir) = whole(&plan, vec![first, second]).await;
         assert_eq!(written, expected);
         assert_eq!(judged(&events), []);
-        assert!(seconds(dir.path(), &plan).len() <= well_for);
+        assert!(seconds(dir.path()).len() <= well_for);
         let gone = |event: &Event| matches!(&event.what, What::Note { text } if text.contains("spark-2 is out of reach"));
         assert!(events.iter().any(gone));
     }
@@ -225,7 +225,7 @@ async fn a_run_cut_in_a_confirmation_goes_on_where_it_stopped() {
                 assert_eq!(written, expected, "cut at {cut}");
             }
             drop(open);
-            answers_fit(dir.path(), &plan);
+            answers_fit(dir.path());
             assert!(raced > 0);
             assert_eq!(gpus[0].lock().unwrap().answered, 0, "what it raced is on record");
         }
@@ -244,8 +244,9 @@ async fn a_second_word_on_record_is_heard_without_its_node() {
     let finished = on(&plan, &mut open, nodes, CancellationToken::new(), &mut Silent).await.unwrap();
     assert_eq!(written(dir.path(), &finished), expected);
     assert_eq!(gpu.lock().unwrap().answered, 0);
-    let judges = &finished.raced.unwrap().judges[&64];
-    assert_eq!(judges.each_ref().map(HostName::as_str), ["spark-1", "spark-2"]);
+    let verdict = &finished.raced.unwrap().verdicts[&64];
+    let second = verdict.second.as_ref().unwrap();
+    assert_eq!([&verdict.on, &second.on].map(HostName::as_str), ["spark-1", "spark-2"]);
 }
 
 /// Another node than the one that began it begins it anew, and what that one measured was paid for.
@@ -261,7 +262,7 @@ async fn a_third_node_gives_the_second_word_where_the_second_does_not_come_back(
     let mut open = OpenRun::resume(dir.path(), &plan).unwrap();
     let nodes = ["spark-1", "spark-3"].map(|name| node(name, &shared(LookAlikeGpu::new(&plan))));
     let finished = on(&plan, &mut open, nodes.into(), CancellationToken::new(), &mut Silent).await.unwrap();
-    assert_eq!(finished.raced.unwrap().judges[&64][1].as_str(), "spark-3");
+    assert_eq!(finished.raced.unwrap().verdicts[&64].second.as_ref().unwrap().on.as_str(), "spark-3");
     drop(open);
     // With both parts on record, it is still read back.
     let mut open = OpenRun::resume(dir.path(), &plan).unwrap();

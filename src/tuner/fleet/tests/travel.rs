@@ -193,14 +193,10 @@ impl Bed {
     }
 }
 
-fn records(dir: &Path, plan: &Plan) -> Vec<Record> {
-    Journal::<Record>::resume(dir, plan).unwrap().0
-}
-
 /// By unit, the nodes that compiled it and those that took it, as a journal has them.
-fn journalled(dir: &Path, plan: &Plan) -> BTreeMap<String, (Vec<HostName>, Vec<HostName>)> {
+fn journalled(dir: &Path) -> BTreeMap<String, (Vec<HostName>, Vec<HostName>)> {
     let mut of: BTreeMap<String, (Vec<HostName>, Vec<HostName>)> = BTreeMap::new();
-    for record in records(dir, plan) {
+    for record in records(dir) {
         match record {
             Record::Proof { on, role, tile, .. } => {
                 of.entry(Unit::of(role, &tile).unit).or_default().0.push(on);
@@ -247,7 +243,7 @@ async fn no_kernel_is_compiled_twice_in_a_cluster() {
         assert!(bed.taken() > compiled.len(), "{} taken", bed.taken());
         assert_eq!(notes(&events), [""; 0]);
         // The journal says the same.
-        let journalled = journalled(dir.path(), &plan);
+        let journalled = journalled(dir.path());
         assert_eq!(journalled.len(), compiled.len());
         assert!(journalled.values().all(|(compiled, _)| compiled.len() == 1), "{journalled:?}");
         assert_eq!(journalled.values().map(|(_, taken)| taken.len()).sum::<usize>(), bed.taken());
@@ -345,7 +341,7 @@ async fn where_nobody_launches_anything_nothing_is_kept_of_who_has_which_binary(
         let node = Scripted::node(&plan, "spark-1", Vec::new());
         let node = Node { able: Able { jobs: 1, times }, ..node };
         let mut fleet = Fleet::assemble(vec![node], "sm_121a", CancellationToken::new());
-        let (device, mut ledger) = (gb10(), Ledger { journal: None, observer: &mut Silent });
+        let (device, mut ledger) = (gb10(), Ledger { run: None, observer: &mut Silent });
         let contests = Contests::new(&plan, &device, &Default::default(), &[]);
         let units: Vec<Unit> = contests.kernels().iter().map(|(role, tile)| Unit::of(*role, tile)).collect();
         let count = units.len();

@@ -14,8 +14,7 @@ async fn a_node_whose_link_is_lost_again_and_again_is_given_up_and_the_last_says
     // Pauses of one, two and four seconds, on both at once.
     assert_eq!(began.elapsed().as_secs(), 7);
     drop(open);
-    let (records, journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
-    drop(journal);
+    let records = records(dir.path());
     let left = |name: &str| {
         let is = |it: &&Record| matches!(it, Record::Left { node, .. } if node.as_str() == name);
         records.iter().filter(is).count()
@@ -49,8 +48,7 @@ async fn a_run_whose_every_worker_dies_ends_and_can_go_on_elsewhere() {
         };
         assert!(says_it, "{error}");
         drop(open);
-        let (records, journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
-        drop(journal);
+        let records = records(dir.path());
         let troubles: Vec<&Left> = records
             .iter()
             .filter_map(|it| match it {
@@ -111,7 +109,7 @@ async fn a_node_where_every_worker_dies_convicts_no_kernel_beside_one_that_is_we
         let named = |event: &Event| matches!(&event.what, What::Note { text } if text.contains(words));
         assert!(events.iter().any(named), "well for {well_for}");
         drop(open);
-        let (records, _journal) = Journal::<Record>::resume(dir.path(), &plan).unwrap();
+        let records = records(dir.path());
         let convicted = |it: &Record| match it {
             Record::Proof { result: CompileOutcome::Failed(failure), .. } => {
                 failure.reason == FailureReason::WorkerLost
@@ -142,7 +140,7 @@ async fn a_node_that_comes_back_in_the_next_phase_answers_what_it_was_asked() {
             let finished = carry_out(&plan, &mut open, vec![node]).await.unwrap();
             assert_eq!(written(dir.path(), &finished), expected, "trouble at order {at}");
             drop(open);
-            answers_fit(dir.path(), &plan);
+            answers_fit(dir.path());
         }
     }
 }
@@ -160,7 +158,7 @@ async fn a_variant_that_kills_its_worker_twice_leaves_the_race_as_it_is() {
     let nodes = sixty_four(&plan, 3, 0.0, &Arc::new([killer].into())).into_iter().take(1).collect();
     carry_out(&plan, &mut open, nodes).await.unwrap();
     drop(open);
-    answers_fit(dir.path(), &plan);
+    answers_fit(dir.path());
 }
 
 #[tokio::test(start_paused = true)]

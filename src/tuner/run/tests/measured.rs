@@ -12,6 +12,7 @@ use crate::events::{DecisionGrounds, Event, MeasureEvent, What, Work as Progress
 use crate::journal;
 use crate::kernel::cost::CostModel;
 use crate::shape::KernelConfig;
+use crate::tuner::open_run::records;
 use crate::tuner::strategy::Method;
 use crate::worker::protocol::{ArmOutcome, GpuReport, GpuState, TimedArm};
 
@@ -33,6 +34,8 @@ pub(crate) struct LookAlikeGpu {
     pub(crate) slowing: f64,
     /// Requests it answers half asleep, at a third of its clock.
     pub(crate) waking: usize,
+    /// Each request makes it warmer by so many degrees, from 40; above 75 it holds its clock down.
+    pub(crate) warming: f64,
     pub(crate) state: GpuState,
 }
 
@@ -47,6 +50,7 @@ impl LookAlikeGpu {
             clock: 1.0,
             slowing: 0.0,
             waking: 0,
+            warming: 0.0,
             state: GpuState { clock_mhz: Some(2400.0), ..GpuState::default() },
         }
     }
@@ -121,6 +125,14 @@ impl LookAlikeGpu {
         let mut state = self.state.clone();
         if asleep {
             state.clock_mhz = state.clock_mhz.map(|mhz| mhz / 3.0);
+        }
+        if self.warming > 0.0 {
+            let warmth = (40.0 + self.warming * self.answered as f64).min(80.0);
+            state.temperature_c = Some(warmth);
+            if warmth > 75.0 {
+                state.throttle = vec!["sw thermal slowdown".into()];
+                state.clock_mhz = state.clock_mhz.map(|mhz| mhz * 0.8);
+            }
         }
         Some(Timed { times_us, failures, state })
     }
@@ -342,8 +354,7 @@ async fn the_sentinel_is_on_record_and_paid_for() {
     let finished =
         measure(&plan, &mut run_dir, &mut gpu, Limits::default(), cache.path(), silent).await.unwrap();
     drop(run_dir);
-    let (records, journal) = journal::Journal::<Record>::resume(dir.path(), &plan).unwrap();
-    drop(journal);
+    let records = records(dir.path());
     let (mut looks, mut rounds, mut seconds) = (0, 0, 0.0);
     for record in &records {
         match record {
@@ -388,7 +399,7 @@ async fn a_resumed_contest_has_the_sentinel_it_began_with() {
     let mut run_dir = OpenRun::resume(dir.path(), &plan).unwrap();
     measure(&plan, &mut run_dir, &mut LookAlikeGpu::new(&plan), strict, cache.path(), silent).await.unwrap();
     drop(run_dir);
-    let (records, _journal) = journal::Journal::<Record>::resume(dir.path(), &plan).unwrap();
+    let records = records(dir.path());
     let looks: Vec<_> = records
         .iter()
         .filter_map(|record| match record {

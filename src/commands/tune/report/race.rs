@@ -1,46 +1,41 @@
-//! The page of a measuring run: what was gained, how the race went, what the space looks like.
+//! The part of a page that is about what was raced: what was gained, how the race went, what the space looks like.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::output::dispute;
+use super::page::card;
+use crate::commands::tune::moe::output::dispute;
 use crate::commands::tune::subject::grouped;
-use crate::report::html::{Block, Card, Cell, Column, Figure, Page, Section, Table, Tone};
+use crate::kernel::space;
+use crate::report::html::{Block, Card, Cell, Column, Figure, Section, Table};
 use crate::report::plot::{
     Axis, Best, Drawn, Forest, ForestRow, HeatMap, Lines, Point, Scale, Series, Within,
 };
 use crate::shape::{KernelConfig, Role};
 use crate::tuner::plan::Plan;
+use crate::tuner::replay::regret::STOCK_RUNS;
 use crate::tuner::run::Raced;
 use crate::tuner::select::Selected;
 
 /// The space is shown at the batch size nearest to this one.
 const SHOWN_BATCH_SIZE: u32 = 64;
 
-/// The page, as HTML.
-pub(super) fn page(plan: &Plan, selected: &[Selected], raced: &Raced, stock_launches: u64) -> String {
+/// The headline figures.
+pub(super) fn cards(plan: &Plan, selected: &[Selected], raced: &Raced) -> Vec<Card> {
     let adopted = selected.iter().filter(|entry| speedup(entry).is_some()).count();
     let spent = &raced.spent;
-    Page {
-        title: format!("Tuning {} on {}", plan.model.name, plan.device.name),
-        subtitle: format!("{} | {} | tp {} ep {}", plan.shape, plan.target, plan.model.tp, plan.model.ep),
-        cards: vec![
-            card("batch sizes", &format!("{} of {}", raced.decided, selected.len()), "decided"),
-            card("defaults beaten", &adopted.to_string(), "by more than 0.5 %, in 200 pairs"),
-            card(
-                "kernel launches",
-                &grouped(spent.launches),
-                &format!("the stock tuner makes {}", grouped(stock_launches)),
-            ),
-            card("measuring time", &format!("{:.0} s", spent.seconds), "set-up of the kernels included"),
-        ],
-        sections: vec![gains(selected, raced), course(plan, raced), space(plan, raced)],
-        footer: format!("sparktune {}", env!("CARGO_PKG_VERSION")),
-    }
-    .render()
+    let every = space::configs(&plan.shape.quantization).len() * plan.batch_sizes.len() * Role::BOTH.len();
+    let stock = grouped(every as u64 * STOCK_RUNS);
+    vec![
+        card("batch sizes", &format!("{} of {}", raced.decided, selected.len()), "decided"),
+        card("defaults beaten", &adopted.to_string(), "by more than 0.5 %, in 200 pairs"),
+        card("kernel launches", &grouped(spent.launches), &format!("the stock tuner makes {stock}")),
+        card("measuring time", &format!("{:.0} s", spent.seconds), "set-up of the kernels included"),
+    ]
 }
 
-fn card(label: &str, value: &str, note: &str) -> Card {
-    Card { label: label.into(), value: value.into(), note: note.into(), tone: Tone::Neutral }
+/// What was gained, how the race went, what the space looks like.
+pub(super) fn sections(plan: &Plan, selected: &[Selected], raced: &Raced) -> [Section; 3] {
+    [gains(selected, raced), course(plan, raced), tiles(plan, raced)]
 }
 
 fn speedup(entry: &Selected) -> Option<crate::artifact::manifest::ManifestSpeedup> {
@@ -150,7 +145,7 @@ fn course(plan: &Plan, raced: &Raced) -> Section {
     }
 }
 
-fn space(plan: &Plan, raced: &Raced) -> Section {
+fn tiles(plan: &Plan, raced: &Raced) -> Section {
     let nearest =
         (0..plan.batch_sizes.len()).min_by_key(|&at| plan.batch_sizes[at].abs_diff(SHOWN_BATCH_SIZE));
     let figure = |role: Role| {
@@ -199,14 +194,21 @@ mod tests {
     use super::*;
     use crate::artifact::Evidence;
     use crate::artifact::manifest::{ManifestDispute, ManifestMeasurement, ManifestSpeedup};
+    use crate::commands::tune::report::Told;
+    use crate::tuner::history::History;
     use crate::tuner::run::tests::measured::a_run;
+    use crate::tuner::verdict::{SecondVerdict, Verdict};
+
+    fn page(plan: &Plan, selected: &[Selected], raced: &Raced) -> String {
+        Told { plan, history: &History::default(), race: Some((selected, raced)) }.page()
+    }
 
     /// The times are a look-alike's. SPARK_REPORT_LOOK names a folder to look at the page in.
     #[tokio::test]
     async fn the_page_tells_what_was_gained() {
         let (plan, finished) = a_run(&[1, 16, 64, 160, 1024, 4096]).await;
         let raced = finished.raced.as_ref().unwrap();
-        let page = page(&plan, &finished.selected, raced, 1_000_000);
+        let page = page(&plan, &finished.selected, raced);
         if let Some(folder) = std::env::var_os("SPARK_REPORT_LOOK") {
             std::fs::write(Path::new(&folder).join("race.html"), &page).unwrap();
         }
@@ -225,12 +227,14 @@ mod tests {
     async fn the_page_tells_what_a_second_node_said() {
         let (plan, mut finished) = a_run(&[64]).await;
         let raced = finished.raced.as_mut().unwrap();
-        raced.judges.insert(64, ["spark-1", "spark-2"].map(|node| node.parse().unwrap()));
+        let second = SecondVerdict { on: "spark-2".parse().unwrap(), agrees: true, speedup: None };
+        let verdict = Verdict { on: "spark-1".parse().unwrap(), speedup: None, second: Some(second) };
+        raced.verdicts.insert(64, verdict);
         let (_, measured) = finished.selected[0].up.measured.unwrap();
         let said = |measured| {
             let mut entry = finished.selected[0].clone();
             entry.up.measured = Some(measured);
-            page(&plan, &[entry], finished.raced.as_ref().unwrap(), 1_000_000)
+            page(&plan, &[entry], finished.raced.as_ref().unwrap())
         };
         let two = ManifestMeasurement { confirmed_on: Some(2), ..measured };
         let agreed = said((Evidence::Confirmed, two));
