@@ -44,7 +44,7 @@ fn space_line(plan: &Plan, device: &Device) -> String {
 fn file_names(plan: &Plan, device: &Device) -> [String; 2] {
     Role::BOTH.map(|role| {
         let name = ConfigName::for_shape(&plan.shape, device, plan.target.runtime, role);
-        format!("{}/{}", plan.target.triton.directory(), name.file_name(plan.target.runtime))
+        format!("{}/{}", plan.target.folder(), name.file_name(plan.target.runtime))
     })
 }
 

@@ -35,7 +35,7 @@ pub(super) fn dry_run(
     out: &mut dyn Output,
 ) -> std::io::Result<()> {
     let StockDryRun { plan, device, headline, dir, containers, processes, script_known } = dry;
-    let file = format!("{}/{}", plan.target.triton.directory(), file_name(plan, device));
+    let file = format!("{}/{}", plan.target.folder(), file_name(plan, device));
     let deploys = settings.deployment.as_ref().map(|deployment| deployment.command(dir));
     if settings.json {
         let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
