@@ -213,6 +213,62 @@ fn a_machine_with_another_gpu_is_refused_before_anything_runs() {
     assert!(ended(&bed.run_on_nodes(&more), 3).contains("n1 has the GPU NVIDIA H100"));
 }
 
+/// A GPU on which a process of somebody else's computes while the file `busy` of the home is there.
+fn others_on_the_gpu(bed: &Bed) -> std::path::PathBuf {
+    let busy = bed.sandbox.home().join("busy");
+    std::fs::write(&busy, "").unwrap();
+    let (busy_at, name) = (busy.display(), "echo 'NVIDIA GB10'");
+    bed.gpu(&format!("case $1 in *compute-apps*) test -e {busy_at} && echo 4711; exit 0;; esac; {name}"));
+    busy
+}
+
+#[test]
+fn a_gpu_that_others_use_is_refused_before_anything_runs() {
+    let bed = Bed::sglang();
+    let busy = others_on_the_gpu(&bed);
+    let told = ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 3);
+    let says = "localhost: other processes compute on its GPU (process ids [4711])";
+    assert!(told.contains(says) && told.contains("--wait waits until it is free"), "{told}");
+    assert!(bed.ran().is_empty() && !bed.sandbox.path("run").exists());
+    std::fs::remove_file(&busy).unwrap();
+    bed.fault(1, "exit exit exit");
+    ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 4);
+    // Nor does a run go on there.
+    std::fs::write(&busy, "").unwrap();
+    assert!(ended(&bed.resume("run", &[]), 3).contains(says));
+    assert_eq!(bed.ran(), [1, 1, 1]);
+}
+
+#[test]
+fn a_gpu_that_others_use_is_waited_for_and_no_longer_than_was_said() {
+    let bed = Bed::sglang();
+    let busy = others_on_the_gpu(&bed);
+    let output = bed.run(&["--batch-sizes", "1", "--out", "run", "--wait", "1s"]);
+    let told = ended(&output, 4);
+    let waiting = "waiting for localhost to be free: other processes compute on its GPU (process ids [4711])";
+    assert!(told.contains(waiting), "{told}");
+    assert!(told.contains("not tuned: batch size 1 (no node was left to run it)"), "{told}");
+    assert!(bed.ran().is_empty());
+    let mut child = bed.command(&["moe", "--resume", "run", "--wait"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(child.try_wait().unwrap().is_none() && bed.ran().is_empty());
+    std::fs::remove_file(&busy).unwrap();
+    let told = ended(&child.wait_with_output().unwrap(), 0);
+    assert_eq!(told.matches("waiting for localhost").count(), 1, "{told}");
+    assert_eq!(bed.file("run").0, [1]);
+    bed.nothing_is_left();
+    // The user's word is heard meanwhile.
+    std::fs::write(&busy, "").unwrap();
+    let arguments = bed.arguments(&["--batch-sizes", "1", "--out", "stopped", "--wait", "10m"]);
+    let mut child = bed.command(&arguments).spawn().unwrap();
+    let journal_there = || bed.sandbox.path("stopped/journal.jsonl").exists();
+    until("the run is there", &mut child, journal_there);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    ended(&child.wait_with_output().unwrap(), 130);
+    assert_eq!(bed.ran(), [1]);
+}
+
 #[test]
 fn a_dry_run_prints_the_processes_and_does_nothing() {
     let bed = Bed::sglang();
@@ -223,6 +279,10 @@ fn a_dry_run_prints_the_processes_and_does_nothing() {
     assert!(lines[0].contains("--batch-size 64") && lines[1].contains("--batch-size 1"), "{said}");
     assert!(lines[0].contains("unset RAY_ADDRESS") && lines[0].contains("RAY_AUTH_MODE=disabled"), "{said}");
     assert!(said.contains(&format!("would write run/triton_3_5_0/{NAME}")), "{said}");
+    assert!(said.contains("compute on it, and refuse one that is not free"), "{said}");
+    let waiting = bed.run(&["--batch-sizes", "1", "--out", "run", "--dry-run", "--wait", "90s", "--json"]);
+    let waiting: Value = serde_json::from_slice(&waiting.stdout).unwrap();
+    assert_eq!(waiting["wait_s"], 90.0);
     assert!(!bed.sandbox.path("run").exists() && bed.notes("ran").is_empty());
 }
 

@@ -5,10 +5,11 @@
 //! whatever ends it early loses everything. Its choice is not altered here. Every batch size has a process and a folder
 //! of its own; what that wrote is on disk, with a line in the journal, before another begins.
 //!
-//! `own_tuner`, `script`, `model_argument`, `queue` and `outcome` are pure; `run` is the I/O around them.
+//! `own_tuner`, `script`, `model_argument`, `queue` and `outcome` are pure; `run` and `gpu_use` are the I/O around them.
 
 pub(crate) mod files;
 mod folder;
+pub(crate) mod gpu_use;
 pub(crate) mod model_argument;
 pub(crate) mod order;
 mod outcome;

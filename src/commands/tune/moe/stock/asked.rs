@@ -87,7 +87,6 @@ pub(in crate::commands::tune::moe) fn is_for(settings: &MoeSettings) -> Result<b
         ("--incumbent", !settings.incumbents.is_empty()),
         ("--budget", limits.budget_s.is_some()),
         ("--strict", limits.strict),
-        ("--wait", settings.measuring.wait.is_some()),
         ("--jobs", settings.compiler.jobs.is_some()),
     ];
     let by_hand = [

@@ -101,7 +101,9 @@ pub(super) async fn begin(
     let made = Order { family: Family::of(runtime), owner: &owner, gpus: true, again: false };
     let said_path = script.as_ref().map(|found| found.path.clone());
     let release = settings.stock.vllm.clone();
-    let sought = Sought { tuner, release: release.as_ref(), device: &wanted.device, given: script.as_ref() };
+    let may_wait = settings.measuring.wait.is_some();
+    let sought =
+        Sought { tuner, release: release.as_ref(), device: &wanted.device, given: script.as_ref(), may_wait };
     let (places, lines) = match nodes {
         Some(nodes) if settings.dry_run => (None, nodes.run_lines(&made)),
         Some(nodes) => {
@@ -264,7 +266,9 @@ pub(super) async fn resume(
     }
     // Locked before anything of the run is touched.
     let open = RunOf::resume(dir, &plan)?;
-    let sought = Sought { tuner, release: plan.release.as_ref(), device: &device, given: script.as_ref() };
+    let may_wait = settings.measuring.wait.is_some();
+    let sought =
+        Sought { tuner, release: plan.release.as_ref(), device: &device, given: script.as_ref(), may_wait };
     let places = match (nodes, python) {
         (Some(nodes), _) => {
             let reached = nodes.reach(cancel, observer).await?;

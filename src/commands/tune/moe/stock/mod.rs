@@ -78,7 +78,10 @@ pub(super) async fn run(
     observer.say(RunEvent::Began { directory: dir.path().to_owned(), resumed });
     introduce(&headline, &plan, &script, settings, out)?;
     let silence = settings.stock.silence.unwrap_or(SILENCE);
-    let job = StockJob { plan: &plan, device: &device, dir: &mut dir, nodes, silence, cancel, observer };
+    // Where none was said, a GPU that others use was refused.
+    let wait = settings.measuring.wait.unwrap_or_default();
+    let job =
+        StockJob { plan: &plan, device: &device, dir: &mut dir, nodes, silence, wait, cancel, observer };
     let finished = run::run(job).await;
     let resume = resume_line(dir.path(), settings);
     let finished = finished.map_err(|source| Stopped { source, resume: resume.clone() })?;

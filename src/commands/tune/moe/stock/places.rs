@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::nodes::FromNodes;
-use super::gpu::{has_device, having_device};
+use super::gpu::{fit_to_tune_on, is_fit};
 use super::script_source::{self, Found, same, there};
 use crate::cluster::installed::{Family, Installed, probe};
 use crate::commands::tune::installation::{Installation, Named, same_target};
@@ -20,6 +20,7 @@ use crate::runtime::{Runtime, Target, TritonVersion, VllmVersion};
 use crate::tuner::error::RunError;
 use crate::tuner::plan::PlannedImage;
 use crate::tuner::session::local_gpus;
+use crate::tuner::stock::gpu_use::GpuUsers;
 use crate::tuner::stock::own_tuner::OwnTuner;
 use crate::tuner::stock::run::StockNode;
 use crate::tuner::stock::script::{Options, ScriptIdentity};
@@ -34,6 +35,8 @@ pub(super) struct Sought<'a> {
     pub(super) device: &'a Device,
     /// The script, where the user gave one.
     pub(super) given: Option<&'a Found>,
+    /// Whether a GPU that others use is waited for; else it is refused.
+    pub(super) may_wait: bool,
 }
 
 /// What the places that work for a run have in common, and each of them.
@@ -65,7 +68,7 @@ impl Failure for OtherRelease {
     }
 }
 
-/// Those of the nodes that have the device, and the script on each.
+/// Those of the nodes that can tune for the device, and the script on each.
 pub(super) async fn on_nodes(
     opened: FromNodes,
     sought: Sought<'_>,
@@ -73,11 +76,11 @@ pub(super) async fn on_nodes(
     observer: &mut dyn Observer,
 ) -> Result<Places, Box<dyn Failure>> {
     let FromNodes { environments, target, image } = opened;
-    let asking = having_device(environments, sought.device, observer);
+    let asking = fit_to_tune_on(environments, sought.device, sought.may_wait, observer);
     let environments = cancel.run_until_cancelled(asking).await.ok_or(RunError::Interrupted)??;
     let mut nodes = Vec::new();
     let mut first: Option<(HostName, Found)> = None;
-    for environment in environments {
+    for (environment, in_use) in environments {
         let host = environment.starter.host;
         let (name, python) = (host.name().clone(), environment.starter.python);
         let looked = async {
@@ -95,7 +98,8 @@ pub(super) async fn on_nodes(
             Variable::Unset | Variable::Secret(_) => None,
         };
         let variables = environment.starter.variables.into_iter().filter_map(plain).collect();
-        nodes.push(StockNode { name: name.clone(), host, python, place: found.place.clone(), variables });
+        let place = found.place.clone();
+        nodes.push(StockNode { name: name.clone(), host, python, place, variables, in_use });
         first.get_or_insert((name, found));
     }
     let (_, Found { script, place: _, path }) = first.ok_or(RunError::NobodyLeft)?;
@@ -116,10 +120,12 @@ pub(super) async fn here(
         Some(release) => vllm_here(&host, python, release, said).await?,
         None => sglang_here(&host, python, said, observer).await?,
     };
-    has_device(host.name(), &local_gpus(), sought.device)?;
+    let users = GpuUsers::on(&host, &python).await;
+    let in_use = is_fit(host.name(), &local_gpus(), users, sought.device, sought.may_wait)?;
     let Found { script, place, path } = place(&host, root.as_ref(), sought).await?;
     let name = host.name().clone();
-    let nodes = vec![StockNode { name, host: Arc::new(host), python, place, variables: BTreeMap::new() }];
+    let (host, variables): (Arc<dyn Host>, _) = (Arc::new(host), BTreeMap::new());
+    let nodes = vec![StockNode { name, host, python, place, variables, in_use }];
     Ok(Places {
         nodes,
         identity: script.identity,
