@@ -60,8 +60,8 @@ pub(crate) fn order(
     ScriptOrder { home: HOME.to_owned(), files, program, environment: environment(), silence }
 }
 
-/// What keeps a script's Ray on its node, and its traces in the script's folder. Every runtime's script starts a cluster of its own, unless it
-/// is told of another: then it would take every GPU of that.
+/// What keeps a script's Ray on its node, and its traces in the script's folder. Every runtime's script starts a cluster of
+/// its own, unless it is told of another: then it would take every GPU of that.
 fn environment() -> BTreeMap<String, Option<String>> {
     let set = |value: &str| Some(value.to_owned());
     BTreeMap::from([
