@@ -1,178 +1,20 @@
 //! `sparktune moe --tuner stock` on this machine, with a stand-in for SGLang's script that fails in its ways.
 
+#[path = "support/stock.rs"]
+mod stock;
 mod support;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
-use support::Sandbox;
 
-const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/stand_in_tuning_script.py");
-const NAME: &str = "E=8,N=256,device_name=NVIDIA_GB10.json";
-/// A whole config of a small Mixtral, as transformers writes it.
-const CONFIG: &str = r#"{"architectures": ["MixtralForCausalLM"], "model_type": "mixtral", "num_local_experts": 8,
-    "num_experts_per_tok": 2, "intermediate_size": 256, "hidden_size": 256, "torch_dtype": "bfloat16"}"#;
-
-/// A machine with SGLang and the script, as far as this program can tell.
-struct Bed {
-    sandbox: Sandbox,
-    python: PathBuf,
-}
-
-impl Bed {
-    fn new() -> Self {
-        let sandbox = Sandbox::new();
-        let python = sandbox.virtualenv(&[
-            ("sglang/__init__.py", ""),
-            ("sglang/srt/layers/moe/fused_moe_triton/__init__.py", ""),
-            ("sglang-0.5.4.post2.dist-info/METADATA", "Name: sglang\nVersion: 0.5.4.post2\n"),
-            ("triton/__init__.py", ""),
-            ("triton-3.5.0.dist-info/METADATA", "Name: triton\nVersion: 3.5.0\n"),
-        ]);
-        sandbox.write("model/config.json", CONFIG);
-        sandbox.write("notes/faults/none", "");
-        let bed = Self { sandbox, python };
-        bed.gpu("echo 'NVIDIA GB10'");
-        bed
-    }
-
-    /// Let the driver's tool do this, whatever this machine has.
-    fn gpu(&self, script: &str) {
-        let path = self.sandbox.home().join("bin/nvidia-smi");
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        support::write(&path, format!("#!/bin/sh\n{script}\n"));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-
-    /// The words are those of `faults` in the stand-in.
-    fn fault(&self, batch_size: u32, words: &str) {
-        self.sandbox.write(format!("notes/faults/{batch_size}"), words);
-    }
-
-    fn arguments<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let python = self.python.to_str().unwrap();
-        let all =
-            ["moe", "--tuner", "stock", "--model", "./model", "--python", python, "--stock-script", STAND_IN];
-        [&all, more].concat()
-    }
-
-    /// An inventory of this machine alone, with this GPU and without an engine.
-    fn cluster_of_this_machine(&self, gpu: &str) -> String {
-        self.gpu(&format!("echo '{gpu}, 12.1, 580.95.05, 208, 3003, 45, 12.5'"));
-        let venv = self.python.parent().unwrap().parent().unwrap();
-        let nodes = "[[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\n";
-        let bare = format!("bare = {{ virtualenv = \"{}\" }}\n", venv.display());
-        self.sandbox.write("lab.toml", format!("name = \"lab\"\nengine = \"none\"\n{nodes}{bare}"));
-        "lab.toml".to_owned()
-    }
-
-    fn run_on_nodes(&self, more: &[&str]) -> Output {
-        let all = ["moe", "--tuner", "stock", "--model", "./model", "--stock-script", STAND_IN];
-        self.command(&[&all, more].concat()).output().unwrap()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sparktune"));
-        command.args(arguments).current_dir(self.sandbox.work()).envs(self.sandbox.environment());
-        for name in ["SPARKTUNE_PROFILES", "SPARKTUNE_PYTHON", "SPARKTUNE_SGLANG_ROOT"] {
-            command.env_remove(name);
-        }
-        command.env("STAND_IN", self.sandbox.path("notes")).env("RAY_ADDRESS", "somewhere:6379");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, more: &[&str]) -> Output {
-        self.command(&self.arguments(more)).output().unwrap()
-    }
-
-    fn resume(&self, out: &str, more: &[&str]) -> Output {
-        self.command(&[&["moe", "--resume", out], more].concat()).output().unwrap()
-    }
-
-    /// The lines of a note, word by word.
-    fn notes(&self, name: &str) -> Vec<Vec<String>> {
-        let text = std::fs::read_to_string(self.sandbox.path("notes").join(name)).unwrap_or_default();
-        text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
-    }
-
-    /// The batch sizes of the processes so far, in their order.
-    fn ran(&self) -> Vec<u32> {
-        self.notes("ran").iter().map(|line| line[0].parse().unwrap()).collect()
-    }
-
-    /// How often each batch size came to a result.
-    fn results(&self) -> BTreeMap<u32, usize> {
-        let mut results = BTreeMap::new();
-        for line in self.notes("done") {
-            *results.entry(line[0].parse().unwrap()).or_default() += 1;
-        }
-        results
-    }
-
-    /// The keys of the file and what it is.
-    fn file(&self, out: &str) -> (Vec<u32>, Value) {
-        let text = self.sandbox.read(format!("{out}/triton_3_5_0/{NAME}"));
-        let file: Value = serde_json::from_str(&text).unwrap();
-        let mut keys: Vec<u32> = file.as_object().unwrap().keys().map(|key| key.parse().unwrap()).collect();
-        keys.sort_unstable();
-        (keys, file)
-    }
-
-    /// Neither processes nor folders of the stand-in are there; soon, where whoever wanted them was killed.
-    #[track_caller]
-    fn nothing_is_left(&self) {
-        let began = Instant::now();
-        for line in self.notes("ran") {
-            let stat = format!("/proc/{}/stat", line[2]);
-            let runs = || std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "));
-            while runs() || Path::new(&line[3]).exists() {
-                assert!(began.elapsed() < Duration::from_secs(30), "{line:?} is left");
-                std::thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
-}
-
-fn journal(run: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(run.join("journal.jsonl")).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-#[track_caller]
-fn until_tuned(run: &Path, many: usize, child: &mut Child) {
-    let tuned = || journal(run).iter().filter(|line| line["record"] == "tuned").count();
-    until("a batch size is tuned", child, || tuned() >= many);
-}
-
-/// Wait until it `is` so, while the program runs.
-#[track_caller]
-fn until(what: &str, child: &mut Child, is: impl Fn() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        if let Some(status) = child.try_wait().unwrap() {
-            panic!("it ended too early, before {what}: {status}");
-        }
-        assert!(began.elapsed() < Duration::from_secs(60), "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-#[track_caller]
-fn ended(output: &Output, code: i32) -> String {
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{told}");
-    told
-}
+use stock::{Bed, NAME, ended, journal, until, until_tuned};
 
 #[test]
 fn every_batch_size_has_a_process_and_all_are_one_file_with_a_manifest() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     let output = bed.run(&["--batch-sizes", "1,16,64", "--out", "run", "--json"]);
     ended(&output, 0);
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -206,7 +48,7 @@ fn every_batch_size_has_a_process_and_all_are_one_file_with_a_manifest() {
 
 #[test]
 fn what_dies_hangs_or_writes_nonsense_is_tried_again() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     for (size, word) in [(1, "die exit"), (16, "broken empty"), (64, "hang")] {
         bed.fault(size, word);
     }
@@ -226,7 +68,7 @@ fn what_dies_hangs_or_writes_nonsense_is_tried_again() {
 
 #[test]
 fn what_fails_every_time_is_missing_keeps_nothing_else_and_can_be_tried_again_later() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     bed.fault(64, "exit exit exit");
     bed.fault(16, "device device device");
     let output = bed.run(&["--batch-sizes", "1,16,64", "--out", "run"]);
@@ -247,7 +89,7 @@ fn what_fails_every_time_is_missing_keeps_nothing_else_and_can_be_tried_again_la
 
 #[test]
 fn a_machine_that_is_given_up_begins_with_what_it_did_not_get_to_once_the_run_goes_on() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     for size in [64, 48, 32, 24] {
         bed.fault(size, "exit exit");
     }
@@ -265,7 +107,7 @@ fn a_machine_that_is_given_up_begins_with_what_it_did_not_get_to_once_the_run_go
 
 #[test]
 fn an_unsafe_config_is_told_and_not_shipped() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     bed.fault(16, "over");
     let output = bed.run(&["--batch-sizes", "1,16", "--out", "run", "--json"]);
     let told = ended(&output, 1);
@@ -283,7 +125,7 @@ fn an_unsafe_config_is_told_and_not_shipped() {
 
 #[test]
 fn what_is_not_deployed_because_of_an_unsafe_config_is_told() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     let inventory = bed.cluster_of_this_machine("NVIDIA GB10");
     bed.fault(16, "over");
     let deploys = ["--cluster", &inventory, "--deploy", "--out", "run"];
@@ -306,7 +148,7 @@ fn what_is_not_deployed_because_of_an_unsafe_config_is_told() {
 
 #[test]
 fn killed_at_any_moment_a_run_goes_on_where_it_was() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     let mut arguments = bed.arguments(&["--batch-sizes", "1,2,4,8,16,24,32,48", "--out", "run"]);
     // Each session lives until it has tuned one more.
     for session in 1..=4 {
@@ -331,7 +173,7 @@ fn killed_at_any_moment_a_run_goes_on_where_it_was() {
 
 #[test]
 fn ctrl_c_leaves_nothing_behind_and_says_how_to_go_on() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     bed.fault(1, "slow");
     let mut child = bed.command(&bed.arguments(&["--batch-sizes", "1,64", "--out", "run"])).spawn().unwrap();
     until_tuned(&bed.sandbox.path("run"), 1, &mut child);
@@ -350,7 +192,7 @@ fn ctrl_c_leaves_nothing_behind_and_says_how_to_go_on() {
 
 #[test]
 fn a_machine_with_another_gpu_is_refused_before_anything_runs() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     bed.gpu("echo 'NVIDIA H100'");
     let told = ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 3);
     assert!(told.contains("localhost has the GPU NVIDIA H100, and the run is for the NVIDIA GB10"), "{told}");
@@ -371,9 +213,65 @@ fn a_machine_with_another_gpu_is_refused_before_anything_runs() {
     assert!(ended(&bed.run_on_nodes(&more), 3).contains("n1 has the GPU NVIDIA H100"));
 }
 
+/// A GPU on which a process of somebody else's computes while the file `busy` of the home is there.
+fn others_on_the_gpu(bed: &Bed) -> std::path::PathBuf {
+    let busy = bed.sandbox.home().join("busy");
+    std::fs::write(&busy, "").unwrap();
+    let (busy_at, name) = (busy.display(), "echo 'NVIDIA GB10'");
+    bed.gpu(&format!("case $1 in *compute-apps*) test -e {busy_at} && echo 4711; exit 0;; esac; {name}"));
+    busy
+}
+
+#[test]
+fn a_gpu_that_others_use_is_refused_before_anything_runs() {
+    let bed = Bed::sglang();
+    let busy = others_on_the_gpu(&bed);
+    let told = ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 3);
+    let says = "localhost: other processes compute on its GPU (process ids [4711])";
+    assert!(told.contains(says) && told.contains("--wait waits until it is free"), "{told}");
+    assert!(bed.ran().is_empty() && !bed.sandbox.path("run").exists());
+    std::fs::remove_file(&busy).unwrap();
+    bed.fault(1, "exit exit exit");
+    ended(&bed.run(&["--batch-sizes", "1", "--out", "run"]), 4);
+    // Nor does a run go on there.
+    std::fs::write(&busy, "").unwrap();
+    assert!(ended(&bed.resume("run", &[]), 3).contains(says));
+    assert_eq!(bed.ran(), [1, 1, 1]);
+}
+
+#[test]
+fn a_gpu_that_others_use_is_waited_for_and_no_longer_than_was_said() {
+    let bed = Bed::sglang();
+    let busy = others_on_the_gpu(&bed);
+    let output = bed.run(&["--batch-sizes", "1", "--out", "run", "--wait", "1s"]);
+    let told = ended(&output, 4);
+    let waiting = "waiting for localhost to be free: other processes compute on its GPU (process ids [4711])";
+    assert!(told.contains(waiting), "{told}");
+    assert!(told.contains("not tuned: batch size 1 (no node was left to run it)"), "{told}");
+    assert!(bed.ran().is_empty());
+    let mut child = bed.command(&["moe", "--resume", "run", "--wait"]).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert!(child.try_wait().unwrap().is_none() && bed.ran().is_empty());
+    std::fs::remove_file(&busy).unwrap();
+    let told = ended(&child.wait_with_output().unwrap(), 0);
+    assert_eq!(told.matches("waiting for localhost").count(), 1, "{told}");
+    assert_eq!(bed.file("run").0, [1]);
+    bed.nothing_is_left();
+    // The user's word is heard meanwhile.
+    std::fs::write(&busy, "").unwrap();
+    let arguments = bed.arguments(&["--batch-sizes", "1", "--out", "stopped", "--wait", "10m"]);
+    let mut child = bed.command(&arguments).spawn().unwrap();
+    let journal_there = || bed.sandbox.path("stopped/journal.jsonl").exists();
+    until("the run is there", &mut child, journal_there);
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    ended(&child.wait_with_output().unwrap(), 130);
+    assert_eq!(bed.ran(), [1]);
+}
+
 #[test]
 fn a_dry_run_prints_the_processes_and_does_nothing() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     let output = bed.run(&["--batch-sizes", "1,64", "--out", "run", "--dry-run"]);
     ended(&output, 0);
     let said = String::from_utf8(output.stdout).unwrap();
@@ -381,12 +279,16 @@ fn a_dry_run_prints_the_processes_and_does_nothing() {
     assert!(lines[0].contains("--batch-size 64") && lines[1].contains("--batch-size 1"), "{said}");
     assert!(lines[0].contains("unset RAY_ADDRESS") && lines[0].contains("RAY_AUTH_MODE=disabled"), "{said}");
     assert!(said.contains(&format!("would write run/triton_3_5_0/{NAME}")), "{said}");
+    assert!(said.contains("compute on it, and refuse one that is not free"), "{said}");
+    let waiting = bed.run(&["--batch-sizes", "1", "--out", "run", "--dry-run", "--wait", "90s", "--json"]);
+    let waiting: Value = serde_json::from_slice(&waiting.stdout).unwrap();
+    assert_eq!(waiting["wait_s"], 90.0);
     assert!(!bed.sandbox.path("run").exists() && bed.notes("ran").is_empty());
 }
 
 #[test]
 fn what_is_for_the_other_tuner_or_not_for_this_run_is_refused() {
-    let bed = Bed::new();
+    let bed = Bed::sglang();
     for (more, words) in [
         (&["--policy", "best-predicted"][..], "--policy is for this program's own race"),
         (&["--budget", "10m"], "--budget is for"),
@@ -398,7 +300,7 @@ fn what_is_for_the_other_tuner_or_not_for_this_run_is_refused() {
         bed.sandbox.refused(&arguments, &[words]);
     }
     bed.sandbox.refused(
-        &["moe", "--model", "GLM-4.7-FP8", "--stock-script", STAND_IN],
+        &["moe", "--model", "GLM-4.7-FP8", "--stock-script", &bed.script],
         &["--stock-script is for --tuner stock"],
     );
     bed.sandbox.refused(
@@ -429,7 +331,7 @@ fn what_is_for_the_other_tuner_or_not_for_this_run_is_refused() {
         let told = ended(&bed.resume("run", more), 2);
         assert!(told.contains(words), "{told}");
     }
-    let changed = std::fs::read_to_string(STAND_IN).unwrap() + "\n# newer\n";
+    let changed = std::fs::read_to_string(&bed.script).unwrap() + "\n# newer\n";
     let changed = bed.sandbox.write("newer.py", changed);
     let told = ended(&bed.resume("run", &["--stock-script", changed.to_str().unwrap()]), 2);
     assert!(told.contains("`script.sha256` was "), "{told}");

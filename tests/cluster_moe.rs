@@ -43,7 +43,10 @@ impl<'a> MoeImage<'a> {
         // As one stream, so that no copy of 700 MB is made first.
         let parts = [
             (packages.join("site-packages"), vec!["triton", "triton-3.5.0.dist-info", "nvidia"]),
-            (PathBuf::from(environment.sglang_root.as_str()), vec!["sglang", "sglang-0.5.4.post2.dist-info"]),
+            (
+                PathBuf::from(environment.package_root.as_str()),
+                vec!["sglang", "sglang-0.5.4.post2.dist-info"],
+            ),
         ];
         for (folder, names) in parts {
             let mut tar = Command::new("tar");

@@ -17,7 +17,7 @@ const KERNEL: &str = "sglang/srt/layers/moe/fused_moe_triton/fused_moe_triton_ke
 #[ignore = "fetches Triton 3.5.0 and SGLang 0.5.4.post2; CI runs it"]
 async fn a_kernel_file_with_an_unknown_parameter() {
     let environment = real::environment(Target::of(Runtime::Sglang054)).await;
-    let text = std::fs::read_to_string(environment.sglang_root.join(KERNEL).as_str()).unwrap();
+    let text = std::fs::read_to_string(environment.package_root.join(KERNEL).as_str()).unwrap();
     let start = "def fused_moe_kernel(\n";
     assert_eq!(text.matches(start).count(), 1);
     let sandbox = Sandbox::new();

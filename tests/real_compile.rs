@@ -34,7 +34,7 @@ fn shape(quantization: Quantization) -> MoeShape {
 async fn compile(target: Target, shape: &MoeShape, units: Vec<Unit>) -> HashMap<String, CompileOutcome> {
     let environment = real::environment(target).await;
     let mut worker =
-        CompileWorker::start(Arc::new(environment.starter), environment.sglang_root).await.unwrap();
+        CompileWorker::start(Arc::new(environment.starter), environment.package_root).await.unwrap();
     let job = CompileJob {
         target: CompileTarget { arch: "sm_121a".into(), capability: 121 },
         shape: LaunchShape::new(shape, 1),

@@ -22,7 +22,7 @@ struct Answer {
 async fn look_up(target: Target, config_dir: &Path, layer: &Value) -> Answer {
     let environment = real::environment(target).await;
     let module =
-        environment.sglang_root.join(target.runtime.config_module_dir()).join("fused_moe_triton_config.py");
+        environment.package_root.join(target.runtime.config_module_dir()).join("fused_moe_triton_config.py");
     let mut spec = layer.clone();
     spec["module"] = json!(module);
     spec["config_dir"] = json!(config_dir);

@@ -13,7 +13,7 @@ use support::Sandbox;
 
 async fn listed(runtime: Runtime, command: &[&str]) -> (i32, Value) {
     let target = Target::of(runtime);
-    let root = real::environment(target).await.sglang_root;
+    let root = real::environment(target).await.package_root;
     let sandbox = Sandbox::new();
     // A line of a .pth file is one more folder of packages.
     let python = sandbox.virtualenv(&[("sglang.pth", root.as_str())]);

@@ -31,7 +31,7 @@ async fn start(trick: &str) -> Result<GpuTimer, WorkerError> {
             .with("TRITON_INTERPRET", Variable::Set("1".into()))
             .with("SPARK_LOOKALIKE_TRICK", Variable::Set(trick.into()));
     let preparation = Preparation {
-        sglang_root: environment.sglang_root.to_string(),
+        sglang_root: environment.package_root.to_string(),
         runtime: Runtime::Sglang054.name().to_owned(),
         shape: LaunchShape::new(&layer::tiny(), 1),
         fused_shared_experts: 0,

@@ -20,7 +20,7 @@ use crate::difference::first_difference;
 use crate::failure::{Failure, Kind};
 use crate::fs::sha256_hex;
 use crate::host_name::HostName;
-use crate::runtime::Target;
+use crate::runtime::{Target, VllmVersion};
 use crate::shape::{KernelConfig, MoeShape, Role};
 
 /// The format this version writes and the only one it reads.
@@ -75,7 +75,7 @@ pub enum Source {
     /// The fastest on the device: it beat the runtime's default, or that cannot run. Below the rung
     /// `measured`, what led when the budget ended.
     Tuned,
-    /// What SGLang's own tuner chose. It timed it on the device, and told no time.
+    /// What the runtime's own tuner chose. It timed it on the device, and told no time.
     Stock,
 }
 
@@ -208,6 +208,9 @@ pub struct ManifestStock {
     pub script_sha256: String,
     /// SHA-256 of the `common_utils.py` that lay beside it; none where there was none.
     pub helper_sha256: Option<String>,
+    /// The release of the runtime that it timed, where the target does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<VllmVersion>,
     /// Its arguments, but for the batch size.
     pub arguments: Vec<String>,
 }

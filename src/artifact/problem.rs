@@ -75,6 +75,12 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// Whether it is about the key in which vLLM keeps the Triton that it tuned with, since 0.11. It takes the key out again
+    /// where it reads a file.
+    pub(crate) fn is_triton_version(&self) -> bool {
+        matches!(self, Problem::BadKey { key } | Problem::NotAnEntry { key, .. } if key == "triton_version")
+    }
+
     /// The key it is about, if it is about one.
     pub fn key(&self) -> Option<&str> {
         match self {

@@ -275,6 +275,14 @@ impl Installed {
 }
 
 impl Family {
+    /// That of a runtime.
+    pub(crate) fn of(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Sglang054 | Runtime::Sglang0523 => Family::Sglang,
+            Runtime::Vllm => Family::Vllm,
+        }
+    }
+
     /// The Python package.
     pub(crate) fn package(self) -> &'static str {
         match self {

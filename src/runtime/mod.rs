@@ -8,6 +8,7 @@ mod defaults;
 mod load_log;
 pub mod options;
 mod triton;
+mod vllm;
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use defaults::{TRITON_DEFAULT_STAGES, TRITON_DEFAULT_WARPS};
 pub(crate) use load_log::{CONFIG_LINE_MARKS, ConfigLine, LookUp, sglang_rank};
 pub use triton::{BadTritonVersion, TritonVersion};
+pub use vllm::VllmVersion;
 
 /// A serving runtime whose look-up rules and kernel launch are known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -138,6 +140,11 @@ pub enum UnknownRuntime {
         "unknown SGLang version `{0}`; known: 0.5.4.post2, 0.5.23 (look-up rules differ between versions, so others are not guessed)"
     )]
     Sglang(String),
+    /// Not a vLLM release whose rules are known.
+    #[error(
+        "unknown vLLM version `{0}`; known: 0.10.0 to 0.33.* (rules may differ in others, which are not guessed)"
+    )]
+    Vllm(String),
     /// Not a runtime at all.
     #[error("unknown runtime `{0}`; known: sglang-0.5.4, sglang-0.5.23, vllm")]
     Runtime(String),
@@ -156,6 +163,15 @@ impl Target {
     /// The runtime with its own Triton.
     pub fn of(runtime: Runtime) -> Self {
         Self { runtime, triton: runtime.default_triton() }
+    }
+
+    /// The folder that files for it are collected in. SGLang looks in one for its Triton; vLLM's own has no such folders
+    /// and may be called anything, so that its files are kept out of those.
+    pub(crate) fn folder(self) -> String {
+        match self.runtime {
+            Runtime::Sglang054 | Runtime::Sglang0523 => self.triton.directory(),
+            Runtime::Vllm => "vllm".to_owned(),
+        }
     }
 }
 

@@ -85,6 +85,8 @@ pub(crate) struct NodeHistory {
     pub kept: u64,
     /// Binaries it made of kernels that were proven already, to launch them.
     pub binaries: u64,
+    /// Binaries it took that other nodes had made.
+    pub taken: u64,
     /// Kernels that were given up after workers died on them, the last one here; with what is known.
     pub given_up: Vec<String>,
     /// Rounds it measured.
@@ -237,7 +239,10 @@ impl Reading {
                     }
                 }
             }
-            Record::Binary { on, .. } => self.node(on).binaries += 1,
+            Record::Binary { on, travelled, .. } => {
+                let node = self.node(on);
+                *(if *travelled { &mut node.taken } else { &mut node.binaries }) += 1;
+            }
             Record::Round { on, timings, gpu, .. } => {
                 self.rests(on);
                 let node = self.node(on);

@@ -92,7 +92,7 @@ pub(crate) fn write(
         .into_iter()
         .map(|role| describe(plan, device, selected, proofs, compiler, role))
         .collect::<Result<Vec<_>, _>>()?;
-    let folder = plan.target.triton.directory();
+    let folder = plan.target.folder();
     fs_err::create_dir_all(run_dir.join(&folder))?;
     let mut written = Vec::new();
     for (manifest, text) in manifests {

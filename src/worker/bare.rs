@@ -9,7 +9,7 @@ use super::no_compiler::NoCompiler;
 use super::start::OnHost;
 use super::target_of::target_of;
 use crate::cluster::connect::{self, Connected};
-use crate::cluster::installed::{NoPlace, probe};
+use crate::cluster::installed::{Family, NoPlace, probe};
 use crate::cluster::inventory::{Login, Node};
 use crate::host::container_spec::ContainerVariable;
 use crate::host::ssh::{SshConnections, over_ssh};
@@ -38,7 +38,7 @@ pub struct ReachedBareNode {
 pub struct BareEnvironment {
     /// Where it compiles.
     pub environment: Environment,
-    /// Its SGLang and Triton.
+    /// Its runtime and Triton.
     pub target: Target,
     /// The way there.
     pub way: Connected,
@@ -84,14 +84,18 @@ impl ReachedBareNode {
         &self.node
     }
 
-    /// See what its Python has.
-    pub async fn open(self, cancel: &CancellationToken) -> Result<BareEnvironment, NoCompiler> {
-        let asked = cancel.run_until_cancelled(self.ask()).await;
+    /// See what its Python has of a family's runtime.
+    pub async fn open(
+        self,
+        family: Family,
+        cancel: &CancellationToken,
+    ) -> Result<BareEnvironment, NoCompiler> {
+        let asked = cancel.run_until_cancelled(self.ask(family)).await;
         let (environment, target) = asked.ok_or(NoCompiler::Interrupted)??;
         Ok(BareEnvironment { environment, target, way: self.node })
     }
 
-    async fn ask(&self) -> Result<(Environment, Target), NoCompiler> {
+    async fn ask(&self, family: Family) -> Result<(Environment, Target), NoCompiler> {
         let host = self.node.host()?.clone();
         let (home, python) = (self.node.home().await?, self.node.own_python().await?);
         let installed = probe(&*host, &python).await.map_err(|error| match error {
@@ -99,7 +103,7 @@ impl ReachedBareNode {
             error => NoCompiler::Garbled(error.to_string()),
         })?;
         let holder = || format!("{}: `{python}`", self.node.name());
-        let (target, sglang_root) = target_of(&installed, holder)?;
+        let (target, package_root) = target_of(&installed, family, holder)?;
         let cache = home.join(CACHE);
         let mut starter = OnHost::embedded(host, python.clone(), &cache);
         for (name, variable) in self.node.node.settings.environment() {
@@ -108,6 +112,6 @@ impl ReachedBareNode {
             }
         }
         // Which binaries lie there is not known here: results are kept by compiler, and not by node.
-        Ok((Environment { starter, sglang_root, cache, lasting: false }, target))
+        Ok((Environment { starter, package_root, cache, lasting: false }, target))
     }
 }

@@ -75,8 +75,8 @@ pub struct EnvironmentSettings {
 pub struct Environment {
     /// What starts workers in it.
     pub starter: OnHost,
-    /// The folder that holds the `sglang` package.
-    pub sglang_root: HostPath,
+    /// The folder that holds the runtime's package: `sglang`, unless it is for another.
+    pub package_root: HostPath,
     /// The folder for what workers keep.
     pub cache: HostPath,
     /// Whether what workers keep there outlives the run.
@@ -200,8 +200,8 @@ async fn make(
         starter = starter.with("TRITON_PTXAS_PATH", Variable::Set(ptxas));
     }
     observer.say(SetupEvent::Ready);
-    let sglang_root = there(&sglang_root)?;
-    Ok(Environment { starter, sglang_root, cache, lasting: true })
+    let package_root = there(&sglang_root)?;
+    Ok(Environment { starter, package_root, cache, lasting: true })
 }
 
 /// Keep other runs from building over this one: two that both find nothing would.

@@ -14,7 +14,7 @@ use super::start::OnHost;
 use super::target_of::target_of;
 use crate::cluster::connect::{self, ConnectError, Connected};
 use crate::cluster::images::runs;
-use crate::cluster::installed::{NoPlace, probe};
+use crate::cluster::installed::{Family, NoPlace, probe};
 use crate::cluster::inventory::{self, EngineChoice, Found, Inventory, Login, Node, NodeRole};
 use crate::host::container_spec::{Gpus, Labels};
 use crate::host::engine::{Engine, EngineError, EngineFailure, ImageName, ShortLived};
@@ -51,6 +51,8 @@ pub struct ReachedImage {
 /// A container to make.
 #[derive(Debug, Clone)]
 pub struct Order<'a> {
+    /// Whose runtime it is to have.
+    pub family: Family,
     /// Whose it is: the run.
     pub owner: &'a str,
     /// Whether it gets the node's GPUs.
@@ -64,7 +66,7 @@ pub struct Order<'a> {
 pub struct ImageEnvironment {
     /// The compiler.
     pub environment: Environment,
-    /// The SGLang and the Triton it has.
+    /// The runtime and the Triton it has.
     pub target: Target,
     /// The engine's ID of the image, with `sha256:` before it.
     pub id: String,
@@ -172,7 +174,11 @@ impl ImageOnNode {
         Ok(image.id)
     }
 
-    async fn ask(&self, container: &TuningContainer) -> Result<(Environment, Target), NoCompiler> {
+    async fn ask(
+        &self,
+        container: &TuningContainer,
+        family: Family,
+    ) -> Result<(Environment, Target), NoCompiler> {
         let host = container.container.host();
         let (python, cache) = (HostPath::new("python3"), HostPath::new(CACHE));
         let installed = probe(&*host, &python).await.map_err(|error| match error {
@@ -182,9 +188,9 @@ impl ImageOnNode {
             NoPlace::Ask(error) => error.into(),
             error => NoCompiler::Garbled(error.to_string()),
         })?;
-        let (target, sglang_root) = target_of(&installed, || format!("the image `{}`", self.image))?;
+        let (target, package_root) = target_of(&installed, family, || format!("the image `{}`", self.image))?;
         let starter = OnHost::embedded(host, python, &cache);
-        Ok((Environment { starter, sglang_root, cache, lasting: false }, target))
+        Ok((Environment { starter, package_root, cache, lasting: false }, target))
     }
 
     fn labels(&self, order: &Order<'_>) -> Labels {
@@ -249,7 +255,7 @@ impl ReachedImage {
                 _ => error.into(),
             })?;
         let container = TuningContainer { container, _node: node };
-        let asked = cancel.run_until_cancelled(source.ask(&container)).await;
+        let asked = cancel.run_until_cancelled(source.ask(&container, order.family)).await;
         match asked.unwrap_or(Err(NoCompiler::Interrupted)) {
             Ok((environment, target)) => Ok(ImageEnvironment { environment, target, id, container }),
             Err(error) => {

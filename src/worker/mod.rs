@@ -34,3 +34,4 @@ pub use log::Log;
 pub use no_compiler::NoCompiler;
 pub use result_cache::ResultCache;
 pub use start::{OnHost, Starter};
+pub(crate) use target_of::target_of;

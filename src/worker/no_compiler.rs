@@ -66,12 +66,12 @@ pub enum NoCompiler {
         /// Which package.
         package: &'static str,
     },
-    /// The rules of its SGLang are not known.
+    /// The rules of its runtime are not known.
     #[error("{holder}: {unknown}")]
-    UnknownSglang {
+    UnknownRuntime {
         /// The image, or the node and its interpreter.
         holder: String,
-        /// Which SGLang it has.
+        /// Which runtime it has.
         unknown: UnknownRuntime,
     },
     /// What its Triton allocates is not known.
@@ -115,10 +115,13 @@ forwards! {
             "pull the image again by the name that the run began with, or start a new run";
         Self::NotThere { engine, image, .. } => Kind::Environment, format!("{} pull {image}", engine.program());
         Self::OtherArchitecture { .. } => Kind::Environment, "name an image that is built for that machine";
+        Self::Lacks { package: "vLLM", .. } => Kind::Environment,
+            "name an image that vLLM is served from, such as vllm/vllm-openai, or an interpreter that has it; of a node \
+             without an engine its `virtualenv`, below `[bare]` in the inventory";
         Self::NoPython { .. } | Self::Lacks { .. } => Kind::Environment,
             "name an image that SGLang is served from, such as lmsysorg/sglang:spark; of a node without an engine its \
              `virtualenv`, below `[bare]` in the inventory";
-        Self::UnknownSglang { .. } | Self::UnknownTriton { .. } => Kind::Environment,
+        Self::UnknownRuntime { .. } | Self::UnknownTriton { .. } => Kind::Environment,
             "name an image with versions that are known, or leave --image out and say --sglang and --triton";
         Self::Ask(_) | Self::Garbled(_) => Kind::Environment;
         Self::Interrupted => Kind::Interrupted;

@@ -1,20 +1,24 @@
 //! What an interpreter compiles for.
 
 use super::no_compiler::NoCompiler;
-use crate::cluster::installed::Installed;
+use crate::cluster::installed::{Family, Installed};
 use crate::host::HostPath;
-use crate::runtime::{Runtime, Target, TritonVersion};
+use crate::runtime::{Runtime, Target, TritonVersion, VllmVersion};
 
-/// What an interpreter has, and the folder above its SGLang; `holder` says whose it is.
-pub(super) fn target_of(
+/// What an interpreter has of a family's runtime, and the folder above its package; `holder` says whose it is.
+pub(crate) fn target_of(
     installed: &Installed,
+    family: Family,
     holder: impl Fn() -> String,
 ) -> Result<(Target, HostPath), NoCompiler> {
     let lacks = |package| NoCompiler::Lacks { holder: holder(), package };
-    let folder = installed.folder("sglang").ok_or_else(|| lacks("SGLang"))?;
-    let version = installed.version("sglang").unwrap_or("of unknown version");
-    let runtime = Runtime::from_sglang_version(version)
-        .map_err(|unknown| NoCompiler::UnknownSglang { holder: holder(), unknown })?;
+    let folder = installed.folder(family.package()).ok_or_else(|| lacks(family.name()))?;
+    let version = installed.version(family.package()).unwrap_or("of unknown version");
+    let runtime = match family {
+        Family::Sglang => Runtime::from_sglang_version(version),
+        Family::Vllm => version.parse::<VllmVersion>().map(|_| Runtime::Vllm),
+    };
+    let runtime = runtime.map_err(|unknown| NoCompiler::UnknownRuntime { holder: holder(), unknown })?;
     installed.folder("triton").ok_or_else(|| lacks("Triton"))?;
     let found = installed.version("triton").unwrap_or("of unknown version");
     let triton = found.parse().ok().filter(|triton| TritonVersion::KNOWN.contains(triton));
@@ -42,9 +46,8 @@ mod tests {
     fn having(sglang: &str, triton: &str) -> Result<(Target, HostPath), NoCompiler> {
         let [sglang, triton] = [(sglang, "sglang"), (triton, "triton")]
             .map(|(it, name)| package(it, &format!("/opt/site/{name}")));
-        target_of(&installed(&format!(r#"{{"sglang":{sglang},"triton":{triton}}}"#)), || {
-            "the image `sglang:spark`".to_owned()
-        })
+        let installed = installed(&format!(r#"{{"sglang":{sglang},"triton":{triton}}}"#));
+        target_of(&installed, Family::Sglang, || "the image `sglang:spark`".to_owned())
     }
 
     #[test]
@@ -78,7 +81,8 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let both = |packages: String| {
-            target_of(&installed(&packages), || "the image `sglang:spark`".to_owned()).unwrap_err()
+            let holder = || "the image `sglang:spark`".to_owned();
+            target_of(&installed(&packages), Family::Sglang, holder).unwrap_err()
         };
         let triton = package("3.5.0", "/s/triton");
         let error = both(format!(r#"{{"triton":{triton}}}"#));
@@ -90,5 +94,25 @@ mod tests {
         let bare = r#"{"version":null,"folder":"/s/sglang"}"#;
         let error = both(format!(r#"{{"sglang":{bare},"triton":{triton}}}"#));
         assert!(error.to_string().contains("`of unknown version`"), "{error}");
+    }
+
+    #[test]
+    fn a_vllm_is_looked_for_where_that_is_wanted_whatever_else_is_there() {
+        let [vllm, sglang] = [("0.33.0+cu130", "vllm"), ("0.5.4.post2", "sglang")]
+            .map(|(it, name)| package(it, &format!("/opt/site/{name}")));
+        let triton = package("3.8.0", "/opt/site/triton");
+        let of = |packages: String| {
+            target_of(&installed(&packages), Family::Vllm, || "the image `vllm:spark`".to_owned())
+        };
+        let both = of(format!(r#"{{"vllm":{vllm},"sglang":{sglang},"triton":{triton}}}"#));
+        let (target, root) = both.unwrap();
+        assert_eq!((target, root.as_str()), (Target::of(Runtime::Vllm), "/opt/site"));
+        let error = of(format!(r#"{{"sglang":{sglang},"triton":{triton}}}"#)).unwrap_err();
+        assert!(error.to_string().contains("`vllm:spark` has no vLLM"), "{error}");
+        assert!(error.hint().unwrap().contains("vllm/vllm-openai"));
+        let old = package("0.9.2", "/opt/site/vllm");
+        let error = of(format!(r#"{{"vllm":{old},"triton":{triton}}}"#)).unwrap_err();
+        assert!(error.to_string().contains("unknown vLLM version `0.9.2`"), "{error}");
+        assert_eq!(error.kind(), Kind::Environment);
     }
 }

@@ -49,7 +49,7 @@ impl Bed {
             let into = node.root.join(&ON_NODES[1..]);
             std::fs::create_dir_all(&into).unwrap();
             for part in PARTS {
-                let of_wheel = Path::new(environment.sglang_root.as_str()).join(part);
+                let of_wheel = Path::new(environment.package_root.as_str()).join(part);
                 let from =
                     if of_wheel.exists() { of_wheel } else { packages.join("site-packages").join(part) };
                 if !into.join(part).exists() {

@@ -38,7 +38,11 @@ pub(super) fn check(context: &Context<'_>, file: &ConfigFile, findings: &mut Vec
 
 /// The config as the runtime launches it: vLLM cuts BLOCK_SIZE_K to the smaller side of the scale block
 /// (`invoke_fused_moe_triton_kernel` in `fused_moe.py`), SGLang takes it as it is.
-fn as_launched(config: &KernelConfig, quantization: &Quantization, runtime: Option<Runtime>) -> KernelConfig {
+pub(crate) fn as_launched(
+    config: &KernelConfig,
+    quantization: &Quantization,
+    runtime: Option<Runtime>,
+) -> KernelConfig {
     match (runtime, quantization.full_block()) {
         (Some(Runtime::Vllm), Some(block)) => {
             KernelConfig { block_size_k: config.block_size_k.min(block.n).min(block.k), ..*config }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
+pub(crate) use self::entry::as_launched;
 use super::ConfigFile;
 use super::manifest::{Manifest, ManifestError};
 use super::name::{BadName, ConfigName, Spelling};
@@ -264,12 +265,8 @@ fn file_finding(severity: Severity, code: &'static str, message: String) -> Find
 /// What a problem with the text means once a server reads it.
 fn judge(problem: Problem, runtime: Option<Runtime>) -> Option<Finding> {
     let severity = match &problem {
-        // vLLM writes this key itself and takes it out again; SGLang fails at int().
-        Problem::BadKey { key } | Problem::NotAnEntry { key, .. }
-            if key == "triton_version" && runtime == Some(Runtime::Vllm) =>
-        {
-            return None;
-        }
+        // SGLang fails at int().
+        problem if problem.is_triton_version() && runtime == Some(Runtime::Vllm) => return None,
         // One finding about the key is enough.
         Problem::NotAnEntry { key, .. } if !python_reads_as_integer(key) => return None,
         Problem::BadKey { key } if python_reads_as_integer(key) => Severity::Warning,

@@ -212,6 +212,7 @@ pub(crate) struct MeasuringArgs {
   sparktune moe --model GLM-4.7-FP8 --image lmsysorg/sglang:spark
   sparktune moe --model GLM-4.7-FP8 --cluster sparks.toml            all nodes at once, in containers
   sparktune moe --model Qwen/Qwen3-30B-A3B-FP8 --tuner stock --cluster sparks.toml    SGLang's own tuner, resumable
+  sparktune moe --model Qwen/Qwen3-30B-A3B-FP8 --tuner stock --vllm 0.33.0 --image vllm/vllm-openai:v0.33.0    vLLM's
 
   sparktune moe --model GLM-4.7-FP8 --python /usr/bin/python3 --budget 10m     on a GB10
 
@@ -243,11 +244,14 @@ pub(crate) struct MoeArgs {
     pub incumbent: Vec<PathBuf>,
     #[command(flatten)]
     pub measuring: MeasuringArgs,
-    /// Who chooses: this program's race, or SGLang's own tuning_fused_moe_triton.py, one batch size a process
-    /// [default: race, or a resumed run's]
+    /// Who chooses: this program's race, or the runtime's own script (SGLang's tuning_fused_moe_triton.py, vLLM's
+    /// benchmark_moe.py), one batch size a process [default: race, or a resumed run's]
     #[arg(long, value_enum, help_heading = "Run")]
     pub tuner: Option<TunerArg>,
-    /// The script of the stock tuner, or a checkout of SGLang that has it [default: where SGLang lies in the image or
+    /// Tune for this release of vLLM, 0.10.0 to 0.33.*, by its own script: with --tuner stock alone
+    #[arg(long, value_name = "VERSION", help_heading = "Stock tuner", conflicts_with = "sglang")]
+    pub vllm: Option<String>,
+    /// The script of the stock tuner, or a checkout of the runtime that has it [default: where that lies in the image or
     /// beside --python]
     #[arg(long, value_name = "PATH", help_heading = "Stock tuner")]
     pub stock_script: Option<PathBuf>,

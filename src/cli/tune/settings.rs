@@ -34,7 +34,7 @@ use crate::host::container_spec::BadContainerValue;
 use crate::host::engine::BadImageName;
 use crate::host_name::BadHostName;
 use crate::model::{ByHand, FusionChoice};
-use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime};
+use crate::runtime::{BadTritonVersion, Runtime, Target, TritonVersion, UnknownRuntime, VllmVersion};
 use crate::shape::{BadBlockShape, UnknownDtype};
 use crate::tuner::plan::{BadBatchSizes, Policy, parse_batch_sizes};
 use crate::tuner::replay::Disturbance;
@@ -61,6 +61,9 @@ pub(super) enum BadArgument {
     /// `--sglang` or `--for`.
     #[error(transparent)]
     Runtime(#[from] UnknownRuntime),
+    /// `--vllm`.
+    #[error("--vllm: {0}")]
+    Vllm(UnknownRuntime),
     /// `--triton`.
     #[error("--triton: {0}")]
     Triton(#[from] BadTritonVersion),
@@ -150,6 +153,7 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         incumbent,
         measuring,
         tuner,
+        vllm,
         stock_script,
         stock_silence,
         policy,
@@ -172,8 +176,11 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
         (false, Some(_), _) => return Err(BadArgument::NothingGoesThere),
         _ => None,
     };
+    let vllm: Option<VllmVersion> = vllm.as_deref().map(str::parse).transpose().map_err(BadArgument::Vllm)?;
+    let mut subject = subject(model, target)?;
+    subject.runtime = vllm.as_ref().map(|_| Runtime::Vllm).or(subject.runtime);
     Ok(MoeSettings {
-        subject: subject(model, target)?,
+        subject,
         evidence: evidence.map(|evidence| match evidence {
             EvidenceArg::Predicted => Evidence::Predicted,
             EvidenceArg::Compiled => Evidence::Compiled,
@@ -197,6 +204,7 @@ pub(super) fn moe(args: MoeArgs) -> Checked<MoeSettings> {
             TunerArg::Stock => Tuner::Stock,
         }),
         stock: StockSettings {
+            vllm,
             script: stock_script,
             silence: stock_silence.as_deref().map(|text| span("--stock-silence", text)).transpose()?,
         },

@@ -213,7 +213,7 @@ fn sound_files(run: &Path, profiles: Option<&Path>) -> Result<Vec<Copy>, Box<dyn
             return Err(PublishError::Unsound { path, why }.into());
         }
         let text = ConfigFile::read_bytes(&path)?;
-        copies.push(Copy { folder: manifest.target.triton.directory(), manifest, text });
+        copies.push(Copy { folder: manifest.target.folder(), manifest, text });
     }
     if copies.is_empty() {
         return Err(PublishError::Empty { run: run.to_owned() }.into());

@@ -21,7 +21,7 @@ pub async fn run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let environment = environment::ensure(settings, target, cancel, observer).await?;
-    let root = environment.sglang_root;
+    let root = environment.package_root;
     let starter = environment.starter;
     let worker = CompileWorker::start(Arc::new(starter.clone()), root.clone()).await?;
     let identity = worker.identity().clone();

@@ -50,7 +50,7 @@ pub(super) async fn start_compiler(
     let python = environment.starter.python.clone();
     let starter = Arc::new(environment.starter.clone());
     let compiler = tokio::select! {
-        compiler = CompileWorker::start(starter, environment.sglang_root.clone()) => compiler?,
+        compiler = CompileWorker::start(starter, environment.package_root.clone()) => compiler?,
         () = cancel.cancelled() => return Err(RunError::Interrupted.into()),
     };
     match same_triton(python, &compiler.identity().triton, target.triton) {

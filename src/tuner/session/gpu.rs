@@ -29,7 +29,7 @@ pub struct MeasuringSettings {
 }
 
 /// Between two looks at a GPU that others use.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The GPU is not one to measure on.
 #[derive(Debug, thiserror::Error)]

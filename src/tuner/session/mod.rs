@@ -29,7 +29,7 @@ use crate::worker::environment::{self, Environment};
 use crate::worker::protocol::{CompileOutcome, GpuReport, LaunchShape, Unit};
 
 pub(crate) use self::compiler::CompilerSettings;
-pub(crate) use self::gpu::{MeasuringSettings, default_evidence, local_gpus};
+pub(crate) use self::gpu::{LOOK_AGAIN, MeasuringSettings, default_evidence, local_gpus};
 
 /// What a command asks of its nodes.
 #[derive(Debug)]

@@ -257,8 +257,8 @@ async fn open_on(looks: &[u32], wait: Option<Duration>) -> (Result<Vec<Node>, St
             _ => Reaction::Ends(Duration::ZERO),
         };
         let (_, starter) = look_alike::host(&format!("spark-{at}"), Arc::new(behaviour));
-        let (sglang_root, cache) = (HostPath::new("/sglang"), HostPath::new("/cache"));
-        Environment { starter, sglang_root, cache, lasting: true }
+        let (package_root, cache) = (HostPath::new("/sglang"), HostPath::new("/cache"));
+        Environment { starter, package_root, cache, lasting: true }
     };
     let environments: Vec<Environment> = looks.iter().enumerate().map(environment).collect();
     let own = environment::EnvironmentSettings {

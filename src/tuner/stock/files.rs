@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::plan::StockPlan;
 use super::record::Tuned;
-use crate::artifact::check::{CheckSubject, Rules, Severity, check};
+use crate::artifact::check::{CheckSubject, Rules, Severity, as_launched, check};
 use crate::artifact::manifest::{
     self, FORMAT, Manifest, ManifestEntry, ManifestStock, ManifestTuned, Source,
 };
@@ -46,7 +46,7 @@ pub(crate) fn write(
     if manifest.entries.is_empty() {
         return Ok((None, left_out));
     }
-    let folder = plan.target.triton.directory();
+    let folder = plan.target.folder();
     fs_err::create_dir_all(run_dir.join(&folder))?;
     let path = run_dir.join(&folder).join(&manifest.file);
     write_atomic(&path, text.as_bytes())?;
@@ -60,7 +60,7 @@ pub(crate) fn write(
 /// The entries of a file that fail a check, with the worst that was found.
 fn judge(plan: &StockPlan, device: &Device, text: &str) -> Vec<Unsafe> {
     let name = file_name(plan, device);
-    let folder = plan.target.triton.directory();
+    let folder = plan.target.folder();
     let manifest = Ok(None);
     let subject = CheckSubject {
         path: Path::new(&name),
@@ -92,7 +92,9 @@ fn describe<'a>(
 ) -> (Manifest, String) {
     let entries: BTreeMap<u32, ManifestEntry> = tuned
         .map(|Tuned { on, batch_size, config, seconds, file: _ }| {
-            let bytes = shared_memory::required_bytes(&config.tile(), &plan.shape.quantization);
+            let (quantization, runtime) = (&plan.shape.quantization, Some(plan.target.runtime));
+            let launched = as_launched(config, quantization, runtime);
+            let bytes = shared_memory::required_bytes(&launched.tile(), quantization);
             let entry = ManifestEntry {
                 // The script tells neither times nor allocations: this is what can be backed.
                 evidence: Evidence::Predicted,
@@ -126,6 +128,7 @@ fn describe<'a>(
         stock: Some(ManifestStock {
             script_sha256: plan.script.sha256.clone(),
             helper_sha256: plan.script.helper_sha256.clone(),
+            release: plan.release.clone(),
             arguments: plan.arguments.clone(),
         }),
         tool: format!("sparktune {}", env!("CARGO_PKG_VERSION")),
@@ -137,9 +140,9 @@ fn describe<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::tests::plan;
+    use super::super::plan::tests::{plan, vllm_plan};
     use super::*;
-    use crate::shape::Tile;
+    use crate::shape::{Dtype, Quantization, Tile};
     use crate::tuner::run::tests::gb10;
 
     fn tuned(batch_size: u32, block_size_n: u32, num_stages: u32) -> (u32, Tuned) {
@@ -168,6 +171,28 @@ mod tests {
         assert_eq!((entry.source, entry.evidence), (Source::Stock, Evidence::Predicted));
         let tuned = entry.tuned.as_ref().unwrap();
         assert_eq!((tuned.node.as_str(), tuned.seconds), ("n1", 12.5));
+    }
+
+    #[test]
+    fn a_file_for_vllm_lies_in_no_folder_of_a_triton_and_is_held_against_what_vllm_launches() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut plan = vllm_plan(&[1, 64]);
+        plan.shape.quantization = Quantization {
+            block_shape: Some("128,128".parse().unwrap()),
+            ..Quantization::none(Dtype::Fp8W8a8)
+        };
+        // vLLM cuts BLOCK_SIZE_K to the scale block: 256 of it would need twice what there is.
+        let mut wide = tuned(64, 128, 3);
+        wide.1.config.block_size_k = 256;
+        let (written, left_out) =
+            write(&plan, &gb10(), &BTreeMap::from([tuned(1, 64, 2), wide]), dir.path()).unwrap();
+        assert_eq!(left_out, []);
+        let path = "vllm/E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8,block_shape=[128,128].json";
+        assert_eq!(written.unwrap().path, path);
+        let manifest = Manifest::read(&manifest::path_beside(&dir.path().join(path))).unwrap().unwrap();
+        assert_eq!(manifest.contradiction(), None);
+        assert_eq!(manifest.stock.unwrap().release, plan.release);
+        assert_eq!(manifest.entries[&64].config.block_size_k, 256, "as the script chose it");
     }
 
     #[test]

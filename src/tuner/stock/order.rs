@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::folder;
+use super::own_tuner::{OwnTuner, SEARCH_SPACE};
 use super::plan::StockPlan;
-use super::script::{FILE, SEARCH_SPACE};
 use crate::kernel::{shared_memory, space};
 use crate::shape::KernelConfig;
 use crate::worker::script::{FOLDER, HOME, ScriptOrder};
@@ -35,6 +35,7 @@ pub(crate) fn order(
     place: &ScriptPlace,
     silence: Duration,
 ) -> ScriptOrder {
+    let tuner = OwnTuner::of(plan.target.runtime);
     let mut files = BTreeMap::new();
     let script = match place {
         ScriptPlace::There(path) => path.clone(),
@@ -42,10 +43,10 @@ pub(crate) fn order(
             files.extend(
                 sources.iter().map(|(name, text)| (format!("{}/{name}", folder::SCRIPT), text.clone())),
             );
-            folder::path(&format!("{}/{FILE}", folder::SCRIPT))
+            folder::path(&format!("{}/{}", folder::SCRIPT, tuner.file))
         }
     };
-    if let Some(config) = plan.model_argument.config_json() {
+    if let Some(config) = plan.model_argument.config_json(tuner) {
         files.insert(format!("{}/config.json", folder::MODEL), config);
     }
     if plan.arguments.iter().any(|word| word == SEARCH_SPACE) {
@@ -59,8 +60,8 @@ pub(crate) fn order(
     ScriptOrder { home: HOME.to_owned(), files, program, environment: environment(), silence }
 }
 
-/// What keeps a script's Ray on its node, and its traces in the script's folder. It starts a cluster of its own, unless it
-/// is told of another: then it would take every GPU of that.
+/// What keeps a script's Ray on its node, and its traces in the script's folder. Every runtime's script starts a cluster of
+/// its own, unless it is told of another: then it would take every GPU of that.
 fn environment() -> BTreeMap<String, Option<String>> {
     let set = |value: &str| Some(value.to_owned());
     BTreeMap::from([
@@ -86,7 +87,8 @@ mod tests {
 
     #[test]
     fn a_batch_size_is_a_process_with_its_files_and_nothing_of_other_clusters() {
-        let place = ScriptPlace::Sent(BTreeMap::from([(FILE.to_owned(), "text".to_owned())]));
+        let file = "tuning_fused_moe_triton.py".to_owned();
+        let place = ScriptPlace::Sent(BTreeMap::from([(file, "text".to_owned())]));
         let order = order(&plan(&[1, 64]), 64, "/opt/python", &place, Duration::from_secs(9));
         let program = order.program.join(" ");
         let begins =

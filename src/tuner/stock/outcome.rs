@@ -3,6 +3,7 @@
 use super::plan::StockPlan;
 use crate::artifact::{ConfigFile, ConfigName};
 use crate::device;
+use crate::runtime::Runtime;
 use crate::shape::KernelConfig;
 use crate::worker::script::{EndedScript, ScriptEnd};
 
@@ -22,8 +23,8 @@ pub(super) struct Outcome {
 
 /// The result for `batch_size`, or why there is none.
 ///
-/// A file counts that reads without a fault, has that batch size alone, and is for the plan's device: SGLang's name for
-/// it is what torch called the GPU that was timed.
+/// A file counts that reads without a fault, has that batch size alone, and is for the plan's device: its name says what
+/// torch called the GPU that was timed.
 pub(super) fn judge(ended: &EndedScript, plan: &StockPlan, batch_size: u32) -> Result<Outcome, String> {
     let EndedScript { how, files, log } = ended;
     if *how != ScriptEnd::Exit(0) {
@@ -44,7 +45,9 @@ pub(super) fn judge(ended: &EndedScript, plan: &StockPlan, batch_size: u32) -> R
         return Err(format!("it tuned for the device {}, and the run is for {device}", read.device));
     }
     let (file, problems) = ConfigFile::parse(text.as_bytes());
-    if let Some(problem) = problems.first() {
+    let of_vllm = plan.target.runtime == Runtime::Vllm;
+    let mut problems = problems.iter().filter(|problem| !(of_vllm && problem.is_triton_version()));
+    if let Some(problem) = problems.next() {
         return Err(format!("it wrote a broken file: {problem}"));
     }
     match file.entries() {
@@ -100,7 +103,7 @@ pub(super) fn plain(line: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::plan::tests::plan;
+    use super::super::plan::tests::{plan, vllm_plan};
     use super::*;
 
     const NAME: &str = "E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json";
@@ -122,6 +125,17 @@ mod tests {
         let outcome = wrote(NAME, &text).unwrap();
         assert_eq!(outcome.config.to_string(), "16x32x64 g1 w4 s2");
         assert_eq!((outcome.file.as_str(), &outcome.text), (NAME, &text));
+    }
+
+    #[test]
+    fn vllms_word_for_its_triton_is_none_against_the_file_and_sglangs_has_none() {
+        let text = format!("{{\"triton_version\": \"3.8.0\", \"64\": {ENTRY}}}");
+        let ended = ended(ScriptEnd::Exit(0), &[(NAME, &text)], "");
+        assert_eq!(judge(&ended, &vllm_plan(&[64]), 64).unwrap().text, text);
+        assert!(judge(&ended, &plan(&[64]), 64).unwrap_err().contains("triton_version"));
+        let other = format!("{{\"triton\": \"3.8.0\", \"64\": {ENTRY}}}");
+        let ended = self::ended(ScriptEnd::Exit(0), &[(NAME, &other)], "");
+        assert!(judge(&ended, &vllm_plan(&[64]), 64).unwrap_err().contains("broken file"));
     }
 
     #[test]

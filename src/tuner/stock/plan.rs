@@ -8,7 +8,7 @@ use super::model_argument::ModelArgument;
 use super::record::StockRecord;
 use super::script::ScriptIdentity;
 use crate::journal::{self, Journal, JournalError};
-use crate::runtime::Target;
+use crate::runtime::{Target, VllmVersion};
 use crate::shape::MoeShape;
 use crate::tuner::error::RunError;
 use crate::tuner::plan::{PlannedDevice, PlannedImage, PlannedModel, PlannedSubject};
@@ -20,7 +20,7 @@ const FIELD: &str = "tuner";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StockTuner {
-    /// SGLang's own.
+    /// The runtime's own.
     Stock,
 }
 
@@ -37,6 +37,9 @@ pub(crate) struct StockPlan {
     pub device: PlannedDevice,
     /// For which runtime and Triton.
     pub target: Target,
+    /// The release, where the runtime does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<VllmVersion>,
     /// The keys of the file, ascending.
     pub batch_sizes: Vec<u32>,
     /// The image that runtime and Triton are of; none where they are of no image, or a cluster's.
@@ -79,34 +82,39 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::runtime::{Runtime, Target};
     use crate::tuner::run::tests::glm;
-    use crate::tuner::stock::script::{Asked, Script};
+    use crate::tuner::stock::own_tuner::{Asked, OwnTuner};
+    use crate::tuner::stock::script::Script;
 
     pub(crate) fn plan(batch_sizes: &[u32]) -> StockPlan {
+        plan_for(glm().target, None, batch_sizes)
+    }
+
+    /// The same for vLLM.
+    pub(crate) fn vllm_plan(batch_sizes: &[u32]) -> StockPlan {
+        plan_for(Target::of(Runtime::Vllm), Some("0.33.0".parse().unwrap()), batch_sizes)
+    }
+
+    fn plan_for(target: Target, release: Option<VllmVersion>, batch_sizes: &[u32]) -> StockPlan {
         let of_race = glm();
-        let text: String = [
-            "--model",
-            "--tp-size",
-            "--dtype",
-            "--batch-size",
-            "--tune",
-            "--search-space-file",
-            "--per-channel-quant",
-        ]
-        .map(|name| format!("add_argument(\"{name}\")"))
-        .concat();
-        let script = Script::read(text.as_bytes(), None).unwrap();
+        let tuner = OwnTuner::of(target.runtime);
+        let option = |name: &&str| format!("add_argument(\"{name}\")");
+        let text: String = tuner.of_every.iter().chain(tuner.of_later).map(option).collect();
+        let script = Script::read(text.as_bytes(), None, tuner).unwrap();
         let config = json!({"model_type": "glm4_moe"}).as_object().unwrap().clone();
         let model_argument = ModelArgument::Config(config);
         let quantization = &of_race.shape.quantization;
-        let asked = Asked { model: &model_argument, tp: 4, ep: 1, quantization, no_fusion: false };
+        let model = &model_argument;
+        let asked = Asked { model, tp: 4, ep: 1, quantization, no_fusion: false, device: "NVIDIA_GB10" };
         StockPlan {
             tuner: StockTuner::Stock,
-            arguments: script.options.arguments(&asked).unwrap(),
+            arguments: tuner.arguments(&script.options, &asked).unwrap(),
             model: of_race.model,
             shape: of_race.shape,
             device: of_race.device,
-            target: of_race.target,
+            target,
+            release,
             batch_sizes: batch_sizes.to_vec(),
             image: None,
             script: script.identity,

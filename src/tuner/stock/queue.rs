@@ -67,6 +67,16 @@ impl Queue {
         Self { waiting: batch_sizes.into_iter().collect(), failed, failures, losses, nodes }
     }
 
+    /// Another node works.
+    pub(super) fn join(&mut self, name: HostName) {
+        self.nodes.entry(name).or_default();
+    }
+
+    /// Whether nothing is to be run but what runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// A failure of an earlier session. It gives up nobody: its batch size comes after others, so that a run which goes
     /// on gets to those.
     pub(super) fn failed_before(&mut self, name: &HostName, size: u32, against: Against) {
@@ -163,6 +173,18 @@ mod tests {
         assert_eq!(dealt(&mut queue), [is("a", 1)]);
         queue.tuned(&node("a"));
         assert_eq!(dealt(&mut queue), []);
+    }
+
+    #[test]
+    fn a_node_that_joins_later_gets_what_is_left() {
+        let mut queue = Queue::new([1, 64, 16], [node("a")]);
+        assert_eq!(dealt(&mut queue), [is("a", 64)]);
+        queue.join(node("b"));
+        assert_eq!(dealt(&mut queue), [is("b", 16)]);
+        assert!(!queue.is_empty());
+        queue.tuned(&node("b"));
+        assert_eq!(dealt(&mut queue), [is("b", 1)]);
+        assert!(queue.is_empty());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The processes of a run on its nodes, and the journal's only writer.
 
+mod gpus;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
+use self::gpus::GpuNews;
 use super::files::{self, Unsafe};
+use super::gpu_use::GpuUsers;
 use super::order::{ScriptPlace, order};
 use super::outcome::{Outcome, judge, other_name, plain};
 use super::plan::StockPlan;
@@ -43,6 +47,8 @@ pub(crate) struct StockNode {
     pub place: ScriptPlace,
     /// Variables that the inventory has for a node whose processes are in no container.
     pub variables: BTreeMap<String, String>,
+    /// Who else computes on its GPU: it works once they are gone.
+    pub in_use: Option<GpuUsers>,
 }
 
 impl StockNode {
@@ -67,6 +73,8 @@ pub(crate) struct StockJob<'a> {
     pub nodes: Vec<StockNode>,
     /// How long a process may write nothing.
     pub silence: Duration,
+    /// How long a GPU that others use is waited for.
+    pub wait: Duration,
     /// Pulled when the user wants out.
     pub cancel: CancellationToken,
     /// Who wants to know.
@@ -88,9 +96,12 @@ pub(crate) struct StockFinished {
 
 struct Letter {
     from: HostName,
-    batch_size: u32,
-    seconds: f64,
-    said: Said,
+    news: News,
+}
+
+enum News {
+    Process { batch_size: u32, seconds: f64, said: Said },
+    Gpu(GpuNews),
 }
 
 enum Said {
@@ -100,11 +111,12 @@ enum Said {
 
 /// Carry out a plan to its file.
 pub(crate) async fn run(job: StockJob<'_>) -> Result<StockFinished, RunError> {
-    let StockJob { plan, device, dir, nodes, silence, cancel, observer } = job;
+    let StockJob { plan, device, dir, nodes, silence, wait, cancel, observer } = job;
     let tuned: BTreeMap<u32, Tuned> =
         dir.records.iter().filter_map(tuned_of).map(|tuned| (tuned.batch_size, tuned)).collect();
     let left: Vec<u32> = plan.batch_sizes.iter().copied().filter(|size| !tuned.contains_key(size)).collect();
-    let mut queue = Queue::new(left, nodes.iter().map(|node| node.name.clone()));
+    let free = nodes.iter().filter(|node| node.in_use.is_none());
+    let mut queue = Queue::new(left, free.map(|node| node.name.clone()));
     for (on, batch_size, against) in dir.records.iter().filter_map(failure_of) {
         queue.failed_before(on, batch_size, against);
     }
@@ -119,6 +131,7 @@ pub(crate) async fn run(job: StockJob<'_>) -> Result<StockFinished, RunError> {
         pauses: BTreeMap::new(),
         reasons: BTreeMap::new(),
         running: 0,
+        awaited: 0,
         tuned,
         told_of_name: false,
         silence,
@@ -126,6 +139,7 @@ pub(crate) async fn run(job: StockJob<'_>) -> Result<StockFinished, RunError> {
         stop: stop.clone(),
     };
     observer.say(StockEvent::Queued { work: work.so_far() });
+    work.await_gpus(wait, observer);
     let mut mailbox = mailbox;
     let done = work.carry_out(dir, &mut mailbox, observer).await;
     stop.cancel();
@@ -178,6 +192,8 @@ struct Tuning<'a> {
     reasons: BTreeMap<u32, String>,
     /// Processes.
     running: usize,
+    /// Nodes whose GPU others use.
+    awaited: usize,
     tuned: BTreeMap<u32, Tuned>,
     told_of_name: bool,
     silence: Duration,
@@ -203,18 +219,21 @@ impl Tuning<'_> {
                     self.start(&name, batch_size, observer);
                 }
             }
-            if self.running == 0 {
-                return Ok(());
-            }
+            let letter = match self.running {
+                0 if self.awaited == 0 || self.queue.is_empty() => return Ok(()),
+                // Nobody but those who look at GPUs could say a word.
+                0 => self.stop.run_until_cancelled(mailbox.recv()).await.flatten(),
+                _ => mailbox.recv().await,
+            };
             // The run holds a voice of its own: the box is never closed.
-            let Some(letter) = mailbox.recv().await else { return Ok(()) };
-            let Letter { from, batch_size, seconds, said } = letter;
-            match said {
-                Said::Line(line) => {
+            let Some(Letter { from, news }) = letter else { return Ok(()) };
+            match news {
+                News::Gpu(news) => self.gpu(from, news, observer),
+                News::Process { batch_size, seconds, said: Said::Line(line) } => {
                     let line = line.map(|line| plain(&line));
                     observer.say_from(&from, StockEvent::Running { batch_size, seconds, line });
                 }
-                Said::Ended(attempt) => {
+                News::Process { batch_size, seconds, said: Said::Ended(attempt) } => {
                     self.running -= 1;
                     self.ended(&from, batch_size, seconds, attempt, dir, observer)?;
                 }
@@ -231,8 +250,8 @@ impl Tuning<'_> {
         observer: &mut dyn Observer,
     ) {
         while self.running > 0 {
-            let Some(Letter { from, batch_size, seconds, said }) = mailbox.recv().await else { return };
-            if let Said::Ended(attempt) = said {
+            let Some(Letter { from, news }) = mailbox.recv().await else { return };
+            if let News::Process { batch_size, seconds, said: Said::Ended(attempt) } = news {
                 self.running -= 1;
                 // The run ends by the error before.
                 let _ = self.ended(&from, batch_size, seconds, attempt, dir, observer);
@@ -341,13 +360,14 @@ async fn attempt(
     voice: UnboundedSender<Letter>,
     stop: CancellationToken,
 ) {
-    let StockNode { name, host, python, place: _, variables: _ } = node;
+    let StockNode { name, host, python, place: _, variables: _, in_use: _ } = node;
     let paused = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
     let began = Instant::now();
     let say = |said| {
         let seconds = began.elapsed().as_secs_f64();
         // The run outlives its processes; where it does not, nobody listens.
-        let _ = voice.send(Letter { from: name.clone(), batch_size, seconds, said });
+        let news = News::Process { batch_size, seconds, said };
+        let _ = voice.send(Letter { from: name.clone(), news });
     };
     let attempt = match paused {
         None => Attempt::Interrupted,

@@ -7,7 +7,7 @@ fn image() -> ImageName {
 }
 
 fn order(gpus: bool) -> Order<'static> {
-    Order { owner: "lab:/results/a", gpus, again: false }
+    Order { family: Family::Sglang, owner: "lab:/results/a", gpus, again: false }
 }
 
 /// An inventory's file, and the image on what it names.

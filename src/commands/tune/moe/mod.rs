@@ -23,6 +23,7 @@ use super::report::Told;
 use super::subject::Wanted;
 use crate::artifact::config_file::ConfigFileError;
 use crate::artifact::{ConfigFile, Evidence};
+use crate::cluster::installed::Family;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::device::Device;
 use crate::events::{Observer, RunEvent};
@@ -215,7 +216,8 @@ async fn begin(
         }
     };
     let owner = owner(&path);
-    let order = Order { owner: &owner, gpus: evidence > Evidence::Compiled, again: false };
+    let order =
+        Order { family: Family::Sglang, owner: &owner, gpus: evidence > Evidence::Compiled, again: false };
     let from_nodes = match reached {
         Some(reached) => Some(reached.open(&order, containers, settings, cancel, observer).await?),
         None => None,

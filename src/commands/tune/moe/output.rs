@@ -45,7 +45,7 @@ fn space_line(plan: &Plan, device: &Device) -> String {
 fn file_names(plan: &Plan, device: &Device) -> [String; 2] {
     Role::BOTH.map(|role| {
         let name = ConfigName::for_shape(&plan.shape, device, plan.target.runtime, role);
-        format!("{}/{}", plan.target.triton.directory(), name.file_name(plan.target.runtime))
+        format!("{}/{}", plan.target.folder(), name.file_name(plan.target.runtime))
     })
 }
 
@@ -86,13 +86,7 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
             if containers.len() > 1 { "every node's" } else { "a local" },
             device.name
         ));
-        lines.push(format!(
-            "  would ask each GPU which processes of others compute on it, and {}",
-            match settings.measuring.wait {
-                Some(wait) => format!("wait up to {} until it is free", span::write(wait)),
-                None => "refuse one that is not free".to_owned(),
-            }
-        ));
+        lines.push(others_line(settings));
     } else if plan.evidence == Evidence::Compiled {
         lines.push(format!(
             "  would compile each chosen kernel for {} with Triton {}",
@@ -109,6 +103,17 @@ pub(super) fn dry_run(dry: &DryRun, settings: &MoeSettings, out: &mut dyn Output
     lines.extend(files.iter().map(|file| format!("  would write {}", dir.join(file).display())));
     lines.extend(deploys.map(|command| format!("  would deploy them: {command}")));
     lines.iter().try_for_each(|line| out.line(line))
+}
+
+/// What a run would do about others on its GPUs.
+pub(super) fn others_line(settings: &MoeSettings) -> String {
+    format!(
+        "  would ask each GPU which processes of others compute on it, and {}",
+        match settings.measuring.wait {
+            Some(wait) => format!("wait up to {} until it is free", span::write(wait)),
+            None => "refuse one that is not free".to_owned(),
+        }
+    )
 }
 
 /// What a dry run tells programs, whichever the tuner is: how containers would be made, and what would be deployed by.

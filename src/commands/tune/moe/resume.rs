@@ -9,6 +9,7 @@ use super::output::DryRun;
 use super::settings::MoeSettings;
 use super::{Begun, BegunRun};
 use crate::artifact::Evidence;
+use crate::cluster::installed::Family;
 use crate::commands::tune::subject::{SubjectSettings, devices, headline};
 use crate::device::Device;
 use crate::events::Observer;
@@ -43,7 +44,12 @@ pub(super) async fn begin(
     }
     let nodes = RunNodes::find(settings, recorded)?;
     let owner = owner(dir);
-    let order = Order { owner: &owner, gpus: plan.evidence > Evidence::Compiled, again: true };
+    let order = Order {
+        family: Family::Sglang,
+        owner: &owner,
+        gpus: plan.evidence > Evidence::Compiled,
+        again: true,
+    };
     if settings.dry_run {
         let containers = nodes.map(|nodes| nodes.run_lines(&order)).unwrap_or_default();
         return Ok(Begun::Dry(Box::new(DryRun { plan, device, headline, dir: dir.to_owned(), containers })));

@@ -7,6 +7,7 @@ use super::deployment::Deployment;
 use crate::artifact::Evidence;
 use crate::commands::tune::subject::SubjectSettings;
 use crate::run_dir;
+use crate::runtime::VllmVersion;
 use crate::tuner::plan::Policy;
 use crate::tuner::session::{CompilerSettings, MeasuringSettings};
 
@@ -50,14 +51,16 @@ pub struct MoeSettings {
 pub enum Tuner {
     /// This program.
     Race,
-    /// SGLang's own script.
+    /// The runtime's own script.
     Stock,
 }
 
-/// How SGLang's own script is run.
+/// How the runtime's own script is run.
 #[derive(Debug, Clone, Default)]
 pub struct StockSettings {
-    /// The script, or a checkout of SGLang; where not given, it is where SGLang lies.
+    /// The vLLM whose script it is, where given; the subject's runtime is vLLM then. Of a run that goes on it is recorded.
+    pub vllm: Option<VllmVersion>,
+    /// The script, or a checkout of the runtime; where not given, it is where the runtime lies.
     pub script: Option<PathBuf>,
     /// How long a process may write nothing, where given.
     pub silence: Option<Duration>,

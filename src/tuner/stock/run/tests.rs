@@ -18,7 +18,8 @@ fn node(name: &str) -> HostName {
 fn result(from: &str, batch_size: u32) -> Letter {
     let files = BTreeMap::from([(NAME.to_owned(), format!("{{\"{batch_size}\": {ENTRY}}}"))]);
     let ended = EndedScript { how: ScriptEnd::Exit(0), files, log: String::new() };
-    Letter { from: node(from), batch_size, seconds: 1.0, said: Said::Ended(Attempt::Ended(ended)) }
+    let said = Said::Ended(Attempt::Ended(ended));
+    Letter { from: node(from), news: News::Process { batch_size, seconds: 1.0, said } }
 }
 
 #[tokio::test]
@@ -39,6 +40,7 @@ async fn what_ended_well_while_another_node_s_result_could_not_be_kept_is_kept()
         pauses: BTreeMap::new(),
         reasons: BTreeMap::new(),
         running: 2,
+        awaited: 0,
         tuned: BTreeMap::new(),
         told_of_name: false,
         silence: Duration::ZERO,
@@ -72,18 +74,20 @@ async fn every_node_is_said_to_have_left_at_the_end() {
         python: HostPath::new("/nowhere/python3"),
         place: ScriptPlace::There("/nowhere/x.py".into()),
         variables: Default::default(),
+        in_use: None,
     });
     let mut heard: Vec<Event> = Vec::new();
     // Stopped before anything is begun.
     let cancel = CancellationToken::new();
     cancel.cancel();
-    let (silence, nodes) = (Duration::from_secs(9), nodes.into());
+    let (silence, wait, nodes) = (Duration::from_secs(9), Duration::ZERO, nodes.into());
     let job = StockJob {
         plan: &plan,
         device: &device,
         dir: &mut dir,
         nodes,
         silence,
+        wait,
         cancel,
         observer: &mut heard,
     };
@@ -106,6 +110,7 @@ fn a_nodes_own_variables_are_set_and_rays_stay_as_they_are() {
         python: HostPath::new("python3"),
         place: ScriptPlace::There("/x.py".into()),
         variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        in_use: None,
     };
     let order = order(&plan(&[1]), 1, "python3", &node.place, Duration::from_secs(9));
     let order = node.with_variables(order);

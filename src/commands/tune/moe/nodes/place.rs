@@ -130,7 +130,7 @@ impl ReachedPlace {
                 Ok(OpenPlace { environment, target, image, held: Held::Container(Box::new(container)) })
             }
             ReachedPlace::Own(node) => {
-                let BareEnvironment { environment, target, way } = node.open(cancel).await?;
+                let BareEnvironment { environment, target, way } = node.open(order.family, cancel).await?;
                 Ok(OpenPlace { environment, target, image: None, held: Held::Way { _node: Box::new(way) } })
             }
         }

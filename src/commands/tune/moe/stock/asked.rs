@@ -15,6 +15,11 @@ pub(super) enum NotForTuner {
     /// The stock tuner alone.
     #[error("{0} is for --tuner stock")]
     StockOnly(&'static str),
+    /// vLLM's files.
+    #[error(
+        "--vllm is for --tuner stock: this program's own race compiles and times SGLang's kernel, which says nothing of vLLM's"
+    )]
+    VllmRaced,
     /// A layer that its script cannot be told of.
     #[error("the stock tuner reads the layer in the model's config.json: {0} says nothing to it")]
     ByHand(&'static str),
@@ -22,8 +27,8 @@ pub(super) enum NotForTuner {
     #[error("the stock tuner needs --model: it reads the layer in the model's config.json")]
     NoModel,
     /// Nowhere to run.
-    #[error("the stock tuner runs where SGLang is, and nothing says where that is")]
-    Nowhere,
+    #[error("the stock tuner runs where {runtime} is, and nothing says where that is")]
+    Nowhere { runtime: &'static str },
 }
 
 impl Failure for NotForTuner {
@@ -32,9 +37,13 @@ impl Failure for NotForTuner {
     }
 
     fn hint(&self) -> Option<String> {
-        matches!(self, Self::Nowhere).then(|| {
-            "name an --image, a --cluster, or with --python the interpreter of this machine that SGLang is in".into()
-        })
+        match self {
+            Self::Nowhere { runtime } => Some(format!(
+                "name an --image, a --cluster, or with --python the interpreter of this machine that {runtime} is in"
+            )),
+            Self::VllmRaced => Some("--tuner stock runs vLLM's own benchmark_moe.py".into()),
+            Self::RaceOnly(_) | Self::StockOnly(_) | Self::ByHand(_) | Self::NoModel => None,
+        }
     }
 }
 
@@ -57,6 +66,9 @@ pub(in crate::commands::tune::moe) fn is_for(settings: &MoeSettings) -> Result<b
         _ => settings.tuner == Some(Tuner::Stock),
     };
     if !stock {
+        if settings.stock.vllm.is_some() {
+            return Err(NotForTuner::VllmRaced.into());
+        }
         let said = [
             ("--stock-script", settings.stock.script.is_some()),
             ("--stock-silence", settings.stock.silence.is_some()),
@@ -75,7 +87,6 @@ pub(in crate::commands::tune::moe) fn is_for(settings: &MoeSettings) -> Result<b
         ("--incumbent", !settings.incumbents.is_empty()),
         ("--budget", limits.budget_s.is_some()),
         ("--strict", limits.strict),
-        ("--wait", settings.measuring.wait.is_some()),
         ("--jobs", settings.compiler.jobs.is_some()),
     ];
     let by_hand = [

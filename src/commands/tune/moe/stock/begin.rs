@@ -9,8 +9,9 @@ use super::super::nodes::{RunContainers, RunNodes, owner};
 use super::super::settings::{Destination, MoeSettings, RESULTS, run_name};
 use super::asked::NotForTuner;
 use super::output::StockDryRun;
-use super::places::{Places, here, on_nodes};
-use super::script_source::{Found, given};
+use super::places::{Places, Sought, here, on_nodes};
+use super::script_source::given;
+use crate::cluster::installed::Family;
 use crate::commands::tune::subject::{Wanted, devices, headline};
 use crate::device::Device;
 use crate::events::Observer;
@@ -20,16 +21,18 @@ use crate::journal::{FILE_NAME, JournalError};
 use crate::kernel::space::STANDARD_BATCH_SIZES;
 use crate::model::{FusionChoice, Parallelism};
 use crate::run_dir;
+use crate::runtime::Runtime;
 use crate::tuner::error::RunError;
 use crate::tuner::open_run::RunOf;
 use crate::tuner::plan::{PlannedDevice, PlannedModel};
 use crate::tuner::requested_plan::RequestedPlan;
 use crate::tuner::stock::model_argument::ModelArgument;
 use crate::tuner::stock::order::{ScriptPlace, order};
+use crate::tuner::stock::own_tuner::{Asked, OwnTuner};
 use crate::tuner::stock::plan::{StockPlan, StockTuner};
 use crate::tuner::stock::record::StockRecord;
 use crate::tuner::stock::run::StockNode;
-use crate::tuner::stock::script::{Asked, FILE, Options, ScriptIdentity};
+use crate::tuner::stock::script::{Options, ScriptIdentity};
 use crate::worker::image::Order;
 
 /// How long a process may write nothing. The script writes a line a config; one that compiles badly takes minutes
@@ -59,15 +62,25 @@ pub(super) struct BegunRun {
 pub(super) async fn begin(
     containers: &mut RunContainers,
     settings: &MoeSettings,
-    script: Option<Found>,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
 ) -> Result<Begun, Box<dyn Failure>> {
+    // SGLang's releases have one script.
+    let runtime = settings.subject.runtime.unwrap_or(Runtime::Sglang054);
+    let tuner = OwnTuner::of(runtime);
+    // Read before anything is made: what the user named must be there.
+    let script = settings.stock.script.as_deref().map(|path| given(path, tuner)).transpose()?;
     let looked = cancel.run_until_cancelled(Wanted::look_up(&settings.subject)).await;
     let wanted = looked.ok_or(RunError::Interrupted)??;
     let (config, id) = wanted.config().ok_or(NotForTuner::NoModel)?;
     let model_argument = ModelArgument::of(config.document(), config.origin(), id.as_deref())?;
-    if model_argument.is_cut() {
+    if model_argument.has_own_code() {
+        observer.note(format!(
+            "{} has code of the model's own (`auto_map`): the script fetches it and runs it",
+            config.origin()
+        ));
+    }
+    if model_argument.is_cut(tuner) {
         observer.note(format!(
             "config_groups of {} is left out for the script: it takes their group_size, which is none, for a block's \
              side",
@@ -82,23 +95,26 @@ pub(super) async fn begin(
     let python = settings.compiler.environment.python.as_deref();
     let nodes = RunNodes::find(settings, None)?;
     if nodes.is_none() && python.is_none() {
-        return Err(NotForTuner::Nowhere.into());
+        return Err(NotForTuner::Nowhere { runtime: tuner.runtime }.into());
     }
     let owner = owner(&path);
-    let made = Order { owner: &owner, gpus: true, again: false };
+    let made = Order { family: Family::of(runtime), owner: &owner, gpus: true, again: false };
     let said_path = script.as_ref().map(|found| found.path.clone());
+    let release = settings.stock.vllm.clone();
+    let may_wait = settings.measuring.wait.is_some();
+    let sought =
+        Sought { tuner, release: release.as_ref(), device: &wanted.device, given: script.as_ref(), may_wait };
     let (places, lines) = match nodes {
         Some(nodes) if settings.dry_run => (None, nodes.run_lines(&made)),
         Some(nodes) => {
             let reached = nodes.reach(cancel, observer).await?;
             let opened = reached.open(&made, containers, settings, cancel, observer).await?;
-            let found = script.as_ref();
-            (Some(on_nodes(opened, &wanted.device, found, cancel, observer).await?), Vec::new())
+            (Some(on_nodes(opened, sought, cancel, observer).await?), Vec::new())
         }
         None => {
-            let python = python.ok_or(NotForTuner::Nowhere)?;
+            let python = python.ok_or(NotForTuner::Nowhere { runtime: tuner.runtime })?;
             let said = (settings.subject.runtime, settings.subject.triton);
-            let here = here(python, &wanted.device, script.as_ref(), said, observer);
+            let here = here(python, sought, said, observer);
             let here = cancel.run_until_cancelled(here).await.ok_or(RunError::Interrupted)?;
             (Some(here?), Vec::new())
         }
@@ -115,16 +131,18 @@ pub(super) async fn begin(
     };
     let script_known = known.is_some();
     // Of a script that nobody has looked at, its newest revision's.
-    let unknown = || (ScriptIdentity { sha256: String::new(), helper_sha256: None }, Options::newest());
+    let unknown = || (ScriptIdentity { sha256: String::new(), helper_sha256: None }, Options::newest(tuner));
     let (identity, options) = known.unwrap_or_else(unknown);
     let split = subject.geometry.parallelism;
-    let arguments = options.arguments(&Asked {
+    let asked = Asked {
         model: &model_argument,
         tp: split.tp(),
         ep: split.ep(),
         quantization: &subject.geometry.shape.quantization,
         no_fusion: settings.subject.fusion == FusionChoice::Off,
-    })?;
+        device: &subject.device.file_name(),
+    };
+    let arguments = tuner.arguments(&options, &asked)?;
     let headline = subject.headline();
     let device = subject.device;
     let plan = StockPlan {
@@ -142,6 +160,7 @@ pub(super) async fn begin(
             shared_memory_per_block: device.shared_memory_per_block,
         },
         target: subject.target,
+        release,
         batch_sizes: settings.batch_sizes.clone().unwrap_or_else(|| STANDARD_BATCH_SIZES.to_vec()),
         image: places.as_ref().and_then(|places| places.image.clone()),
         script: identity,
@@ -184,7 +203,6 @@ pub(super) async fn begin(
 pub(super) async fn resume(
     containers: &mut RunContainers,
     settings: &MoeSettings,
-    script: Option<Found>,
     dir: &Path,
     cancel: &CancellationToken,
     observer: &mut dyn Observer,
@@ -209,11 +227,14 @@ pub(super) async fn resume(
         ..RequestedPlan::default()
     };
     said.hold_against_subject(&plan.subject(), dir)?;
-    let script = match (script, &plan.script_path) {
-        (Some(found), _) => Some(found),
-        (None, Some(path)) => Some(given(Path::new(path))?),
-        (None, None) => None,
-    };
+    if let Some(now) = settings.stock.vllm.as_ref().filter(|now| plan.release.as_ref() != Some(now)) {
+        let was = plan.release.as_ref().map_or("none".to_owned(), ToString::to_string);
+        let (path, field) = (dir.join(FILE_NAME), "release".to_owned());
+        return Err(JournalError::OtherPlan { path, field, was, now: now.to_string() }.into());
+    }
+    let tuner = OwnTuner::of(plan.target.runtime);
+    let script = settings.stock.script.as_deref().or(plan.script_path.as_deref().map(Path::new));
+    let script = script.map(|path| given(path, tuner)).transpose()?;
     let python = match (&settings.image, &settings.cluster) {
         (None, None) => own_python.clone().or(plan.python.clone().map(PathBuf::from)),
         _ => None,
@@ -223,7 +244,7 @@ pub(super) async fn resume(
     let split = Parallelism::new(plan.model.tp, plan.model.ep)?;
     let headline = headline(&plan.model.name, split, &plan.shape, &device);
     let owner = owner(dir);
-    let made = Order { owner: &owner, gpus: true, again: true };
+    let made = Order { family: Family::of(plan.target.runtime), owner: &owner, gpus: true, again: true };
     if settings.dry_run {
         let lines = nodes.map(|nodes| nodes.run_lines(&made)).unwrap_or_default();
         let python = python.map_or("python3".to_owned(), |python| python.display().to_string());
@@ -245,18 +266,21 @@ pub(super) async fn resume(
     }
     // Locked before anything of the run is touched.
     let open = RunOf::resume(dir, &plan)?;
+    let may_wait = settings.measuring.wait.is_some();
+    let sought =
+        Sought { tuner, release: plan.release.as_ref(), device: &device, given: script.as_ref(), may_wait };
     let places = match (nodes, python) {
         (Some(nodes), _) => {
             let reached = nodes.reach(cancel, observer).await?;
             let opened = reached.open(&made, containers, settings, cancel, observer).await?;
-            on_nodes(opened, &device, script.as_ref(), cancel, observer).await?
+            on_nodes(opened, sought, cancel, observer).await?
         }
         (None, Some(python)) => {
             let said = (Some(plan.target.runtime), Some(plan.target.triton));
-            let here = here(&python, &device, script.as_ref(), said, observer);
+            let here = here(&python, sought, said, observer);
             cancel.run_until_cancelled(here).await.ok_or(RunError::Interrupted)??
         }
-        (None, None) => return Err(NotForTuner::Nowhere.into()),
+        (None, None) => return Err(NotForTuner::Nowhere { runtime: tuner.runtime }.into()),
     };
     let Places { nodes, identity, options: _, script, target: (runtime, triton), image } = places;
     let found = RequestedPlan { runtime, triton, image: image.map(Some), ..RequestedPlan::default() };
@@ -282,7 +306,8 @@ fn absolute(path: &str) -> String {
 
 /// What a run would do, with its processes: of the script at `place`, or of the one that an image turns out to have.
 fn dry(settings: &MoeSettings, mut dry: StockDryRun, place: Option<(HostPath, ScriptPlace)>) -> Begun {
-    let of_image = || (HostPath::new("python3"), ScriptPlace::There(FILE.to_owned()));
+    let file = OwnTuner::of(dry.plan.target.runtime).file;
+    let of_image = || (HostPath::new("python3"), ScriptPlace::There(file.to_owned()));
     let (python, place) = place.unwrap_or_else(of_image);
     let silence = settings.stock.silence.unwrap_or(SILENCE);
     // The largest first, as they are run.

@@ -1,5 +1,5 @@
-//! Which nodes have the device that a run is for, as they say themselves. A batch size takes hours, and only the name of
-//! its file says what was timed.
+//! Which nodes can time for the device of a run, as they say themselves: a batch size takes hours, and only the name of its
+//! file says what was timed, and nothing who was at it besides.
 
 use futures_util::future::join_all;
 
@@ -8,57 +8,76 @@ use crate::device::Device;
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host_name::HostName;
+use crate::tuner::stock::gpu_use::GpuUsers;
 use crate::worker::environment::Environment;
 
-/// A node with GPUs that are not the run's device.
+/// Why a node cannot tune for a run.
 #[derive(Debug, thiserror::Error)]
-#[error("{node} has the GPU {}, and the run is for the {wanted}", found.join(", "))]
-pub(super) struct OtherGpu {
-    node: HostName,
-    found: Vec<String>,
-    wanted: String,
+pub(super) enum Unfit {
+    /// It has GPUs that are not the run's device.
+    #[error("{node} has the GPU {}, and the run is for the {wanted}", found.join(", "))]
+    OtherGpu { node: HostName, found: Vec<String>, wanted: String },
+    /// Others use its GPU, and it is not waited for.
+    #[error("{node}: {users}")]
+    InUse { node: HostName, users: GpuUsers },
 }
 
-impl Failure for OtherGpu {
+impl Failure for Unfit {
     fn kind(&self) -> Kind {
         Kind::Environment
     }
 
     fn hint(&self) -> Option<String> {
-        Some(
-            "start a run for the device that is there with --device; `sparktune devices` lists what is known"
-                .into(),
-        )
+        Some(match self {
+            Self::OtherGpu { .. } => {
+                "start a run for the device that is there with --device; `sparktune devices` lists what is known"
+                    .into()
+            }
+            Self::InUse { .. } => "--wait waits until it is free".into(),
+        })
     }
 }
 
-/// Whether `node` can time for `device`. One that names no GPU at all is let try: it may not say what it has.
-pub(super) fn has_device(node: &HostName, gpus: &[String], device: &Device) -> Result<(), OtherGpu> {
-    if gpus.is_empty() || gpus.contains(&device.name) {
-        return Ok(());
+/// Whether `node`, which has these `gpus` and `users` of them, can time for `device`; who is to be waited for, if anybody
+/// is. A node that names no GPU at all is let try: it may not say what it has.
+pub(super) fn is_fit(
+    node: &HostName,
+    gpus: &[String],
+    users: Option<GpuUsers>,
+    device: &Device,
+    may_wait: bool,
+) -> Result<Option<GpuUsers>, Unfit> {
+    let node = || node.clone();
+    if !gpus.is_empty() && !gpus.contains(&device.name) {
+        return Err(Unfit::OtherGpu { node: node(), found: gpus.to_vec(), wanted: device.name.clone() });
     }
-    Err(OtherGpu { node: node.clone(), found: gpus.to_vec(), wanted: device.name.clone() })
+    match users {
+        Some(users) if !may_wait => Err(Unfit::InUse { node: node(), users }),
+        users => Ok(users),
+    }
 }
 
-/// Those of `environments` whose nodes can time for `device`, each asked once. The others are told.
+/// Those of `environments` whose nodes can time for `device`, each asked once, and who is to be waited for there. The others
+/// are told.
 ///
 /// # Errors
 /// The first of them, where no other is left.
-pub(super) async fn having_device(
+pub(super) async fn fit_to_tune_on(
     environments: Vec<Environment>,
     device: &Device,
+    may_wait: bool,
     observer: &mut dyn Observer,
-) -> Result<Vec<Environment>, OtherGpu> {
-    let asking = environments.iter().map(|environment| gpu_names(&environment.starter.host));
-    let gpus = join_all(asking).await;
-    let judged = environments.into_iter().zip(gpus).map(|(environment, gpus)| {
-        let node = environment.starter.host.name();
-        has_device(node, &gpus.unwrap_or_default(), device).map(|()| environment)
+) -> Result<Vec<(Environment, Option<GpuUsers>)>, Unfit> {
+    let asking = environments.into_iter().map(|environment| async {
+        let (host, python) = (&environment.starter.host, &environment.starter.python);
+        let (gpus, users) = tokio::join!(gpu_names(host), GpuUsers::on(&**host, python));
+        let in_use = is_fit(host.name(), &gpus.unwrap_or_default(), users, device, may_wait)?;
+        Ok((environment, in_use))
     });
-    taking_part(judged.collect(), observer)
+    taking_part(join_all(asking).await, observer)
 }
 
-fn taking_part<T>(judged: Vec<Result<T, OtherGpu>>, observer: &mut dyn Observer) -> Result<Vec<T>, OtherGpu> {
+fn taking_part<T>(judged: Vec<Result<T, Unfit>>, observer: &mut dyn Observer) -> Result<Vec<T>, Unfit> {
     let mut working = Vec::new();
     let mut others = Vec::new();
     for judged in judged {
@@ -79,9 +98,26 @@ mod tests {
     use super::*;
     use crate::events::{Event, What};
 
-    fn judged(node: &str, gpus: &[&str]) -> Result<String, OtherGpu> {
+    fn judged(node: &str, gpus: &[&str]) -> Result<String, Unfit> {
         let gpus: Vec<String> = gpus.iter().map(|gpu| (*gpu).to_owned()).collect();
-        has_device(&node.parse().unwrap(), &gpus, &Device::find("gb10").unwrap()).map(|()| node.to_owned())
+        let judged = is_fit(&node.parse().unwrap(), &gpus, None, &Device::find("gb10").unwrap(), false);
+        judged.map(|_| node.to_owned())
+    }
+
+    #[test]
+    fn a_gpu_that_others_use_is_refused_or_waited_for_and_another_device_never() {
+        let (node, device) = ("n1".parse().unwrap(), Device::find("gb10").unwrap());
+        let users: GpuUsers = serde_json::from_str(r#"{"pids": [7, 4711]}"#).unwrap();
+        let fit =
+            |gpu: &str, may_wait| is_fit(&node, &[gpu.to_owned()], Some(users.clone()), &device, may_wait);
+        let error = fit("NVIDIA GB10", false).unwrap_err();
+        let says = "n1: other processes compute on its GPU (process ids [7, 4711])";
+        assert_eq!((error.to_string().as_str(), error.kind()), (says, Kind::Environment));
+        assert!(error.hint().unwrap().contains("--wait"));
+        assert_eq!(fit("NVIDIA GB10", true).unwrap(), Some(users.clone()));
+        for may_wait in [false, true] {
+            assert!(matches!(fit("NVIDIA H100", may_wait), Err(Unfit::OtherGpu { .. })));
+        }
     }
 
     #[test]

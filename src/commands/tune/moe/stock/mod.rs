@@ -1,4 +1,4 @@
-//! `sparktune moe --tuner stock`: SGLang's own tuner, one process a batch size, on one node or all of a cluster.
+//! `sparktune moe --tuner stock`: the runtime's own tuner, one process a batch size, on one node or all of a cluster.
 
 mod asked;
 mod begin;
@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::asked::is_for;
 use self::begin::{Begun, BegunRun, SILENCE, begin, resume};
 use self::output::{dry_run, introduce, report};
-use self::script_source::given;
 use super::nodes::RunContainers;
 use super::settings::{Destination, MoeSettings};
 use super::{Ended, Stopped, resume_line};
@@ -63,11 +62,9 @@ pub(super) async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> Result<Ended, Box<dyn Failure>> {
-    // Read before anything is made: what the user named must be there.
-    let script = settings.stock.script.as_deref().map(given).transpose()?;
     let begun = match &settings.destination {
-        Destination::Resume(dir) => resume(containers, settings, script, dir, &cancel, observer).await?,
-        _ => begin(containers, settings, script, &cancel, observer).await?,
+        Destination::Resume(dir) => resume(containers, settings, dir, &cancel, observer).await?,
+        _ => begin(containers, settings, &cancel, observer).await?,
     };
     let BegunRun { plan, device, headline, mut dir, nodes, script } = match begun {
         Begun::Dry(dry) => {
@@ -81,7 +78,10 @@ pub(super) async fn run(
     observer.say(RunEvent::Began { directory: dir.path().to_owned(), resumed });
     introduce(&headline, &plan, &script, settings, out)?;
     let silence = settings.stock.silence.unwrap_or(SILENCE);
-    let job = StockJob { plan: &plan, device: &device, dir: &mut dir, nodes, silence, cancel, observer };
+    // Where none was said, a GPU that others use was refused.
+    let wait = settings.measuring.wait.unwrap_or_default();
+    let job =
+        StockJob { plan: &plan, device: &device, dir: &mut dir, nodes, silence, wait, cancel, observer };
     let finished = run::run(job).await;
     let resume = resume_line(dir.path(), settings);
     let finished = finished.map_err(|source| Stopped { source, resume: resume.clone() })?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::commands::tune::moe::output::{add_commands, container_lines};
+use crate::commands::tune::moe::output::{add_commands, container_lines, others_line};
 use crate::commands::tune::moe::settings::MoeSettings;
 use crate::commands::{Output, OutputError};
 use crate::device::Device;
@@ -35,19 +35,20 @@ pub(super) fn dry_run(
     out: &mut dyn Output,
 ) -> std::io::Result<()> {
     let StockDryRun { plan, device, headline, dir, containers, processes, script_known } = dry;
-    let file = format!("{}/{}", plan.target.triton.directory(), file_name(plan, device));
+    let file = format!("{}/{}", plan.target.folder(), file_name(plan, device));
     let deploys = settings.deployment.as_ref().map(|deployment| deployment.command(dir));
     if settings.json {
         let processes: Vec<String> = processes.iter().map(ToString::to_string).collect();
         let mut value = json!({
             "dry_run": true, "tuner": "stock", "plan": plan, "run": dir, "files": [file], "processes": processes,
-            "script_known": script_known,
+            "script_known": script_known, "wait_s": settings.measuring.wait.map(|wait| wait.as_secs_f64()),
         });
         add_commands(&mut value, containers, deploys);
         return out.json(&value);
     }
     let mut lines = vec![format!("  {headline}")];
     lines.extend(container_lines(containers));
+    lines.push(others_line(settings));
     let options = if *script_known { "" } else { ", with the options that it has of these" };
     lines.push(format!(
         "  would run, one at a time on each node, each in a folder of its own ({{folder}}){options}:"
