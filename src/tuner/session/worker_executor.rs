@@ -2,10 +2,10 @@
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::gpu::WantedGpu;
+use super::gpu::TimingHalf;
 use crate::tuner::fleet::executor::{Executor, OnResult, Trouble};
 use crate::worker::protocol::{TimingRequest, Unit};
-use crate::worker::timing::{GpuTimer, Timed, Timer};
+use crate::worker::timing::{Timed, Timer};
 use crate::worker::{BatchEnd, CompileJob, CompileWorker, WorkerError};
 
 /// The workers of one node.
@@ -14,27 +14,6 @@ pub(super) struct WorkerExecutor {
     compiler: CompileWorker,
     timing: TimingHalf,
     job: CompileJob,
-}
-
-/// What a node times with.
-#[derive(Debug)]
-pub(super) enum TimingHalf {
-    /// Nothing: it only compiles.
-    None,
-    /// A GPU that others use for now.
-    Awaited(WantedGpu),
-    /// A worker with the layer on the GPU.
-    Ready(GpuTimer),
-}
-
-impl TimingHalf {
-    /// Who uses the GPU, where it is waited for.
-    pub(super) fn waits_for(&self) -> Option<&str> {
-        match self {
-            TimingHalf::Awaited(gpu) => gpu.used_by(),
-            TimingHalf::None | TimingHalf::Ready(_) => None,
-        }
-    }
 }
 
 impl WorkerExecutor {
