@@ -145,7 +145,10 @@ async fn four_nodes_make_the_files_that_one_makes_whatever_happens_to_them() {
     let alone = bed.alone();
     assert_eq!(alone.len(), 5, "two files, each with a manifest, and the results");
 
-    // Where files could not be deployed, nothing begins.
+    // Where files could not be deployed, nothing begins. A run of this test before may have left the place.
+    for node in &bed.cluster.nodes {
+        let _ = std::fs::remove_dir_all(node.root.join(&DEPLOYED[1..]));
+    }
     let deployed = |out| bed.spread(out).args(["--deploy", "--host-dir", DEPLOYED]).output().unwrap();
     let output = deployed("early");
     let told = String::from_utf8_lossy(&output.stderr).into_owned();

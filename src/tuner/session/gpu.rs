@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::worker_executor::TimingHalf;
 use super::{SessionJob, Timing};
 use crate::artifact::Evidence;
 use crate::device::Device;
@@ -99,6 +98,27 @@ pub(super) struct WantedGpu {
     used_by: Option<String>,
 }
 
+/// What a node times with.
+#[derive(Debug)]
+pub(super) enum TimingHalf {
+    /// Nothing: it only compiles.
+    None,
+    /// A GPU that others use for now.
+    Awaited(WantedGpu),
+    /// A worker with the layer on the GPU.
+    Ready(GpuTimer),
+}
+
+impl TimingHalf {
+    /// Who uses the GPU, where it is waited for.
+    pub(super) fn waits_for(&self) -> Option<&str> {
+        match self {
+            TimingHalf::Awaited(gpu) => gpu.used_by.as_deref(),
+            TimingHalf::None | TimingHalf::Ready(_) => None,
+        }
+    }
+}
+
 impl WantedGpu {
     /// The GPU that `compiler` sees, for `timing`. What is launched is kept in `kernel_cache`.
     pub(super) fn new(
@@ -140,11 +160,6 @@ impl WantedGpu {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Who used it when it was last looked at, if anybody did.
-    pub(super) fn used_by(&self) -> Option<&str> {
-        self.used_by.as_deref()
     }
 
     /// Look again and again until it is free, or waited for in vain. `tell` hears who uses it, where that is news.

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::SessionJob;
 use super::compiler::start_compiler;
-use super::gpu::WantedGpu;
-use super::worker_executor::{TimingHalf, WorkerExecutor};
+use super::gpu::{TimingHalf, WantedGpu};
+use super::worker_executor::WorkerExecutor;
 use crate::events::{NodeEvent, Observer};
 use crate::failure::Failure;
 use crate::host_name::HostName;

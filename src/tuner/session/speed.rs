@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::worker_executor::{TimingHalf, WorkerExecutor};
+use super::gpu::TimingHalf;
+use super::worker_executor::WorkerExecutor;
 use crate::events::{CompileEvent, Event, EventOrigin, Observer, What};
 use crate::host::HostPath;
 use crate::host_name::HostName;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::worker_executor::{TimingHalf, WorkerExecutor};
+use super::gpu::TimingHalf;
+use super::worker_executor::WorkerExecutor;
 use super::*;
 use crate::events::{NodeEvent, Silent, What};
 use crate::host::look_alike::{HostFault, HostFaultKind, LookAlike};

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use futures_util::future::{BoxFuture, FutureExt};
 
-use super::gpu::WantedGpu;
+use super::gpu::TimingHalf;
 use crate::tuner::fleet::executor::{Executor, OnMoved, OnResult, Trouble, none_moves};
 use crate::worker::protocol::{GiveOutcome, PackedUnit, TakeOutcome, TimingRequest, Unit};
-use crate::worker::timing::{GpuTimer, Timed, Timer};
+use crate::worker::timing::{Timed, Timer};
 use crate::worker::{BatchEnd, BinaryStore, CompileJob, CompileWorker, WorkerError};
 
 /// Bytes of binaries that are handed over in one request, where they are more than one: a line has to hold them all, with
@@ -21,27 +21,6 @@ pub(super) struct WorkerExecutor {
     timing: TimingHalf,
     job: CompileJob,
     store: Option<BinaryStore>,
-}
-
-/// What a node times with.
-#[derive(Debug)]
-pub(super) enum TimingHalf {
-    /// Nothing: it only compiles.
-    None,
-    /// A GPU that others use for now.
-    Awaited(WantedGpu),
-    /// A worker with the layer on the GPU.
-    Ready(GpuTimer),
-}
-
-impl TimingHalf {
-    /// Who uses the GPU, where it is waited for.
-    pub(super) fn waits_for(&self) -> Option<&str> {
-        match self {
-            TimingHalf::Awaited(gpu) => gpu.used_by(),
-            TimingHalf::None | TimingHalf::Ready(_) => None,
-        }
-    }
 }
 
 impl WorkerExecutor {

@@ -32,6 +32,7 @@ pub(super) fn work(history: &History) -> TextTable {
             spent(Doing::Away),
             proven,
             node.binaries.to_string(),
+            node.taken.to_string(),
             node.rounds.to_string(),
             node.restarts.to_string(),
         ]
@@ -45,6 +46,7 @@ pub(super) fn work(history: &History) -> TextTable {
         "away",
         "proven",
         "binaries",
+        "taken",
         "rounds",
         "restarts",
     ];

@@ -60,6 +60,7 @@ fn node(name: &str, node: &NodeHistory) -> Value {
             "given_up": node.given_up,
         },
         "binaries": node.binaries,
+        "binaries_taken": node.taken,
         "rounds": node.rounds,
         "not_timed": node.failures,
         "furthest_drift": node.furthest_drift(),
