@@ -10,6 +10,7 @@
 //! | [`mock`] | a mock inference server that behaves exactly as told |
 //! | [`tuner`] | plan, ranking, selection, proofs, the run that ties them together |
 //! | [`report`] | SVG plots, the HTML page, Parquet tables; plain data in, called by `commands` only |
+//! | [`serving`] | how a model comes up on the nodes: recipes, rules, launch plans |
 //! | [`worker`] | the Python that runs beside the compiler: protocol, link, starters, environment |
 //! | [`cluster`] | the machines that work together: which they are, what each is, what is put on them |
 //! | [`host`] | a place where programs run and files lie; the only one that starts workers |
@@ -49,6 +50,7 @@ pub mod report;
 pub(crate) mod run_dir;
 pub mod runtime;
 pub mod secret;
+pub(crate) mod serving;
 pub mod shape;
 pub(crate) mod span;
 pub(crate) mod spelling;

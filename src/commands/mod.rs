@@ -2,6 +2,7 @@
 //! this far.
 
 pub mod bench;
+mod from_here;
 #[cfg(test)]
 mod shown;
 mod text_table;

@@ -10,6 +10,7 @@ mod catalogue;
 mod compressed_tensors;
 mod config_json;
 mod config_section;
+mod dense;
 mod excluded;
 mod fusion;
 mod geometry;
@@ -27,7 +28,7 @@ mod tests;
 mod warning;
 
 pub(crate) use by_hand::ByHand;
-pub(crate) use catalogue::Catalogue;
+pub(crate) use catalogue::{AnyRecipe, Catalogue, KnownModel};
 pub(crate) use config_json::ModelConfig;
 pub(crate) use fusion::FusionChoice;
 pub(crate) use geometry::{Geometry, Parallelism, moe_shape};

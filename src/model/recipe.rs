@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use super::architecture::Architecture;
 use super::config_json::ModelConfig;
 use super::geometry::Parallelism;
 use super::model_id::ModelId;
@@ -97,6 +98,17 @@ impl Recipe {
     /// The split the recipe names.
     pub(crate) fn parallelism(&self) -> Parallelism {
         self.checked_parallelism().expect("checked when the recipe was parsed")
+    }
+
+    /// What the model's class is called.
+    pub(crate) fn architecture(&self) -> String {
+        self.config().architecture().map(str::to_owned).unwrap_or_default()
+    }
+
+    /// Experts that a router chooses from; none where the class is not known here.
+    pub(crate) fn routed_experts(&self) -> Option<u32> {
+        let known = Architecture::find(&self.architecture())?;
+        known.fields.experts.iter().find_map(|field| self.config().count(field).ok().flatten())
     }
 
     /// The config the shape is read from.

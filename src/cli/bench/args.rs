@@ -2,6 +2,7 @@
 
 mod load;
 mod mock;
+mod serving;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ pub(super) use self::load::{
     ArrivalArg, BackendArg, LengthsArg, LimitArgs, LoadArgs, PaceArgs, ProtocolArg, ServerArgs, WorkloadArgs,
 };
 pub(super) use self::mock::{MockArgs, ReasoningArg, RoleChunkArg};
+pub(super) use self::serving::{ModelsArgs, PlanArgs};
 use super::values;
 use crate::cli::global_options::GlobalOptions;
 
@@ -26,6 +28,8 @@ use crate::cli::global_options::GlobalOptions;
   sparkbench run --base-url http://head:8000 -n 200 -i 512 -o 1024 -c 32
   sparkbench run --profile latency --dry-run            what would be sent, and where each value came from
   sparkbench profiles                                   what there is
+  sparkbench models --cluster sparks.toml               the models that fit there
+  sparkbench plan GLM-4.7-FP8                           what would bring one up on the nodes of sparks.toml
 
 Exit codes: 0 done, 1 a check said no (too many requests failed, a regression), 2 bad arguments or input,
 3 the environment cannot do it (no server), 4 incomplete, 130 interrupted.
@@ -44,6 +48,10 @@ pub(crate) struct BenchArguments {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
+    /// List the models that can be served, and which fit a cluster
+    Models(ModelsArgs),
+    /// Show everything that would bring a model up, on which node and why
+    Plan(PlanArgs),
     /// Measure a server under one load
     Run(Box<RunArgs>),
     /// Measure a server under one load after another: more at a time, or more often

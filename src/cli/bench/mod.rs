@@ -12,6 +12,7 @@ use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
+use crate::commands::bench::serving::{models, plan};
 use crate::commands::bench::{calibrate, compare, mock, profiles, report, run, stored, sweep};
 
 impl super::Arguments for BenchArguments {
@@ -48,6 +49,8 @@ pub(super) async fn dispatch(
             let settings = settings::mock(*args)?;
             mock::run(settings, cancelled_by_signals(), progress, &mut out).await
         }
+        BenchCommand::Models(args) => models::run(&settings::models(args), &mut out),
+        BenchCommand::Plan(args) => plan::run(&settings::plan(args), cancelled_by_signals(), &mut out).await,
         BenchCommand::Profiles(args) => profiles::run(&settings::profiles(args), &mut out),
     }
 }

@@ -2,10 +2,12 @@
 //! forgotten here without the compiler saying so.
 
 mod mock;
+mod serving;
 
 use std::path::PathBuf;
 
 pub(super) use self::mock::mock;
+pub(super) use self::serving::{models, plan};
 use super::args::{
     ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
     PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,

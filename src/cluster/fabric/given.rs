@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::environment::NAMES;
+use crate::cluster::inventory::{Address, Node};
 use crate::failure::{Failure, Kind};
+use crate::host::container_spec::ContainerVariable;
 use crate::host_name::HostName;
 
 /// A node's addresses and variables as the user wants them. What is given always wins.
@@ -80,6 +82,36 @@ impl Given {
     /// Addresses where they are not `None`, and no variable.
     pub(crate) fn addresses(control: Option<IpAddr>, data: Option<IpAddr>) -> Self {
         Self { control, data, variables: BTreeMap::new() }
+    }
+
+    /// What the inventory says of a node.
+    ///
+    /// # Errors
+    /// A variable that no line can hold.
+    pub(crate) fn of_inventory(node: &Node) -> Result<Self, BadGiven> {
+        let control = match node.address {
+            Some(Address::Ip(address)) => Some(address),
+            Some(Address::Name(_)) | None => None,
+        };
+        let mut given = Self::addresses(control, Self::data_of(node.fabric.iter().copied()));
+        for (name, value) in node.settings.environment() {
+            if let ContainerVariable::Set(value) = value {
+                match given.set(name, value) {
+                    // Others than those that are derived are nobody's business here.
+                    Ok(()) | Err(BadGiven::UnknownVariable(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(given)
+    }
+
+    /// The same with other addresses where they are not `None`.
+    #[must_use]
+    pub(crate) fn over(mut self, control: Option<IpAddr>, data: Option<IpAddr>) -> Self {
+        self.control = control.or(self.control);
+        self.data = data.or(self.data);
+        self
     }
 
     /// Which of a node's addresses for data counts, of several that it may have: the first of IPv4, else the first.

@@ -10,6 +10,7 @@ pub(crate) mod profiles;
 pub(crate) mod report;
 pub mod report_page;
 pub(crate) mod run;
+pub(crate) mod serving;
 pub(crate) mod shared;
 pub(crate) mod stored;
 pub(crate) mod summary_table;

@@ -17,8 +17,7 @@ pub fn run(profiles: Option<&Path>, json: bool, out: &mut dyn Output) -> Command
     };
     if json {
         let list: Vec<_> = catalogue
-            .recipes()
-            .iter()
+            .moe()
             .map(|recipe| {
                 let mut value = json!({
                     "id": recipe.id.to_string(),
@@ -42,8 +41,7 @@ pub fn run(profiles: Option<&Path>, json: bool, out: &mut dyn Output) -> Command
     }
     let mut refused = Vec::new();
     let rows: Vec<Vec<String>> = catalogue
-        .recipes()
-        .iter()
+        .moe()
         .map(|recipe| {
             let cell = |value: &dyn std::fmt::Display| value.to_string();
             let mut row = vec![recipe.id.to_string(), cell(&recipe.parallelism().tp())];

@@ -1,6 +1,6 @@
 //! `sparktune nodes`: what each node is, and what its runtime has to be told of the network.
 
-pub(super) mod lines;
+mod lines;
 mod options;
 mod runtime;
 mod show;
@@ -19,7 +19,6 @@ use crate::cluster::inventory;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::failure::{Failure, Kind};
 use crate::host::Host;
-use crate::host::container_spec::ContainerVariable;
 use crate::host_name::HostName;
 
 use self::runtime::Serving;
@@ -203,18 +202,9 @@ fn given(
         }
     }
     let of = |node: &inventory::Node| {
-        let address = node.address.as_ref().and_then(|address| address.to_string().parse().ok());
-        let fabric = Given::data_of(node.fabric.iter().copied());
-        let mut given = Given::addresses(settings.control.or(address), settings.data.or(fabric));
-        for (name, value) in node.settings.environment() {
-            if let ContainerVariable::Set(value) = value {
-                match given.set(name, value) {
-                    // Others than those that are derived are not this command's.
-                    Ok(()) | Err(BadGiven::UnknownVariable(_)) => {}
-                    Err(error) => return Err(BadRequest::OfInventory { node: node.name.clone(), error }),
-                }
-            }
-        }
+        let of_inventory = Given::of_inventory(node)
+            .map_err(|error| BadRequest::OfInventory { node: node.name.clone(), error })?;
+        let mut given = of_inventory.over(settings.control, settings.data);
         for (name, value) in &settings.set {
             given.set(name, value).map_err(BadRequest::Set)?;
         }

@@ -38,6 +38,14 @@ pub(crate) enum ResolveError {
         /// Names of the catalogue that look like it.
         closest: Vec<String>,
     },
+    /// A model without experts.
+    #[error(
+        "{id} has no experts, so that there is no fused-MoE kernel to tune: its recipe is for serving only"
+    )]
+    Dense {
+        /// The model.
+        id: ModelId,
+    },
     /// Not on this machine, and the network is off.
     #[error(
         "`{id}` is not on this machine and --offline is set; looked in the catalogue and {}",
@@ -68,7 +76,7 @@ impl From<HubError> for ResolveError {
 
 forwards! {
     impl Failure for ResolveError forwarding Catalogue, Config {
-        Self::Unreadable { .. } | Self::NoConfigInFolder { .. } => Kind::Input;
+        Self::Unreadable { .. } | Self::NoConfigInFolder { .. } | Self::Dense { .. } => Kind::Input;
         Self::Unknown { closest, .. } if closest.is_empty() => Kind::Input,
             "`sparktune models` lists the catalogue; a model of the hub is written organisation/name";
         Self::Unknown { closest, .. } => Kind::Input, did_you_mean(closest);

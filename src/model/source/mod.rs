@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) use environment::HfEnvironment;
 pub(crate) use error::ResolveError;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{AnyRecipe, Catalogue};
 use super::config_json::{ModelConfig, shorten};
 use super::model_id::ModelId;
 use super::recipe::Recipe;
@@ -100,13 +100,17 @@ pub(crate) async fn resolve(query: &str, options: &ResolveOptions) -> Result<Res
         return Ok(found);
     }
     let catalogue = Catalogue::load(options.profiles_dir.as_deref())?;
-    if let Some(recipe) = catalogue.find(query) {
-        return Ok(ResolvedModel {
-            name: recipe.id.name().to_owned(),
-            config: recipe.config(),
-            origin: ModelOrigin::Catalogue(recipe.id.clone()),
-            recipe: Some(recipe.clone()),
-        });
+    match catalogue.find(query).map(|model| &model.recipe) {
+        Some(AnyRecipe::Moe(recipe)) => {
+            return Ok(ResolvedModel {
+                name: recipe.id.name().to_owned(),
+                config: recipe.config(),
+                origin: ModelOrigin::Catalogue(recipe.id.clone()),
+                recipe: Some((**recipe).clone()),
+            });
+        }
+        Some(AnyRecipe::Dense(recipe)) => return Err(ResolveError::Dense { id: recipe.id.clone() }),
+        None => {}
     }
     let Ok(id) = query.parse::<ModelId>() else {
         return Err(ResolveError::Unknown { query: shorten(query), closest: catalogue.closest(query) });

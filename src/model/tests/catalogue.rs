@@ -3,12 +3,19 @@
 use std::path::Path;
 
 use super::*;
-use crate::model::catalogue::CatalogueError;
+use crate::model::catalogue::{AnyRecipe, CatalogueError};
 use crate::model::geometry_error::GeometryError;
+
+fn moe<'a>(catalogue: &'a Catalogue, name: &str) -> &'a Recipe {
+    match catalogue.find(name).map(|model| &model.recipe) {
+        Some(AnyRecipe::Moe(recipe)) => recipe,
+        other => panic!("{name}: {other:?}"),
+    }
+}
 
 fn shape_of(name: &str, runtime: Option<Runtime>, tp: Option<u32>) -> Result<String, GeometryError> {
     let catalogue = Catalogue::load(None).unwrap();
-    let recipe = catalogue.find(name).unwrap_or_else(|| panic!("no recipe answers to {name}"));
+    let recipe = moe(&catalogue, name);
     let parallelism = tp.map_or(recipe.parallelism(), |tp| Parallelism::new(tp, 1).unwrap());
     let runtime = runtime.unwrap_or(recipe.target.runtime);
     let geometry = moe_shape(&recipe.config(), parallelism, runtime, FusionChoice::Auto)?;
@@ -47,7 +54,7 @@ fn every_recipe_gives_its_shape() {
             (got, _) => assert_eq!(got.unwrap(), expected, "{name}"),
         }
     }
-    assert_eq!(Catalogue::load(None).unwrap().recipes().len(), table.len());
+    assert_eq!(Catalogue::load(None).unwrap().moe().count(), table.len());
 }
 
 #[test]
@@ -64,7 +71,7 @@ fn the_newer_server_counts_shared_experts() {
 /// Every recipe's own defaults are free of surprises: nothing misaligned, nothing unserved.
 #[test]
 fn no_recipe_warns_at_its_defaults() {
-    for recipe in Catalogue::load(None).unwrap().recipes() {
+    for recipe in Catalogue::load(None).unwrap().moe() {
         let runtime = recipe.target.runtime;
         if let Ok(geometry) = moe_shape(&recipe.config(), recipe.parallelism(), runtime, FusionChoice::Auto) {
             assert_eq!(geometry.warnings, [], "{}", recipe.id);
@@ -81,7 +88,7 @@ fn no_recipe_warns_at_its_defaults() {
 fn names_are_found_in_any_case_with_or_without_organisation() {
     let catalogue = Catalogue::load(None).unwrap();
     for name in ["zai-org/GLM-4.7-FP8", "GLM-4.7-FP8", "glm-4.7-fp8", "ZAI-ORG/glm-4.7-FP8"] {
-        assert_eq!(catalogue.find(name).unwrap().id.to_string(), "zai-org/GLM-4.7-FP8");
+        assert_eq!(catalogue.find(name).unwrap().id().to_string(), "zai-org/GLM-4.7-FP8");
     }
     assert!(catalogue.find("GLM-4.7").is_none(), "the unquantised model is another model");
     assert!(catalogue.find("other/GLM-4.7-FP8").is_none());
@@ -120,8 +127,8 @@ fn load(folder: &Path, files: &[(&str, &str)]) -> Result<Catalogue, CatalogueErr
 fn ones_own_recipe_replaces_the_embedded_one() {
     let folder = tempfile::tempdir().unwrap();
     let catalogue = load(folder.path(), &[("a.toml", OWN), ("note.txt", "not a recipe")]).unwrap();
-    assert_eq!(catalogue.recipes().len(), Catalogue::load(None).unwrap().recipes().len());
-    let recipe = catalogue.find("MINE").unwrap();
+    assert_eq!(catalogue.models().len(), Catalogue::load(None).unwrap().models().len());
+    let recipe = moe(&catalogue, "MINE");
     assert_eq!(recipe.id.to_string(), "zai-org/GLM-4.7-FP8");
     assert_eq!(
         (recipe.parallelism().to_string(), recipe.target().to_string()),
@@ -134,16 +141,37 @@ fn what_a_recipe_says_of_serving_is_kept_as_it_is_and_decides_no_shape() {
     let folder = tempfile::tempdir().unwrap();
     let serve = "[serve]\nnodes = 2\nflags = [\"--mem-fraction-static\", \"0.8\"]\n[serve.env]\nA = \"b\"\n";
     let catalogue = load(folder.path(), &[("a.toml", &format!("{OWN}{serve}"))]).unwrap();
-    let recipe = catalogue.find("mine").unwrap();
+    let recipe = moe(&catalogue, "mine");
     let said = recipe.serve.as_ref().unwrap();
     assert_eq!(said["nodes"].as_integer(), Some(2));
     assert_eq!((said["flags"].as_array().map(Vec::len), said["env"]["A"].as_str()), (Some(2), Some("b")));
     let silent = load(folder.path(), &[("a.toml", OWN)]).unwrap();
-    let silent = silent.find("mine").unwrap();
+    let silent = moe(&silent, "mine");
     assert_eq!(silent.serve, None);
     let mut unserved = recipe.clone();
     unserved.serve = None;
     assert_eq!(unserved, *silent);
+}
+
+#[test]
+fn a_model_without_experts_is_served_and_not_tuned() {
+    let folder = tempfile::tempdir().unwrap();
+    let dense = "id = \"me/dense\"\naliases = [\"thin\"]\nsources = {}\n[serve]\nengine = \"vllm\"\n";
+    let catalogue = load(folder.path(), &[("d.toml", dense)]).unwrap();
+    let known = catalogue.find("thin").unwrap();
+    assert_eq!(known.id().to_string(), "me/dense");
+    assert_eq!(known.serve().unwrap()["engine"].as_str(), Some("vllm"));
+    assert!(matches!(known.recipe, AnyRecipe::Dense(_)));
+    assert_eq!(catalogue.moe().count(), Catalogue::load(None).unwrap().moe().count());
+    for (text, says) in [
+        (dense.replace("[serve]", "[serv]"), "missing field `target`"),
+        (dense.replace("sources = {}", "tp = 1\nsources = {}"), "unknown field `tp`"),
+        (format!("{dense}[parallel]\ntp = 1\n"), "missing field `target`"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let error = load(folder.path(), &[("d.toml", &text)]).unwrap_err().to_string();
+        assert!(error.contains("models/d.toml") && error.contains(says), "{text}: {error}");
+    }
 }
 
 #[test]

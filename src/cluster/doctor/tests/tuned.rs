@@ -26,7 +26,8 @@ fn place(family: Family, runtime: Option<Runtime>) -> ConfigPlace {
 
 /// Three nodes whose runtime finds both files of `model`, and node b those of `files`.
 fn with(model: &str, files: &[&str]) -> Examined {
-    let recipe = Catalogue::load(None).unwrap().find(model).unwrap().clone();
+    let recipe =
+        Catalogue::load(None).unwrap().moe().find(|recipe| recipe.id.name() == model).unwrap().clone();
     let mut examined = healthy();
     let tuned = |files: &[&str]| Tuned {
         place: place(Family::Sglang, Some(Runtime::Sglang054)),

@@ -4,11 +4,11 @@ use std::io;
 
 use super::DoctorSettings;
 use crate::cluster::doctor::container_lines;
-use crate::cluster::inventory::{Login, Node};
+use crate::cluster::inventory::Node;
 use crate::cluster::runtimes::probe_lines;
 use crate::commands::Output;
-use crate::commands::tune::nodes::lines::by_engine;
-use crate::host::ssh::{SshSettings, over_ssh};
+use crate::commands::from_here::{by_engine, on_node};
+use crate::host::ssh::SshSettings;
 use crate::host::{Program, ShellLine};
 
 /// Each node's, under its name. The programs of the folder worker/ stand by name.
@@ -22,36 +22,32 @@ pub(super) fn commands(
     let models = !settings.models.is_empty();
     for node in nodes {
         out.line(&format!("# {}", node.name))?;
-        let over = |line: &ShellLine| match &node.reach.login {
-            Some(Login::Ssh(route)) => over_ssh(route, ssh, line),
-            Some(Login::Local) | None => line.clone(),
-        };
         let line = |words: &[&str]| ShellLine::of(&Program::new(words[0], words[1..].iter().copied()));
         if node.reach.login.is_some() {
             let programs = ["node/facts.py", "node/doctor.py"].into_iter();
             let programs = programs.chain(models.then_some("node/models.py"));
             for program in programs.chain(settings.load.then_some("node/load.py")) {
-                out.line(&over(&line(&["python3", "-I", "-c", program])).to_string())?;
+                out.line(&on_node(node, ssh, &line(&["python3", "-I", "-c", program])).to_string())?;
             }
             for address in
                 nodes.iter().filter(|other| other.name != node.name).flat_map(|it| it.fabric.first())
             {
                 let ping = ["ping", "-M", "do", "-c", "1", "-W", "1", &address.to_string()];
-                out.line(&over(&line(&ping)).to_string())?;
+                out.line(&on_node(node, ssh, &line(&ping)).to_string())?;
             }
         }
         let Some(kind) = node.settings.engine() else { continue };
         let image = node.settings.image().unwrap_or_default();
         for words in [&["version"][..], &["info"], &["image", "inspect", image]] {
             let words = [&[kind.program()], words].concat();
-            out.line(&by_engine(node, &line(&words), over).to_string())?;
+            out.line(&by_engine(node, ssh, &line(&words)).to_string())?;
         }
         for line in container_lines(node, cluster, models) {
-            out.line(&by_engine(node, &line, over).to_string())?;
+            out.line(&by_engine(node, ssh, &line).to_string())?;
         }
         out.line("# unless the image is known by its content")?;
         for line in probe_lines(node, cluster, false) {
-            out.line(&by_engine(node, &line, over).to_string())?;
+            out.line(&by_engine(node, ssh, &line).to_string())?;
         }
     }
     Ok(())

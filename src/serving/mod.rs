@@ -1,0 +1,21 @@
+//! How a model comes up on the nodes of an inventory: its recipe, what is known of runtimes, and what that comes to.
+//!
+//! Pure: text and facts go in, a [`LaunchPlan`] comes out. One module an engine says what its processes are called
+//! with; [`script`] writes the plan as the commands of a shell.
+
+mod attention;
+mod engine;
+mod memory;
+mod plan;
+mod recipe;
+mod release;
+mod rules;
+mod script;
+mod split;
+
+pub(crate) use memory::NodeMemory;
+pub(crate) use plan::{Action, LaunchPlan, PlanError, PlanRequest, ServingNode, Stage, Step};
+pub(crate) use recipe::{ServingRecipe, ServingRecipeError, number, variants};
+pub(crate) use release::Release;
+pub(crate) use rules::{Notice, NoticeKind, Rules};
+pub(crate) use script::{line, script};
