@@ -16,6 +16,8 @@ mod topology;
 use serde::Serialize;
 
 pub(crate) use environment::DerivedVariable;
+#[cfg(test)]
+pub(crate) use environment::ValueOrigin;
 pub(crate) use given::{BadGiven, Given};
 pub(crate) use netplan::Netplan;
 pub(crate) use planes::Plane;

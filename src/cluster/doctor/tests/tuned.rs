@@ -6,7 +6,7 @@ use super::*;
 use crate::cluster::installed::{ConfigPlace, Family};
 use crate::cluster::runtimes::NoRuntime;
 use crate::host::HostPath;
-use crate::model::{Catalogue, Parallelism};
+use crate::model::{Catalogue, Parallelism, Recipe};
 use crate::runtime::{Runtime, TritonVersion};
 
 const UP: &str = "E=160,N=384,device_name=NVIDIA_GB10,dtype=fp8_w8a8.json";
@@ -26,8 +26,9 @@ fn place(family: Family, runtime: Option<Runtime>) -> ConfigPlace {
 
 /// Three nodes whose runtime finds both files of `model`, and node b those of `files`.
 fn with(model: &str, files: &[&str]) -> Examined {
-    let recipe =
-        Catalogue::load(None).unwrap().moe().find(|recipe| recipe.id.name() == model).unwrap().clone();
+    let catalogue = Catalogue::load(None).unwrap();
+    let named = |recipe: &&Recipe| recipe.id.name().eq_ignore_ascii_case(model);
+    let recipe = catalogue.moe().find(named).unwrap();
     let mut examined = healthy();
     let tuned = |files: &[&str]| Tuned {
         place: place(Family::Sglang, Some(Runtime::Sglang054)),
