@@ -72,7 +72,7 @@ fn a_journal_with_a_broken_line() {
         (format!("{}\n{}\nnull\n", lines[0], lines[1]), "line 3"),
         (format!("{{\n{}\n", lines[1]), "line 1"),
         (String::new(), "line 1"),
-        (format!("{}\n", lines[0].replace("\"format\":2", "\"format\":99")), "line 1"),
+        (format!("{}\n", lines[0].replace("\"format\":3", "\"format\":99")), "line 1"),
         (format!("{}\n", lines[0].replace("\"tp\":4", "\"tp\":-4")), "line 1"),
     ] {
         sandbox.write("run/journal.jsonl", &broken);
@@ -85,8 +85,8 @@ fn a_journal_of_an_older_version() {
     let sandbox = Sandbox::new();
     sandbox.predicted_run();
     let journal = sandbox.read("run/journal.jsonl");
-    sandbox.write("run/journal.jsonl", journal.replacen("\"format\":2", "\"format\":1", 1));
-    let words = ["run/journal.jsonl", "journal format 1", "an older version wrote it", "start a new run"];
+    sandbox.write("run/journal.jsonl", journal.replacen("\"format\":3", "\"format\":2", 1));
+    let words = ["run/journal.jsonl", "journal format 2", "an older version wrote it", "start a new run"];
     sandbox.refused(&["moe", "--resume", "run"], &words);
 }
 

@@ -61,3 +61,39 @@ async fn every_release_that_is_known_says_what_it_takes() {
         assert_eq!(complaints[1]["near"], "dummy");
     }
 }
+
+/// The server's command in the plan of `model` on an example cluster.
+fn planned(model: &str, cluster: &str) -> Vec<String> {
+    let inventory = format!("{}/profiles/clusters/{cluster}.toml", env!("CARGO_MANIFEST_DIR"));
+    let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_sparkbench"));
+    program.args(["plan", model, "--cluster", &inventory, "--offline", "--json"]);
+    let output = program.output().unwrap();
+    assert!(output.status.success(), "{model}: {}", String::from_utf8_lossy(&output.stderr));
+    let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let stages = plan["stages"].as_array().unwrap();
+    let server = stages.iter().find(|stage| stage["what"] == "server").unwrap();
+    serde_json::from_value(server["steps"][0]["argv"].clone()).unwrap()
+}
+
+#[tokio::test]
+#[ignore = "fetches SGLang's wheels"]
+async fn every_plan_for_sglang_is_understood_by_its_release() {
+    let numbers: Vec<String> = (1..=14).map(|number: u32| number.to_string()).collect();
+    let mut plans: Vec<_> =
+        numbers.iter().map(|number| (number.as_str(), "s3-two-sparks", Runtime::Sglang054)).collect();
+    plans.extend([
+        ("GLM-4.7-FP8", "s1-four-sparks", Runtime::Sglang054),
+        ("GLM-4.7-FP8:eagle", "s4-dedicated-fabric", Runtime::Sglang054),
+        ("NVIDIA-Nemotron-3-Super-120B-A12B-NVFP4", "s2-sparks-and-thors", Runtime::Sglang0523),
+        ("Qwen3.5-122B-A10B-FP8", "s2-sparks-and-thors", Runtime::Sglang0523),
+    ]);
+    for (model, cluster, runtime) in plans {
+        let command = planned(model, cluster);
+        let words: Vec<&str> = command.iter().map(String::as_str).collect();
+        let (code, value) = listed(runtime, &words).await;
+        assert_eq!((code, value["complaints"].as_array().map(Vec::len)), (0, Some(0)), "{model}: {value:#}");
+    }
+    // What a guide has for the cache's type is no choice.
+    let (code, value) = listed(Runtime::Sglang0523, &["--kv-cache-dtype", "fp8"]).await;
+    assert_eq!((code, &value["complaints"][0]["trouble"]), (1, &"no_choice".into()));
+}

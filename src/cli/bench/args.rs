@@ -282,7 +282,7 @@ mod tests {
     use super::*;
 
     /// Values that begin with a minus sign by mistake only: names, and words from a list.
-    const WORDS: [&str; 15] = [
+    const WORDS: [&str; 17] = [
         "FILE",
         "DIR",
         "NAME",
@@ -298,6 +298,8 @@ mod tests {
         "RUN_DIR",
         "BASELINE",
         "CANDIDATE",
+        "MODEL[:VARIANT]",
+        "VERSION",
     ];
 
     #[test]

@@ -164,7 +164,7 @@ fn a_model_without_experts_is_served_and_not_tuned() {
     assert!(matches!(known.recipe, AnyRecipe::Dense(_)));
     assert_eq!(catalogue.moe().count(), Catalogue::load(None).unwrap().moe().count());
     for (text, says) in [
-        (dense.replace("[serve]", "[serv]"), "missing field `target`"),
+        (dense.replace("[serve]", "[serv]"), "unknown field `serv` (did you mean `serve`?)"),
         (dense.replace("sources = {}", "tp = 1\nsources = {}"), "unknown field `tp`"),
         (format!("{dense}[parallel]\ntp = 1\n"), "missing field `target`"),
     ] {

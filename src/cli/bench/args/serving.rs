@@ -52,7 +52,7 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub offline: bool,
     /// The engine's release in the image, for the rules [default: the one the recipe names]
-    #[arg(long, value_name = "VERSION", allow_hyphen_values = true)]
+    #[arg(long, value_name = "VERSION")]
     pub release: Option<Release>,
     /// A folder with models/*.toml and rules/*.toml of your own; they win over the built-in ones
     #[arg(long, value_name = "DIR", env = "SPARKBENCH_PROFILES")]
