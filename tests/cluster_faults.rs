@@ -155,7 +155,7 @@ async fn whatever_dies_files_and_results_are_those_of_one_machine() {
         let mut child = it.begin();
         until_journal_says(&it.path(), "joined", &mut child);
         let killed = while_containers_die(nodes, NAME, || it.ends_well(child, &alone));
-        assert!(killed > 1, "{killed} containers were killed");
+        assert!(killed > 0, "no container was killed");
 
         let it = run(format!("restarted-{time}"));
         let mut child = it.begin();

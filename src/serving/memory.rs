@@ -26,7 +26,7 @@ impl NodeMemory {
         let keys = &recipe.keys;
         let split = recipe.split();
         // A count of GPUs of a plan for these nodes: exact as a float.
-        let weights_gb = keys.weights_gb? / split.gpus_of_a_copy() as f64;
+        let weights_gb = keys.weights_gb? / split.gpus() as f64;
         let of_context = keys.attention.zip(keys.context_length).map(|(attention, context)| {
             let bytes = bytes_of(keys.kv_cache_dtype.as_deref());
             attention.values_per_token(split.tp, split.pp) as f64 * bytes * context as f64 / 1e9

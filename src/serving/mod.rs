@@ -14,7 +14,7 @@ mod script;
 mod split;
 
 pub(crate) use memory::NodeMemory;
-pub(crate) use plan::{Action, LaunchPlan, PlanError, PlanRequest, ServingNode, Stage, Step};
+pub(crate) use plan::{Action, LaunchPlan, PlanError, PlanRequest, ServingNode, Stage, Step, taking_part};
 pub(crate) use recipe::{ServingRecipe, ServingRecipeError, number, variants};
 pub(crate) use release::Release;
 pub(crate) use rules::{Notice, NoticeKind, Rules};

@@ -1,5 +1,7 @@
 //! A plan as the commands that would do the same by hand.
 
+use std::collections::BTreeSet;
+
 use super::plan::{Action, LaunchPlan, Stage, Step};
 use crate::host::container_spec::ContainerVariable;
 use crate::host::{Program, ShellLine, Variable};
@@ -7,10 +9,16 @@ use crate::secret::Secret;
 
 /// Where what a process says goes, on the node or in its container.
 const LOG: &str = "/tmp/sparktune-serve.log";
+/// How long GPUs may take to join, and a model to load: GLM-4.7's weights take about ten minutes.
+const GPUS_LIMIT_S: u32 = 300;
+const READY_LIMIT_S: u32 = 3600;
 
 /// The lines of a shell script; `over` makes of a step's line the one that does it from here.
 pub(crate) fn script(plan: &LaunchPlan, over: impl Fn(&Step, ShellLine) -> ShellLine) -> Vec<String> {
     let mut lines = vec!["#!/bin/sh".to_owned(), "set -eu".to_owned()];
+    for name in secrets(plan) {
+        lines.push(format!("# {name}: the login shell of every node has to have it"));
+    }
     for Stage { what, reason, steps } in &plan.stages {
         lines.push(format!("# {what}: {reason}"));
         for step in steps {
@@ -25,6 +33,17 @@ pub(crate) fn script(plan: &LaunchPlan, over: impl Fn(&Step, ShellLine) -> Shell
     lines
 }
 
+/// Variables whose values nobody may see.
+fn secrets(plan: &LaunchPlan) -> BTreeSet<&str> {
+    let steps = plan.stages.iter().flat_map(|stage| &stage.steps);
+    let variables = steps.flat_map(|step| match &step.action {
+        Action::Create(spec) => &spec.environment,
+        _ => &step.environment,
+    });
+    let secret = variables.filter(|(_, value)| **value == ContainerVariable::FromHarness);
+    secret.map(|(name, _)| name.as_str()).collect()
+}
+
 /// The line that does a step on its node; none for what is done from here.
 pub(crate) fn line(step: &Step) -> Option<ShellLine> {
     let program = match &step.action {
@@ -33,14 +52,23 @@ pub(crate) fn line(step: &Step) -> Option<ShellLine> {
         Action::Start { argv, .. } => within(step, Stays::Yes, argv),
         Action::AwaitGpus { argv, gpus } => {
             let asked = within(step, Stays::No, argv);
-            let until =
-                format!("until [ \"$(\"$@\" 2>/dev/null)\" -ge {gpus} ] 2>/dev/null; do sleep 2; done");
+            let look = format!("[ \"$(\"$@\")\" -ge {gpus} ]");
+            let until = format!("n=0; until {look}; do {}; done", patience(2, GPUS_LIMIT_S));
             let words = ["-c".to_owned(), until, "sh".to_owned()].into_iter().chain(asked.argv);
             Program { environment: asked.environment, ..Program::new("sh", words) }
         }
         Action::AwaitReady => return None,
     };
     Some(ShellLine::of(&program))
+}
+
+/// What a loop does between two looks, `pause_s` apart; it fails after `limit_s`. `n` counts.
+fn patience(pause_s: u32, limit_s: u32) -> String {
+    let most = limit_s / pause_s;
+    format!(
+        "n=$((n + 1)); if [ $n -gt {most} ]; then echo \"not within {limit_s} s; see {LOG}\" >&2; exit 1; fi; \
+         sleep {pause_s}"
+    )
 }
 
 /// Whether a program goes on once the line is done.
@@ -93,7 +121,8 @@ fn within(step: &Step, stays: Stays, argv: &[String]) -> Program {
 
 /// Waits until the model that answers is this one.
 fn ready(plan: &LaunchPlan) -> ShellLine {
-    let until = "until curl --silent --fail --max-time 30 --output /dev/null \"$0/health\" && \
-                 curl --silent --fail --max-time 30 \"$0/v1/models\" | grep -qF \"\\\"$1\\\"\"; do sleep 5; done";
-    ShellLine::of(&Program::new("sh", ["-c", until, &plan.base_url, &plan.served_name]))
+    let healthy = "curl --silent --fail --max-time 30 --output /dev/null \"$0/health\"";
+    let named = "curl --silent --fail --max-time 30 \"$0/v1/models\" | grep -qF \"\\\"$1\\\"\"";
+    let until = format!("n=0; until {healthy} && {named}; do {}; done", patience(5, READY_LIMIT_S));
+    ShellLine::of(&Program::new("sh", ["-c", until.as_str(), &plan.base_url, &plan.served_name]))
 }

@@ -11,8 +11,6 @@ pub(crate) struct Split {
     pub(crate) tp: u32,
     /// Pipeline parallelism: the layers in so many groups.
     pub(crate) pp: u32,
-    /// Data parallelism: so many copies of all of it.
-    pub(crate) dp: u32,
     /// Expert parallelism: the experts in so many groups, over the GPUs of the tensor parallelism.
     pub(crate) ep: u32,
 }
@@ -20,11 +18,6 @@ pub(crate) struct Split {
 impl Split {
     /// The GPUs that take part, and so the nodes; `u64`, so that no recipe can make it overflow.
     pub(crate) fn gpus(self) -> u64 {
-        self.gpus_of_a_copy().saturating_mul(u64::from(self.dp))
-    }
-
-    /// The GPUs that hold the weights once between them.
-    pub(crate) fn gpus_of_a_copy(self) -> u64 {
         u64::from(self.tp) * u64::from(self.pp)
     }
 }
@@ -32,7 +25,7 @@ impl Split {
 impl fmt::Display for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "tp {}", self.tp)?;
-        for (name, value) in [("pp", self.pp), ("dp", self.dp), ("ep", self.ep)] {
+        for (name, value) in [("pp", self.pp), ("ep", self.ep)] {
             if value > 1 {
                 write!(f, " {name} {value}")?;
             }

@@ -34,8 +34,11 @@ class GpuUse(unittest.TestCase):
         self.assertEqual(pids('test "$1 $2" = "--query-compute-apps=pid --format=csv,noheader,nounits" && echo 7'), [7])
 
     def test_what_is_no_process_is_none(self):
-        for script in ("", "echo '[N/A]'", "echo 'No devices were found'", "echo -5; echo 1.5; echo '²'", "echo 7; exit 9", None):
+        for script in ("", "echo '[N/A]'", "echo 'No devices were found'", "echo -5; echo 1.5; echo '²'", None):
             self.assertEqual(pids(script), [], script)
+
+    def test_what_fails_says_nothing_of_processes(self):
+        self.assertIsNone(pids("echo 7; exit 9"))
 
 
 if __name__ == "__main__":

@@ -35,8 +35,9 @@ impl Process<'_> {
     }
 }
 
-/// The key of a recipe that says what this argument of the engine would say.
-pub(super) fn key_of(engine: ServingEngine, argument: &str) -> Option<&'static str> {
+/// The key of a recipe that says what this word of a command line, `--name` or `--name=value`, would say.
+pub(super) fn key_of(engine: ServingEngine, word: &str) -> Option<&'static str> {
+    let argument = word.split('=').next().unwrap_or(word);
     let table = match engine {
         ServingEngine::Sglang => sglang::KEYS,
         ServingEngine::Vllm => vllm::KEYS,

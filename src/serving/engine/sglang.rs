@@ -11,7 +11,6 @@ pub(super) const KEYS: Keys = &[
     (&["--served-model-name"], "served_name"),
     (&["--tp", "--tp-size", "--tensor-parallel-size"], "tp"),
     (&["--pp", "--pp-size", "--pipeline-parallel-size"], "pp"),
-    (&["--dp", "--dp-size", "--data-parallel-size"], "dp"),
     (&["--ep", "--ep-size", "--expert-parallel-size"], "ep"),
     (&["--nnodes", "--node-rank"], "tp` and `pp"),
     (&["--dist-init-addr", "--nccl-init-addr"], "rendezvous_port"),
@@ -40,7 +39,6 @@ pub(super) fn command(process: &Process<'_>, words: &mut Words) {
     words.optional("--served-model-name", keys.served_name.as_ref());
     words.flag("--tp-size", split.tp);
     words.above_one("--pp-size", split.pp);
-    words.above_one("--dp-size", split.dp);
     words.above_one("--ep-size", split.ep);
     if *nodes > 1 {
         words.flag("--nnodes", nodes);

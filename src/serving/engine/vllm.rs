@@ -15,7 +15,6 @@ pub(super) const KEYS: Keys = &[
     (&["--served-model-name"], "served_name"),
     (&["--tensor-parallel-size", "-tp"], "tp"),
     (&["--pipeline-parallel-size", "-pp"], "pp"),
-    (&["--data-parallel-size", "-dp"], "dp"),
     (&["--enable-expert-parallel", "-ep"], "ep"),
     (&["--nnodes", "--node-rank", "--headless"], "tp` and `pp"),
     (&["--master-addr", "--master-port"], "rendezvous_port"),
@@ -42,7 +41,6 @@ pub(super) fn command(process: &Process<'_>, words: &mut Words) {
     words.flag("--port", recipe.port());
     words.flag("--tensor-parallel-size", split.tp);
     words.above_one("--pipeline-parallel-size", split.pp);
-    words.above_one("--data-parallel-size", split.dp);
     words.switch("--enable-expert-parallel", split.ep > 1);
     if *nodes > 1 {
         match keys.ray {

@@ -66,6 +66,16 @@ pub(crate) enum PlanError {
         /// The model.
         model: String,
     },
+    /// It waives a rule that there is not.
+    #[error("recipe of {model}, field `serve.waive`: there is no rule `{rule}`; there are {}", .known.join(", "))]
+    NoSuchRule {
+        /// The model.
+        model: String,
+        /// What it waives.
+        rule: String,
+        /// The rules that there are.
+        known: Vec<String>,
+    },
     /// It is known not to work.
     #[error("{} (rule `{}`; {})", .0.says, .0.rule, .0.source)]
     Refused(Notice),

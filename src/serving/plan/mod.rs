@@ -133,7 +133,14 @@ impl LaunchPlan {
         let PlanRequest { recipe, rules, .. } = request;
         let split = recipe.split();
         check_split(request)?;
-        let nodes = chosen(request)?;
+        let nodes = taking_part(recipe, &request.nodes)?;
+        if let Some(unknown) = recipe.keys.waive.iter().find(|id| rules.ids().all(|known| known != *id)) {
+            return Err(PlanError::NoSuchRule {
+                model: recipe.name(),
+                rule: unknown.clone(),
+                known: rules.ids().map(str::to_owned).collect(),
+            });
+        }
         let situation = situation(request, &nodes);
         let verdicts = rules.judge(&situation, &recipe.keys.waive);
         if let Some(at) = verdicts.notices.iter().position(|notice| notice.kind == NoticeKind::Refused) {
@@ -179,18 +186,24 @@ fn check_split(request: &PlanRequest<'_>) -> Result<(), PlanError> {
     }
 }
 
-/// The nodes that take part: the head, then others in the inventory's order, as many as the split needs.
-fn chosen<'a>(request: &PlanRequest<'a>) -> Result<Vec<ServingNode<'a>>, PlanError> {
-    let needed = request.recipe.split().gpus();
+/// Of `nodes` those that take part: the head, then others in the inventory's order, as many as the split needs.
+///
+/// # Errors
+/// There are too few.
+pub(crate) fn taking_part<'a>(
+    recipe: &ServingRecipe,
+    nodes: &[ServingNode<'a>],
+) -> Result<Vec<ServingNode<'a>>, PlanError> {
+    let needed = recipe.split().gpus();
     let is_head = |node: &&ServingNode<'_>| node.node.role == NodeRole::Head;
-    let (head, others): (Vec<_>, Vec<_>) = request.nodes.iter().partition(is_head);
+    let (head, others): (Vec<_>, Vec<_>) = nodes.iter().partition(is_head);
     let all: Vec<ServingNode<'a>> = head.into_iter().chain(others).copied().collect();
     let take = usize::try_from(needed).unwrap_or(usize::MAX);
     match all.get(..take) {
         Some(nodes) => Ok(nodes.to_vec()),
         None => Err(PlanError::TooFewNodes {
-            model: request.recipe.name(),
-            split: request.recipe.split(),
+            model: recipe.name(),
+            split: recipe.split(),
             needed,
             there: all.len(),
         }),

@@ -28,7 +28,7 @@ pub(super) fn stages(recipe: &ServingRecipe, members: &[Member<'_>]) -> Vec<Stag
     }
     stages.push(Stage {
         what: "ready",
-        reason: "an answered health check may be another model's: the name is looked at, and a completion asked for",
+        reason: "an answered health check may be another model's, so that the name is looked at too",
         steps: vec![step(head, Action::AwaitReady)],
     });
     stages

@@ -266,6 +266,11 @@ fn what_cannot_be_is_refused_with_the_figures() {
                    [[nodes]]\nname = \"b\"\nssh = \"b\"\n";
     let error = plan(nowhere, "engine = \"vllm\"\ntp = 2\n").unwrap_err().to_string();
     assert!(error.starts_with("a: its inventory has neither `fabric` nor an IP address"), "{error}");
+    let error = plan(SPARKS, "engine = \"vllm\"\nwaive = [\"no-such\"]\n").unwrap_err().to_string();
+    assert!(
+        error.starts_with("recipe of me/model, field `serve.waive`: there is no rule `no-such`; there"),
+        "{error}"
+    );
     let refused = "engine = \"sglang\"\nversion = \"0.5.9\"\nray = {}\ntp = 2\n";
     let error = plan(SPARKS, refused).unwrap_err().to_string();
     assert!(

@@ -6,8 +6,8 @@ use crate::serving::engine;
 
 /// The first field that makes no sense, and why.
 pub(super) fn check(keys: &ServeKeys) -> Result<(), (&'static str, String)> {
-    let ServeKeys { tp, pp, dp, ep, .. } = *keys;
-    for (field, value) in [("tp", tp), ("pp", pp), ("dp", dp), ("ep", ep)] {
+    let ServeKeys { tp, pp, ep, .. } = *keys;
+    for (field, value) in [("tp", tp), ("pp", pp), ("ep", ep)] {
         if value == 0 {
             return Err((field, "0 is no number of GPUs; accepted: 1 and more".to_owned()));
         }
@@ -57,10 +57,9 @@ pub(super) fn check(keys: &ServeKeys) -> Result<(), (&'static str, String)> {
             format!("`{name}` is no name of a variable: letters, digits and `_`, not beginning with a digit"),
         ));
     }
-    if let Some((word, key)) = keys.arguments.iter().find_map(|word| {
-        let name = word.split('=').next().unwrap_or(word);
-        Some((name, engine::key_of(keys.engine, name)?))
-    }) {
+    if let Some((word, key)) =
+        keys.arguments.iter().find_map(|word| Some((word, engine::key_of(keys.engine, word)?)))
+    {
         return Err(("arguments", format!("`{word}` is what the key `{key}` is for")));
     }
     Ok(())

@@ -88,9 +88,6 @@ pub(crate) struct ServeKeys {
     /// Pipeline parallelism.
     #[serde(default = "one")]
     pp: u32,
-    /// Copies of the model.
-    #[serde(default = "one")]
-    dp: u32,
     /// Expert parallelism.
     #[serde(default = "one")]
     ep: u32,
@@ -224,8 +221,8 @@ impl ServingRecipe {
 
     /// How it is split.
     pub(crate) fn split(&self) -> Split {
-        let ServeKeys { tp, pp, dp, ep, .. } = self.keys;
-        Split { tp, pp, dp, ep }
+        let ServeKeys { tp, pp, ep, .. } = self.keys;
+        Split { tp, pp, ep }
     }
 
     /// The port for clients.

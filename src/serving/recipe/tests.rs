@@ -101,7 +101,7 @@ fn what_is_wrong_is_named_with_file_field_and_what_is_accepted() {
         (
             "--attention-backend",
             "--port=3",
-            "field `serve.arguments`: `--port` is what the key `port` is for",
+            "field `serve.arguments`: `--port=3` is what the key `port` is for",
         ),
         (
             "without = [\"memory_fraction\"]",

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Rule, RuleAction, Rules};
 use crate::failure::{Failure, Kind};
 use crate::fs::{FolderError, is_toml, read_text_at_most, toml_files};
+use crate::host::is_variable_name;
 use crate::serving::engine;
 use crate::toml_text::{BadToml, from_toml};
 
@@ -93,6 +94,9 @@ impl Rule {
         }
         if self.since.as_ref().zip(self.before.as_ref()).is_some_and(|(since, before)| since >= before) {
             return Err("`since` is not before `before`: it holds for no release".to_owned());
+        }
+        if let Some(name) = self.environment.keys().find(|name| !is_variable_name(name)) {
+            return Err(format!("`environment`: `{name}` is no name of a variable"));
         }
         match self.arguments.iter().find_map(|word| engine::key_of(self.engine, word)) {
             Some(key) => Err(format!("`arguments`: what the key `{key}` of a recipe is for")),

@@ -140,6 +140,11 @@ pub(super) struct Verdicts {
 }
 
 impl Rules {
+    /// The ids of all rules.
+    pub(super) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|rule| rule.id.as_str())
+    }
+
     /// Hold all rules against a plan but those that are waived, by their ids.
     pub(super) fn judge(&self, situation: &Situation<'_>, waived: &[String]) -> Verdicts {
         let mut verdicts = Verdicts::default();
@@ -148,17 +153,25 @@ impl Rules {
             let kind = match (rule.then, certainty) {
                 (RuleAction::Refuse, Certainty::Certain) => NoticeKind::Refused,
                 // Of a release that nobody knows it may be untrue.
-                (RuleAction::Refuse, Certainty::ReleaseUnknown) | (RuleAction::Warn, _) => NoticeKind::Warned,
+                (RuleAction::Refuse, Certainty::ReleaseUnknown)
+                | (RuleAction::Warn, _)
+                | (_, Certainty::GpuUnknown) => NoticeKind::Warned,
                 (RuleAction::Add, _) => NoticeKind::Added,
             };
             let says = match certainty {
                 Certainty::Certain => rule.says.clone(),
                 Certainty::ReleaseUnknown => format!("{} ({}, if it is that)", rule.says, rule.releases()),
+                Certainty::GpuUnknown => {
+                    let gpus = rule.when.gpu.iter().flatten().cloned().collect::<Vec<_>>().join(" or ");
+                    format!("{} (with {gpus}; no node's GPU is known)", rule.says)
+                }
             };
             let mut added = rule.arguments.clone();
             added.extend(rule.environment.iter().map(|(name, value)| format!("{name}={value}")));
-            verdicts.arguments.extend(rule.arguments.iter().cloned());
-            verdicts.environment.extend(rule.environment.clone());
+            if kind == NoticeKind::Added {
+                verdicts.arguments.extend(rule.arguments.iter().cloned());
+                verdicts.environment.extend(rule.environment.clone());
+            }
             let (id, source) = (rule.id.clone(), rule.source.clone());
             verdicts.notices.push(Notice { rule: id, kind, added, says, source });
         }
@@ -171,6 +184,7 @@ impl Rules {
 enum Certainty {
     Certain,
     ReleaseUnknown,
+    GpuUnknown,
 }
 
 impl Rule {
@@ -184,6 +198,10 @@ impl Rule {
                 let early = self.before.as_ref().is_none_or(|before| release < before);
                 (late && early).then_some(Certainty::Certain)?
             }
+        };
+        let certainty = match self.when.gpu.is_some() && at.gpus.is_empty() {
+            true => Certainty::GpuUnknown,
+            false => certainty,
         };
         (self.engine == at.engine && self.when.holds(at)).then_some(certainty)
     }
@@ -224,7 +242,7 @@ impl Condition {
             && pp_above.is_none_or(|above| at.split.pp > above)
             && context_above.is_none_or(|above| at.context.is_none_or(|context| context > above))
             && named(speculative, at.speculative.unwrap_or_default())
-            && (gpu.is_none() || at.gpus.iter().any(|one| named(gpu, one)))
+            && (gpu.is_none() || at.gpus.is_empty() || at.gpus.iter().any(|one| named(gpu, one)))
             && mixed_gpus.is_none_or(|wanted| wanted == mixed)
             && named(architecture, at.architecture.unwrap_or_default())
             && ray.is_none_or(|wanted| wanted == at.ray)

@@ -15,7 +15,7 @@ fn situation<'a>(release: Option<&'a Release>) -> Situation<'a> {
         engine: ServingEngine::Sglang,
         release,
         nodes: 2,
-        split: Split { tp: 2, pp: 1, dp: 1, ep: 1 },
+        split: Split { tp: 2, pp: 1, ep: 1 },
         context: Some(32_000),
         speculative: None,
         gpus: vec!["NVIDIA GB10", "NVIDIA GB10"],
@@ -50,9 +50,14 @@ fn every_condition_counts() {
     let graphs = |at: &Situation<'_>| held(at).contains(&"cuda-graphs-across-nodes".to_owned());
     assert!(graphs(&whole));
     assert!(!graphs(&Situation { nodes: 1, ..whole.clone() }));
-    assert!(!graphs(&Situation { split: Split { tp: 1, pp: 2, dp: 1, ep: 1 }, ..whole.clone() }));
+    assert!(!graphs(&Situation { split: Split { tp: 1, pp: 2, ep: 1 }, ..whole.clone() }));
     assert!(!graphs(&Situation { gpus: vec!["NVIDIA Thor"], ..whole.clone() }));
-    assert!(!graphs(&Situation { gpus: Vec::new(), ..whole.clone() }));
+    // Of a GPU that nobody knows it is said, and nothing is done.
+    let unknown = Situation { gpus: Vec::new(), ..whole.clone() };
+    let verdicts = Rules::load(None).unwrap().judge(&unknown, &[]);
+    assert_eq!(verdicts.notices[0].kind, NoticeKind::Warned);
+    assert!(verdicts.notices[0].says.ends_with("(with NVIDIA GB10; no node's GPU is known)"), "{verdicts:?}");
+    assert_eq!(verdicts.arguments, ["--enable-dp-attention"]);
     assert!(!graphs(&Situation { engine: ServingEngine::Vllm, ..whole.clone() }));
     let given = ["--disable-cuda-graph".to_owned()];
     assert!(!graphs(&Situation { arguments: &given, ..whole.clone() }));
@@ -75,7 +80,7 @@ fn eagle3_on_vllm_is_refused_in_a_pipeline_and_warned_of_beyond_8k() {
     let at = Situation {
         engine: ServingEngine::Vllm,
         speculative: Some("EAGLE3"),
-        gpus: Vec::new(),
+        gpus: vec!["NVIDIA H100"],
         ..situation(Some(&old))
     };
     let of = |at: &Situation<'_>| -> Vec<(String, NoticeKind)> {
@@ -87,7 +92,7 @@ fn eagle3_on_vllm_is_refused_in_a_pipeline_and_warned_of_beyond_8k() {
     // The model's own context, which is longer.
     assert_eq!(of(&Situation { context: None, ..at.clone() }), beyond);
     assert!(of(&Situation { context: Some(8192), ..at.clone() }).is_empty());
-    let pipeline = Situation { split: Split { tp: 1, pp: 2, dp: 1, ep: 1 }, ..at };
+    let pipeline = Situation { split: Split { tp: 1, pp: 2, ep: 1 }, ..at };
     assert_eq!(of(&pipeline), [("eagle3-in-a-pipeline".to_owned(), NoticeKind::Refused)]);
     // Of a release that nobody knows nothing is refused, and it is said for which it would be true.
     let unknown = Situation { release: None, ..pipeline.clone() };
@@ -124,6 +129,12 @@ fn what_is_wrong_with_rules_is_named() {
         ("do = \"add\"", "do = \"warn\"", "rule `a`: `arguments` or `environment` go with do = \"add\""),
         ("arguments = [\"--x\"]\n", "", "rule `a`: `arguments` or `environment` go with do = \"add\""),
         ("--x", "--tp-size", "rule `a`: `arguments`: what the key `tp`"),
+        ("--x", "--tp-size=9", "rule `a`: `arguments`: what the key `tp`"),
+        (
+            "arguments = [\"--x\"]",
+            "environment = { \"A B\" = \"c\" }",
+            "rule `a`: `environment`: `A B` is no name of a variable",
+        ),
         ("since = \"0.5.4\"", "since = \"0.5.4\"\nbefore = \"0.5.4\"", "it holds for no release"),
         ("0.5.4", "new", "`new` is no release"),
         ("nodes_above", "node_above", "unknown field `node_above` (did you mean `nodes_above`?)"),

@@ -16,7 +16,7 @@ use crate::failure::{Failure, Kind};
 use crate::host::container_spec::Labels;
 use crate::host_name::HostName;
 use crate::model::Catalogue;
-use crate::serving::{LaunchPlan, PlanError, PlanRequest, Release, Rules, ServingNode};
+use crate::serving::{LaunchPlan, PlanError, PlanRequest, Release, Rules, ServingNode, taking_part};
 
 /// What is planned.
 #[derive(Debug)]
@@ -74,9 +74,12 @@ pub(crate) async fn run(
     let rules = Rules::load(settings.profiles.as_deref())?;
     let wanted = WantedModel::find(&catalogue, &settings.model)?;
     let found = inventory::find(settings.cluster.as_deref())?;
-    let nodes = found.inventory.named(&settings.nodes)?;
-    let ssh = connect::ssh(&found.inventory);
     let devices = DeviceCatalogue::embedded();
+    let named = found.inventory.named(&settings.nodes)?;
+    // Nobody else is asked.
+    let taking_part = taking_part(&wanted.recipe, &as_inventoried(&named, devices))?;
+    let nodes: Vec<Node> = taking_part.iter().map(|node| node.node.clone()).collect();
+    let ssh = connect::ssh(&found.inventory);
     let facts = match settings.offline {
         true => Vec::new(),
         false => cancel.run_until_cancelled(read(&nodes, &ssh)).await.ok_or(Stopped)??,

@@ -10,7 +10,7 @@ use super::{Letter, News, StockNode, Tuning};
 use crate::events::{Left, NodeEvent, Observer};
 use crate::host_name::HostName;
 use crate::tuner::session::LOOK_AGAIN;
-use crate::tuner::stock::gpu_use::GpuUsers;
+use crate::tuner::stock::gpu_use::{GpuUse, GpuUsers};
 
 /// Of a GPU that is waited for.
 pub(super) enum GpuNews {
@@ -69,17 +69,19 @@ async fn await_gpu(
         let again = until.min(Instant::now() + LOOK_AGAIN);
         let looked = async {
             sleep_until(again).await;
-            GpuUsers::on(&*node.host, &node.python).await
+            GpuUse::on(&*node.host, &node.python).await
         };
         match stop.run_until_cancelled(looked).await {
             None => return,
-            Some(None) => return say(GpuNews::Free),
-            Some(Some(now)) if again >= until => return say(GpuNews::GivenUp(now)),
-            Some(Some(now)) if now != users => {
+            Some(GpuUse::Free) => return say(GpuNews::Free),
+            Some(GpuUse::Used(now)) if again >= until => return say(GpuNews::GivenUp(now)),
+            // Who was there last is there still, as far as anybody knows.
+            Some(GpuUse::Unknown) if again >= until => return say(GpuNews::GivenUp(users)),
+            Some(GpuUse::Used(now)) if now != users => {
                 users = now.clone();
                 say(GpuNews::InUse(now));
             }
-            Some(Some(_)) => {}
+            Some(GpuUse::Used(_) | GpuUse::Unknown) => {}
         }
     }
 }

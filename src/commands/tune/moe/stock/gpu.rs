@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host_name::HostName;
-use crate::tuner::stock::gpu_use::GpuUsers;
+use crate::tuner::stock::gpu_use::{GpuUse, GpuUsers};
 use crate::worker::environment::Environment;
 
 /// Why a node cannot tune for a run.
@@ -70,8 +70,8 @@ pub(super) async fn fit_to_tune_on(
 ) -> Result<Vec<(Environment, Option<GpuUsers>)>, Unfit> {
     let asking = environments.into_iter().map(|environment| async {
         let (host, python) = (&environment.starter.host, &environment.starter.python);
-        let (gpus, users) = tokio::join!(gpu_names(host), GpuUsers::on(&**host, python));
-        let in_use = is_fit(host.name(), &gpus.unwrap_or_default(), users, device, may_wait)?;
+        let (gpus, used) = tokio::join!(gpu_names(host), GpuUse::on(&**host, python));
+        let in_use = is_fit(host.name(), &gpus.unwrap_or_default(), used.users(), device, may_wait)?;
         Ok((environment, in_use))
     });
     taking_part(join_all(asking).await, observer)

@@ -20,7 +20,7 @@ use crate::runtime::{Runtime, Target, TritonVersion, VllmVersion};
 use crate::tuner::error::RunError;
 use crate::tuner::plan::PlannedImage;
 use crate::tuner::session::local_gpus;
-use crate::tuner::stock::gpu_use::GpuUsers;
+use crate::tuner::stock::gpu_use::GpuUse;
 use crate::tuner::stock::own_tuner::OwnTuner;
 use crate::tuner::stock::run::StockNode;
 use crate::tuner::stock::script::{Options, ScriptIdentity};
@@ -120,7 +120,7 @@ pub(super) async fn here(
         Some(release) => vllm_here(&host, python, release, said).await?,
         None => sglang_here(&host, python, said, observer).await?,
     };
-    let users = GpuUsers::on(&host, &python).await;
+    let users = GpuUse::on(&host, &python).await.users();
     let in_use = is_fit(host.name(), &local_gpus(), users, sought.device, sought.may_wait)?;
     let Found { script, place, path } = place(&host, root.as_ref(), sought).await?;
     let name = host.name().clone();
