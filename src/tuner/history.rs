@@ -41,7 +41,7 @@ pub(crate) struct SessionSpan {
 pub(crate) enum Doing {
     /// It times kernels.
     Measuring,
-    /// It compiles.
+    /// It compiles, or gives or takes binaries.
     Compiling,
     /// It is there and has nothing to do.
     Idle,
@@ -73,7 +73,7 @@ pub(crate) struct NodeHistory {
     pub restarts: u64,
     /// How it left, each with the time; a run that ended is no reason.
     pub departures: Vec<(u64, Left)>,
-    /// What it was told to do: batches to compile, rounds and looks to time.
+    /// What it was told to do: batches to compile, give or take, rounds and looks to time.
     pub orders: u64,
     /// Of these, what it was at when it left: somebody did that again.
     pub broken_off: u64,

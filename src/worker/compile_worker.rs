@@ -138,9 +138,13 @@ impl CompileWorker {
         answered.map(|_| ())
     }
 
-    /// The GPU the worker sees.
+    /// The GPU the worker sees. Where none answers, the next call asks another one.
     pub async fn device(&mut self) -> Result<GpuReport, WorkerError> {
-        self.link().await?.device().await
+        let answered = self.link().await?.device().await;
+        if answered.as_ref().is_err_and(WorkerError::is_loss) {
+            self.link = None;
+        }
+        answered
     }
 
     /// Compile `units`, handing each outcome to `on_unit` as it ends, none twice.

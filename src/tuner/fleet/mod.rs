@@ -316,6 +316,11 @@ impl Fleet {
         (how(why), given_up)
     }
 
+    /// Whether it is on record that `node` works: one that waits for its GPU does not yet.
+    fn has_joined(&self, node: &HostName) -> bool {
+        self.members.get(node).is_some_and(|member| member.waits.is_none())
+    }
+
     /// `node` can go on after trouble or waiting: the record of it, and what is told once that is on disk.
     fn back(&mut self, node: &HostName, scheduler: &mut Scheduler) -> Option<(Record, NodeEvent)> {
         if let Some(found) = self.sought.remove(node) {

@@ -112,7 +112,10 @@ impl Fleet {
                             let failure = CompileFailure { reason, message, seconds: 0.0 };
                             Ended { unit, on: node.clone(), outcome: CompileOutcome::Failed(failure) }
                         }));
-                        records.push(Record::Left { node: node.clone(), how: how.clone() });
+                        // One that waits for its GPU is not on record yet.
+                        if self.has_joined(&node) {
+                            records.push(Record::Left { node: node.clone(), how: how.clone() });
+                        }
                         told.push((node, NodeEvent::Left { how }));
                     }
                     Said::Back => {

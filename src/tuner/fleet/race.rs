@@ -121,7 +121,9 @@ impl Fleet {
                                 ));
                             }
                         }
-                        ledger.record([Record::Left { node: node.clone(), how: how.clone() }])?;
+                        if self.has_joined(&node) {
+                            ledger.record([Record::Left { node: node.clone(), how: how.clone() }])?;
+                        }
                         ledger.observer.say_from(&node, NodeEvent::Left { how });
                     }
                     Said::Back => {

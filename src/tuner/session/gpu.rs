@@ -52,6 +52,16 @@ impl NotThisGpu {
             NotThisGpu::OtherDevice { .. } | NotThisGpu::OtherLimit { .. } | NotThisGpu::Worker(_) => false,
         }
     }
+
+    /// Whether nobody there answered, so that it says nothing of the GPU.
+    fn is_out_of_reach(&self) -> bool {
+        match self {
+            NotThisGpu::Worker(error) => {
+                error.is_loss() || matches!(error, WorkerError::Host(_) | WorkerError::NoHello { .. })
+            }
+            NotThisGpu::Busy(_) | NotThisGpu::OtherDevice { .. } | NotThisGpu::OtherLimit { .. } => false,
+        }
+    }
 }
 
 impl From<NotThisGpu> for WorkerError {
@@ -171,11 +181,18 @@ impl WantedGpu {
         loop {
             let again = Instant::now() + LOOK_AGAIN;
             sleep_until(self.until.map_or(again, |until| until.min(again))).await;
-            let report = compiler.device().await?;
-            let error = match self.put_layer_on(compiler.starter(), &report).await {
+            let looked = match compiler.device().await {
+                Ok(report) => self.put_layer_on(compiler.starter(), &report).await,
+                Err(error) => Err(error.into()),
+            };
+            let error = match looked {
                 Ok(timer) => return Ok(timer),
                 Err(error) => error,
             };
+            // A node that does not answer for a while may do so again, and nothing is known of its GPU meanwhile.
+            if error.is_out_of_reach() && self.is_awaited() {
+                continue;
+            }
             if !(error.is_others_doing() && self.is_awaited()) {
                 return Err(error.into());
             }

@@ -124,9 +124,8 @@ async fn a_node_that_waited_in_vain_is_named_and_the_others_did_it_all() {
         heard.notes()
     );
     assert!(!confirmed.is_empty() && confirmed.iter().all(|nodes| *nodes == 1), "{confirmed:?}");
-    let joined =
-        |record: &Record| matches!(record, Record::Joined { node, .. } if node.as_str() == "spark-1");
-    assert!(!records.iter().any(joined), "it never was there");
+    let of_it = |record: &Record| matches!(record, Record::Joined { node, .. } | Record::Left { node, .. } if node.as_str() == "spark-1");
+    assert!(!records.iter().any(of_it), "it never was there");
 }
 
 /// Works for long enough that others may come back meanwhile.
