@@ -159,7 +159,11 @@ async fn an_image_gives_the_files_that_the_managed_environment_gives() {
     killed.kill().unwrap();
     killed.wait().unwrap();
     for container in left(node, GOOD) {
-        said(&docker(node, &["kill", &container]).output().unwrap());
+        // It may have been killed before it had started its container.
+        docker(node, &["kill", &container]).output().unwrap();
+        let running =
+            docker(node, &["inspect", "--format", "{{.State.Running}}", &container]).output().unwrap();
+        assert_eq!(said(&running), "false");
     }
     said(&run(&own, &["--out", "next", "--image", IMAGE]));
     assert_eq!(left(node, GOOD), [""; 0]);
