@@ -3,8 +3,12 @@
 //! Pure: text and facts go in, a [`LaunchPlan`] comes out. One module an engine says what its processes are called
 //! with; [`script`] writes the plan as the commands of a shell.
 
+mod arguments;
 mod attention;
 mod engine;
+mod error;
+mod kind;
+mod member;
 mod memory;
 mod plan;
 mod recipe;
@@ -13,8 +17,10 @@ mod rules;
 mod script;
 mod split;
 
+pub(crate) use error::PlanError;
+pub(crate) use member::ServingNode;
 pub(crate) use memory::NodeMemory;
-pub(crate) use plan::{Action, LaunchPlan, PlanError, PlanRequest, ServingNode, Stage, Step, taking_part};
+pub(crate) use plan::{Action, LaunchPlan, PlanRequest, Stage, Step, taking_part};
 pub(crate) use recipe::{ServingRecipe, ServingRecipeError, number, variants};
 pub(crate) use release::Release;
 pub(crate) use rules::{Notice, NoticeKind, Rules};

@@ -71,6 +71,8 @@ pub(crate) struct NodeHistory {
     pub sessions: u64,
     /// How often it came back after it had left, in one session.
     pub restarts: u64,
+    /// Workers for measuring that were started in the place of others, without its leaving.
+    pub replaced: u64,
     /// How it left, each with the time; a run that ended is no reason.
     pub departures: Vec<(u64, Left)>,
     /// What it was told to do: batches to compile, give or take, rounds and looks to time.
@@ -243,19 +245,21 @@ impl Reading {
                 let node = self.node(on);
                 *(if *travelled { &mut node.taken } else { &mut node.binaries }) += 1;
             }
-            Record::Round { on, timings, gpu, .. } => {
+            Record::Round { on, timings, gpu, replaced, .. } => {
                 self.rests(on);
                 let node = self.node(on);
                 node.rounds += 1;
+                node.replaced += u64::from(*replaced);
                 for (_, failure) in &timings.failures {
                     *node.failures.entry(*failure).or_default() += 1;
                 }
                 node.readings.push((now_ms, gpu.clone()));
             }
-            Record::Sentinel { on, batch_size, awake, times_us, gpu, .. } => {
+            Record::Sentinel { on, batch_size, awake, times_us, gpu, replaced, .. } => {
                 self.rests(on);
                 let over_first = if *awake { self.over_first(on, *batch_size, times_us) } else { None };
                 let node = self.node(on);
+                node.replaced += u64::from(*replaced);
                 node.looks.push(Look { at_ms: now_ms, batch_size: *batch_size, over_first });
                 node.readings.push((now_ms, gpu.clone()));
             }

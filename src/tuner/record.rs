@@ -95,6 +95,9 @@ pub(crate) enum Record {
         timings: Timings,
         /// The GPU afterwards.
         gpu: GpuState,
+        /// Workers that were started in the place of others since the node's last answer.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        replaced: u32,
     },
     /// The config that watches the machine, timed within a contest.
     Sentinel {
@@ -112,6 +115,9 @@ pub(crate) enum Record {
         gpu: GpuState,
         /// What the look took altogether, seconds: it is paid out of the budget.
         seconds: f64,
+        /// As of a round.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        replaced: u32,
     },
     /// A file is on disk.
     File {
@@ -120,6 +126,10 @@ pub(crate) enum Record {
         /// SHA-256 of its bytes.
         sha256: String,
     },
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl JournalRecord for Entry {

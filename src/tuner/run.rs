@@ -234,11 +234,13 @@ impl<'a> Work<'a> {
     fn enlist(&mut self) -> Result<(), RunError> {
         let recorded = self.dir.compiler().cloned();
         let binaries: Vec<(String, HostName)> = self.dir.earlier().filter_map(binary).collect();
+        let hollow: Vec<String> = self.dir.earlier().filter_map(hollow).collect();
         let (fleet, mut ledger, _) = self.parts()?;
         let compiler = fleet.enlist(recorded.as_ref(), &mut ledger)?;
         for (unit, node) in binaries {
             fleet.had_binary(&unit, &node);
         }
+        hollow.iter().for_each(|unit| fleet.is_hollow(unit));
         self.compiler = Some(compiler);
         Ok(())
     }
@@ -262,6 +264,16 @@ fn binary(record: &Record) -> Option<(String, HostName)> {
             Some((Unit::of(*role, tile).unit, on.clone()))
         }
         Record::Binary { on, unit, .. } => Some((unit.clone(), on.clone())),
+        _ => None,
+    }
+}
+
+/// The unit of a record that tells that it does not compile, by name.
+fn hollow(record: &Record) -> Option<String> {
+    match record {
+        Record::Proof { role, tile, result, .. } if result.failed().is_some() => {
+            Some(Unit::of(*role, tile).unit)
+        }
         _ => None,
     }
 }

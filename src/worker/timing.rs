@@ -30,6 +30,8 @@ pub struct Timed {
     pub failures: Vec<(u16, ArmOutcome, String)>,
     /// The GPU afterwards.
     pub state: GpuState,
+    /// Workers that were started in the place of others since the last answer.
+    pub replaced: u32,
 }
 
 /// Times arms: the real GPU, or a look-alike in tests.
@@ -47,6 +49,8 @@ pub struct GpuTimer {
     link: Option<Link>,
     run_timeout: Duration,
     deaths: HashMap<TimedArm, u32>,
+    /// Workers that were started since the last answer, but for the very first.
+    replaced: u32,
 }
 
 /// How one attempt at a request ended early. `Ended` is no arm's doing: whoever asked decides whether it is worth
@@ -66,8 +70,10 @@ impl GpuTimer {
         preparation: Preparation,
         run_timeout: Duration,
     ) -> Result<Self, WorkerError> {
-        let mut timer = Self { starter, preparation, link: None, run_timeout, deaths: HashMap::new() };
+        let (link, deaths) = (None, HashMap::new());
+        let mut timer = Self { starter, preparation, link, run_timeout, deaths, replaced: 0 };
         timer.link().await?;
+        timer.replaced = 0;
         Ok(timer)
     }
 
@@ -89,6 +95,7 @@ impl GpuTimer {
             let mut link = self.starter.start().await?;
             link.prepare(self.preparation.clone()).await?;
             self.link = Some(link);
+            self.replaced += 1;
         }
         Ok(self.link.as_mut().expect("just started"))
     }
@@ -111,6 +118,7 @@ impl GpuTimer {
             times_us: vec![None; request.order.len()],
             failures: Vec::new(),
             state: GpuState::default(),
+            replaced: 0,
         };
         let mut waiting = left.into_iter().peekable();
         // Arms that fell out on the way: failed, or aborted.
@@ -216,6 +224,7 @@ impl Timer for GpuTimer {
             match attempt {
                 Ok(mut timed) => {
                     timed.failures.extend(lost);
+                    timed.replaced = std::mem::take(&mut self.replaced);
                     return Ok(timed);
                 }
                 Err(AttemptError::Hung { arm }) => {

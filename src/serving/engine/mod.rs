@@ -4,8 +4,9 @@ pub(super) mod ray;
 mod sglang;
 mod vllm;
 
-use super::plan::Member;
-use super::recipe::{ServingEngine, ServingRecipe};
+use super::kind::ServingEngine;
+use super::member::Member;
+use super::recipe::ServingRecipe;
 
 /// A process that takes part in serving a model.
 #[derive(Debug, Clone, Copy)]
@@ -34,19 +35,6 @@ impl Process<'_> {
         words.0
     }
 }
-
-/// The key of a recipe that says what this word of a command line, `--name` or `--name=value`, would say.
-pub(super) fn key_of(engine: ServingEngine, word: &str) -> Option<&'static str> {
-    let argument = word.split('=').next().unwrap_or(word);
-    let table = match engine {
-        ServingEngine::Sglang => sglang::KEYS,
-        ServingEngine::Vllm => vllm::KEYS,
-    };
-    table.iter().find(|(names, _)| names.contains(&argument)).map(|(_, key)| *key)
-}
-
-/// Arguments of an engine and the keys of a recipe that stand for them.
-type Keys = &'static [(&'static [&'static str], &'static str)];
 
 /// A command line as it grows.
 struct Words(Vec<String>);

@@ -3,14 +3,7 @@
 //! Ray's workers take their variables from the environment of `ray start`, not from the shell that serves: so they are
 //! set on every node before. The dashboard, whose API runs whatever it is sent, listens on the node itself alone.
 
-use super::super::plan::Member;
-
-/// Variables of every process of Ray.
-///
-/// On unified memory its monitor kills workers while weights load (NVIDIA's playbook for vLLM on DGX Spark sets it too).
-/// A token that some other `ray.init()` has left in the home would keep workers out (`scripts.py` of 2.60).
-pub(in crate::serving) const ENVIRONMENT: [(&str, &str); 2] =
-    [("RAY_memory_monitor_refresh_ms", "0"), ("RAY_AUTH_MODE", "disabled")];
+use super::super::member::Member;
 
 /// What starts the head.
 pub(in crate::serving) fn head(on: &Member<'_>, port: u16) -> Vec<String> {

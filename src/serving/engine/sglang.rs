@@ -1,33 +1,10 @@
 //! SGLang's server. Every name in full: an abbreviation such as `--tp` is argparse's, and the next option that begins
 //! so breaks it, as `--pp` is broken in every release (option tables of the wheels 0.5.4.post2 to 0.5.23).
 
-use super::{Keys, Process, Words};
+use super::{Process, Words};
 
 /// The port at which ranks meet unless told: what the guides for these machines take.
 const RENDEZVOUS_PORT: u16 = 50000;
-
-pub(super) const KEYS: Keys = &[
-    (&["--model-path", "--model"], "id"),
-    (&["--served-model-name"], "served_name"),
-    (&["--tp", "--tp-size", "--tensor-parallel-size"], "tp"),
-    (&["--pp", "--pp-size", "--pipeline-parallel-size"], "pp"),
-    (&["--ep", "--ep-size", "--expert-parallel-size"], "ep"),
-    (&["--nnodes", "--node-rank"], "tp` and `pp"),
-    (&["--dist-init-addr", "--nccl-init-addr"], "rendezvous_port"),
-    (&["--use-ray"], "ray"),
-    (&["--host", "--port"], "port"),
-    (&["--mem-fraction-static"], "memory_fraction"),
-    (&["--context-length"], "context_length"),
-    (&["--kv-cache-dtype"], "kv_cache_dtype"),
-    (&["--tool-call-parser"], "tool_call_parser"),
-    (&["--reasoning-parser"], "reasoning_parser"),
-    (&["--trust-remote-code"], "trust_remote_code"),
-    (&["--speculative-algorithm"], "speculative.method"),
-    (&["--speculative-draft-model-path", "--speculative-draft-model"], "speculative.model"),
-    (&["--speculative-num-steps"], "speculative.steps"),
-    (&["--speculative-num-draft-tokens"], "speculative.draft_tokens"),
-    (&["--speculative-eagle-topk"], "speculative.topk"),
-];
 
 pub(super) fn command(process: &Process<'_>, words: &mut Words) {
     let Process { recipe, on, head, rank, nodes } = process;

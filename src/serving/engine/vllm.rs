@@ -5,30 +5,10 @@
 
 use serde_json::json;
 
-use super::{Keys, Process, Words};
+use super::{Process, Words};
 
 /// vLLM's own (`arg_utils.py`: `--master-port`).
 const RENDEZVOUS_PORT: u16 = 29501;
-
-pub(super) const KEYS: Keys = &[
-    (&["--model"], "id"),
-    (&["--served-model-name"], "served_name"),
-    (&["--tensor-parallel-size", "-tp"], "tp"),
-    (&["--pipeline-parallel-size", "-pp"], "pp"),
-    (&["--enable-expert-parallel", "-ep"], "ep"),
-    (&["--nnodes", "--node-rank", "--headless"], "tp` and `pp"),
-    (&["--master-addr", "--master-port"], "rendezvous_port"),
-    (&["--distributed-executor-backend"], "ray"),
-    (&["--host", "--port"], "port"),
-    (&["--gpu-memory-utilization"], "memory_fraction"),
-    (&["--max-model-len"], "context_length"),
-    (&["--kv-cache-dtype"], "kv_cache_dtype"),
-    (&["--kv-cache-memory-bytes"], "kv_cache_memory"),
-    (&["--tool-call-parser", "--enable-auto-tool-choice"], "tool_call_parser"),
-    (&["--reasoning-parser"], "reasoning_parser"),
-    (&["--trust-remote-code"], "trust_remote_code"),
-    (&["--speculative-config", "-sc"], "speculative"),
-];
 
 pub(super) fn command(process: &Process<'_>, words: &mut Words) {
     let Process { recipe, on, head, rank, nodes } = process;

@@ -1,7 +1,5 @@
 //! What a recipe comes to on these nodes: everything that is done, on which node, in which order.
 
-mod error;
-mod member;
 mod stages;
 #[cfg(test)]
 mod tests;
@@ -10,11 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-pub(crate) use self::error::PlanError;
-pub(super) use self::member::Member;
-pub(crate) use self::member::ServingNode;
+use super::error::PlanError;
+use super::kind::ServingEngine;
+use super::member::{self, ServingNode};
 use super::memory::NodeMemory;
-use super::recipe::{ServingEngine, ServingRecipe};
+use super::recipe::ServingRecipe;
 use super::release::Release;
 use super::rules::{Notice, NoticeKind, Rules, Situation};
 use super::split::Split;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Member, Role, Stage, Step};
+use super::{Action, Role, Stage, Step};
 use crate::serving::engine::{Process, ray};
+use crate::serving::member::Member;
 use crate::serving::recipe::{RayKeys, ServingRecipe};
 
 /// Every stage, first things first.

@@ -1,8 +1,9 @@
 //! What `[serve]` may say beyond the types of its values.
 
-use super::{ServeKeys, ServingEngine};
+use super::ServeKeys;
 use crate::host::is_variable_name;
-use crate::serving::engine;
+use crate::serving::arguments::key_of;
+use crate::serving::kind::ServingEngine;
 
 /// The first field that makes no sense, and why.
 pub(super) fn check(keys: &ServeKeys) -> Result<(), (&'static str, String)> {
@@ -57,8 +58,7 @@ pub(super) fn check(keys: &ServeKeys) -> Result<(), (&'static str, String)> {
             format!("`{name}` is no name of a variable: letters, digits and `_`, not beginning with a digit"),
         ));
     }
-    if let Some((word, key)) =
-        keys.arguments.iter().find_map(|word| Some((word, engine::key_of(keys.engine, word)?)))
+    if let Some((word, key)) = keys.arguments.iter().find_map(|word| Some((word, key_of(keys.engine, word)?)))
     {
         return Err(("arguments", format!("`{word}` is what the key `{key}` is for")));
     }

@@ -11,10 +11,11 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 pub(crate) use self::error::ServingRecipeError;
 use super::attention::Attention;
+use super::kind::ServingEngine;
 use super::release::Release;
 use super::split::Split;
 use crate::host::container_spec::ByteSize;
@@ -26,34 +27,6 @@ const VARIANTS: &str = "variants";
 const NUMBER: &str = "number";
 /// Keys of `[serve]` that a variant does not take over.
 const WITHOUT: &str = "without";
-
-/// What serves a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ServingEngine {
-    /// SGLang.
-    Sglang,
-    /// vLLM.
-    Vllm,
-}
-
-impl ServingEngine {
-    /// As people write it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            ServingEngine::Sglang => "SGLang",
-            ServingEngine::Vllm => "vLLM",
-        }
-    }
-
-    /// The port that it listens on unless told.
-    fn port(self) -> u16 {
-        match self {
-            ServingEngine::Sglang => 30000,
-            ServingEngine::Vllm => 8000,
-        }
-    }
-}
 
 /// How a model is served.
 #[derive(Debug, Clone, PartialEq)]

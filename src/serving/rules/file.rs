@@ -9,7 +9,7 @@ use super::{Rule, RuleAction, Rules};
 use crate::failure::{Failure, Kind};
 use crate::fs::{FolderError, is_toml, read_text_at_most, toml_files};
 use crate::host::is_variable_name;
-use crate::serving::engine;
+use crate::serving::arguments::key_of;
 use crate::toml_text::{BadToml, from_toml};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/rules");
@@ -98,7 +98,7 @@ impl Rule {
         if let Some(name) = self.environment.keys().find(|name| !is_variable_name(name)) {
             return Err(format!("`environment`: `{name}` is no name of a variable"));
         }
-        match self.arguments.iter().find_map(|word| engine::key_of(self.engine, word)) {
+        match self.arguments.iter().find_map(|word| key_of(self.engine, word)) {
             Some(key) => Err(format!("`arguments`: what the key `{key}` of a recipe is for")),
             None => Ok(()),
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::recipe::ServingEngine;
+use super::kind::ServingEngine;
 use super::release::Release;
 use super::split::Split;
 

@@ -46,6 +46,8 @@ pub(crate) struct Fleet {
     stopping: bool,
     /// The nodes that have the binary of a unit, by the unit's name.
     binaries: HashMap<Box<str>, Vec<HostName>>,
+    /// Units of these that do not compile, by name.
+    hollow: BTreeSet<Box<str>>,
     /// Nodes of which was told that a binary did not travel from them, or to them.
     told: BTreeSet<HostName>,
     /// What is compiled for.
@@ -116,6 +118,7 @@ impl Fleet {
             cancel,
             stopping: false,
             binaries: HashMap::new(),
+            hollow: BTreeSet::new(),
             told: BTreeSet::new(),
             arch: arch.to_owned(),
         };
@@ -173,7 +176,7 @@ impl Fleet {
     ///
     /// Where nobody launches anything, nobody ever asks, and nothing is kept of it.
     pub(crate) fn has_binary(&mut self, unit: &str, node: &HostName) {
-        if !self.members.values().any(|member| member.able.times) {
+        if !self.launches() {
             return;
         }
         match self.binaries.get_mut(unit) {
@@ -183,6 +186,18 @@ impl Fleet {
                 self.binaries.insert(unit.into(), vec![node.clone()]);
             }
         }
+    }
+
+    /// The unit of this name does not compile: nobody has a binary of it to give.
+    pub(crate) fn is_hollow(&mut self, unit: &str) {
+        if self.launches() {
+            self.hollow.insert(unit.into());
+        }
+    }
+
+    /// Whether anything is launched on any node.
+    fn launches(&self) -> bool {
+        self.members.values().any(|member| member.able.times)
     }
 
     /// Whether the binary of `unit` was given by some node, in this session or an earlier one.
@@ -290,7 +305,8 @@ impl Fleet {
 
     fn work(&self, unit: &Unit, known: bool) -> WorkUnit {
         let on = self.binaries.get(unit.unit.as_str()).cloned().unwrap_or_default();
-        WorkUnit { cost: compile_cost(unit), known, on, given: self.was_given(unit) }
+        let hollow = self.hollow.contains(unit.unit.as_str());
+        WorkUnit { cost: compile_cost(unit), known, on, hollow, given: self.was_given(unit) }
     }
 
     /// What follows from `node`'s trouble: how it left, and the units that are given up, each with the reason.

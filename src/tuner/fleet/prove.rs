@@ -231,8 +231,11 @@ impl Fleet {
                 ledger.record(lasting.map(record))?;
             }
         }
-        for Ended { unit, on, .. } in ended {
+        for Ended { unit, on, outcome } in ended {
             self.has_binary(&units[*unit].unit, on);
+            if outcome.failed().is_some() {
+                self.is_hollow(&units[*unit].unit);
+            }
         }
         Ok(())
     }

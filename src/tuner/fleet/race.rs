@@ -75,9 +75,13 @@ impl Fleet {
                         }
                         self.offer(&mut search, launched, &mut scheduler, &mut offered);
                     }
-                    Said::Compiled { unit, .. } => {
+                    Said::Compiled { unit, outcome } => {
                         scheduler.compiled(&node, unit);
                         self.has_binary(&units[unit].unit, &node);
+                        if outcome.failed().is_some() {
+                            self.is_hollow(&units[unit].unit);
+                            scheduler.gave(&node, unit, false);
+                        }
                     }
                     Said::Given { unit, ended } => {
                         scheduler.gave(&node, unit, ended.is_ok());

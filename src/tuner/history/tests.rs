@@ -68,6 +68,7 @@ fn look(at_ms: u64, on: &str, batch_size: u32, awake: bool, times_us: &[f64]) ->
             awake,
             times_us: times_us.to_vec(),
             gpu: state(2000.0, &[]),
+            replaced: 1,
             seconds: 0.5,
         },
     )
@@ -220,6 +221,7 @@ fn drift_is_told_from_the_first_look_at_a_batch_size_on_an_awake_gpu() {
     assert_eq!(ratios("b"), [(64, Some(1.0)), none, none, none, (16, Some(1.0))]);
     // Twenty per cent down is further than ten up.
     assert_eq!(history.nodes[&name("a")].furthest_drift(), Some(0.8));
+    assert_eq!(history.nodes[&name("a")].replaced, 5, "one a look");
 }
 
 #[test]

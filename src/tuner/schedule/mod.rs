@@ -42,8 +42,10 @@ pub(crate) struct WorkUnit {
     pub cost: u64,
     /// Whether its result is known already: then it is compiled only where a contest needs a binary that nobody has.
     pub known: bool,
-    /// Nodes that have its binary.
+    /// Nodes that have its binary, or know that there is none.
     pub on: Vec<HostName>,
+    /// Whether it does not compile, so that those nodes have nothing to give.
+    pub hollow: bool,
     /// Whether its binary was given: every node can take it.
     pub given: bool,
 }

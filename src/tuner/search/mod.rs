@@ -172,7 +172,8 @@ impl<'a> Search<'a> {
         let asking = self.racing.get(node)?;
         if !asking.looking {
             let (round, timings) = (asking.round.clone(), timings(timed, seconds));
-            return Some(Record::Round { on: node.clone(), round, timings, gpu: timed.state.clone() });
+            let (on, gpu, replaced) = (node.clone(), timed.state.clone(), timed.replaced);
+            return Some(Record::Round { on, round, timings, gpu, replaced });
         }
         Some(Record::Sentinel {
             on: node.clone(),
@@ -182,6 +183,7 @@ impl<'a> Search<'a> {
             times_us: timed.times_us.iter().flatten().copied().collect(),
             gpu: timed.state.clone(),
             seconds,
+            replaced: timed.replaced,
         })
     }
 

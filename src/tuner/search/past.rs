@@ -103,7 +103,7 @@ mod tests {
             abort_above_us: None,
         };
         let timings = Timings { times_us: Vec::new(), failures: Vec::new(), seconds: 1.5 };
-        Record::Round { on: on.parse().unwrap(), round, timings, gpu: GpuState::default() }
+        Record::Round { on: on.parse().unwrap(), round, timings, gpu: GpuState::default(), replaced: 0 }
     }
 
     #[test]
@@ -116,6 +116,7 @@ mod tests {
             times_us: vec![time_us],
             gpu: GpuState::default(),
             seconds: 0.25,
+            replaced: 0,
         };
         let records = [
             round(1, 0, "b"),

@@ -7,6 +7,7 @@
 //!
 //! `own_tuner`, `script`, `model_argument`, `queue` and `outcome` are pure; `run` and `gpu_use` are the I/O around them.
 
+pub(crate) mod asked;
 pub(crate) mod files;
 mod folder;
 pub(crate) mod gpu_use;

@@ -84,7 +84,8 @@ pub(super) mod tests {
     use super::*;
     use crate::runtime::{Runtime, Target};
     use crate::tuner::run::tests::glm;
-    use crate::tuner::stock::own_tuner::{Asked, OwnTuner};
+    use crate::tuner::stock::asked::Asked;
+    use crate::tuner::stock::own_tuner::OwnTuner;
     use crate::tuner::stock::script::Script;
 
     pub(crate) fn plan(batch_sizes: &[u32]) -> StockPlan {
@@ -109,7 +110,7 @@ pub(super) mod tests {
         let asked = Asked { model, tp: 4, ep: 1, quantization, no_fusion: false, device: "NVIDIA_GB10" };
         StockPlan {
             tuner: StockTuner::Stock,
-            arguments: tuner.arguments(&script.options, &asked).unwrap(),
+            arguments: asked.arguments(tuner, &script.options).unwrap(),
             model: of_race.model,
             shape: of_race.shape,
             device: of_race.device,

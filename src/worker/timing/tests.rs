@@ -120,7 +120,8 @@ async fn a_link_that_breaks_costs_no_arm_its_name() {
         let (host, mut timer) = timer(Arc::new(|_: &str| after(15)), vec![breaks.clone(), breaks]).await;
         let timed = timer.time(&request()).await.unwrap();
         assert_eq!(timed.times_us, [Some(10.0); 4]);
-        assert_eq!(timed.failures, []);
+        assert_eq!((timed.failures, timed.replaced), (Vec::new(), 2));
+        assert_eq!(timer.time(&request()).await.unwrap().replaced, 0);
         timer.stop().await;
         tokio::time::sleep(Duration::from_secs(31)).await;
         assert_eq!(host.running(), 0);
@@ -209,6 +210,17 @@ async fn runs_of_arms_that_fell_out_are_not_missed() {
     let (_, mut rounded) = timer(Arc::new(|_: &str| after(1)), Vec::new()).await;
     let limited = TimingRequest { abort_above_us: Some(10.0), ..limited };
     assert_eq!(rounded.time(&limited).await.unwrap().times_us, [Some(10.0), Some(10.0), None, None]);
+}
+
+/// Its answer says that another worker took its place, which nobody else hears of.
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_ends_between_two_requests_is_replaced_and_told_of() {
+    let (host, mut timer) = timer(Arc::new(|_: &str| after(1)), Vec::new()).await;
+    assert_eq!(timer.time(&request()).await.unwrap().replaced, 0);
+    host.kill_all();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let timed = timer.time(&request()).await.unwrap();
+    assert_eq!((timed.times_us, timed.replaced), (vec![Some(10.0); 4], 1));
 }
 
 /// It dies while it is made ready: no arm is blamed, whoever asked hears of it at once, and may ask again.

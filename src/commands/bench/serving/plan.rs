@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use super::plan_output;
+use super::plan_output::{self, Audience};
 use super::wanted::WantedModel;
 use crate::cluster::connect::{self, connect_all};
 use crate::cluster::fabric::{BadGiven, Fabric, Given, Member};
@@ -104,7 +104,12 @@ pub(crate) async fn run(
         }
     }
     let plan = planned(&wanted, &found.inventory.name, serving, &rules, settings.release.as_ref())?;
-    plan_output::show(&plan, &nodes, ssh.settings(), settings, out)?;
+    let audience = match (settings.json, settings.dry_run) {
+        (true, _) => Audience::Programs,
+        (false, true) => Audience::Shell,
+        (false, false) => Audience::People { offline: settings.offline },
+    };
+    plan_output::show(&plan, &nodes, ssh.settings(), audience, out)?;
     Ok(Verdict::Done)
 }
 

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::plan::LaunchPlanSettings;
 use crate::cluster::inventory::Node;
 use crate::commands::from_here::{by_engine, on_node};
 use crate::commands::{Output, OutputError};
@@ -13,30 +12,48 @@ use crate::host::ssh::SshSettings;
 use crate::host_name::HostName;
 use crate::serving::{Action, LaunchPlan, NodeMemory, Notice, NoticeKind, Stage, Step, line, script};
 
-/// Show `plan` as `settings` asks.
+/// For whom a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// People; `offline`: no node was asked.
+    People { offline: bool },
+    /// A shell, which would carry it out.
+    Shell,
+    /// Programs.
+    Programs,
+}
+
+/// Show `plan` to `audience`.
 pub(super) fn show(
     plan: &LaunchPlan,
     nodes: &[Node],
     ssh: &SshSettings,
-    settings: &LaunchPlanSettings,
+    audience: Audience,
     out: &mut dyn Output,
 ) -> Result<(), OutputError> {
-    if settings.json {
-        return Ok(out.json(&as_json(plan))?);
+    match audience {
+        Audience::People { offline } => for_people(plan, offline, out),
+        Audience::Shell => for_shells(plan, nodes, ssh, out),
+        Audience::Programs => Ok(out.json(&as_json(plan))?),
     }
-    if settings.dry_run {
-        let nodes: BTreeMap<&HostName, &Node> = nodes.iter().map(|node| (&node.name, node)).collect();
-        let from_here = |step: &Step, line: ShellLine| match (nodes.get(&step.node), &step.container) {
-            (Some(node), Some(_)) => by_engine(node, ssh, &line),
-            (Some(node), None) => on_node(node, ssh, &line),
-            (None, _) => line,
-        };
-        for line in script(plan, from_here) {
-            out.line(&line)?;
-        }
-        return Ok(());
+}
+
+fn for_shells(
+    plan: &LaunchPlan,
+    nodes: &[Node],
+    ssh: &SshSettings,
+    out: &mut dyn Output,
+) -> Result<(), OutputError> {
+    let nodes: BTreeMap<&HostName, &Node> = nodes.iter().map(|node| (&node.name, node)).collect();
+    let from_here = |step: &Step, line: ShellLine| match (nodes.get(&step.node), &step.container) {
+        (Some(node), Some(_)) => by_engine(node, ssh, &line),
+        (Some(node), None) => on_node(node, ssh, &line),
+        (None, _) => line,
+    };
+    for line in script(plan, from_here) {
+        out.line(&line)?;
     }
-    for_people(plan, settings.offline, out)
+    Ok(())
 }
 
 fn for_people(plan: &LaunchPlan, offline: bool, out: &mut dyn Output) -> Result<(), OutputError> {

@@ -34,7 +34,7 @@ pub(super) fn work(history: &History) -> TextTable {
             node.binaries.to_string(),
             node.taken.to_string(),
             node.rounds.to_string(),
-            node.restarts.to_string(),
+            (node.restarts + node.replaced).to_string(),
         ]
     };
     let header = [

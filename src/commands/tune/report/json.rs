@@ -52,6 +52,7 @@ fn node(name: &str, node: &NodeHistory) -> Value {
         "orders": node.orders,
         "broken_off": node.broken_off,
         "restarts": node.restarts,
+        "workers_replaced": node.replaced,
         "departures": departures.collect::<Vec<_>>(),
         "kernels": {
             "proven": node.proven,

@@ -1,6 +1,7 @@
 //! `sparktune report`: what came of a run and what each node did for it when, by its journal: of one that ended, goes on or
 //! was killed alike.
 
+mod card;
 mod figures;
 mod json;
 mod nodes;

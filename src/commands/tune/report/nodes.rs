@@ -22,7 +22,8 @@ pub(super) fn section(history: &History) -> Section {
         Block::Prose(
             "Used is the share of the time the node was there in which it was at work. Proven are kernels that it compiled \
              first, and those that earlier runs had kept; binaries are of proven kernels, made again to launch them, \
-             taken those that another node had made."
+             taken those that another node had made; restarts are returns after it had left, and workers for measuring that took \
+             another's place."
                 .into(),
         ),
         Block::Table(as_table(figures::work(history), "Time and work of each node.")),

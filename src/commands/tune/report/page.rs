@@ -1,9 +1,10 @@
 //! The page of a run: what was gained, who decided it, what each node did when, and how its GPU was meanwhile.
 
+use super::card::card;
 use super::{Told, figures, nodes, over_time, race};
 use crate::commands::text_table::as_table;
 use crate::commands::tune::subject::grouped;
-use crate::report::html::{Block, Card, Page, Section, Tone};
+use crate::report::html::{Block, Card, Page, Section};
 use crate::span::in_words;
 use crate::tuner::history::{Doing, NodeHistory};
 
@@ -47,10 +48,6 @@ pub(super) fn page(told: &Told<'_>) -> Page {
         sections,
         footer: format!("sparktune {}", env!("CARGO_PKG_VERSION")),
     }
-}
-
-pub(super) fn card(label: &str, value: &str, note: &str) -> Card {
-    Card { label: label.into(), value: value.into(), note: note.into(), tone: Tone::Neutral }
 }
 
 fn cards(told: &Told<'_>) -> Vec<Card> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::page::card;
+use super::card::card;
 use crate::commands::tune::moe::output::dispute;
 use crate::commands::tune::subject::grouped;
 use crate::kernel::space;

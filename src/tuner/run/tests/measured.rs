@@ -134,7 +134,7 @@ impl LookAlikeGpu {
                 state.clock_mhz = state.clock_mhz.map(|mhz| mhz * 0.8);
             }
         }
-        Some(Timed { times_us, failures, state })
+        Some(Timed { times_us, failures, state, replaced: 0 })
     }
 }
 

@@ -53,6 +53,7 @@ impl World {
     fn work(&self) -> Vec<WorkUnit> {
         (0..self.unit_count)
             .map(|at| WorkUnit {
+                hollow: false,
                 cost: (at * 7919 % 101) as u64,
                 known: self.disk.given_up.contains(&at) || self.disk.results.iter().any(|it| it.0 == at),
                 given: self.disk.given.contains(&at),

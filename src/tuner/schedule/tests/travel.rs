@@ -247,3 +247,21 @@ fn nobody_waits_for_a_node_that_races() {
     scheduler.joined(b.clone(), TIMES);
     compiles(&mut scheduler, &b, &[0]);
 }
+
+/// What does not compile has no binary: nobody is asked for one, and nobody waits for it.
+#[test]
+fn what_does_not_compile_is_not_given() {
+    let a = node("a");
+    let work =
+        proven(2, &[&a]).into_iter().enumerate().map(|(at, unit)| WorkUnit { hollow: at == 1, ..unit });
+    let (mut scheduler, a, b) = two(work.collect());
+    scheduler.offer(needs(&[0, 1]));
+    scheduler.offer(needs(&[0, 1]));
+    gives(&mut scheduler, &a, &[(0, true)]);
+    assert_eq!(scheduler.next(&a), Some(Task::Race(0)));
+    // What there is of it, it finds out by itself.
+    compiles(&mut scheduler, &b, &[1]);
+    scheduler.gave(&b, 1, false);
+    takes(&mut scheduler, &b, &[(0, true)]);
+    assert_eq!(scheduler.next(&b), Some(Task::Race(1)));
+}

@@ -26,9 +26,10 @@ use crate::tuner::error::RunError;
 use crate::tuner::open_run::RunOf;
 use crate::tuner::plan::{PlannedDevice, PlannedModel};
 use crate::tuner::requested_plan::RequestedPlan;
+use crate::tuner::stock::asked::Asked;
 use crate::tuner::stock::model_argument::ModelArgument;
 use crate::tuner::stock::order::{ScriptPlace, order};
-use crate::tuner::stock::own_tuner::{Asked, OwnTuner};
+use crate::tuner::stock::own_tuner::OwnTuner;
 use crate::tuner::stock::plan::{StockPlan, StockTuner};
 use crate::tuner::stock::record::StockRecord;
 use crate::tuner::stock::run::StockNode;
@@ -142,7 +143,7 @@ pub(super) async fn begin(
         no_fusion: settings.subject.fusion == FusionChoice::Off,
         device: &subject.device.file_name(),
     };
-    let arguments = tuner.arguments(&options, &asked)?;
+    let arguments = asked.arguments(tuner, &options)?;
     let headline = subject.headline();
     let device = subject.device;
     let plan = StockPlan {

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::PlanError;
+use super::error::PlanError;
+use super::recipe::ServingRecipe;
 use crate::cluster::fabric::DerivedVariable;
 use crate::cluster::inventory::{Address, Node};
 use crate::host::ContainerSpec;
 use crate::host::container_spec::{ContainerVariable, Labels};
-use crate::serving::engine::ray;
-use crate::serving::recipe::ServingRecipe;
 
 /// The variable that the hub's clients read a token from.
 const TOKEN: &str = "HF_TOKEN";
+
+/// Variables of every process of Ray.
+///
+/// On unified memory its monitor kills workers while weights load (NVIDIA's playbook for vLLM on DGX Spark sets it too).
+/// A token that some other `ray.init()` has left in the home would keep workers out (`scripts.py` of 2.60).
+const OF_RAY: [(&str, &str); 2] = [("RAY_memory_monitor_refresh_ms", "0"), ("RAY_AUTH_MODE", "disabled")];
 
 /// A node that may take part, and what is known of it.
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +36,11 @@ pub(crate) struct ServingNode<'a> {
 
 /// A node that takes part.
 #[derive(Debug)]
-pub(in crate::serving) struct Member<'a> {
+pub(super) struct Member<'a> {
     /// The node.
     pub(super) node: &'a Node,
     /// Where the others meet it.
-    pub(in crate::serving) address: IpAddr,
+    pub(super) address: IpAddr,
     /// Variables of all its processes.
     pub(super) environment: BTreeMap<String, ContainerVariable>,
     /// The container of its processes; none where they run on the node itself.
@@ -44,17 +49,17 @@ pub(in crate::serving) struct Member<'a> {
 
 impl Member<'_> {
     /// A port of this node for the others.
-    pub(in crate::serving) fn socket(&self, port: u16) -> SocketAddr {
+    pub(super) fn socket(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)
     }
 
     /// The interpreter of its runtime.
-    pub(in crate::serving) fn python(&self) -> String {
+    pub(super) fn python(&self) -> String {
         self.in_environment("python", "python3")
     }
 
     /// A command that its runtime brings along.
-    pub(in crate::serving) fn script(&self, name: &str) -> String {
+    pub(super) fn script(&self, name: &str) -> String {
         self.in_environment(name, name)
     }
 
@@ -131,7 +136,7 @@ fn environment(
     let set = |(name, value): (&str, &str)| (name.to_owned(), ContainerVariable::Set(value.to_owned()));
     let derived = it.derived.iter().filter_map(|derived| Some((derived.name, derived.value.as_deref()?)));
     let mut all: BTreeMap<String, ContainerVariable> = derived.map(set).collect();
-    all.extend(recipe.keys.ray.iter().flat_map(|_| ray::ENVIRONMENT).map(set));
+    all.extend(recipe.keys.ray.iter().flat_map(|_| OF_RAY).map(set));
     if recipe.keys.needs_token {
         all.insert(TOKEN.to_owned(), ContainerVariable::FromHarness);
     }

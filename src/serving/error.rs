@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{NodeMemory, Notice, Split};
+use super::memory::NodeMemory;
+use super::rules::Notice;
+use super::split::Split;
 use crate::failure::{Failure, Kind};
 use crate::host_name::HostName;
 
