@@ -19,7 +19,8 @@ use super::answer::{Answer, Asked, no, yes};
 use super::state::Shared;
 use super::{containers, exec, images};
 
-/// Answer whoever connects, until `stop`.
+/// Answer whoever connects, until `stop`. Connections end with the runtime that this is run on, and so after nobody can
+/// connect any more: who is cut off and asks again hears that there is no engine, and not that it is lost.
 pub(super) async fn serve(
     listener: std::os::unix::net::UnixListener,
     state: Shared,
@@ -29,14 +30,13 @@ pub(super) async fn serve(
     while let Some(Ok((stream, _))) = stop.run_until_cancelled(listener.accept()).await {
         let (state, stop) = (Arc::clone(&state), stop.clone());
         tokio::spawn(async move {
-            let until = stop.clone();
             let answer = service_fn(move |request| {
                 let (state, stop) = (Arc::clone(&state), stop.clone());
                 answer(request, state, stop)
             });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), answer);
             // One that was cut short is no concern of an engine.
-            let _ = until.run_until_cancelled(connection.with_upgrades()).await;
+            let _ = connection.with_upgrades().await;
         });
     }
 }
