@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Role, Stage, Step};
+use super::{Action, Stage, Step};
 use crate::serving::engine::{Process, ray};
 use crate::serving::member::Member;
 use crate::serving::recipe::{RayKeys, ServingRecipe};
+use crate::serving::role::Role;
 
 /// Every stage, first things first.
 pub(super) fn stages(recipe: &ServingRecipe, members: &[Member<'_>]) -> Vec<Stage> {
