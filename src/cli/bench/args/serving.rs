@@ -167,7 +167,7 @@ pub(crate) struct LogsArgs {
     #[arg(long, short)]
     pub follow: bool,
     /// The last lines of each process, 0 to 100000
-    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 100, allow_negative_numbers = true, value_parser = clap::value_parser!(u32).range(..=100_000))]
     pub lines: u32,
 }
 
