@@ -235,17 +235,12 @@ impl Up<'_> {
                 let host = engine.within_container(&container);
                 Ok(StepDone::Created(Place { host, container: Some(container) }))
             }
-            Action::Start { role, argv } => {
+            Action::Start { role, argv, until } => {
                 let place = places[&step.node].clone();
                 let program = self.program(step, argv).await?;
                 let labels = role.labelled(self.plan.labels.clone());
                 let id = place.programs().start(&program, &labels).await?;
-                Ok(StepDone::Started(Started { role: *role, place, id, until: None }))
-            }
-            Action::Run(argv) => {
-                let program = self.program(step, argv).await?;
-                answer_of(&*places[&step.node].host, &program, &[], RUN_LIMIT).await?;
-                Ok(StepDone::Nothing)
+                Ok(StepDone::Started(Started { role: *role, place, id, until: *until }))
             }
             Action::AwaitGpus { argv, gpus } => {
                 let program = self.program(step, argv).await?;

@@ -96,14 +96,14 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// The container is created and started.
     Create(Box<ContainerSpec>),
-    /// A program is run, and ends by itself.
-    Run(Vec<String>),
     /// A program is started, and stays.
     Start {
         /// What it is to the others.
         role: Role,
         /// The program, then its arguments.
         argv: Vec<String>,
+        /// Nothing goes on before its log says these words.
+        until: Option<&'static str>,
     },
     /// Nothing goes on before a program prints so many GPUs.
     AwaitGpus {
