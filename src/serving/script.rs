@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::plan::{Action, LaunchPlan, Role, Stage, Step};
+use super::plan::{Action, LaunchPlan, Stage, Step};
+use super::role::Role;
 use crate::host::container_spec::ContainerVariable;
 use crate::host::{Program, ShellLine, Variable};
 use crate::secret::Secret;
