@@ -6,6 +6,7 @@
 mod arguments;
 mod attention;
 mod engine;
+mod entries;
 mod error;
 mod kind;
 mod member;
