@@ -11,6 +11,8 @@ mod error;
 mod kind;
 mod member;
 mod memory;
+#[cfg_attr(not(test), expect(dead_code, reason = "the commands that bring models up come next"))]
+pub(crate) mod milestone;
 mod plan;
 mod recipe;
 mod release;
