@@ -8,10 +8,11 @@ mod attention;
 mod engine;
 mod entries;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the commands that bring models up come next"))]
+pub(crate) mod failures;
 mod kind;
 mod member;
 mod memory;
-#[cfg_attr(not(test), expect(dead_code, reason = "the commands that bring models up come next"))]
 pub(crate) mod milestone;
 mod plan;
 mod recipe;
