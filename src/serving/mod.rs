@@ -6,11 +6,15 @@
 mod arguments;
 mod attention;
 mod engine;
+mod entries;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the commands that bring models up come next"))]
+pub(crate) mod failures;
 mod kind;
 pub(crate) mod live;
 mod member;
 mod memory;
+pub(crate) mod milestone;
 mod plan;
 mod recipe;
 mod release;
