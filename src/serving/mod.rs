@@ -5,6 +5,7 @@
 
 mod arguments;
 mod attention;
+mod derive;
 mod engine;
 mod entries;
 mod error;
@@ -21,6 +22,7 @@ mod rules;
 mod script;
 mod split;
 
+pub(crate) use derive::{DerivableModel, derive};
 pub(crate) use error::PlanError;
 pub(crate) use member::ServingNode;
 pub(crate) use memory::NodeMemory;

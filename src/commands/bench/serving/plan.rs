@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
+use super::derived::Found;
 use super::plan_output::{self, Audience};
-use super::wanted::WantedModel;
+use super::wanted::{WantedError, WantedModel};
 use crate::cluster::connect::{self, connect_all};
 use crate::cluster::fabric::{BadGiven, Fabric, Given, Member};
 use crate::cluster::facts::{NodeFacts, READ_LIMIT, read_all};
@@ -72,18 +73,40 @@ pub(crate) async fn run(
 ) -> CommandResult {
     let catalogue = Catalogue::load(settings.profiles.as_deref())?;
     let rules = Rules::load(settings.profiles.as_deref())?;
-    let wanted = WantedModel::find(&catalogue, &settings.model)?;
+    let profiles = settings.profiles.as_deref();
+    let wanted = match WantedModel::find(&catalogue, &settings.model) {
+        Err(unknown @ WantedError::Unknown { .. }) => {
+            let looking = Found::find(&settings.model, unknown, profiles, settings.offline);
+            Err(cancel.run_until_cancelled(looking).await.ok_or(Stopped)??)
+        }
+        wanted => Ok(wanted?),
+    };
     let found = inventory::find(settings.cluster.as_deref())?;
     let devices = DeviceCatalogue::embedded();
     let named = found.inventory.named(&settings.nodes)?;
+    let ssh = connect::ssh(&found.inventory);
+    let ask = async |nodes: &[Node]| -> Result<Vec<NodeFacts>, Box<dyn Failure>> {
+        match settings.offline {
+            true => Ok(Vec::new()),
+            false => cancel.run_until_cancelled(read(nodes, &ssh)).await.ok_or(Stopped)?,
+        }
+    };
+    let wanted = match wanted {
+        Ok(wanted) => wanted,
+        // How many take part follows from the memory of all.
+        Err(model) => {
+            let facts = ask(&named).await?;
+            let mut all = as_inventoried(&named, devices);
+            for (node, facts) in all.iter_mut().zip(&facts) {
+                take_gpu(node, facts, devices);
+            }
+            model.on(&all)?
+        }
+    };
     // Nobody else is asked.
     let taking_part = taking_part(&wanted.recipe, &as_inventoried(&named, devices))?;
     let nodes: Vec<Node> = taking_part.iter().map(|node| node.node.clone()).collect();
-    let ssh = connect::ssh(&found.inventory);
-    let facts = match settings.offline {
-        true => Vec::new(),
-        false => cancel.run_until_cancelled(read(&nodes, &ssh)).await.ok_or(Stopped)??,
-    };
+    let facts = ask(&nodes).await?;
     let fabric = joined(&nodes, &facts)?;
     let mut serving = as_inventoried(&nodes, devices);
     for (at, node) in serving.iter_mut().enumerate() {
@@ -92,16 +115,7 @@ pub(crate) async fn run(
         };
         node.data = fabric.data.as_ref().map(|plane| plane.address);
         node.derived = &fabric.environment;
-        if let Some(gpu) = facts.gpus.first() {
-            node.gpu = Some(&gpu.name);
-            // Of others the profile knows the memory.
-            let own = gpu.shares_memory().then_some(facts.memory.total).flatten();
-            node.memory_gb = match own {
-                // Exact below 2^53 bytes.
-                Some(bytes) => Some(bytes as f64 / 1e9),
-                None => devices.find(&gpu.name).ok().map(|device| device.memory_gb),
-            };
-        }
+        take_gpu(node, facts, devices);
     }
     let plan = planned(&wanted, &found.inventory.name, serving, &rules, settings.release.as_ref())?;
     let audience = match (settings.json, settings.dry_run) {
@@ -109,8 +123,21 @@ pub(crate) async fn run(
         (false, true) => Audience::Shell,
         (false, false) => Audience::People { offline: settings.offline },
     };
-    plan_output::show(&plan, &nodes, ssh.settings(), audience, out)?;
+    plan_output::show(&plan, wanted.derived.as_ref(), &nodes, ssh.settings(), audience, out)?;
     Ok(Verdict::Done)
+}
+
+/// Have `node` be what its facts say of its GPU.
+fn take_gpu<'a>(node: &mut ServingNode<'a>, facts: &'a NodeFacts, devices: &DeviceCatalogue) {
+    let Some(gpu) = facts.gpus.first() else { return };
+    node.gpu = Some(&gpu.name);
+    // Of others the profile knows the memory.
+    let own = gpu.shares_memory().then_some(facts.memory.total).flatten();
+    node.memory_gb = match own {
+        // Exact below 2^53 bytes.
+        Some(bytes) => Some(bytes as f64 / 1e9),
+        None => devices.find(&gpu.name).ok().map(|device| device.memory_gb),
+    };
 }
 
 /// Every node's facts, in their order.
