@@ -44,6 +44,7 @@ pub mod host_name;
 pub(crate) mod journal;
 pub mod kernel;
 pub(crate) mod log_file;
+pub(crate) mod log_line;
 pub mod mock;
 pub(crate) mod model;
 pub mod report;

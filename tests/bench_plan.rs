@@ -7,11 +7,12 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use bench::sparkbench;
+use bench::{PATIENCE, sparkbench};
 use support::{Sandbox, stderr, stdout};
 
 #[track_caller]
@@ -147,7 +148,10 @@ fn the_guide_for_sparks_and_thors() {
         let lines = lines(model, "s2-sparks-and-thors");
         assert_eq!(lines.len(), count + 3, "{lines:#?}");
         has(&lines[0], &["10.0.0.25", "Projects/sglang/.sglang/bin/ray start --node-ip-address=10.0.0.25"]);
-        has(&lines[0], &["--head --port=6379", "NCCL_P2P_DISABLE=1", "GLOO_SOCKET_IFNAME=enp1s0f0np0"]);
+        has(
+            &lines[0],
+            &["--block --head --port=6379", "NCCL_P2P_DISABLE=1", "GLOO_SOCKET_IFNAME=enp1s0f0np0"],
+        );
         for (line, node) in lines[1..count].iter().zip(["10.0.0.22", "10.0.0.27", "10.0.0.26"]) {
             has(
                 line,
@@ -202,32 +206,58 @@ fn the_page_on_podman_and_ray() {
             has(line, &["NCCL_IB_DISABLE=0", "NCCL_IB_HCA=rocep1s0f0", "NCCL_SOCKET_IFNAME=enp1s0f0np0"]);
         }
         has(&lines[1], &["flash@192.168.1.116"]);
-        has(&lines[2], &["podman exec", "ray start", "--head --port=6380"]);
-        has(&lines[3], &["flash@192.168.1.116", "ray start", "--address=192.168.0.117:6380"]);
+        has(&lines[2], &["podman exec", "ray start", "--block --head --port=6380", "Ray runtime started."]);
+        has(&lines[3], &["flash@192.168.1.116", "ray start", "--block --address=192.168.0.117:6380"]);
         has(&lines[5], &["podman exec --detach", "vllm serve Intel/", "--port 8011", server]);
         has(&lines[5], &["--distributed-executor-backend ray", "--gpu-memory-utilization 0.05"]);
         has(&lines[5], &["--kv-cache-memory-bytes 10737418240"]);
     }
 }
 
+/// A program of the sandbox's home that does as `text` says.
+fn stub(sandbox: &Sandbox, name: &str, text: &str) {
+    let path = sandbox.write(format!("../home/{name}"), format!("#!/bin/sh\n{text}\n"));
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What becomes of a plan's script in the sandbox's own shell.
+fn by_hand(sandbox: &Sandbox, script: &str) -> Output {
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(script).current_dir(sandbox.work());
+    for (name, value) in sandbox.environment() {
+        shell.env(name, value);
+    }
+    shell.output().unwrap()
+}
+
+/// What the file says once it ends with a line.
+#[track_caller]
+fn heard_in(file: &Path) -> String {
+    let begun = Instant::now();
+    loop {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        if text.ends_with('\n') {
+            return text;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nothing was started");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_script_starts_what_the_plan_says_when_a_shell_reads_it() {
     let sandbox = Sandbox::new();
-    let stub = |name: &str, text: &str| {
-        let path = sandbox.write(format!("../home/{name}"), format!("#!/bin/sh\n{text}\n"));
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-    };
     let heard = sandbox.path("heard");
     let say =
         |what: &str| format!("printf '%s|' {what} \"$SPACED\" \"$@\" >> {0}; echo >> {0}", heard.display());
-    stub("my venv/bin/python", &say("python"));
+    stub(&sandbox, "my venv/bin/python", &say("python"));
     // The health check fails once.
     let curl = format!(
         "case \"$*\" in *health*) [ -e {0} ] || {{ touch {0}; exit 1; }} ;; *) echo '{{\"id\":\"it'\"'\"'s m\"}}' ;; esac",
         sandbox.path("asked").display()
     );
-    stub("bin/curl", &curl);
-    stub("bin/sleep", "exit 0");
+    stub(&sandbox, "bin/curl", &curl);
+    stub(&sandbox, "bin/sleep", "exit 0");
     sandbox.write(
         "sparks.toml",
         "name = \"lab\"\nengine = \"none\"\nbare = { virtualenv = \"~/my venv\" }\nenv = { SPACED = \"a 'b' $HOME\" }\n\
@@ -239,28 +269,69 @@ fn a_script_starts_what_the_plan_says_when_a_shell_reads_it() {
          arguments = [\"--chat-template\", \"a b;c\"]\n",
     );
     let script = succeeds(&sandbox, &["plan", "me/model", "--profiles", "own", "--offline", "--dry-run"]);
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(&script).current_dir(sandbox.work());
-    for (name, value) in sandbox.environment() {
-        shell.env(name, value);
-    }
-    let output = shell.output().unwrap();
+    let output = by_hand(&sandbox, &script);
     assert!(output.status.success(), "{script}\n{output:?}");
-    let begun = std::time::Instant::now();
-    let text = loop {
-        let text = std::fs::read_to_string(&heard).unwrap_or_default();
-        if text.ends_with('\n') {
-            break text;
-        }
-        assert!(begun.elapsed().as_secs() < 30, "nothing was started: {script}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    };
     assert_eq!(
-        text,
+        heard_in(&heard),
         "python|a 'b' $HOME|-m|sglang.launch_server|--model-path|me/model|--served-model-name|it's m|--tp-size|1|--host|\
          0.0.0.0|--port|30000|--chat-template|a b;c|\n"
     );
     assert!(Path::new(&sandbox.path("asked")).exists());
+}
+
+/// Ray's own words, as 2.60.0 writes them.
+const RAY_IS_UP: &str = "SUCC scripts.py:1085 -- \\033[32mRay runtime started.\\033[39m\\n";
+
+/// One after the other: both write where Ray's words go on a machine.
+#[test]
+fn a_script_goes_on_only_when_ray_is_up_and_stops_where_it_ends() {
+    let sandbox = Sandbox::new();
+    let heard = sandbox.path("heard");
+    let say = |what: &str| {
+        format!("printf '%s|' {what} \"$RAY_ADDRESS\" \"$@\" >> {0}; echo >> {0}", heard.display())
+    };
+    // It is ended with the sandbox.
+    let stay = format!("while [ -e {} ]; do sleep 0.1; done", sandbox.work().display());
+    stub(&sandbox, "venv/bin/ray", &format!("sleep 1; {}; printf '{RAY_IS_UP}'; {stay}", say("ray")));
+    stub(&sandbox, "venv/bin/python", "echo 2");
+    stub(&sandbox, "venv/bin/vllm", &say("vllm"));
+    stub(&sandbox, "bin/curl", "echo '{\"id\":\"me/model\"}'");
+    // The last word is for a shell of the other node.
+    stub(&sandbox, "bin/ssh", "for line; do :; done; exec sh -c \"$line\"");
+    sandbox.write(
+        "sparks.toml",
+        "name = \"lab\"\nengine = \"none\"\nbare = { virtualenv = \"~/venv\" }\n\
+         [[nodes]]\nname = \"n1\"\nrole = \"head\"\nlocal = true\nfabric = [\"10.1.0.1\"]\n\
+         [[nodes]]\nname = \"n2\"\nssh = \"n2\"\nfabric = [\"10.1.0.2\"]\n",
+    );
+    sandbox.write(
+        "own/models/m.toml",
+        "id = \"me/model\"\nsources = {}\n[serve]\nengine = \"vllm\"\ntp = 2\nray = {}\n",
+    );
+    let script = succeeds(&sandbox, &["plan", "me/model", "--profiles", "own", "--offline", "--dry-run"]);
+    let output = by_hand(&sandbox, &script);
+    assert!(output.status.success(), "{script}\n{output:?}");
+    let head = "10.1.0.1:6379";
+    assert_eq!(
+        heard_in(&heard),
+        format!(
+            "ray|{head}|start|--node-ip-address=10.1.0.1|--num-gpus=1|--block|--head|--port=6379|\
+             --dashboard-host=127.0.0.1|\nray|{head}|start|--node-ip-address=10.1.0.2|--num-gpus=1|--block|\
+             --address={head}|\nvllm|{head}|serve|me/model|--host|0.0.0.0|--port|8000|--tensor-parallel-size|2|\
+             --distributed-executor-backend|ray|\n"
+        )
+    );
+
+    // The log still says that Ray is up: of the start before.
+    std::fs::remove_file(&heard).unwrap();
+    stub(&sandbox, "venv/bin/ray", "sleep 1; echo 'ConnectionError: Ray is already running'; exit 1");
+    let output = by_hand(&sandbox, &script);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), message.as_str()),
+        (Some(1), "it has ended; see /tmp/sparktune-ray.log\n")
+    );
+    assert!(!heard.exists(), "{}", std::fs::read_to_string(&heard).unwrap());
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod mock;
 mod node;
 mod pace;
 mod run;
+mod serve;
 mod setup;
 mod stock;
 
@@ -34,6 +35,7 @@ pub use mock::MockEvent;
 pub use node::{Left, NodeEvent};
 pub use pace::Pace;
 pub use run::RunEvent;
+pub use serve::ServeEvent;
 pub use setup::SetupEvent;
 pub use stock::StockEvent;
 
@@ -88,6 +90,8 @@ pub enum What {
     Mock(MockEvent),
     /// An image is on its way to a node.
     Image(ImageEvent),
+    /// A model is brought up or taken down.
+    Serve(ServeEvent),
     /// Files are written.
     File(FileEvent),
 }
@@ -190,6 +194,7 @@ what_from!(
     Load(LoadEvent),
     Mock(MockEvent),
     Image(ImageEvent),
+    Serve(ServeEvent),
     File(FileEvent),
 );
 

@@ -80,6 +80,12 @@ every!(
     What::Image(ImageEvent::Building { .. }) => "image building",
     What::Image(ImageEvent::Built { .. }) => "image built",
     What::Image(ImageEvent::Failed { .. }) => "image failed",
+    What::Serve(ServeEvent::Stage { .. }) => "serve stage",
+    What::Serve(ServeEvent::StageDone { .. }) => "serve stage_done",
+    What::Serve(ServeEvent::Started { .. }) => "serve started",
+    What::Serve(ServeEvent::Ended { .. }) => "serve ended",
+    What::Serve(ServeEvent::Removed { .. }) => "serve removed",
+    What::Serve(ServeEvent::Ready { .. }) => "serve ready",
     What::File(FileEvent::Written { .. }) => "file written",
 );
 
@@ -215,6 +221,19 @@ fn samples() -> Vec<Event> {
         there(ImageEvent::Building { image: image(), status: "Step 2/3 : COPY".into() }.into()),
         there(ImageEvent::Built { image: image(), seconds: 4.5 }.into()),
         there(ImageEvent::Failed { why: "no space left on device".into() }.into()),
+        here(ServeEvent::Stage { what: "ranks".into() }.into()),
+        here(ServeEvent::StageDone { what: "ranks".into(), seconds: 1.25 }.into()),
+        there(ServeEvent::Started { part: "rank 1".into() }.into()),
+        there(ServeEvent::Ended { part: "rank 1".into(), ending: "exit status: 0".into() }.into()),
+        there(ServeEvent::Removed { container: "sparktune-lab-serve".into() }.into()),
+        here(
+            ServeEvent::Ready {
+                served_name: "glm".into(),
+                base_url: "http://10.0.0.1:30000".into(),
+                seconds: 412.5,
+            }
+            .into(),
+        ),
         here(FileEvent::Written { path: "triton_3_5_0/E=8.json".into(), sha256: "00ff".into() }.into()),
     ]
 }

@@ -42,10 +42,10 @@ pub enum AskFailure {
         limit: Duration,
     },
     /// The program came to another end than its own.
-    #[error("{python} ended there ({ending}) and said `{said}`")]
+    #[error("{program} ended there ({ending}) and said `{said}`")]
     Ended {
-        /// What ran it.
-        python: HostPath,
+        /// The interpreter, or whichever program it was.
+        program: HostPath,
         /// How.
         ending: Ending,
         /// The last line it wrote to stderr.
@@ -120,7 +120,17 @@ pub(crate) async fn ask(
     input: &[&[u8]],
     limit: Duration,
 ) -> Result<Vec<u8>, AskError> {
-    let answer = tokio::time::timeout(limit, answer(host, python, code, input, limit)).await;
+    answer_of(host, &program(python, code), input, limit).await
+}
+
+/// The same of any program.
+pub(crate) async fn answer_of(
+    host: &dyn Host,
+    program: &Program,
+    input: &[&[u8]],
+    limit: Duration,
+) -> Result<Vec<u8>, AskError> {
+    let answer = tokio::time::timeout(limit, answer(host, program, input, limit)).await;
     answer
         .unwrap_or(Err(AskFailure::Late { limit }))
         .map_err(|what| AskError { on: host.name().clone(), what })
@@ -128,12 +138,11 @@ pub(crate) async fn ask(
 
 async fn answer(
     host: &dyn Host,
-    python: &HostPath,
-    code: &str,
+    program: &Program,
     input: &[&[u8]],
     limit: Duration,
 ) -> Result<Vec<u8>, AskFailure> {
-    let program = Program { limit: Some(limit), ..program(python, code) };
+    let program = Program { limit: Some(limit), ..program.clone() };
     let mut process = host.start(&program).await.map_err(AskFailure::Host)?;
     let send = async {
         // A program that does not listen tells more by its end.
@@ -167,11 +176,11 @@ async fn answer(
         let _ = tokio::time::timeout(REST_OF_A_LOG, log).await;
     }
     let said = last_line(&lock(&words));
-    Err(AskFailure::Ended { python: python.clone(), ending, said })
+    Err(AskFailure::Ended { program: HostPath::new(program.name()), ending, said })
 }
 
 /// What runs `code` on a host.
-pub(super) fn program(python: &HostPath, code: &str) -> Program {
+pub(crate) fn program(python: &HostPath, code: &str) -> Program {
     // Isolated: what the user's environment and folders say about Python is not for this.
     Program::new(python.as_str(), ["-I", "-c", code])
 }

@@ -103,6 +103,8 @@ pub struct Labels {
     pub owner: String,
     /// The process that made it, where it is only for a moment.
     pub maker: Option<Maker>,
+    /// What else is to be known of it by whoever finds it, by keys without [`Labels::PREFIX`].
+    pub more: BTreeMap<String, String>,
 }
 
 impl Labels {
@@ -115,11 +117,11 @@ impl Labels {
     pub fn of_this_command(cluster: &str, purpose: &str) -> Self {
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         let owner = format!("{}:{}", machine.trim(), std::process::id());
-        Self { cluster: cluster.to_owned(), purpose: purpose.to_owned(), owner, maker: None }
+        Self { cluster: cluster.to_owned(), purpose: purpose.to_owned(), owner, ..Self::default() }
     }
 
     /// Every label with its value, sorted by key: `cluster`, `owner`, `project`, `purpose` and `version` (of this
-    /// program), and the `maker` where there is one, each behind [`Labels::PREFIX`].
+    /// program), the `maker` where there is one, and what there is of more, each behind [`Labels::PREFIX`].
     pub fn pairs(&self) -> BTreeMap<String, String> {
         let own = [
             ("project", Self::PROJECT),
@@ -129,7 +131,8 @@ impl Labels {
             ("version", env!("CARGO_PKG_VERSION")),
         ];
         let maker = self.maker.iter().map(|maker| ("maker", maker.as_str()));
-        own.into_iter()
+        let more = self.more.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        more.chain(own)
             .chain(maker)
             .map(|(key, value)| (format!("{}{key}", Self::PREFIX), value.to_owned()))
             .collect()
@@ -171,6 +174,32 @@ pub struct ContainerSpec {
     pub labels: Labels,
 }
 
+/// Every variable of `environment` with its value, what is secret as [`Variable::Secret`], taken from `of_harness`.
+///
+/// # Errors
+/// All secrets that `of_harness` lacks.
+pub fn variables(
+    environment: &BTreeMap<String, ContainerVariable>,
+    of_harness: impl Fn(&str) -> Option<Secret>,
+) -> Result<BTreeMap<String, Variable>, MissingSecrets> {
+    let mut missing = Vec::new();
+    let mut found = BTreeMap::new();
+    for (name, variable) in environment {
+        let value = match variable {
+            ContainerVariable::Set(value) => Variable::Set(value.clone()),
+            ContainerVariable::FromHarness => match of_harness(name) {
+                Some(secret) => Variable::Secret(secret),
+                None => {
+                    missing.push(name.clone());
+                    continue;
+                }
+            },
+        };
+        found.insert(name.clone(), value);
+    }
+    if missing.is_empty() { Ok(found) } else { Err(MissingSecrets(missing)) }
+}
+
 impl ContainerSpec {
     /// The names of the variables that are secret.
     pub fn secrets(&self) -> BTreeSet<&str> {
@@ -178,30 +207,12 @@ impl ContainerSpec {
         from_harness.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Every variable with its value, what is secret as [`Variable::Secret`], taken from `of_harness`.
-    ///
-    /// # Errors
-    /// All secrets that `of_harness` lacks.
+    /// Its variables with their values, as [`variables`] has them.
     pub fn variables(
         &self,
         of_harness: impl Fn(&str) -> Option<Secret>,
     ) -> Result<BTreeMap<String, Variable>, MissingSecrets> {
-        let mut missing = Vec::new();
-        let mut found = BTreeMap::new();
-        for (name, variable) in &self.environment {
-            let value = match variable {
-                ContainerVariable::Set(value) => Variable::Set(value.clone()),
-                ContainerVariable::FromHarness => match of_harness(name) {
-                    Some(secret) => Variable::Secret(secret),
-                    None => {
-                        missing.push(name.clone());
-                        continue;
-                    }
-                },
-            };
-            found.insert(name.clone(), value);
-        }
-        if missing.is_empty() { Ok(found) } else { Err(MissingSecrets(missing)) }
+        variables(&self.environment, of_harness)
     }
 
     /// The size of `/dev/shm` as `engine` is told it. With the node's own there is none to set: Docker takes no notice

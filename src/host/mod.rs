@@ -9,7 +9,6 @@
 
 pub(crate) mod ask;
 pub mod container_spec;
-#[cfg_attr(not(test), expect(dead_code, reason = "serving on bare nodes comes next"))]
 pub(crate) mod detached;
 pub mod engine;
 mod error;

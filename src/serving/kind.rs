@@ -21,6 +21,19 @@ impl ServingEngine {
         }
     }
 
+    /// As labels have it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            ServingEngine::Sglang => "sglang",
+            ServingEngine::Vllm => "vllm",
+        }
+    }
+
+    /// The engine that a label names.
+    pub(super) fn of_label(label: &str) -> Option<Self> {
+        [ServingEngine::Sglang, ServingEngine::Vllm].into_iter().find(|engine| engine.label() == label)
+    }
+
     /// The port that it listens on unless told.
     pub(super) fn port(self) -> u16 {
         match self {

@@ -18,6 +18,9 @@ const TOKEN: &str = "HF_TOKEN";
 /// On unified memory its monitor kills workers while weights load (NVIDIA's playbook for vLLM on DGX Spark sets it too).
 /// A token that some other `ray.init()` has left in the home would keep workers out (`scripts.py` of 2.60).
 const OF_RAY: [(&str, &str); 2] = [("RAY_memory_monitor_refresh_ms", "0"), ("RAY_AUTH_MODE", "disabled")];
+/// Where its head is. Engines call `ray.init()` without an address, which takes the cluster that was started last on the
+/// machine, by whomever.
+const RAY_ADDRESS: &str = "RAY_ADDRESS";
 
 /// A node that may take part, and what is known of it.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +82,8 @@ pub(super) fn members<'a>(
     of_rules: &BTreeMap<String, String>,
     labels: &Labels,
 ) -> Result<Vec<Member<'a>>, PlanError> {
+    let head = nodes.first().filter(|_| nodes.len() > 1).and_then(data_address);
+    let ray = recipe.keys.ray.zip(head).map(|(ray, head)| SocketAddr::new(head, ray.port));
     nodes
         .iter()
         .map(|it| {
@@ -89,7 +94,7 @@ pub(super) fn members<'a>(
                 None if nodes.len() == 1 => IpAddr::V4(Ipv4Addr::LOCALHOST),
                 None => return Err(PlanError::NoAddress { node: node.name.clone() }),
             };
-            let environment = environment(it, recipe, of_rules);
+            let environment = environment(it, recipe, ray, of_rules);
             let container = match node.settings.engine() {
                 None => None,
                 Some(_) => {
@@ -131,12 +136,16 @@ pub(super) fn client_socket(it: &ServingNode<'_>, port: u16) -> String {
 fn environment(
     it: &ServingNode<'_>,
     recipe: &ServingRecipe,
+    ray: Option<SocketAddr>,
     of_rules: &BTreeMap<String, String>,
 ) -> BTreeMap<String, ContainerVariable> {
     let set = |(name, value): (&str, &str)| (name.to_owned(), ContainerVariable::Set(value.to_owned()));
     let derived = it.derived.iter().filter_map(|derived| Some((derived.name, derived.value.as_deref()?)));
     let mut all: BTreeMap<String, ContainerVariable> = derived.map(set).collect();
-    all.extend(recipe.keys.ray.iter().flat_map(|_| OF_RAY).map(set));
+    if let Some(head) = ray {
+        all.extend(OF_RAY.map(set));
+        all.extend([set((RAY_ADDRESS, &head.to_string()))]);
+    }
     if recipe.keys.needs_token {
         all.insert(TOKEN.to_owned(), ContainerVariable::FromHarness);
     }

@@ -6,15 +6,22 @@
 mod arguments;
 mod attention;
 mod engine;
+mod entries;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the commands that bring models up come next"))]
+pub(crate) mod failures;
 mod kind;
+pub(crate) mod live;
 mod member;
 mod memory;
+pub(crate) mod milestone;
 mod plan;
 mod recipe;
 mod release;
+mod role;
 mod rules;
 mod script;
+mod served;
 mod split;
 
 pub(crate) use error::PlanError;
@@ -25,3 +32,4 @@ pub(crate) use recipe::{ServingRecipe, ServingRecipeError, number, variants};
 pub(crate) use release::Release;
 pub(crate) use rules::{Notice, NoticeKind, Rules};
 pub(crate) use script::{line, script};
+pub(crate) use served::{PURPOSE, Served};

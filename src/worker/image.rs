@@ -195,7 +195,7 @@ impl ImageOnNode {
 
     fn labels(&self, order: &Order<'_>) -> Labels {
         let (cluster, owner) = (self.cluster.clone(), order.owner.to_owned());
-        Labels { cluster, purpose: PURPOSE.into(), owner, maker: None }
+        Labels { cluster, purpose: PURPOSE.into(), owner, ..Labels::default() }
     }
 
     /// As the node's own containers are, but that it is short-lived.

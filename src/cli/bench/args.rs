@@ -12,7 +12,9 @@ pub(super) use self::load::{
     ArrivalArg, BackendArg, LengthsArg, LimitArgs, LoadArgs, PaceArgs, ProtocolArg, ServerArgs, WorkloadArgs,
 };
 pub(super) use self::mock::{MockArgs, ReasoningArg, RoleChunkArg};
-pub(super) use self::serving::{ModelsArgs, PlanArgs};
+pub(super) use self::serving::{
+    AskedArgs, DownArgs, LogsArgs, ModelsArgs, PlanArgs, StartArgs, StatusArgs, SwitchArgs, UpArgs,
+};
 use super::values;
 use crate::cli::global_options::GlobalOptions;
 
@@ -29,7 +31,8 @@ use crate::cli::global_options::GlobalOptions;
   sparkbench run --profile latency --dry-run            what would be sent, and where each value came from
   sparkbench profiles                                   what there is
   sparkbench models --cluster sparks.toml               the models that fit there
-  sparkbench plan GLM-4.7-FP8                           what would bring one up on the nodes of sparks.toml
+  sparkbench up GLM-4.7-FP8                             bring one up on the nodes of sparks.toml
+  sparkbench status; sparkbench down                    what is up there; take it down
 
 Exit codes: 0 done, 1 a check said no (too many requests failed, a regression), 2 bad arguments or input,
 3 the environment cannot do it (no server), 4 incomplete, 130 interrupted.
@@ -52,6 +55,16 @@ pub(crate) enum BenchCommand {
     Models(ModelsArgs),
     /// Show everything that would bring a model up, on which node and why
     Plan(PlanArgs),
+    /// Bring a model up on the nodes, and wait until it answers
+    Up(Box<UpArgs>),
+    /// Show what is up on the nodes, by what they say
+    Status(StatusArgs),
+    /// Show what the processes that serve write
+    Logs(LogsArgs),
+    /// Take what is up down, and bring up another model
+    Switch(Box<SwitchArgs>),
+    /// Take down what is up, and see that nothing is left
+    Down(DownArgs),
     /// Measure a server under one load
     Run(Box<RunArgs>),
     /// Measure a server under one load after another: more at a time, or more often

@@ -12,7 +12,7 @@ use super::global_options::GlobalOptions;
 use super::printer::Printer;
 use super::signals::cancelled_by_signals;
 use crate::commands::CommandResult;
-use crate::commands::bench::serving::{models, plan};
+use crate::commands::bench::serving::{down, logs, models, plan, status, up};
 use crate::commands::bench::{calibrate, compare, mock, profiles, report, run, stored, sweep};
 
 impl super::Arguments for BenchArguments {
@@ -51,6 +51,21 @@ pub(super) async fn dispatch(
         }
         BenchCommand::Models(args) => models::run(&settings::models(args), &mut out),
         BenchCommand::Plan(args) => plan::run(&settings::plan(args), cancelled_by_signals(), &mut out).await,
+        BenchCommand::Up(args) => {
+            up::run(&settings::up(*args), cancelled_by_signals(), progress, &mut out).await
+        }
+        BenchCommand::Switch(args) => {
+            up::run(&settings::switch(*args), cancelled_by_signals(), progress, &mut out).await
+        }
+        BenchCommand::Status(args) => {
+            status::run(&settings::status(args), cancelled_by_signals(), &mut out).await
+        }
+        BenchCommand::Logs(args) => {
+            logs::run(&settings::logs(args), cancelled_by_signals(), progress, &mut out).await
+        }
+        BenchCommand::Down(args) => {
+            down::run(&settings::down(args), cancelled_by_signals(), progress, &mut out).await
+        }
         BenchCommand::Profiles(args) => profiles::run(&settings::profiles(args), &mut out),
     }
 }

@@ -7,7 +7,7 @@ mod serving;
 use std::path::PathBuf;
 
 pub(super) use self::mock::mock;
-pub(super) use self::serving::{models, plan};
+pub(super) use self::serving::{down, logs, models, plan, status, switch, up};
 use super::args::{
     ArrivalArg, BackendArg, CalibrateArgs, CompareArgs, LengthsArg, LimitArgs, LoadArgs, OutputArgs,
     PaceArgs, ProfilesArgs, ProtocolArg, ReportArgs, RunArgs, ServerArgs, SweepArgs, WorkloadArgs,

@@ -4,6 +4,7 @@ mod image;
 mod load;
 mod nodes;
 mod screen;
+mod serve;
 mod stock;
 mod tune;
 
@@ -21,6 +22,8 @@ pub(super) struct Progress {
     nodes: Nodes,
     /// Of what is compiled or measured.
     pace: Pace,
+    /// Whether a model is on its way up.
+    starting: bool,
 }
 
 impl Progress {
@@ -32,13 +35,16 @@ impl Progress {
 
 impl Observer for Progress {
     fn on(&mut self, event: &Event) {
-        let Self { screen, nodes, pace } = self;
+        let Self { screen, nodes, pace, starting } = self;
         let host = match &event.from {
             EventOrigin::Harness => None,
             EventOrigin::Host(name) => Some(name),
         };
         match &event.what {
             What::Note { text } => screen.line(&format!("warning: {text}")),
+            What::Command(CommandEvent::Stopping) if *starting => {
+                screen.line("stopping: what was started is taken down ...");
+            }
             What::Command(CommandEvent::Stopping) => screen.line("stopping: results so far are kept ..."),
             What::Command(CommandEvent::Failed { exit_code: _, message, causes, hint }) => {
                 screen.clear();
@@ -59,6 +65,10 @@ impl Observer for Progress {
             What::Stock(event) => stock::show(screen, nodes, host, event),
             What::Load(event) => load::show(screen, event),
             What::Image(event) => image::show(screen, host, event),
+            What::Serve(event) => {
+                *starting = serve::on_its_way(event);
+                serve::show(screen, host, event);
+            }
             What::Mock(MockEvent::Listening { url, model }) => {
                 screen.line(&format!("  {model} on {url}; Ctrl-C stops it"));
             }

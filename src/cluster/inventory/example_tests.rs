@@ -28,8 +28,12 @@ fn read((name, text): (&str, &str)) -> Inventory {
 
 /// The command line of a node's container.
 fn line(cluster: &Inventory, node: &Node) -> String {
-    let labels =
-        Labels { cluster: cluster.name.clone(), purpose: "serve".into(), owner: "me".into(), maker: None };
+    let labels = Labels {
+        cluster: cluster.name.clone(),
+        purpose: "serve".into(),
+        owner: "me".into(),
+        ..Labels::default()
+    };
     let engine = node.settings.engine().unwrap();
     node.settings.container(labels).unwrap().run_line(engine).to_string()
 }

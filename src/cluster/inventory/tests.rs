@@ -44,7 +44,7 @@ fn second(lines: &str) -> String {
 }
 
 fn labels() -> Labels {
-    Labels { cluster: "lab".into(), purpose: "tune".into(), owner: "me".into(), maker: None }
+    Labels { cluster: "lab".into(), purpose: "tune".into(), owner: "me".into(), ..Labels::default() }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn spec() -> ContainerSpec {
             cluster: "lab".into(),
             purpose: "tune".into(),
             owner: "me@desk".into(),
-            maker: None,
+            ..Labels::default()
         },
     }
 }

@@ -91,7 +91,7 @@ impl DetachedLog {
             Some(words) => last_words(words).await,
             None => String::new(),
         };
-        AskFailure::Ended { python: self.python.clone(), ending, said }
+        AskFailure::Ended { program: self.python.clone(), ending, said }
     }
 }
 

@@ -5,7 +5,7 @@
 //! with it and notes how it ends; `worker/node/detached/` is all of that. What is ours says so in its environment, and
 //! nothing else is ever ended. A program's log grows for as long as it writes: how much that is, is its own matter.
 //!
-//! For serving on nodes without an engine; nothing outside this folder calls it yet.
+//! Serving runs on them, on nodes as in containers (`serving::live`).
 
 mod error;
 mod log;
@@ -55,6 +55,11 @@ pub(crate) struct DetachedId(String);
 impl DetachedId {
     fn new() -> Self {
         Self(chance())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of_test(id: &str) -> Self {
+        Self(id.to_owned())
     }
 }
 

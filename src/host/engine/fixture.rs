@@ -28,7 +28,7 @@ pub(super) fn spec(image: &str, name: &str) -> ContainerSpec {
             cluster: "test".into(),
             purpose: "test".into(),
             owner: "nobody".into(),
-            maker: None,
+            ..Labels::default()
         },
     }
 }

@@ -24,7 +24,7 @@ pub(in crate::host) struct Programs<'a> {
 impl<'a> Programs<'a> {
     pub(in crate::host) fn new(host: &'a dyn Host, folder: &HostPath) -> Self {
         let owner = crate::host::remote::chance();
-        let labels = Labels { cluster: "test".into(), purpose: "serve".into(), owner, maker: None };
+        let labels = Labels { cluster: "test".into(), purpose: "serve".into(), owner, ..Labels::default() };
         let records = Some(folder.join("state/programs"));
         Self { programs: DetachedPrograms { host, python: HostPath::new("python3"), records }, labels }
     }

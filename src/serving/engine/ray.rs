@@ -1,9 +1,16 @@
-//! A Ray cluster of the model's own.
+//! A Ray cluster of the model's own, as 2.60.0 behaves.
+//!
+//! `ray start` stays (`--block`): what it started is ended with it, where `ray stop` ends everybody's. When one of its
+//! processes dies, it ends the others and itself. Not so where the raylet ends by itself, as it does without its agent:
+//! that only the count of GPUs says.
 //!
 //! Ray's workers take their variables from the environment of `ray start`, not from the shell that serves: so they are
 //! set on every node before. The dashboard, whose API runs whatever it is sent, listens on the node itself alone.
 
 use super::super::member::Member;
+
+/// What `ray start` says once the node belongs to the cluster.
+pub(in crate::serving) const UP: &str = "Ray runtime started.";
 
 /// What starts the head.
 pub(in crate::serving) fn head(on: &Member<'_>, port: u16) -> Vec<String> {
@@ -26,6 +33,7 @@ fn start(on: &Member<'_>) -> Vec<String> {
         // Else it takes the address of the route to the internet.
         format!("--node-ip-address={}", on.address),
         "--num-gpus=1".to_owned(),
+        "--block".to_owned(),
     ]
 }
 

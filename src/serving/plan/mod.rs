@@ -6,15 +6,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-
 use super::error::PlanError;
 use super::kind::ServingEngine;
 use super::member::{self, ServingNode};
 use super::memory::NodeMemory;
 use super::recipe::ServingRecipe;
 use super::release::Release;
+use super::role::Role;
 use super::rules::{Notice, NoticeKind, Rules, Situation};
+use super::served::Served;
 use super::split::Split;
 use crate::cluster::inventory::NodeRole;
 use crate::host::container_spec::{ContainerVariable, Labels};
@@ -55,6 +55,10 @@ pub(crate) struct LaunchPlan {
     pub(crate) nodes: Vec<HostName>,
     /// Where clients reach it, without `/v1`.
     pub(crate) base_url: String,
+    /// The port of the first node on which it listens.
+    pub(crate) port: u16,
+    /// What says of everything it starts that it is ours, and which model it serves.
+    pub(crate) labels: Labels,
     /// One after the other.
     pub(crate) stages: Vec<Stage>,
     /// What rules had to say.
@@ -92,14 +96,14 @@ pub(crate) struct Step {
 pub(crate) enum Action {
     /// The container is created and started.
     Create(Box<ContainerSpec>),
-    /// A program is run, and ends by itself.
-    Run(Vec<String>),
     /// A program is started, and stays.
     Start {
         /// What it is to the others.
         role: Role,
         /// The program, then its arguments.
         argv: Vec<String>,
+        /// Nothing goes on before its log says these words.
+        until: Option<&'static str>,
     },
     /// Nothing goes on before a program prints so many GPUs.
     AwaitGpus {
@@ -110,16 +114,6 @@ pub(crate) enum Action {
     },
     /// Nothing goes on before clients can use the model.
     AwaitReady,
-}
-
-/// What a process of the engine is to the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Role {
-    /// It answers clients; without Ray it is rank 0.
-    Server,
-    /// Another rank.
-    Rank(usize),
 }
 
 impl LaunchPlan {
@@ -148,17 +142,33 @@ impl LaunchPlan {
         let mut mended = (*recipe).clone();
         mended.keys.arguments.extend(verdicts.arguments);
         let members = member::members(&nodes, &mended, &verdicts.environment, &request.labels)?;
-        Ok(Self {
+        let mut plan = Self {
             name: recipe.name(),
             served_name: recipe.served_name().to_owned(),
             engine: recipe.keys.engine,
             split,
             nodes: members.iter().map(|member| member.node.name.clone()).collect(),
             base_url: format!("http://{}", member::client_socket(&nodes[0], recipe.port())),
+            port: recipe.port(),
+            labels: Labels::default(),
             stages: stages::stages(&mended, &members),
             notices: verdicts.notices,
             memory,
-        })
+        };
+        // They say of each part how much there is in all.
+        plan.labels = Served::labels(&plan, request.labels.clone());
+        for step in plan.stages.iter_mut().flat_map(|stage| &mut stage.steps) {
+            if let Action::Create(spec) = &mut step.action {
+                spec.labels = plan.labels.clone();
+            }
+        }
+        Ok(plan)
+    }
+
+    /// How many programs are started and stay.
+    pub(crate) fn processes(&self) -> usize {
+        let steps = self.stages.iter().flat_map(|stage| &stage.steps);
+        steps.filter(|step| matches!(step.action, Action::Start { .. })).count()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Action, Role, Stage, Step};
+use super::{Action, Stage, Step};
 use crate::serving::engine::{Process, ray};
 use crate::serving::member::Member;
 use crate::serving::recipe::{RayKeys, ServingRecipe};
+use crate::serving::role::Role;
 
 /// Every stage, first things first.
 pub(super) fn stages(recipe: &ServingRecipe, members: &[Member<'_>]) -> Vec<Stage> {
@@ -45,7 +46,7 @@ fn by_ranks(recipe: &ServingRecipe, head: &Member<'_>, others: &[Member<'_>], st
         .enumerate()
         .map(|(at, on)| (on, at + 1))
         .rev()
-        .map(|(on, rank)| step(on, Action::Start { role: Role::Rank(rank), argv: process(on, rank) }))
+        .map(|(on, rank)| step(on, start(Role::Rank(rank), process(on, rank))))
         .collect();
     if !ranks.is_empty() {
         stages.push(Stage {
@@ -54,11 +55,10 @@ fn by_ranks(recipe: &ServingRecipe, head: &Member<'_>, others: &[Member<'_>], st
             steps: ranks,
         });
     }
-    let argv = process(head, 0);
     stages.push(Stage {
         what: "server",
         reason: "rank 0 answers clients",
-        steps: vec![step(head, Action::Start { role: Role::Server, argv })],
+        steps: vec![step(head, start(Role::Server, process(head, 0)))],
     });
 }
 
@@ -71,24 +71,26 @@ fn by_ray(
     stages: &mut Vec<Stage>,
 ) {
     let nodes = others.len() + 1;
-    let workers = others.iter().map(|on| step(on, Action::Run(ray::worker(on, head, port))));
-    let command = Process { recipe, on: head, head, rank: 0, nodes }.command();
+    let up = |role, argv| Action::Start { role, argv, until: Some(ray::UP) };
+    let workers = others.iter().map(|on| step(on, up(Role::RayWorker, ray::worker(on, head, port))));
+    let server = Process { recipe, on: head, head, rank: 0, nodes }.command();
     let gpus = Action::AwaitGpus { argv: ray::gpus(head, port), gpus: recipe.split().gpus() };
     let one = |what, reason, action| Stage { what, reason, steps: vec![step(head, action)] };
     stages.extend([
-        one("Ray's head", "the others join it", Action::Run(ray::head(head, port))),
+        one("Ray's head", "the others join it", up(Role::RayHead, ray::head(head, port))),
         Stage {
             what: "Ray's workers",
             reason: "they have the variables of their own node only if they start with them",
             steps: workers.collect(),
         },
         one("GPUs", "an engine that asks Ray for GPUs that have not joined waits without a word", gpus),
-        one(
-            "server",
-            "it asks Ray for a GPU of every node",
-            Action::Start { role: Role::Server, argv: command },
-        ),
+        one("server", "it asks Ray for a GPU of every node", start(Role::Server, server)),
     ]);
+}
+
+/// A program whose words nobody waits for.
+fn start(role: Role, argv: Vec<String>) -> Action {
+    Action::Start { role, argv, until: None }
 }
 
 fn step(member: &Member<'_>, action: Action) -> Step {

@@ -61,8 +61,10 @@ fn shown(plan: &LaunchPlan) -> Vec<String> {
     let of = |step: &Step| {
         let what = match &step.action {
             Action::Create(spec) => format!("create {}", spec.image),
-            Action::Run(argv) => argv.join(" "),
-            Action::Start { role, argv } => format!("{role:?}: {}", argv.join(" ")),
+            Action::Start { role, argv, until } => {
+                let until = until.map(|words| format!(" until `{words}`")).unwrap_or_default();
+                format!("{role:?}: {}{until}", argv.join(" "))
+            }
             Action::AwaitGpus { gpus, .. } => format!("{gpus} GPUs"),
             Action::AwaitReady => "ready".to_owned(),
         };
@@ -117,10 +119,11 @@ fn ray_comes_up_before_what_asks_it_for_gpus() {
         assert_eq!(
             shown(&plan)[2..],
             [
-                "d: ray start --node-ip-address=192.168.0.4 --num-gpus=1 --head --port=6380 \
-                 --dashboard-host=127.0.0.1"
+                "d: RayHead: ray start --node-ip-address=192.168.0.4 --num-gpus=1 --block --head --port=6380 \
+                 --dashboard-host=127.0.0.1 until `Ray runtime started.`"
                     .to_owned(),
-                "a: ray start --node-ip-address=192.168.0.1 --num-gpus=1 --address=192.168.0.4:6380"
+                "a: RayWorker: ray start --node-ip-address=192.168.0.1 --num-gpus=1 --block \
+                 --address=192.168.0.4:6380 until `Ray runtime started.`"
                     .to_owned(),
                 "d: 2 GPUs".to_owned(),
                 format!("d: Server: {server}"),
@@ -128,9 +131,14 @@ fn ray_comes_up_before_what_asks_it_for_gpus() {
             ]
         );
         let Action::Create(spec) = &plan.stages[0].steps[1].action else { panic!("no container first") };
-        let set = |value: &str| Some(ContainerVariable::Set(value.to_owned()));
-        assert_eq!(spec.environment.get("RAY_memory_monitor_refresh_ms").cloned(), set("0"));
-        assert_eq!(spec.environment.get("RAY_AUTH_MODE").cloned(), set("disabled"));
+        for (name, value) in [
+            ("RAY_ADDRESS", "192.168.0.4:6380"),
+            ("RAY_AUTH_MODE", "disabled"),
+            ("RAY_memory_monitor_refresh_ms", "0"),
+        ] {
+            let set = ContainerVariable::Set(value.to_owned());
+            assert_eq!(spec.environment.get(name), Some(&set), "{name}");
+        }
     }
 }
 

@@ -1,92 +1,48 @@
 //! The embedded rules, and those of a folder of one's own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use include_dir::{Dir, include_dir};
 use serde::Deserialize;
 
 use super::{Rule, RuleAction, Rules};
-use crate::failure::{Failure, Kind};
-use crate::fs::{FolderError, is_toml, read_text_at_most, toml_files};
 use crate::host::is_variable_name;
 use crate::serving::arguments::key_of;
-use crate::toml_text::{BadToml, from_toml};
+use crate::serving::entries::{Entries, EntriesError, Entry};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles/rules");
 
-/// Far more than rules take.
-const MAX_BYTES: u64 = 1 << 20;
-
-/// Rules that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("rules `{}`: {message}", path.display())]
-pub(crate) struct RulesError {
-    path: PathBuf,
-    message: String,
-}
-
-impl Failure for RulesError {
-    fn kind(&self) -> Kind {
-        Kind::Input
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RulesFile {
+pub(in crate::serving) struct RulesFile {
     #[serde(default)]
     rule: Vec<Rule>,
+}
+
+impl From<RulesFile> for Vec<Rule> {
+    fn from(RulesFile { rule }: RulesFile) -> Self {
+        rule
+    }
 }
 
 impl Rules {
     /// The embedded rules; with `profiles`, those in its `rules` folder in place of embedded ones of the same id, and
     /// beside them.
-    pub(crate) fn load(profiles: Option<&Path>) -> Result<Self, RulesError> {
-        let mut rules = Vec::new();
-        for file in EMBEDDED.files().filter(|file| is_toml(file.path())) {
-            let path = Path::new("profiles/rules").join(file.path());
-            take(&mut rules, parse(file.contents_utf8().unwrap_or_default(), &path)?, &path)?;
-        }
-        let mut own = Vec::new();
-        for path in profiles.map(files).transpose()?.unwrap_or_default() {
-            let text = read_text_at_most(&path, MAX_BYTES)
-                .map_err(|error| RulesError { path: path.clone(), message: error.to_string() })?;
-            take(&mut own, parse(&text, &path)?, &path)?;
-        }
-        rules.retain(|rule: &Rule| own.iter().all(|mine: &Rule| mine.id != rule.id));
-        rules.extend(own);
-        Ok(Self(rules))
+    pub(crate) fn load(profiles: Option<&Path>) -> Result<Self, EntriesError> {
+        let Entries { own, embedded } = Entries::load(&EMBEDDED, profiles)?;
+        Ok(Self(embedded.into_iter().chain(own).collect()))
     }
 }
 
-fn files(profiles: &Path) -> Result<Vec<PathBuf>, RulesError> {
-    toml_files(profiles, "rules")
-        .map_err(|FolderError { path, source }| RulesError { path, message: source.to_string() })
-}
+impl Entry for Rule {
+    type File = RulesFile;
+    const WORD: &'static str = "rule";
+    const FOLDER: &'static str = "rules";
 
-/// Add the rules of one file to those of others, whose ids they may not have.
-fn take(rules: &mut Vec<Rule>, more: Vec<Rule>, path: &Path) -> Result<(), RulesError> {
-    for rule in more {
-        if rules.iter().any(|known| known.id == rule.id) {
-            let message = format!("field `id`: `{}` is another rule's too", rule.id);
-            return Err(RulesError { path: path.to_owned(), message });
-        }
-        rules.push(rule);
+    fn id(&self) -> &str {
+        &self.id
     }
-    Ok(())
-}
 
-fn parse(text: &str, path: &Path) -> Result<Vec<Rule>, RulesError> {
-    let bad = |message: String| RulesError { path: path.to_owned(), message };
-    let RulesFile { rule: rules } =
-        from_toml(text).map_err(|BadToml { place, message }| bad(format!("{place}: {message}")))?;
-    for rule in &rules {
-        rule.check().map_err(|message| bad(format!("rule `{}`: {message}", rule.id)))?;
-    }
-    Ok(rules)
-}
-
-impl Rule {
     fn check(&self) -> Result<(), String> {
         let adds = !self.arguments.is_empty() || !self.environment.is_empty();
         if adds != (self.then == RuleAction::Add) {

@@ -3,6 +3,7 @@
 use super::plan::StockPlan;
 use crate::artifact::{ConfigFile, ConfigName};
 use crate::device;
+use crate::log_line::plain;
 use crate::runtime::Runtime;
 use crate::shape::KernelConfig;
 use crate::worker::script::{EndedScript, ScriptEnd};
@@ -76,27 +77,13 @@ pub(super) fn other_name(file: &str, expected: &str) -> Option<String> {
 
 /// The last line of a log that says something, without what moves a terminal's cursor or colours it.
 pub(super) fn last_words(log: &str) -> String {
-    let lines = log.split(['\n', '\r']).map(plain);
+    let lines = log.split(['\n', '\r']).map(shown);
     lines.rev().find(|line| !line.is_empty()).unwrap_or_default()
 }
 
-/// A line without control sequences (ECMA-48) and other control characters.
-pub(super) fn plain(line: &str) -> String {
-    let mut text = String::new();
-    let mut rest = line.chars();
-    while let Some(c) = rest.next() {
-        match c {
-            '\u{1b}' => {
-                if rest.next() == Some('[') {
-                    // Parameters, then one final byte.
-                    let _ = rest.find(|c| ('\u{40}'..='\u{7e}').contains(c));
-                }
-            }
-            c if c.is_control() => {}
-            c => text.push(c),
-        }
-    }
-    text.trim().chars().take(LONGEST_REASON).collect()
+/// A line of the script's, short and fit to be shown.
+pub(super) fn shown(line: &str) -> String {
+    plain(line).chars().take(LONGEST_REASON).collect()
 }
 
 #[cfg(test)]
@@ -174,7 +161,6 @@ mod tests {
     fn a_log_s_last_words_are_without_what_a_terminal_is_told() {
         assert_eq!(last_words("a\n\u{1b}[2m\u{1b}[36m(pid=7)\u{1b}[0m 3/40\r\n  \r"), "(pid=7) 3/40");
         assert_eq!(last_words(""), "");
-        assert_eq!(plain("\u{1b}"), "");
         assert_eq!(last_words(&"x".repeat(900)).len(), LONGEST_REASON);
     }
 

@@ -14,7 +14,7 @@ use self::gpus::GpuNews;
 use super::files::{self, Unsafe};
 use super::gpu_use::GpuUsers;
 use super::order::{ScriptPlace, order};
-use super::outcome::{Outcome, judge, other_name, plain};
+use super::outcome::{Outcome, judge, other_name, shown};
 use super::plan::StockPlan;
 use super::queue::{Against, Consequence, Queue};
 use super::record::{StockRecord, Tuned};
@@ -230,7 +230,7 @@ impl Tuning<'_> {
             match news {
                 News::Gpu(news) => self.gpu(from, news, observer),
                 News::Process { batch_size, seconds, said: Said::Line(line) } => {
-                    let line = line.map(|line| plain(&line));
+                    let line = line.map(|line| shown(&line));
                     observer.say_from(&from, StockEvent::Running { batch_size, seconds, line });
                 }
                 News::Process { batch_size, seconds, said: Said::Ended(attempt) } => {

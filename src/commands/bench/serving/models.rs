@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::plan::{as_inventoried, planned};
+use super::planning::{as_inventoried, planned};
 use super::wanted::WantedModel;
 use crate::cluster::inventory::{self, Inventory};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};

@@ -98,19 +98,19 @@ fn as_json(plan: &LaunchPlan) -> Value {
     let step = |step: &Step| {
         let (action, argv) = match &step.action {
             Action::Create(_) => ("create", None),
-            Action::Run(argv) => ("run", Some(argv)),
             Action::Start { argv, .. } => ("start", Some(argv)),
             Action::AwaitGpus { argv, .. } => ("await_gpus", Some(argv)),
             Action::AwaitReady => ("await_ready", None),
         };
-        let role = match &step.action {
-            Action::Start { role, .. } => Some(role),
-            _ => None,
+        let (role, until) = match &step.action {
+            Action::Start { role, until, .. } => (Some(role), *until),
+            _ => (None, None),
         };
         json!({
             "node": step.node,
             "action": action,
             "role": role,
+            "until": until,
             "container": step.container.as_ref().map(|(_, name)| name),
             "argv": argv,
             "line": line(step).map(|line| line.to_string()),

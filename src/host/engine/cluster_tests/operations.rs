@@ -215,7 +215,8 @@ async fn a_container_lives_and_ends<E: Which>() {
 async fn only_our_own_are_listed<E: Which>() {
     let engine = engine::<E>().await;
     let owner = fresh_name();
-    let labels = Labels { cluster: "test".into(), purpose: "list".into(), owner: owner.clone(), maker: None };
+    let labels =
+        Labels { cluster: "test".into(), purpose: "list".into(), owner: owner.clone(), ..Labels::default() };
     let of_owner = BTreeMap::from([(format!("{}owner", Labels::PREFIX), owner)]);
     assert_eq!(engine.list(&of_owner).await.unwrap(), []);
     let running =

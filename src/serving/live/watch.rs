@@ -1,0 +1,116 @@
+//! The logs of processes that come up, read as they are written: who ends is noticed at once.
+
+use std::collections::VecDeque;
+
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::lines::{self, Heard};
+use super::place::Place;
+use crate::host::detached::DetachedId;
+use crate::host_name::HostName;
+use crate::serving::role::Role;
+
+/// Lines of a log that are kept.
+const MOST_LINES: usize = 400;
+/// Lines that were written before anybody read.
+const LINES_BEFORE: usize = 10_000;
+
+/// Processes that come up.
+#[derive(Debug)]
+pub(super) struct Watch {
+    tell: mpsc::Sender<(usize, Heard)>,
+    mail: mpsc::Receiver<(usize, Heard)>,
+    parts: Vec<Watched>,
+}
+
+/// A process whose log is read.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) role: Role,
+    pub(super) id: DetachedId,
+    pub(super) place: Place,
+    /// Its last lines, the newest at the end.
+    pub(super) lines: VecDeque<String>,
+    /// Nothing goes on before it has said this.
+    until: Option<&'static str>,
+    reader: AbortHandle,
+}
+
+/// A process that will not come up.
+#[derive(Debug)]
+pub(super) struct Failed {
+    /// Which of those that are watched.
+    pub(super) at: usize,
+    /// Why nobody knows more of it; none where it has ended.
+    pub(super) lost: Option<String>,
+}
+
+impl Watched {
+    pub(super) fn node(&self) -> &HostName {
+        self.place.node()
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        let (tell, mail) = mpsc::channel(lines::MAIL);
+        Self { tell, mail, parts: Vec::new() }
+    }
+
+    /// Read what the program `id` says. With `until`, [`Watch::spoken`] waits for it to say that.
+    pub(super) fn add(&mut self, role: Role, place: Place, id: DetachedId, until: Option<&'static str>) {
+        let reading =
+            lines::follow(place.clone(), id.clone(), LINES_BEFORE, self.parts.len(), self.tell.clone());
+        let reader = tokio::spawn(reading).abort_handle();
+        self.parts.push(Watched { role, id, place, lines: VecDeque::new(), until, reader });
+    }
+
+    pub(super) fn parts(&self) -> &[Watched] {
+        &self.parts
+    }
+
+    /// Wait until everybody has said what is waited for.
+    pub(super) async fn spoken(&mut self) -> Result<(), Failed> {
+        while self.parts.iter().any(|part| part.until.is_some()) {
+            self.hear().await?;
+        }
+        Ok(())
+    }
+
+    /// Wait until one fails. Can be given up and asked again.
+    pub(super) async fn failure(&mut self) -> Failed {
+        loop {
+            if let Err(failed) = self.hear().await {
+                return failed;
+            }
+        }
+    }
+
+    /// The next line of any of them.
+    async fn hear(&mut self) -> Result<(), Failed> {
+        // It never ends: we could tell it something ourselves.
+        let Some((at, heard)) = self.mail.recv().await else { return std::future::pending().await };
+        match heard {
+            Heard::Line(line) => {
+                let part = &mut self.parts[at];
+                if part.until.is_some_and(|words| line.contains(words)) {
+                    part.until = None;
+                }
+                if part.lines.len() == MOST_LINES {
+                    part.lines.pop_front();
+                }
+                part.lines.push_back(line);
+                Ok(())
+            }
+            Heard::Ended => Err(Failed { at, lost: None }),
+            Heard::Lost(why) => Err(Failed { at, lost: Some(why) }),
+        }
+    }
+}
