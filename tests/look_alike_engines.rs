@@ -1,5 +1,5 @@
-//! The look-alikes of SGLang and vLLM that the tests of serving run on the nodes, tried on the loopback by tests of their
-//! own.
+//! The look-alikes of SGLang and vLLM that the tests of serving run on the nodes, tried on the loopback by tests of
+//! their own.
 
 use std::process::Command;
 

@@ -31,7 +31,8 @@ async fn listed(runtime: Runtime, command: &[&str]) -> (i32, Value) {
 /// The options as the look-alike's tables have them; `--help` is argparse's own.
 fn table(options: &[Value]) -> String {
     let words = |value: &Value, between: &str| {
-        let words: Vec<&str> = value.as_array().into_iter().flatten().map(|word| word.as_str().unwrap()).collect();
+        let words: Vec<&str> =
+            value.as_array().into_iter().flatten().map(|word| word.as_str().unwrap()).collect();
         words.join(between)
     };
     let own = options.iter().filter(|option| option["names"][0] != "-h").map(|option| {

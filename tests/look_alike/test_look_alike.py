@@ -242,10 +242,11 @@ class OfSglang(LookAlike):
         until("the look-up", lambda: "Config file not found at /nowhere/E=8.json, you can" in missing.said())
 
     def test_a_fault_or_a_release_that_there_is_not_is_refused(self):
-        for variables in ({"LOOK_ALIKE_FAULT": "dies"}, {"LOOK_ALIKE_RELEASE": "9"}, {"LOOK_ALIKE_FAULT": "die-later@x"}):
-            ended = self.model(free_port(), **variables)
+        for name, value in (("FAULT", "dies"), ("RELEASE", "9"), ("FAULT", "die-later@x")):
+            variable = f"LOOK_ALIKE_{name}"
+            ended = self.model(free_port(), **{variable: value})
             self.assertEqual(ended.ends(), 1)
-            self.assertIn(next(iter(variables)), ended.said())
+            self.assertIn(variable, ended.said())
 
     def test_without_ray_what_needs_it_says_so(self):
         ended = self.model(free_port(), "--use-ray", "--nnodes", "2", "--tp-size", "2")

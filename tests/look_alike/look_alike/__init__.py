@@ -1,4 +1,5 @@
-"""What the look-alikes of SGLang and vLLM share. They serve nothing: they speak, wait, answer and fail as the real ones.
+"""What the look-alikes of SGLang and vLLM share. They serve nothing: they speak, wait, answer and fail as the real
+ones.
 
 Standard library only, Python 3.9 and later.
 

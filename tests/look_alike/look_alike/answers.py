@@ -93,8 +93,10 @@ class Mock:
 
 
 def serve(host, port, model, fault, cold_s, listens):
-    """Answer as `model` and return once that is warm, after `cold_s` seconds; `listens` is called in between. What is to
-    be done at the end. OSError where the port is taken."""
+    """Answer as `model` and return once that is warm, after `cold_s` seconds; `listens` is called in between.
+
+    Returns what is to be called at the end. OSError where the port is taken.
+    """
     program = os.environ.get("LOOK_ALIKE_SERVER")
     model = "another-model" if fault == "other-model" else model
     if program and fault not in ("unhealthy", "no-answer"):

@@ -18,6 +18,14 @@ def split_address(text):
     return host.strip("[]"), int(port)
 
 
+def taken(port):
+    """torch's words where rank 0 cannot listen."""
+    return (
+        "torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. "
+        f"port: {port}, useIpv6: false, code: -98, name: EADDRINUSE, message: address already in use"
+    )
+
+
 class Head:
     """Rank 0's end."""
 

@@ -65,11 +65,7 @@ class Engine:
                 try:
                     self.head = ranks.Head(address[1])
                 except OSError:
-                    sys.exit(
-                        "torch.distributed.DistNetworkError: The server socket has failed to listen on any local network "
-                        f"address. port: {address[1]}, useIpv6: false, code: -98, name: EADDRINUSE, message: address "
-                        "already in use"
-                    )
+                    sys.exit(ranks.taken(address[1]))
                 self.head.gather(self.nodes - 1)
             else:
                 self.follower = ranks.Follower(address, self.rank)
@@ -100,8 +96,8 @@ class Engine:
         if not self.old:
             begin = "Capture target decode CUDA graph begin. backend=full, num_tokens_per_req=1, avail mem=16.99 GB"
             end = (
-                f"Capture target decode CUDA graph end. bs=[1, 2, 4, 8], elapsed={LOAD_S * 0.4:.2f} s, mem usage=0.52 GB, "
-                "avail mem=16.47 GB."
+                f"Capture target decode CUDA graph end. bs=[1, 2, 4, 8], elapsed={LOAD_S * 0.4:.2f} s, "
+                "mem usage=0.52 GB, avail mem=16.47 GB."
             )
         self.say(begin)
         self.look_up()
@@ -114,8 +110,9 @@ class Engine:
             self.say(f"Using MoE kernel config from {path}.")
         elif path:
             self.say(
-                f"Using default MoE kernel config. Performance might be sub-optimal! Config file not found at {path}, you "
-                "can create them with https://github.com/sgl-project/sglang/tree/main/benchmark/kernels/fused_moe_triton"
+                f"Using default MoE kernel config. Performance might be sub-optimal! Config file not found at {path}, "
+                "you can create them with "
+                "https://github.com/sgl-project/sglang/tree/main/benchmark/kernels/fused_moe_triton"
             )
 
     def follow(self):
@@ -135,8 +132,8 @@ class Engine:
         if self.head:
             self.head.await_loaded()
         self.say(
-            "max_total_num_tokens=65536, chunked_prefill_size=8192, max_prefill_tokens=16384, max_running_requests=2048, "
-            "context_len=32768, available_gpu_mem=16.47 GB"
+            "max_total_num_tokens=65536, chunked_prefill_size=8192, max_prefill_tokens=16384, "
+            "max_running_requests=2048, context_len=32768, available_gpu_mem=16.47 GB"
         )
         self.say("INFO:     Started server process [1]", of_rank=False)
         self.say("INFO:     Waiting for application startup.", of_rank=False)
@@ -148,8 +145,8 @@ class Engine:
             )
         except OSError as error:
             address = f"('{self.host}', {self.port})"
-            trouble = f"[Errno {error.errno}] error while attempting to bind on address {address}: address already in use"
-            self.say(f"ERROR:    {trouble}", of_rank=False)
+            trouble = f"error while attempting to bind on address {address}: address already in use"
+            self.say(f"ERROR:    [Errno {error.errno}] {trouble}", of_rank=False)
             faults.end(1)
 
         def stop(*_):

@@ -1,7 +1,7 @@
 """A look-alike of `vllm serve`: the words, the waiting and the ends of vLLM's, and no model.
 
-Read in the wheel of 0.33.0: `entrypoints/cli/serve.py`, `entrypoints/launchers/api_server/entry.py`, `v1/engine/core.py`,
-`v1/executor/{multiproc_executor,ray_utils}.py`, `v1/worker/gpu_model_runner.py`.
+Read in the wheel of 0.33.0: `entrypoints/cli/serve.py`, `entrypoints/launchers/api_server/entry.py`,
+`v1/engine/core.py`, `v1/executor/{multiproc_executor,ray_utils}.py`, `v1/worker/gpu_model_runner.py`.
 """
 
 import os
@@ -58,8 +58,8 @@ class Engine:
             self.say(
                 "EngineCore",
                 "multiproc_executor.py:166",
-                f"DP group leader: node_rank=0, node_rank_within_dp=0, master_addr={address[0]}, mq_connect_ip={address[0]} "
-                f"(local), world_size={self.gpus}, local_world_size=1",
+                f"DP group leader: node_rank=0, node_rank_within_dp=0, master_addr={address[0]}, "
+                f"mq_connect_ip={address[0]} (local), world_size={self.gpus}, local_world_size=1",
             )
         if self.fault == "hang-distributed":
             faults.hang()
@@ -69,11 +69,7 @@ class Engine:
             try:
                 self.head = ranks.Head(address[1])
             except OSError:
-                sys.exit(
-                    "torch.distributed.DistNetworkError: The server socket has failed to listen on any local network "
-                    f"address. port: {address[1]}, useIpv6: false, code: -98, name: EADDRINUSE, message: address already "
-                    "in use"
-                )
+                sys.exit(ranks.taken(address[1]))
             self.head.gather(self.nodes - 1)
         else:
             self.follower = ranks.Follower(address, self.rank)
@@ -95,7 +91,8 @@ class Engine:
         midway = self.die if self.fault == "die-loading" else None
         bars.load_shards(LOAD_S * 0.6, self.rank == 0, midway)
         self.say_worker("default_loader.py:507", f"Loading weights took {LOAD_S * 0.6:.2f} seconds")
-        self.say_worker("gpu_model_runner.py:5088", f"Model loading took 57.41 GiB memory and {LOAD_S * 0.6:.6f} seconds")
+        took = f"Model loading took 57.41 GiB memory and {LOAD_S * 0.6:.6f} seconds"
+        self.say_worker("gpu_model_runner.py:5088", took)
         self.look_up()
         self.say_worker("gpu_worker.py:772", "Available KV cache memory: 31.52 GiB")
         time.sleep(LOAD_S * 0.4)
@@ -127,8 +124,10 @@ class Engine:
         self.say("APIServer", "entry.py:139", f"Starting vLLM server on {where}")
 
         def listens():
-            for text in ("Started server process [1]", "Waiting for application startup.", "Application startup complete."):
-                sys.stderr.write(f"(APIServer pid={os.getpid()}) INFO:     {text}\n")
+            started = f"(APIServer pid={os.getpid()}) INFO:     "
+            for text in ("Started server process [1]", "Waiting for application startup."):
+                sys.stderr.write(f"{started}{text}\n")
+            sys.stderr.write(f"{started}Application startup complete.\n")
             sys.stderr.flush()
 
         try:
@@ -179,14 +178,15 @@ def main():
     if args.distributed_executor_backend == "ray":
         if engine.nodes > 1:
             sys.exit(
-                "ValueError: nnodes > 1 can only be set when distributed executor backend is mp, uni or external_launcher."
+                "ValueError: nnodes > 1 can only be set when distributed executor backend is mp, uni or "
+                "external_launcher."
             )
         gather_on_ray(engine)
     elif engine.gpus > engine.nodes:
         sys.exit(
-            f"ValueError: World size ({engine.gpus}) is larger than the number of available GPUs (1) in this node. If this is "
-            "intentional and you are using:\n- ray, set '--distributed-executor-backend ray'.\n- multiprocessing, set "
-            "'--nnodes' appropriately."
+            f"ValueError: World size ({engine.gpus}) is larger than the number of available GPUs (1) in this node. If "
+            "this is intentional and you are using:\n- ray, set '--distributed-executor-backend ray'.\n"
+            "- multiprocessing, set '--nnodes' appropriately."
         )
     else:
         engine.meet()
