@@ -97,6 +97,9 @@ fn four_ranks_in_docker_come_up_are_left_alone_refuse_another_and_go_down() {
         "{status}"
     );
 
+    // Of a model that is there in part the other nodes are asked too.
+    let of_one = bed.run(&["status", "--node", "n3", "--json"]).with(0).json();
+    assert_eq!((parts(&of_one).len(), &of_one["served"][0]["state"]), (4, &json!("ready")), "{of_one}");
     let again = bed.run(&["up", "four", "--json"]).with(0).json();
     assert_eq!((&again["already_up"], &again["base_url"]), (&json!(true), &json!(url)));
     bed.run(&["up", "one"]).with(2).saying(&["test/four", "sparkbench switch one"]);
@@ -229,20 +232,30 @@ fn whoever_dies_while_loading_is_named_with_its_last_words() {
 
 #[test]
 #[ignore = "needs the test cluster: tests/cluster/up"]
-fn what_hangs_or_does_not_answer_is_told_when_its_time_is_over() {
+fn what_hangs_is_told_when_its_time_is_over() {
     let (cluster, _whole) = (cluster(), whole());
     let bed = ServingBed::new(&cluster, "serve-hangs", &["n1", "n2"], Place::Docker, &[]);
-    for (fault, words) in [
-        ("hang-distributed@1", "rank 1 on n2: ["),
-        ("hang-weights@1", "Load weight begin."),
-        ("unhealthy", "/health says 503"),
-        ("no-answer", "no token"),
-    ] {
+    for (fault, words) in
+        [("hang-distributed@1", "TP1] Init parallel begin."), ("hang-weights@1", "TP1] Load weight begin.")]
+    {
+        bed.tell(&[("LOOK_ALIKE_FAULT", fault)]);
+        does_not_come_up(&bed, &["two", "--startup-timeout", "10s"], &["not up within 10s", words]);
+    }
+}
+
+#[test]
+#[ignore = "needs the test cluster: tests/cluster/up"]
+fn a_server_that_answers_otherwise_is_not_up() {
+    let (cluster, _whole) = (cluster(), whole());
+    let bed = ServingBed::new(&cluster, "serve-unwell", &["n3"], Place::Docker, &[]);
+    for (fault, words) in
+        [("unhealthy", "/health says 503"), ("no-answer", "it has not answered a completion yet")]
+    {
         bed.tell(&[("LOOK_ALIKE_FAULT", fault), ("LOOK_ALIKE_LOAD_S", "0.2")]);
-        does_not_come_up(&bed, &["two", "--startup-timeout", "15s"], &["not up within 15s", words]);
+        does_not_come_up(&bed, &["one", "--startup-timeout", "15s"], &["not up within 15s", words]);
     }
     bed.tell(&[("LOOK_ALIKE_FAULT", "other-model")]);
-    does_not_come_up(&bed, &["two"], &["another model", "another-model"]);
+    does_not_come_up(&bed, &["one"], &["another model", "another-model"]);
 }
 
 #[test]
@@ -286,6 +299,9 @@ fn a_node_that_is_cut_off_while_it_serves_is_told_and_the_others_go_down() {
     let problems = status["nodes"].as_array().unwrap();
     assert!(problems.iter().all(|node| node["problem"].is_null() == (node["node"] != "n2")), "{status}");
 
+    // What nobody knows to be over is nobody's to take down.
+    bed.run(&["up", "one"]).with(3).saying(&["n2"]);
+    assert_eq!(bed.known()[0].engines.len(), 1);
     let down = bed.run(&["down", "--json"]).with(3).saying(&["n2"]);
     let known = bed.known();
     for (at, state) in known.iter().enumerate() {
@@ -404,14 +420,14 @@ fn one_of_two_users_is_told_of_the_other() {
 fn what_ignores_sigterm_is_killed() {
     let (cluster, _whole) = (cluster(), whole());
     let bed = ServingBed::new(&cluster, "serve-stays", &["n3", "n4"], Place::Docker, &[]);
-    // Where rank 0 is killed, nobody tells the other; from 0.5.21 on it takes no notice of SIGTERM.
     bed.tell(&[("LOOK_ALIKE_FAULT", "ignore-term@1"), ("LOOK_ALIKE_LOAD_S", "60")]);
     let mut up = bed.start(&["up", "two"]);
     soon("its beginning", || bed.known().iter().all(|known| known.engines.len() == 1));
     up.kill().unwrap();
     up.wait().unwrap();
     let down = goes_down(&bed);
-    assert_eq!(down["nodes"][0]["ended"][0]["killed"], 0, "{down}");
+    let killed: Vec<&Value> = [0, 1].map(|at| &down["nodes"][at]["ended"][0]["killed"]).into();
+    assert_eq!(killed, [&json!(0), &json!(1)], "{down}");
     // Ranks of the old release end by SIGTERM.
     bed.tell(&[("LOOK_ALIKE_RELEASE", "0.5.4.post2")]);
     comes_up(&bed, "two-old");

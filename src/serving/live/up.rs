@@ -206,6 +206,7 @@ impl Up<'_> {
         }
         let spoken = watch.spoken().await;
         if let Err(failed) = spoken {
+            let failed = watch.first(failed).await;
             return Err(why(watch, &failed).await);
         }
         Ok(done)
@@ -221,6 +222,7 @@ impl Up<'_> {
             done = work => return done,
             failed = watch.failure() => failed,
         };
+        let failed = watch.first(failed).await;
         Err(why(watch, &failed).await)
     }
 
@@ -277,6 +279,7 @@ impl Up<'_> {
             let ask = |wanted| ask_server(&*place.host, *port, served_name, wanted);
             let mut answer = ask(Wanted::State).await?;
             if answer.missing(served_name).is_none() {
+                "it has not answered a completion yet".clone_into(heard);
                 answer = ask(Wanted::Token).await?;
             }
             match answer.missing(served_name) {

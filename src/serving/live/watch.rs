@@ -1,13 +1,16 @@
 //! The logs of processes that come up, read as they are written: who ends is noticed at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
+use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::lines::{self, Heard};
 use super::place::Place;
-use crate::host::detached::DetachedId;
+use crate::host::detached::{DetachedId, DetachedState};
 use crate::host_name::HostName;
 use crate::serving::role::Role;
 
@@ -15,6 +18,8 @@ use crate::serving::role::Role;
 const MOST_LINES: usize = 400;
 /// Lines that were written before anybody read.
 const LINES_BEFORE: usize = 10_000;
+/// How long others are waited for that end because of the first: engines notice within it that they are alone.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// Processes that come up.
 #[derive(Debug)]
@@ -49,6 +54,15 @@ pub(super) struct Failed {
 impl Watched {
     pub(super) fn node(&self) -> &HostName {
         self.place.node()
+    }
+
+    /// When it ended, by its host's clock; none where it runs, or nobody knows.
+    async fn ended_at(&self) -> Option<Timestamp> {
+        let list = self.place.programs().list(&BTreeMap::new()).await.ok()?;
+        match list.programs.into_iter().find(|it| it.id == self.id)?.state {
+            DetachedState::Ended { at, .. } => at,
+            DetachedState::Running { .. } => None,
+        }
     }
 }
 
@@ -91,6 +105,24 @@ impl Watch {
                 return failed;
             }
         }
+    }
+
+    /// Who ended first, where `failed` was noticed first: where rank 0 dies, the others follow at once, and whose end is
+    /// heard of first is chance. Told by the hosts' clocks, so that what differs by less than they do stays chance.
+    pub(super) async fn first(&mut self, failed: Failed) -> Failed {
+        if failed.lost.is_some() {
+            return failed;
+        }
+        let others = async {
+            loop {
+                // Their last lines are worth hearing, their ends are asked for.
+                _ = self.hear().await;
+            }
+        };
+        let _: Result<(), _> = tokio::time::timeout(MOMENT, others).await;
+        let ends = join_all(self.parts.iter().map(Watched::ended_at)).await;
+        let first = ends.into_iter().enumerate().filter_map(|(at, ended)| Some((ended?, at))).min();
+        first.map_or(failed, |(_, at)| Failed { at, lost: None })
     }
 
     /// The next line of any of them.

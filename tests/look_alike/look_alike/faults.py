@@ -7,7 +7,7 @@
   other-model       the server says another model's name
   unhealthy         the server is never well
   no-answer         the server takes requests for completions and answers none
-  ignore-term       it takes no notice of SIGTERM
+  ignore-term       it takes no notice of SIGTERM, nor of rank 0's end
 """
 
 import os

@@ -75,7 +75,8 @@ class Engine:
             self.follower = ranks.Follower(address, self.rank)
             if not self.follower.await_go():
                 self.lost()
-            self.follower.watch(lambda told: faults.end(0) if told else self.lost())
+            if self.fault != "ignore-term":
+                self.follower.watch(lambda told: faults.end(0) if told else self.lost())
 
     def lost(self):
         """Rank 0 is gone."""
