@@ -23,6 +23,15 @@ pub enum ServeEvent {
         /// What it is to the others.
         part: String,
     },
+    /// A process has come so far, by what it logs.
+    Loading {
+        /// What it is to the others.
+        part: String,
+        /// What it does now.
+        stage: String,
+        /// How much of that is done, 0 to 1, where it says so.
+        fraction: Option<f64>,
+    },
     /// A process has ended there, as it was asked to.
     Ended {
         /// What it was to the others.

@@ -83,6 +83,7 @@ every!(
     What::Serve(ServeEvent::Stage { .. }) => "serve stage",
     What::Serve(ServeEvent::StageDone { .. }) => "serve stage_done",
     What::Serve(ServeEvent::Started { .. }) => "serve started",
+    What::Serve(ServeEvent::Loading { .. }) => "serve loading",
     What::Serve(ServeEvent::Ended { .. }) => "serve ended",
     What::Serve(ServeEvent::Removed { .. }) => "serve removed",
     What::Serve(ServeEvent::Ready { .. }) => "serve ready",
@@ -224,6 +225,10 @@ fn samples() -> Vec<Event> {
         here(ServeEvent::Stage { what: "ranks".into() }.into()),
         here(ServeEvent::StageDone { what: "ranks".into(), seconds: 1.25 }.into()),
         there(ServeEvent::Started { part: "rank 1".into() }.into()),
+        there(
+            ServeEvent::Loading { part: "rank 1".into(), stage: "weights".into(), fraction: Some(0.5) }
+                .into(),
+        ),
         there(ServeEvent::Ended { part: "rank 1".into(), ending: "exit status: 0".into() }.into()),
         there(ServeEvent::Removed { container: "sparktune-lab-serve".into() }.into()),
         here(

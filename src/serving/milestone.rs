@@ -25,6 +25,20 @@ pub(crate) enum Milestone {
     Ready,
 }
 
+impl Milestone {
+    /// In a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Milestone::Distributed => "distributed",
+            Milestone::Weights => "weights",
+            Milestone::Cache => "cache",
+            Milestone::Graphs => "graphs",
+            Milestone::Listening => "listening",
+            Milestone::Ready => "ready",
+        }
+    }
+}
+
 /// What a line tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Reading {

@@ -25,11 +25,13 @@ mod served;
 mod split;
 
 pub(crate) use error::PlanError;
+pub(crate) use failures::{Explanation, KnownFailures};
 pub(crate) use member::ServingNode;
 pub(crate) use memory::NodeMemory;
 pub(crate) use plan::{Action, LaunchPlan, PlanRequest, Stage, Step, taking_part};
 pub(crate) use recipe::{ServingRecipe, ServingRecipeError, number, variants};
 pub(crate) use release::Release;
+pub(crate) use role::Role;
 pub(crate) use rules::{Notice, NoticeKind, Rules};
 pub(crate) use script::{line, script};
 pub(crate) use served::{PURPOSE, Served};

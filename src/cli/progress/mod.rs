@@ -12,6 +12,7 @@ use indicatif::MultiProgress;
 
 use self::nodes::Nodes;
 use self::screen::Screen;
+use self::serve::Serving;
 use self::tune::Tuning;
 use crate::events::{CommandEvent, Event, EventOrigin, MockEvent, Observer, Pace, SetupEvent, What};
 
@@ -22,8 +23,7 @@ pub(super) struct Progress {
     nodes: Nodes,
     /// Of what is compiled or measured.
     pace: Pace,
-    /// Whether a model is on its way up.
-    starting: bool,
+    serving: Serving,
 }
 
 impl Progress {
@@ -35,14 +35,14 @@ impl Progress {
 
 impl Observer for Progress {
     fn on(&mut self, event: &Event) {
-        let Self { screen, nodes, pace, starting } = self;
+        let Self { screen, nodes, pace, serving } = self;
         let host = match &event.from {
             EventOrigin::Harness => None,
             EventOrigin::Host(name) => Some(name),
         };
         match &event.what {
             What::Note { text } => screen.line(&format!("warning: {text}")),
-            What::Command(CommandEvent::Stopping) if *starting => {
+            What::Command(CommandEvent::Stopping) if serving.is_starting() => {
                 screen.line("stopping: what was started is taken down ...");
             }
             What::Command(CommandEvent::Stopping) => screen.line("stopping: results so far are kept ..."),
@@ -65,10 +65,7 @@ impl Observer for Progress {
             What::Stock(event) => stock::show(screen, nodes, host, event),
             What::Load(event) => load::show(screen, event),
             What::Image(event) => image::show(screen, host, event),
-            What::Serve(event) => {
-                *starting = serve::on_its_way(event);
-                serve::show(screen, host, event);
-            }
+            What::Serve(event) => serving.on(screen, host, event),
             What::Mock(MockEvent::Listening { url, model }) => {
                 screen.line(&format!("  {model} on {url}; Ctrl-C stops it"));
             }

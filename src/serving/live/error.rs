@@ -10,6 +10,7 @@ use crate::host::detached::{DetachedError, DetachedFailure};
 use crate::host::engine::EngineError;
 use crate::host::{AskError, HostError};
 use crate::host_name::HostName;
+use crate::serving::failures::Explanation;
 use crate::serving::role::Role;
 
 /// Why a model did not come up.
@@ -49,7 +50,7 @@ pub(crate) enum UpError {
     #[error(transparent)]
     Host(#[from] HostError),
     /// A process ended.
-    #[error("{part} on {on} has ended ({how}) while it came up{}", last_of(last))]
+    #[error("{part} on {on} has ended ({how}) while it came up{}{}", last_of(last), known(explained))]
     Ended {
         /// Its node.
         on: HostName,
@@ -59,6 +60,8 @@ pub(crate) enum UpError {
         how: String,
         /// Its last lines.
         last: Vec<String>,
+        /// What they show, where that is known.
+        explained: Option<Box<Explanation>>,
     },
     /// A process is out of reach.
     #[error("{part} on {on} is out of reach: {why}")]
@@ -81,7 +84,7 @@ pub(crate) enum UpError {
         why: String,
     },
     /// It takes too long.
-    #[error("not up within {}: {doing}{}", crate::span::write(*limit), last_of(last))]
+    #[error("not up within {}: {doing}{}{}", crate::span::write(*limit), last_of(last), known(explained))]
     Late {
         /// How long it had.
         limit: Duration,
@@ -89,6 +92,8 @@ pub(crate) enum UpError {
         doing: String,
         /// The last line of each process.
         last: Vec<String>,
+        /// What their logs show, where that is known.
+        explained: Option<Box<Explanation>>,
     },
     /// The user stopped it.
     #[error("stopped")]
@@ -109,6 +114,12 @@ fn last_of(lines: &[String]) -> String {
         _ = write!(text, "\n  {line}");
     }
     text
+}
+
+fn known(explained: &Option<Box<Explanation>>) -> String {
+    explained.as_ref().map_or_else(String::new, |known| {
+        format!("\nknown failure `{}`: {} (by `{}`)", known.id, known.cause, known.line)
+    })
 }
 
 impl Failure for UpError {
@@ -140,9 +151,12 @@ impl Failure for UpError {
             UpError::PortTaken { .. } => Some(
                 "`sparkbench status` shows what of ours is up; a recipe may name another `port`".to_owned(),
             ),
-            UpError::Late { .. } => Some("--startup-timeout gives it longer".to_owned()),
+            UpError::Ended { explained: Some(known), .. } | UpError::Late { explained: Some(known), .. } => {
+                Some(known.fix.clone())
+            }
+            UpError::Late { explained: None, .. } => Some("--startup-timeout gives it longer".to_owned()),
             UpError::Secrets { .. }
-            | UpError::Ended { .. }
+            | UpError::Ended { explained: None, .. }
             | UpError::Lost { .. }
             | UpError::AnotherModel { .. }
             | UpError::Stopped => None,

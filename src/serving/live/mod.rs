@@ -5,6 +5,7 @@
 
 mod answer;
 mod condition;
+mod config_use;
 mod down;
 mod error;
 mod found;
@@ -18,9 +19,10 @@ mod watch;
 
 pub(crate) use answer::Wanted;
 pub(crate) use condition::Condition;
+pub(crate) use config_use::{ConfigUse, ConfigUses};
 pub(crate) use down::{NodeDown, take_down};
 pub(crate) use error::UpError;
 pub(crate) use found::{FoundModel, Look, Part, PartState, ask_found, look};
 pub(crate) use lines::{Heard, Listening};
 pub(crate) use lock::Lock;
-pub(crate) use up::{StageTime, Up, check_port};
+pub(crate) use up::{Up, UpReport, check_port};

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{Answer, Wanted, ask_server};
+use super::config_use::ConfigUses;
 use super::error::UpError;
 use super::found::FoundModel;
 use super::place::Place;
-use super::watch::{Failed, Watch};
+use super::watch::{Failed, Watch, Watched};
 use crate::cluster::connect::Connected;
 use crate::events::{Observer, ServeEvent};
 use crate::host::ask::answer_of;
@@ -20,7 +22,9 @@ use crate::host::container_spec::{ContainerVariable, variables};
 use crate::host::detached::{DetachedId, DetachedState};
 use crate::host::{Program, Variable};
 use crate::host_name::HostName;
+use crate::log_line::plain;
 use crate::secret::Secret;
+use crate::serving::failures::{Explanation, KnownFailures};
 use crate::serving::plan::{Action, LaunchPlan, Stage, Step};
 use crate::serving::role::Role;
 
@@ -42,6 +46,19 @@ pub(crate) struct Up<'a> {
     pub(crate) secrets: &'a (dyn Fn(&str) -> Option<Secret> + Send + Sync),
     /// How long all of it may take.
     pub(crate) limit: Duration,
+    /// What is known to go wrong.
+    pub(crate) known: &'a KnownFailures,
+}
+
+/// What came of a start.
+#[derive(Debug)]
+pub(crate) struct UpReport {
+    /// Its stages, in their order.
+    pub(crate) stages: Vec<StageTime>,
+    /// What each process says of config files; those that say nothing are not listed.
+    pub(crate) configs: Vec<(HostName, Role, ConfigUses)>,
+    /// What logs show of a start that goes on worse than it could.
+    pub(crate) warnings: Vec<(HostName, Role, Explanation)>,
 }
 
 /// How long a stage took.
@@ -71,23 +88,28 @@ impl Up<'_> {
         &self,
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
-    ) -> Result<Vec<StageTime>, UpError> {
+    ) -> Result<UpReport, UpError> {
         self.check_secrets()?;
         let places = self.bare_places()?;
         let stages: Vec<&Stage> = self.plan.stages.iter().collect();
-        self.stages(&stages, places, Watch::new(), cancel, observer).await
+        self.stages(&stages, places, Vec::new(), cancel, observer).await
     }
 
     async fn stages(
         &self,
         stages: &[&Stage],
         mut places: HashMap<HostName, Place>,
-        mut watch: Watch,
+        running: Vec<Started>,
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
-    ) -> Result<Vec<StageTime>, UpError> {
+    ) -> Result<UpReport, UpError> {
         let began = Instant::now();
         let deadline = tokio::time::Instant::now() + self.limit;
+        let (progress, mut heard_of) = mpsc::unbounded_channel();
+        let mut watch = Watch::new(self.plan.engine, progress);
+        for Started { role, place, id, until } in running {
+            watch.add(role, place, id, until);
+        }
         let mut times = Vec::new();
         for stage in stages {
             let since = Instant::now();
@@ -95,8 +117,10 @@ impl Up<'_> {
             let mut heard = String::new();
             let carried_out = {
                 let mut work = pin!(self.stage(stage, &places, &mut watch, &mut heard));
-                tokio::select! {
-                    done = &mut work => Some(done),
+                loop {
+                    tokio::select! {
+                    done = &mut work => break Some(done),
+                    Some((node, event)) = heard_of.recv() => observer.say_from(&node, event),
                     () = cancel.cancelled() => {
                         // What an engine is creating cannot be removed yet.
                         if stage.steps.iter().any(|step| matches!(step.action, Action::Create(_))) {
@@ -104,14 +128,15 @@ impl Up<'_> {
                         }
                         return Err(UpError::Stopped);
                     }
-                    () = tokio::time::sleep_until(deadline) => None,
+                    () = tokio::time::sleep_until(deadline) => break None,
+                    }
                 }
             };
             let done = match carried_out {
                 Some(done) => done?,
                 None => {
                     let doing = if heard.is_empty() { stage.what.to_owned() } else { heard };
-                    return Err(UpError::Late { limit: self.limit, doing, last: newest(&watch) });
+                    return Err(self.late(&watch, doing));
                 }
             };
             for place in done.created {
@@ -129,7 +154,33 @@ impl Up<'_> {
             base_url: self.plan.base_url.clone(),
             seconds: began.elapsed().as_secs_f64(),
         });
-        Ok(times)
+        Ok(self.report(&watch, times))
+    }
+
+    fn report(&self, watch: &Watch, stages: Vec<StageTime>) -> UpReport {
+        let mut report = UpReport { stages, configs: Vec::new(), warnings: Vec::new() };
+        for part in watch.parts() {
+            let whose = || (part.node().clone(), part.role);
+            if part.configs.files().next().is_some() {
+                report.configs.push((whose().0, whose().1, part.configs.clone()));
+            }
+            let lines: Vec<String> = part.lines.iter().cloned().collect();
+            for warning in self.known.warnings(self.plan.engine, &lines) {
+                report.warnings.push((whose().0, whose().1, warning));
+            }
+        }
+        report
+    }
+
+    /// What is to be said where time is up.
+    fn late(&self, watch: &Watch, doing: String) -> UpError {
+        let explained = watch.parts().iter().find_map(|part| self.explain(part));
+        UpError::Late { limit: self.limit, doing, last: newest(watch), explained: explained.map(Box::new) }
+    }
+
+    fn explain(&self, part: &Watched) -> Option<Explanation> {
+        let lines: Vec<String> = part.lines.iter().cloned().collect();
+        self.known.explain(self.plan.engine, &lines)
     }
 
     /// Wait until clients can use `model`, which somebody has begun to bring up and is the plan's. The same as [`Up::run`]
@@ -139,16 +190,17 @@ impl Up<'_> {
         model: &FoundModel,
         cancel: &CancellationToken,
         observer: &mut dyn Observer,
-    ) -> Result<Vec<StageTime>, UpError> {
-        let mut watch = Watch::new();
-        let mut places = HashMap::new();
-        for part in &model.parts {
-            watch.add(part.role, part.place.clone(), part.id.clone(), None);
-            places.insert(part.node.clone(), part.place.clone());
-        }
+    ) -> Result<UpReport, UpError> {
+        let started = model.parts.iter().map(|part| Started {
+            role: part.role,
+            place: part.place.clone(),
+            id: part.id.clone(),
+            until: None,
+        });
+        let places = model.parts.iter().map(|part| (part.node.clone(), part.place.clone())).collect();
         let ready = |stage: &&Stage| stage.steps.iter().any(|step| step.action == Action::AwaitReady);
         let stages: Vec<&Stage> = self.plan.stages.iter().filter(ready).collect();
-        self.stages(&stages, places, watch, cancel, observer).await
+        self.stages(&stages, places, started.collect(), cancel, observer).await
     }
 
     /// Before anything is started.
@@ -207,7 +259,7 @@ impl Up<'_> {
         let spoken = watch.spoken().await;
         if let Err(failed) = spoken {
             let failed = watch.first(failed).await;
-            return Err(why(watch, &failed).await);
+            return Err(self.why(watch, &failed).await);
         }
         Ok(done)
     }
@@ -223,7 +275,26 @@ impl Up<'_> {
             failed = watch.failure() => failed,
         };
         let failed = watch.first(failed).await;
-        Err(why(watch, &failed).await)
+        Err(self.why(watch, &failed).await)
+    }
+
+    /// What is to be said of a process that will not come up. Where its own log does not show why, another's may.
+    async fn why(&self, watch: &Watch, failed: &Failed) -> UpError {
+        let part = &watch.parts()[failed.at];
+        let (on, role) = (part.node().clone(), part.role);
+        if let Some(why) = &failed.lost {
+            return UpError::Lost { on, part: role, why: why.clone() };
+        }
+        let explained =
+            self.explain(part).or_else(|| watch.parts().iter().find_map(|other| self.explain(other)));
+        let skip = part.lines.len().saturating_sub(LAST_LINES);
+        UpError::Ended {
+            on,
+            part: role,
+            how: how(&part.place, &part.id).await,
+            last: part.lines.iter().skip(skip).map(|line| shown(line)).collect(),
+            explained: explained.map(Box::new),
+        }
     }
 
     async fn step(&self, step: &Step, places: &HashMap<HostName, Place>) -> Result<StepDone, UpError> {
@@ -313,22 +384,6 @@ fn count(said: &[u8]) -> Option<u64> {
     String::from_utf8_lossy(said).trim().lines().next_back()?.parse().ok()
 }
 
-/// What is to be said of a process that will not come up.
-async fn why(watch: &Watch, failed: &Failed) -> UpError {
-    let part = &watch.parts()[failed.at];
-    let (on, role) = (part.node().clone(), part.role);
-    if let Some(why) = &failed.lost {
-        return UpError::Lost { on, part: role, why: why.clone() };
-    }
-    let skip = part.lines.len().saturating_sub(LAST_LINES);
-    UpError::Ended {
-        on,
-        part: role,
-        how: how(&part.place, &part.id).await,
-        last: part.lines.iter().skip(skip).map(|line| shown(line)).collect(),
-    }
-}
-
 /// How a program ended, in words.
 async fn how(place: &Place, id: &DetachedId) -> String {
     let listed = place.programs().list(&BTreeMap::new()).await;
@@ -341,7 +396,7 @@ async fn how(place: &Place, id: &DetachedId) -> String {
 
 /// The last line of each process.
 fn newest(watch: &Watch) -> Vec<String> {
-    let said = |part: &super::watch::Watched| {
+    let said = |part: &Watched| {
         let line = part.lines.back().map_or_else(|| "has said nothing".to_owned(), |line| shown(line));
         format!("{} on {}: {line}", part.role, part.node())
     };
@@ -351,7 +406,7 @@ fn newest(watch: &Watch) -> Vec<String> {
 /// A line fit to be shown: of a bar that was drawn over and over the last state.
 fn shown(line: &str) -> String {
     let last = line.trim_end().rsplit('\r').next().unwrap_or_default();
-    last.chars().take(LAST_LINE).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    plain(last).chars().take(LAST_LINE).collect()
 }
 
 /// Whether somebody listens already where the model is to listen, asked on its own node.
@@ -375,6 +430,6 @@ mod tests {
     #[test]
     fn of_a_bar_the_last_state_is_shown() {
         assert_eq!(shown("  0%|\r 50%|##  \r100%|####| 2/2\r\n"), "100%|####| 2/2");
-        assert_eq!(shown("a\u{1b}[0mb\n"), "a\u{fffd}[0mb");
+        assert_eq!(shown("\u{1b}[36m(pid=7)\u{1b}[0m up\n"), "(pid=7) up");
     }
 }

@@ -8,10 +8,14 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use super::config_use::ConfigUses;
 use super::lines::{self, Heard};
 use super::place::Place;
+use crate::events::ServeEvent;
 use crate::host::detached::{DetachedId, DetachedState};
 use crate::host_name::HostName;
+use crate::serving::kind::ServingEngine;
+use crate::serving::milestone::{Milestone, milestone};
 use crate::serving::role::Role;
 
 /// Lines of a log that are kept.
@@ -21,9 +25,15 @@ const LINES_BEFORE: usize = 10_000;
 /// How long others are waited for that end because of the first: engines notice within it that they are alone.
 const MOMENT: Duration = Duration::from_secs(1);
 
+/// How much further a bar has to be before that is told.
+const STEP: f64 = 0.05;
+
 /// Processes that come up.
 #[derive(Debug)]
 pub(super) struct Watch {
+    engine: ServingEngine,
+    /// Hears how far each process is.
+    progress: mpsc::UnboundedSender<(HostName, ServeEvent)>,
     tell: mpsc::Sender<(usize, Heard)>,
     mail: mpsc::Receiver<(usize, Heard)>,
     parts: Vec<Watched>,
@@ -37,6 +47,10 @@ pub(super) struct Watched {
     pub(super) place: Place,
     /// Its last lines, the newest at the end.
     pub(super) lines: VecDeque<String>,
+    /// How far it is.
+    reached: Option<(Milestone, f64)>,
+    /// What it has said of config files.
+    pub(super) configs: ConfigUses,
     /// Nothing goes on before it has said this.
     until: Option<&'static str>,
     reader: AbortHandle,
@@ -64,6 +78,21 @@ impl Watched {
             DetachedState::Running { .. } => None,
         }
     }
+
+    /// What is to be told of a line that says how far it is: something new has begun, or a bar has moved on.
+    fn advance(&mut self, engine: ServingEngine, line: &str) -> Option<ServeEvent> {
+        let reading = milestone(engine, line)?;
+        let fraction = reading.fraction.unwrap_or_default();
+        let moved = self.reached.is_none_or(|(reached, last)| {
+            reached != reading.milestone || (fraction - last).abs() >= STEP || (fraction == 1.0 && last < 1.0)
+        });
+        if !moved {
+            return None;
+        }
+        self.reached = Some((reading.milestone, fraction));
+        let stage = reading.milestone.name().to_owned();
+        Some(ServeEvent::Loading { part: self.role.to_string(), stage, fraction: reading.fraction })
+    }
 }
 
 impl Drop for Watched {
@@ -73,9 +102,12 @@ impl Drop for Watched {
 }
 
 impl Watch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(
+        engine: ServingEngine,
+        progress: mpsc::UnboundedSender<(HostName, ServeEvent)>,
+    ) -> Self {
         let (tell, mail) = mpsc::channel(lines::MAIL);
-        Self { tell, mail, parts: Vec::new() }
+        Self { engine, progress, tell, mail, parts: Vec::new() }
     }
 
     /// Read what the program `id` says. With `until`, [`Watch::spoken`] waits for it to say that.
@@ -83,7 +115,16 @@ impl Watch {
         let reading =
             lines::follow(place.clone(), id.clone(), LINES_BEFORE, self.parts.len(), self.tell.clone());
         let reader = tokio::spawn(reading).abort_handle();
-        self.parts.push(Watched { role, id, place, lines: VecDeque::new(), until, reader });
+        self.parts.push(Watched {
+            role,
+            id,
+            place,
+            lines: VecDeque::new(),
+            reached: None,
+            configs: ConfigUses::default(),
+            until,
+            reader,
+        });
     }
 
     pub(super) fn parts(&self) -> &[Watched] {
@@ -132,6 +173,11 @@ impl Watch {
         match heard {
             Heard::Line(line) => {
                 let part = &mut self.parts[at];
+                if let Some(event) = part.advance(self.engine, &line) {
+                    // Whoever hears no more needs no news.
+                    _ = self.progress.send((part.node().clone(), event));
+                }
+                part.configs.add(&line);
                 if part.until.is_some_and(|words| line.contains(words)) {
                     part.until = None;
                 }

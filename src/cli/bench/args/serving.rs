@@ -88,6 +88,9 @@ pub(crate) struct StartArgs {
     /// How long it may take until it answers
     #[arg(long, value_name = "TIME", default_value = "1h", allow_hyphen_values = true, value_parser = values::pause)]
     pub startup_timeout: Duration,
+    /// Take it down again, with exit code 1, unless every process has loaded a tuned config file for its MoE kernels
+    #[arg(long)]
+    pub require_tuned: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -104,7 +107,7 @@ pub(crate) struct StartArgs {
 A model that is up already is left as it is; another one on these nodes is refused (`sparkbench switch`). What does not
 come up is taken down again.
 
-Exit codes: 0 it answers, 2 a model or inventory by which nothing can be served, or another model is up, 3 it did not
+Exit codes: 0 it answers, 1 not tuned as --require-tuned wants it, 2 a model or inventory by which nothing can be served, or another model is up, 3 it did not
 come up, or a node that cannot be asked, 130 interrupted.")]
 pub(crate) struct UpArgs {
     #[command(flatten)]

@@ -32,9 +32,9 @@ pub(in crate::cli::bench) fn switch(SwitchArgs { start }: SwitchArgs) -> UpSetti
 }
 
 fn started(args: StartArgs, instead: bool) -> UpSettings {
-    let StartArgs { model, cluster, node, release, profiles, startup_timeout, json } = args;
+    let StartArgs { model, cluster, node, release, profiles, startup_timeout, require_tuned, json } = args;
     let planning = PlanningSettings { model, cluster, nodes: node, release, profiles };
-    UpSettings { planning, startup_timeout, instead, json }
+    UpSettings { planning, startup_timeout, require_tuned, instead, json }
 }
 
 fn asked(AskedArgs { cluster, node }: AskedArgs) -> NodesSettings {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::nodes::{Nodes, look_further, this_command};
@@ -19,10 +19,10 @@ use crate::host::ssh::SshConnections;
 use crate::host_name::HostName;
 use crate::secret::Secret;
 use crate::serving::live::{
-    Condition, FoundModel, Lock, NodeDown, StageTime, Up, UpError, Wanted, ask_found, check_port, look,
-    take_down,
+    Condition, ConfigUse, ConfigUses, FoundModel, Lock, NodeDown, Up, UpError, UpReport, Wanted, ask_found,
+    check_port, look, take_down,
 };
-use crate::serving::{LaunchPlan, Served};
+use crate::serving::{Explanation, KnownFailures, LaunchPlan, Role, Served};
 
 /// What is brought up.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub(crate) struct UpSettings {
     pub(crate) planning: PlanningSettings,
     /// How long it may take.
     pub(crate) startup_timeout: Duration,
+    /// Whether it is to use a tuned config file for every kernel that looks for one.
+    pub(crate) require_tuned: bool,
     /// Whether another model that is on these nodes is taken down first, or refused.
     pub(crate) instead: bool,
     /// One JSON object.
@@ -60,7 +62,7 @@ impl Failure for AnotherIsUp {
 /// It did not come up, and what became of what was started.
 #[derive(Debug)]
 struct NotUp {
-    why: UpError,
+    why: Box<dyn Failure>,
     left: Vec<NodeDown>,
 }
 
@@ -102,6 +104,7 @@ pub(crate) async fn run(
     out: &mut dyn Output,
 ) -> CommandResult {
     let planning = Planning::read(&settings.planning)?;
+    let known = KnownFailures::load(settings.planning.profiles.as_deref())?;
     let ssh = connect::ssh(&planning.inventory);
     let ready = async {
         let connected = planning.connect(&ssh).await?;
@@ -116,10 +119,14 @@ pub(crate) async fn run(
     let locks = cancel.run_until_cancelled(Lock::take_all(&hosts, cluster, &who)).await.ok_or(Stopped)??;
     let nodes: Vec<(HostName, Result<Connected, ConnectError>)> =
         connected.into_iter().map(|node| (node.name().clone(), Ok(node))).collect();
-    let start = Start { settings, plan: &plan, inventory: &planning.inventory, ssh: &ssh, who };
+    let start =
+        Start { known: &known, settings, plan: &plan, inventory: &planning.inventory, ssh: &ssh, who };
     let brought_up = start.run(nodes, &cancel, observer).await;
     drop(locks);
     let outcome = brought_up?;
+    if let Outcome::Up(report) = &outcome {
+        tell(report, &plan, observer);
+    }
     show(&plan, &outcome, settings.json, out)?;
     Ok(Verdict::Done)
 }
@@ -127,11 +134,12 @@ pub(crate) async fn run(
 /// What came of it.
 enum Outcome {
     AlreadyUp,
-    Up(Vec<StageTime>),
+    Up(Box<UpReport>),
 }
 
 /// A start, once the nodes are ours alone.
 struct Start<'a> {
+    known: &'a KnownFailures,
     settings: &'a UpSettings,
     plan: &'a LaunchPlan,
     inventory: &'a Inventory,
@@ -180,7 +188,8 @@ impl Start<'_> {
         let by_name: BTreeMap<HostName, Connected> =
             nodes.into_iter().filter_map(|(name, node)| Some((name, node.ok()?))).collect();
         let secrets = |name: &str| std::env::var(name).ok().map(Secret::new);
-        let up = Up { plan, nodes: &by_name, secrets: &secrets, limit: self.settings.startup_timeout };
+        let limit = self.settings.startup_timeout;
+        let up = Up { plan, nodes: &by_name, secrets: &secrets, limit, known: self.known };
         let (owner, outcome) = match &on_its_way {
             Some(model) => (&model.served.owner, up.join(model, cancel, observer).await),
             None => {
@@ -190,11 +199,14 @@ impl Start<'_> {
                 (&plan.labels.owner, up.run(cancel, observer).await)
             }
         };
-        let why = match outcome {
-            Ok(times) => return Ok(Outcome::Up(times)),
+        let why: Box<dyn Failure> = match outcome {
+            Ok(report) => match untuned(&report).filter(|_| self.settings.require_tuned) {
+                None => return Ok(Outcome::Up(Box::new(report))),
+                Some(untuned) => untuned.into(),
+            },
             // Nothing was started.
             Err(why @ UpError::Secrets { .. }) => return Err(why.into()),
-            Err(why) => why,
+            Err(why) => why.into(),
         };
         let nodes: Nodes = by_name.into_iter().map(|(name, node)| (name, Ok(node))).collect();
         let ours = |served: &Served| served.owner == *owner;
@@ -280,6 +292,54 @@ impl Failure for InTheWay {
     }
 }
 
+/// Some process uses something else than a tuned file.
+#[derive(Debug, thiserror::Error)]
+#[error("--require-tuned: {}", .0.join("; "))]
+struct Untuned(Vec<String>);
+
+impl Failure for Untuned {
+    fn kind(&self) -> Kind {
+        Kind::CheckFailed
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("`sparktune moe` finds configs, `sparktune deploy` brings them to the nodes".to_owned())
+    }
+}
+
+/// Where config files are not used that a process looked for; none where all are, and any was looked for.
+fn untuned(report: &UpReport) -> Option<Untuned> {
+    let mut all = Vec::new();
+    for (node, part, uses) in &report.configs {
+        for (file, used) in uses.files() {
+            let instead = match used {
+                ConfigUse::Loaded => continue,
+                ConfigUse::Fallback => "a file for something else",
+                ConfigUse::Default => "its default",
+            };
+            all.push(format!("{part} on {node} uses {instead} in place of {file}"));
+        }
+    }
+    if report.configs.is_empty() {
+        all.push("no process says that it has loaded a config file".to_owned());
+    }
+    if all.is_empty() { None } else { Some(Untuned(all)) }
+}
+
+/// What the logs of a model that is up show, and nobody may like.
+fn tell(report: &UpReport, plan: &LaunchPlan, observer: &mut dyn Observer) {
+    for (node, part, warning) in &report.warnings {
+        observer
+            .note(format!("{part} on {node}: {} (by `{}`); {}", warning.cause, warning.line, warning.fix));
+    }
+    if report.configs.is_empty() {
+        return;
+    }
+    for line in untuned(report).into_iter().flat_map(|untuned| untuned.0) {
+        observer.note(format!("{line}: `sparktune moe --model {}` finds one", plan.name));
+    }
+}
+
 fn show(
     plan: &LaunchPlan,
     outcome: &Outcome,
@@ -287,9 +347,9 @@ fn show(
     out: &mut dyn Output,
 ) -> Result<(), OutputError> {
     let LaunchPlan { name, served_name, base_url, .. } = plan;
-    let (already_up, stages): (bool, &[StageTime]) = match outcome {
-        Outcome::AlreadyUp => (true, &[]),
-        Outcome::Up(stages) => (false, stages),
+    let report = match outcome {
+        Outcome::AlreadyUp => None,
+        Outcome::Up(report) => Some(&**report),
     };
     if as_json {
         out.json(&json!({
@@ -298,17 +358,48 @@ fn show(
             "served_name": served_name,
             "base_url": base_url,
             "nodes": plan.nodes,
-            "already_up": already_up,
-            "stages": stages,
+            "already_up": report.is_none(),
+            "stages": report.map(|report| &report.stages),
+            "configs": report.map(configs),
+            "warnings": report.map(warnings),
         }))?;
         return Ok(());
     }
-    let state = if already_up { "is up already" } else { "is up" };
+    let state = if report.is_none() { "is up already" } else { "is up" };
     out.line(&format!("{name} {state}: {base_url}/v1, model `{served_name}`"))?;
     let body = json!({ "model": served_name, "messages": [{ "role": "user", "content": "Hello" }] });
+    for (file, uses) in report.map(files).unwrap_or_default() {
+        out.line(&format!("  {file}: {}", uses.join(", ")))?;
+    }
     out.line(&format!(
         "  curl {base_url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
     ))?;
     out.line(&format!("  sparkbench run --base-url {base_url} --model {served_name} --profile quick"))?;
     Ok(())
+}
+
+/// Each config file that was looked for, and on which nodes what is used.
+fn files(report: &UpReport) -> BTreeMap<&str, Vec<String>> {
+    let mut files: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (node, _, uses) in &report.configs {
+        for (file, used) in uses.files() {
+            let words = match used {
+                ConfigUse::Loaded => "loaded",
+                ConfigUse::Fallback => "another file in its place",
+                ConfigUse::Default => "not there",
+            };
+            files.entry(file).or_default().push(format!("{words} on {node}"));
+        }
+    }
+    files
+}
+
+fn configs(report: &UpReport) -> Vec<Value> {
+    let one = |(node, part, uses): &(HostName, Role, ConfigUses)| json!({ "node": node, "role": part.name(), "rank": part.rank(), "files": uses });
+    report.configs.iter().map(one).collect()
+}
+
+fn warnings(report: &UpReport) -> Vec<Value> {
+    let one = |(node, part, warning): &(HostName, Role, Explanation)| json!({ "node": node, "role": part.name(), "rank": part.rank(), "warning": warning });
+    report.warnings.iter().map(one).collect()
 }
