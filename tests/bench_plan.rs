@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use bench::{PATIENCE, sparkbench};
-use support::{Sandbox, stderr, stdout};
+use support::{Sandbox, stderr, stdout, write};
 
 #[track_caller]
 fn succeeds(sandbox: &Sandbox, arguments: &[&str]) -> String {
@@ -425,4 +425,126 @@ fn what_releases_cannot_do_is_refused_with_its_source() {
         unknown.contains("warning: EAGLE3 with pipeline") && unknown.contains("if it is that"),
         "{unknown}"
     );
+}
+
+/// A config as GLM-4.7-FP8 has it, where no recipe knows the model.
+const UNKNOWN: &str = r#"{"architectures": ["Glm4MoeForCausalLM"], "num_hidden_layers": 92, "num_attention_heads": 96,
+    "num_key_value_heads": 8, "head_dim": 128, "hidden_size": 5120, "n_routed_experts": 160,
+    "max_position_embeddings": 32000}"#;
+
+fn index(gigabytes: u64) -> String {
+    format!("{{\"metadata\": {{\"total_size\": {gigabytes}000000000}}, \"weight_map\": {{}}}}")
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn a_model_without_a_recipe_is_planned_by_its_config() {
+    let sandbox = Sandbox::new();
+    sandbox.write("mine/config.json", UNKNOWN);
+    sandbox.write("mine/model.safetensors.index.json", index(150));
+    let s1 = cluster("s1-four-sparks");
+    let plan = |model: &str, more: &[&str]| {
+        succeeds(&sandbox, &[&["plan", model, "--cluster", &s1, "--offline"], more].concat())
+    };
+    // A Spark may take 115.2 of its 128 GB: two do, with a cache of 12.06 GB over both.
+    let derived = json(&plan("./mine", &["--json"]));
+    assert_eq!((&derived["derived"], derived["split"]["tp"].as_u64()), (&Value::Bool(true), Some(2)));
+    assert_eq!(derived["engine"], "sglang");
+    assert_eq!(derived["served_name"], "mine");
+    let folder = sandbox.path("mine").display().to_string();
+    assert_eq!(derived["name"], folder);
+    assert_eq!(derived["memory"][0]["weights_gb"], 75.0);
+    assert_eq!(derived["derivation"]["from"], "./mine/config.json");
+    let by_file = json(&plan("./mine/config.json", &["--json"]));
+    assert_eq!((&by_file["name"], &by_file["split"]), (&derived["name"], &derived["split"]));
+
+    let text = plan("./mine", &[]);
+    has(
+        &text,
+        &[
+            "no recipe says how it is served: derived from config.json (./mine/config.json)\n",
+            &format!("{folder} has to be there on every node, and in its containers\n"),
+            &format!("--model-path {folder} "),
+            "--served-model-name mine ",
+            "--tp-size 2 --nnodes 2",
+        ],
+    );
+    // Neither is said of a model that has a recipe.
+    let known = json(&plan("GLM-4.7-FP8", &["--json"]));
+    assert_eq!((&known["derived"], &known["derivation"]), (&Value::Bool(false), &Value::Null));
+    assert!(!plan("GLM-4.7-FP8", &[]).contains("derived"));
+    // The image says vLLM.
+    let vllm = ["plan", "./mine", "--cluster", &cluster("s5-podman-ray"), "--offline", "--json"];
+    assert_eq!(json(&succeeds(&sandbox, &vllm))["engine"], "vllm");
+}
+
+#[test]
+fn a_model_of_the_hub_is_derived_from_what_the_cache_has() {
+    let sandbox = Sandbox::new();
+    let snapshot = sandbox.home().join(".cache/huggingface/hub/models--me--new/snapshots/abc");
+    let own_code = UNKNOWN.replace("\"hidden_size\"", "\"auto_map\": {}, \"hidden_size\"");
+    std::fs::create_dir_all(&snapshot).unwrap();
+    write(&snapshot.join("config.json"), own_code);
+    let s1 = cluster("s1-four-sparks");
+    let plan = ["plan", "me/new", "--cluster", &s1, "--offline"];
+    let text = succeeds(&sandbox, &plan);
+    has(
+        &text,
+        &[
+            "me/new by SGLang, tp 1, on ",
+            "derived from config.json (Hugging Face cache, ",
+            "nothing says how large its weights are",
+            "its class is code of its repository, which the engine refuses unless a recipe says `trust_remote_code`",
+            "--model-path me/new ",
+        ],
+    );
+    assert!(!text.contains("--trust-remote-code"), "{text}");
+    write(&snapshot.join("model.safetensors.index.json"), index(400));
+    assert_eq!(json(&succeeds(&sandbox, &[&plan[..], &["--json"]].concat()))["split"]["tp"], 4);
+    // A recipe of one's own wins.
+    sandbox.write("own/models/a.toml", "id = \"me/new\"\nsources = {}\n[serve]\nengine = \"vllm\"\n");
+    let own = json(&succeeds(&sandbox, &[&plan[..], &["--json", "--profiles", "own"]].concat()));
+    assert_eq!((&own["derived"], &own["engine"]), (&Value::Bool(false), &Value::from("vllm")));
+}
+
+#[test]
+fn a_model_that_cannot_be_derived_says_why() {
+    let sandbox = Sandbox::new();
+    let s3 = &cluster("s3-two-sparks");
+    let plan = |model: &str, words: &[&str]| {
+        refused(&sandbox, &["plan", model, "--cluster", s3, "--offline"], words);
+    };
+    sandbox.write("mine/config.json", UNKNOWN);
+    sandbox.write("mine/model.safetensors.index.json", index(360));
+    plan(
+        "./mine",
+        &[
+            "has no recipe, and by its config.json does not go on any number of the nodes there are:",
+            "tp 1: 360.0 GB of weights + 12.1 GB of cache for 32000 tokens on head, of which 115.2 GB may be taken",
+            "tp 2: 180.0 GB of weights",
+            "`context_length`",
+        ],
+    );
+    plan("./mine:eagle", &["./mine has no variant `eagle`; it has none"]);
+    sandbox.write("mine/model.safetensors.index.json", "{");
+    plan("./mine", &["model.safetensors.index.json: not valid JSON"]);
+    sandbox.write("mine/model.safetensors.index.json", index(360));
+    sandbox.write("mine/config.json", UNKNOWN.replace("96", "-1"));
+    plan("./mine", &["mine/config.json: field `num_attention_heads`: expected an integer from 1", "`-1`"]);
+    sandbox.write("mine/config.json", "{}");
+    plan("./mine", &["mine/config.json: field `num_attention_heads` is missing"]);
+    plan("./none", &["cannot read `./none`"]);
+    plan("none", &["unknown model `none`"]);
+    plan("zai-org/GLM-4.7-FP9", &["unknown model `zai-org/GLM-4.7-FP9`", "did you mean zai-org/GLM-4.7-FP8"]);
+    plan("a b/c", &["unknown model `a b/c`"]);
+    let away = sparkbench(&sandbox, &["plan", "me/away", "--cluster", s3, "--offline"]).assert().code(3);
+    let message = stderr(&away);
+    assert!(message.contains("`me/away` is not on this machine and --offline is set"), "{message}");
+    // Nobody listens there.
+    let mut away = sparkbench(&sandbox, &["plan", "me/away", "--cluster", s3]);
+    let message = stderr(&away.env("HF_ENDPOINT", "http://127.0.0.1:9").assert().code(3));
+    assert!(message.contains("cannot reach http://127.0.0.1:9"), "{message}");
 }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod attention;
+mod derive;
 mod engine;
 mod entries;
 mod error;
@@ -24,6 +25,7 @@ mod script;
 mod served;
 mod split;
 
+pub(crate) use derive::{DerivableModel, derive};
 pub(crate) use error::PlanError;
 pub(crate) use failures::{Explanation, KnownFailures};
 pub(crate) use member::ServingNode;

@@ -18,7 +18,7 @@ pub const KEY: &str = "sk-f00dfeedf00dfeed";
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Variables of the environment that must not reach what is tested.
-const UNSET: [&str; 10] = [
+const UNSET: [&str; 16] = [
     "SPARKBENCH_BASE_URL",
     "SPARKBENCH_PROFILE",
     "SPARKBENCH_PROFILES",
@@ -28,6 +28,12 @@ const UNSET: [&str; 10] = [
     "http_proxy",
     "https_proxy",
     "all_proxy",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HUGGINGFACE_HUB_CACHE",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "XDG_CACHE_HOME",
     "RUST_BACKTRACE",
 ];
 

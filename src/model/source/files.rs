@@ -20,7 +20,8 @@ pub(super) fn read_config(path: &Path) -> Result<ModelConfig, ResolveError> {
     Ok(config)
 }
 
-fn read_capped(path: &Path) -> Result<Vec<u8>, ResolveError> {
+/// A file of a model's that describes it.
+pub(super) fn read_capped(path: &Path) -> Result<Vec<u8>, ResolveError> {
     let unreadable = |reason: String| ResolveError::Unreadable { path: path.to_owned(), reason };
     // Opening a pipe would wait for a writer.
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;

@@ -179,15 +179,29 @@ impl Hub {
         }
         let mut config = ModelConfig::parse(&self.body(&url, response).await?, &url)?;
         if !config.says_quantization() {
-            let (beside, response) = self.get(id, modelopt::FILE).await?;
-            if response.status().is_success() {
-                modelopt::adopt(&mut config, &self.body(&beside, response).await?, &beside)?;
-            } else if response.status() != StatusCode::NOT_FOUND {
-                // Without knowing, a quantised model would pass for a plain one.
-                return Err(HubError::Status { url: beside, status: response.status().as_u16() }.into());
+            // Without knowing, a quantised model would pass for a plain one.
+            if let Some((beside, bytes)) = self.file_if_any(id, modelopt::FILE).await? {
+                modelopt::adopt(&mut config, &bytes, &beside)?;
             }
         }
         Ok((config, url))
+    }
+
+    /// A file of a model that has it, and its address.
+    pub(super) async fn file_if_any(
+        &self,
+        id: &ModelId,
+        file: &str,
+    ) -> Result<Option<(String, Vec<u8>)>, HubError> {
+        let (url, response) = self.get(id, file).await?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => {
+                let bytes = self.body(&url, response).await?;
+                Ok(Some((url, bytes)))
+            }
+            status => Err(HubError::Status { url, status: status.as_u16() }),
+        }
     }
 
     async fn get(&self, id: &ModelId, file: &str) -> Result<(String, Response), HubError> {

@@ -10,6 +10,7 @@ mod files;
 mod hub;
 #[cfg(test)]
 mod tests;
+mod weights;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub(crate) use environment::HfEnvironment;
 pub(crate) use error::ResolveError;
+pub(crate) use weights::weights_bytes;
 
 use super::catalogue::{AnyRecipe, Catalogue};
 use super::config_json::{ModelConfig, shorten};

@@ -367,3 +367,74 @@ async fn settings_that_cannot_be_used_are_named_without_their_value() {
     let error = resolve("org/model", &options(&[("HF_TOKEN", "a\nb"), ("HOME", &home)])).await.unwrap_err();
     assert!(error.to_string().starts_with("HF_TOKEN holds characters"), "{error}");
 }
+
+/// The bytes of the weights beside a config in a folder with these files.
+async fn bytes_beside(files: &[(&str, &str)]) -> Result<Option<u64>, ResolveError> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), MIXTRAL).unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let options = options(&[]);
+    let found = resolve(folder.path().to_str().unwrap(), &options).await?;
+    weights_bytes(&found.origin, &options).await
+}
+
+const INDEX: &str = "model.safetensors.index.json";
+
+#[tokio::test]
+async fn how_large_weights_are_is_said_by_their_index_or_themselves() {
+    let index = r#"{"metadata": {"total_size": 360000000000}, "weight_map": {}}"#;
+    assert_eq!(
+        bytes_beside(&[(INDEX, index), ("a.safetensors", "12345")]).await.unwrap(),
+        Some(360_000_000_000)
+    );
+    let float = index.replace("360000000000", "360000000000.0");
+    assert_eq!(bytes_beside(&[(INDEX, &float)]).await.unwrap(), Some(360_000_000_000));
+    assert_eq!(bytes_beside(&[(INDEX, r#"{"weight_map": {}}"#)]).await.unwrap(), None);
+    assert_eq!(bytes_beside(&[("a.safetensors", "12345"), ("b.safetensors", "1")]).await.unwrap(), Some(6));
+    assert_eq!(bytes_beside(&[("a.bin", "12345")]).await.unwrap(), None);
+    for (bad, says) in [
+        ("{", "not valid JSON"),
+        ("[]", "expected a JSON object"),
+        (
+            r#"{"metadata": {"total_size": "9"}}"#,
+            "field `metadata.total_size`: expected a number of bytes above 0",
+        ),
+        (
+            r#"{"metadata": {"total_size": -9}}"#,
+            "field `metadata.total_size`: expected a number of bytes above 0",
+        ),
+        (
+            r#"{"metadata": {"total_size": 0}}"#,
+            "field `metadata.total_size`: expected a number of bytes above 0",
+        ),
+    ] {
+        let error = bytes_beside(&[(INDEX, bad)]).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(INDEX) && text.contains(says), "{text}");
+        assert_eq!(error.kind(), Kind::Input);
+    }
+}
+
+#[tokio::test]
+async fn how_large_weights_are_is_asked_of_the_hub() {
+    const AT: &str = "/org/model/resolve/main/model.safetensors.index.json";
+    let (_home, home) = empty_home();
+    let bytes = async |hub: &Canned| {
+        let options = options(&[("HF_ENDPOINT", &hub.url()), ("HOME", &home)]);
+        let found = resolve("org/model", &options).await.unwrap();
+        weights_bytes(&found.origin, &options).await
+    };
+    let index = r#"{"metadata": {"total_size": 77}}"#;
+    let hub = Canned::paths([(CONFIG, Answer::ok(MIXTRAL)), (AT, Answer::ok(index))]);
+    assert_eq!(bytes(&hub).await.unwrap(), Some(77));
+    assert_eq!(bytes(&Canned::paths([(CONFIG, Answer::ok(MIXTRAL))])).await.unwrap(), None);
+    let hub = Canned::paths([(CONFIG, Answer::ok(MIXTRAL)), (AT, Answer::status(503))]);
+    assert!(bytes(&hub).await.unwrap_err().to_string().ends_with("HTTP 503"));
+    let hub = Canned::paths([
+        (CONFIG, Answer::ok(MIXTRAL)),
+        (AT, Answer::ok("{\"metadata\": {\"total_size\": []}}")),
+    ]);
+    assert!(bytes(&hub).await.unwrap_err().to_string().contains("metadata.total_size"));
+}

@@ -203,17 +203,16 @@ fn shown(line: &str, pattern: &str) -> String {
     const MOST: usize = 300;
     /// What stands before a message: a time, a process, a file.
     const BEFORE: usize = 100;
-    let line = plain(line);
+    let line = without_tokens(&plain(line));
     // Patterns that do not compile were refused when they were read.
     let at =
         Regex::new(pattern).ok().and_then(|pattern| pattern.find(&line)).map_or(0, |found| found.start());
     let before = line[..at].chars().count();
     let skipped = if line.chars().count() > MOST { before.saturating_sub(BEFORE) } else { 0 };
-    let text: String = line.chars().skip(skipped).take(MOST).collect();
-    without_tokens(&text)
+    line.chars().skip(skipped).take(MOST).collect()
 }
 
-/// `text` with every token of the hub's (`hf_` and 30 or so letters and digits) replaced.
+/// `text` with every token of the hub's (`hf_` and some 30 letters and digits) replaced.
 fn without_tokens(text: &str) -> String {
     const MARK: &str = "hf_";
     let mut shown = String::new();

@@ -150,6 +150,9 @@ fn the_line_is_fit_to_be_shown() {
     );
     let token = format!("HF_TOKEN=hf_{} hf_hub_download: No space left on device", "aB3".repeat(12));
     assert_eq!(shown(&token), "HF_TOKEN=hf_(hidden) hf_hub_download: No space left on device");
+    // Not its beginning either, where the rest is cut off.
+    let cut = format!("No space left on device {}hf_{}", "x".repeat(265), "aB3".repeat(12));
+    assert!(shown(&cut).ends_with("xhf_(hidden)"), "{}", shown(&cut));
     let long = format!("{} No space left on device {}", "é".repeat(1000), "x".repeat(1000));
     let shown = shown(&long);
     assert_eq!(shown.chars().count(), 300);

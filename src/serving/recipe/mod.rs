@@ -140,6 +140,40 @@ fn gcs_port() -> u16 {
     6379
 }
 
+impl ServeKeys {
+    /// Nothing but an engine and a tensor parallelism.
+    pub(super) fn split_over(engine: ServingEngine, tp: u32) -> Self {
+        Self {
+            number: None,
+            engine,
+            version: None,
+            image: None,
+            served_name: None,
+            weights_gb: None,
+            tp,
+            pp: one(),
+            ep: one(),
+            ray: None,
+            port: None,
+            rendezvous_port: None,
+            memory_fraction: None,
+            context_length: None,
+            attention: None,
+            kv_cache_dtype: None,
+            kv_cache_memory: None,
+            tool_call_parser: None,
+            reasoning_parser: None,
+            speculative: None,
+            trust_remote_code: false,
+            needs_token: false,
+            arguments: Vec::new(),
+            environment: BTreeMap::new(),
+            waive: Vec::new(),
+            notes: String::new(),
+        }
+    }
+}
+
 impl ServingRecipe {
     /// How `model` is served, or one of its variants.
     ///

@@ -37,11 +37,12 @@ pub(crate) struct ModelsArgs {
   sparkbench plan gpt-oss-120b --node spark-1 --node spark-2
   sparkbench plan GLM-4.7-FP8 --dry-run > up.sh                 a shell script that would do the same by hand
   sparkbench plan GLM-4.7-FP8 --offline --json                  by the inventory alone
+  sparkbench plan organisation/model                            without a recipe: derived from its config.json
 
 Nothing is started. Exit codes: 0 done, 2 a model, recipe, rule or inventory by which nothing can be served, 3 a
 node that cannot be asked.")]
 pub(crate) struct PlanArgs {
-    /// The model, as `sparkbench models` lists it
+    /// The model, as `sparkbench models` lists it; else an id of the hub, a folder or a config.json
     #[arg(value_name = "MODEL[:VARIANT]")]
     pub model: String,
     /// The inventory [default: sparks.toml here, else in the user's config folder, else this machine alone]

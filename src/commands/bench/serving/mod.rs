@@ -1,5 +1,6 @@
 //! Serving models on a cluster: what there is, what it comes to on these nodes, bringing it up and taking it down.
 
+mod derived;
 pub(crate) mod down;
 pub(crate) mod logs;
 pub(crate) mod models;

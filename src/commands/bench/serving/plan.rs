@@ -3,7 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::plan_output::{self, Audience};
-use super::planning::{Planning, PlanningSettings};
+use super::planning::{Planned, Planning, PlanningSettings};
 use crate::cluster::connect;
 use crate::commands::{CommandResult, Output, Verdict};
 use crate::failure::{Failure, Kind};
@@ -38,20 +38,18 @@ pub(crate) async fn run(
     cancel: CancellationToken,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let planning = Planning::read(&settings.planning)?;
-    let ssh = connect::ssh(&planning.inventory);
-    let plan = match settings.offline {
-        true => planning.offline()?,
-        false => {
-            let asked = async { planning.asked(&planning.connect(&ssh).await?).await };
-            cancel.run_until_cancelled(asked).await.ok_or(Stopped)??
-        }
+    let planned = async {
+        let planning = Planning::read(&settings.planning, settings.offline).await?;
+        let ssh = connect::ssh(&planning.inventory);
+        Ok::<_, Box<dyn Failure>>((planning.plan(&ssh, settings.offline).await?, ssh))
     };
+    let (planned, ssh) = cancel.run_until_cancelled(planned).await.ok_or(Stopped)??;
     let audience = match (settings.json, settings.dry_run) {
         (true, _) => Audience::Programs,
         (false, true) => Audience::Shell,
         (false, false) => Audience::People { offline: settings.offline },
     };
-    plan_output::show(&plan, &planning.nodes, ssh.settings(), audience, out)?;
+    let Planned { plan, derived, nodes, .. } = &planned;
+    plan_output::show(plan, derived.as_ref(), nodes, ssh.settings(), audience, out)?;
     Ok(Verdict::Done)
 }

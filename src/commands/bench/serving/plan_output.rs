@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::derived::Derivation;
 use crate::cluster::inventory::Node;
 use crate::commands::from_here::{by_engine, on_node};
 use crate::commands::{Output, OutputError};
@@ -23,18 +24,19 @@ pub(super) enum Audience {
     Programs,
 }
 
-/// Show `plan` to `audience`.
+/// Show `plan` to `audience`, and what its recipe was `derived` from.
 pub(super) fn show(
     plan: &LaunchPlan,
+    derived: Option<&Derivation>,
     nodes: &[Node],
     ssh: &SshSettings,
     audience: Audience,
     out: &mut dyn Output,
 ) -> Result<(), OutputError> {
     match audience {
-        Audience::People { offline } => for_people(plan, offline, out),
+        Audience::People { offline } => for_people(plan, derived, offline, out),
         Audience::Shell => for_shells(plan, nodes, ssh, out),
-        Audience::Programs => Ok(out.json(&as_json(plan))?),
+        Audience::Programs => Ok(out.json(&as_json(plan, derived))?),
     }
 }
 
@@ -56,10 +58,21 @@ fn for_shells(
     Ok(())
 }
 
-fn for_people(plan: &LaunchPlan, offline: bool, out: &mut dyn Output) -> Result<(), OutputError> {
+fn for_people(
+    plan: &LaunchPlan,
+    derived: Option<&Derivation>,
+    offline: bool,
+    out: &mut dyn Output,
+) -> Result<(), OutputError> {
     let nodes: Vec<&str> = plan.nodes.iter().map(HostName::as_str).collect();
     out.line(&format!("{} by {}, {}, on {}", plan.name, plan.engine.name(), plan.split, nodes.join(", ")))?;
     out.line(&format!("clients: {}/v1, model `{}`", plan.base_url, plan.served_name))?;
+    if let Some(Derivation { from, remarks }) = derived {
+        out.line(&format!("no recipe says how it is served: derived from config.json ({from})"))?;
+        for remark in remarks {
+            out.line(remark)?;
+        }
+    }
     if offline {
         out.line("no node was asked: variables that follow from its network are not among these")?;
     }
@@ -94,7 +107,7 @@ fn for_people(plan: &LaunchPlan, offline: bool, out: &mut dyn Output) -> Result<
     Ok(())
 }
 
-fn as_json(plan: &LaunchPlan) -> Value {
+fn as_json(plan: &LaunchPlan, derived: Option<&Derivation>) -> Value {
     let step = |step: &Step| {
         let (action, argv) = match &step.action {
             Action::Create(_) => ("create", None),
@@ -125,6 +138,8 @@ fn as_json(plan: &LaunchPlan) -> Value {
     };
     json!({
         "name": plan.name,
+        "derived": derived.is_some(),
+        "derivation": derived,
         "served_name": plan.served_name,
         "engine": plan.engine,
         "split": plan.split,

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::wanted::WantedModel;
+use super::derived::{Derivation, Found};
+use super::wanted::{WantedError, WantedModel};
 use crate::cluster::connect::{Connected, connect_all};
 use crate::cluster::fabric::{BadGiven, Fabric, Given, Member};
 use crate::cluster::facts::{NodeFacts, READ_LIMIT, read_all};
@@ -32,13 +33,34 @@ pub(crate) struct PlanningSettings {
 
 /// What was read of what was named.
 pub(super) struct Planning {
-    wanted: WantedModel,
+    model: NamedModel,
     rules: Rules,
     release: Option<Release>,
     /// The inventory.
     pub(super) inventory: Inventory,
+    /// Its nodes that may take part.
+    named: Vec<Node>,
+}
+
+enum NamedModel {
+    /// A recipe says how it is served.
+    Recipe(Box<WantedModel>),
+    /// That follows from the nodes.
+    Derived(Box<Found>),
+}
+
+/// A plan, and what it stands on.
+pub(super) struct Planned {
+    /// The plan.
+    pub(super) plan: LaunchPlan,
+    /// What its recipe was derived from, where there was none.
+    pub(super) derived: Option<Derivation>,
+    /// The inventory.
+    pub(super) inventory: Inventory,
     /// Its nodes that take part, the head first.
     pub(super) nodes: Vec<Node>,
+    /// The way to them; none where nobody was asked.
+    pub(super) connected: Vec<Connected>,
 }
 
 /// Variables of the inventory that no node can be given.
@@ -56,43 +78,49 @@ impl Failure for BadVariables {
 }
 
 impl Planning {
-    /// Read it all. No node is asked.
-    pub(super) fn read(settings: &PlanningSettings) -> Result<Self, Box<dyn Failure>> {
-        let catalogue = Catalogue::load(settings.profiles.as_deref())?;
-        let rules = Rules::load(settings.profiles.as_deref())?;
-        let wanted = WantedModel::find(&catalogue, &settings.model)?;
+    /// Read it all. No node is asked; the hub is where no recipe answers to the name, unless `offline`.
+    pub(super) async fn read(settings: &PlanningSettings, offline: bool) -> Result<Self, Box<dyn Failure>> {
+        let profiles = settings.profiles.as_deref();
+        let catalogue = Catalogue::load(profiles)?;
+        let rules = Rules::load(profiles)?;
+        let model = match WantedModel::find(&catalogue, &settings.model) {
+            Err(unknown @ WantedError::Unknown { .. }) => {
+                NamedModel::Derived(Box::new(Found::find(&settings.model, unknown, profiles, offline).await?))
+            }
+            wanted => NamedModel::Recipe(Box::new(wanted?)),
+        };
         let found = inventory::find(settings.cluster.as_deref())?;
         let named = found.inventory.named(&settings.nodes)?;
-        // Nobody else is asked.
-        let taking_part = taking_part(&wanted.recipe, &as_inventoried(&named, DeviceCatalogue::embedded()))?;
-        let nodes = taking_part.iter().map(|node| node.node.clone()).collect();
-        Ok(Self { wanted, rules, release: settings.release.clone(), inventory: found.inventory, nodes })
+        Ok(Self { model, rules, release: settings.release.clone(), inventory: found.inventory, named })
     }
 
-    /// Connect to the nodes that take part.
-    pub(super) async fn connect(&self, ssh: &SshConnections) -> Result<Vec<Connected>, Box<dyn Failure>> {
-        let connected: Result<Vec<_>, _> = connect_all(&self.nodes, ssh).await.into_iter().collect();
-        Ok(connected?)
-    }
-
-    /// The plan by what the inventory says alone.
-    pub(super) fn offline(&self) -> Result<LaunchPlan, Box<dyn Failure>> {
-        self.plan(&[])
-    }
-
-    /// The plan by what the nodes say.
-    pub(super) async fn asked(&self, connected: &[Connected]) -> Result<LaunchPlan, Box<dyn Failure>> {
-        let hosts: Result<Vec<_>, _> = connected.iter().map(|node| node.host().cloned()).collect();
-        let answers = read_all(&hosts?, READ_LIMIT).await;
-        let facts: Result<Vec<_>, Box<dyn Failure>> =
-            answers.into_iter().map(|answer| Ok(NodeFacts::of(&answer?.reading))).collect();
-        self.plan(&facts?)
-    }
-
-    fn plan(&self, facts: &[NodeFacts]) -> Result<LaunchPlan, Box<dyn Failure>> {
+    /// The plan, by what the nodes say; with `offline` by what the inventory says alone.
+    pub(super) async fn plan(self, ssh: &SshConnections, offline: bool) -> Result<Planned, Box<dyn Failure>> {
         let devices = DeviceCatalogue::embedded();
-        let fabric = joined(&self.nodes, facts)?;
-        let mut serving = as_inventoried(&self.nodes, devices);
+        let asked = match &self.model {
+            // Nobody else is asked.
+            NamedModel::Recipe(wanted) => nodes_of(wanted, &self.named)?,
+            // How many take part follows from the memory of all.
+            NamedModel::Derived(_) => self.named.clone(),
+        };
+        let (connected, facts) = if offline { (Vec::new(), Vec::new()) } else { ask(&asked, ssh).await? };
+        let wanted = match self.model {
+            NamedModel::Recipe(wanted) => *wanted,
+            NamedModel::Derived(found) => {
+                let mut all = as_inventoried(&asked, devices);
+                for (node, (_, facts)) in all.iter_mut().zip(&facts) {
+                    take_gpu(node, facts, devices);
+                }
+                found.on(&all)?
+            }
+        };
+        let nodes = nodes_of(&wanted, &asked)?;
+        let facts: Vec<&NodeFacts> = nodes
+            .iter()
+            .filter_map(|node| facts.iter().find(|(name, _)| *name == node.name).map(|(_, facts)| facts))
+            .collect();
+        let fabric = joined(&nodes, &facts)?;
+        let mut serving = as_inventoried(&nodes, devices);
         for (at, node) in serving.iter_mut().enumerate() {
             let Some((facts, fabric)) = facts.get(at).zip(fabric.as_ref().and_then(|it| it.nodes.get(at)))
             else {
@@ -100,23 +128,50 @@ impl Planning {
             };
             node.data = fabric.data.as_ref().map(|plane| plane.address);
             node.derived = &fabric.environment;
-            if let Some(gpu) = facts.gpus.first() {
-                node.gpu = Some(&gpu.name);
-                // Of others the profile knows the memory.
-                let own = gpu.shares_memory().then_some(facts.memory.total).flatten();
-                node.memory_gb = match own {
-                    // Exact below 2^53 bytes.
-                    Some(bytes) => Some(bytes as f64 / 1e9),
-                    None => devices.find(&gpu.name).ok().map(|device| device.memory_gb),
-                };
-            }
+            take_gpu(node, facts, devices);
         }
-        Ok(planned(&self.wanted, &self.inventory.name, serving, &self.rules, self.release.as_ref())?)
+        let plan = planned(&wanted, &self.inventory.name, serving, &self.rules, self.release.as_ref())?;
+        let connected =
+            connected.into_iter().filter(|it| nodes.iter().any(|node| node.name == *it.name())).collect();
+        Ok(Planned { plan, derived: wanted.derived, inventory: self.inventory, nodes, connected })
     }
 }
 
+/// Of `nodes` those that take part in serving `wanted`.
+fn nodes_of(wanted: &WantedModel, nodes: &[Node]) -> Result<Vec<Node>, PlanError> {
+    let taking_part = taking_part(&wanted.recipe, &as_inventoried(nodes, DeviceCatalogue::embedded()))?;
+    Ok(taking_part.iter().map(|node| node.node.clone()).collect())
+}
+
+/// The way to every node, and what it says that it is.
+async fn ask(
+    nodes: &[Node],
+    ssh: &SshConnections,
+) -> Result<(Vec<Connected>, Vec<(HostName, NodeFacts)>), Box<dyn Failure>> {
+    let connected: Vec<Connected> = connect_all(nodes, ssh).await.into_iter().collect::<Result<_, _>>()?;
+    let hosts: Vec<_> = connected.iter().map(|node| node.host().cloned()).collect::<Result<_, _>>()?;
+    let mut facts = Vec::new();
+    for (node, answer) in nodes.iter().zip(read_all(&hosts, READ_LIMIT).await) {
+        facts.push((node.name.clone(), NodeFacts::of(&answer?.reading)));
+    }
+    Ok((connected, facts))
+}
+
+/// Have `node` be what its facts say of its GPU.
+fn take_gpu<'a>(node: &mut ServingNode<'a>, facts: &'a NodeFacts, devices: &DeviceCatalogue) {
+    let Some(gpu) = facts.gpus.first() else { return };
+    node.gpu = Some(&gpu.name);
+    // Of others the profile knows the memory.
+    let own = gpu.shares_memory().then_some(facts.memory.total).flatten();
+    node.memory_gb = match own {
+        // Exact below 2^53 bytes.
+        Some(bytes) => Some(bytes as f64 / 1e9),
+        None => devices.find(&gpu.name).ok().map(|device| device.memory_gb),
+    };
+}
+
 /// How the nodes are joined; none where they were not asked.
-fn joined(nodes: &[Node], facts: &[NodeFacts]) -> Result<Option<Fabric>, Box<dyn Failure>> {
+fn joined(nodes: &[Node], facts: &[&NodeFacts]) -> Result<Option<Fabric>, Box<dyn Failure>> {
     if facts.is_empty() {
         return Ok(None);
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::nodes::{Nodes, look_further, this_command};
 use super::plan::Stopped;
-use super::planning::{Planning, PlanningSettings};
+use super::planning::{Planned, Planning, PlanningSettings};
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
 use crate::cluster::inventory::{Inventory, Node};
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
@@ -103,24 +103,25 @@ pub(crate) async fn run(
     observer: &mut dyn Observer,
     out: &mut dyn Output,
 ) -> CommandResult {
-    let planning = Planning::read(&settings.planning)?;
     let known = KnownFailures::load(settings.planning.profiles.as_deref())?;
-    let ssh = connect::ssh(&planning.inventory);
-    let ready = async {
-        let connected = planning.connect(&ssh).await?;
-        let plan = planning.asked(&connected).await?;
-        Ok::<_, Box<dyn Failure>>((plan, connected))
+    let planned = async {
+        let planning = Planning::read(&settings.planning, false).await?;
+        let ssh = connect::ssh(&planning.inventory);
+        Ok::<_, Box<dyn Failure>>((planning.plan(&ssh, false).await?, ssh))
     };
-    let (plan, connected) = cancel.run_until_cancelled(ready).await.ok_or(Stopped)??;
+    let (planned, ssh) = cancel.run_until_cancelled(planned).await.ok_or(Stopped)??;
+    let Planned { plan, derived, inventory, nodes: _, connected } = planned;
+    for remark in derived.iter().flat_map(|derived| &derived.remarks) {
+        observer.note(remark.clone());
+    }
     let hosts: Vec<_> = connected.iter().filter_map(|node| node.host().ok().cloned()).collect();
-    let cluster = &planning.inventory.name;
+    let cluster = &inventory.name;
     let doing = if settings.instead { "switch" } else { "up" };
     let who = this_command(&format!("{doing} {}", plan.name));
     let locks = cancel.run_until_cancelled(Lock::take_all(&hosts, cluster, &who)).await.ok_or(Stopped)??;
     let nodes: Vec<(HostName, Result<Connected, ConnectError>)> =
         connected.into_iter().map(|node| (node.name().clone(), Ok(node))).collect();
-    let start =
-        Start { known: &known, settings, plan: &plan, inventory: &planning.inventory, ssh: &ssh, who };
+    let start = Start { known: &known, settings, plan: &plan, inventory: &inventory, ssh: &ssh, who };
     let brought_up = start.run(nodes, &cancel, observer).await;
     drop(locks);
     let outcome = brought_up?;
