@@ -102,7 +102,7 @@ fn four_ranks_in_docker_come_up_are_left_alone_refuse_another_and_go_down() {
     assert_eq!((parts(&of_one).len(), &of_one["served"][0]["state"]), (4, &json!("ready")), "{of_one}");
     let again = bed.run(&["up", "four", "--json"]).with(0).json();
     assert_eq!((&again["already_up"], &again["base_url"]), (&json!(true), &json!(url)));
-    bed.run(&["up", "one"]).with(2).saying(&["test/four", "sparkbench switch one"]);
+    bed.run(&["up", "one"]).with(2).saying(&["test/four", "sparkbench switch test/one"]);
     assert_eq!(bed.known(), before);
 
     let logs = bed.run(&["logs", "--node", "n1", "--node", "n3"]).with(0).out;

@@ -258,8 +258,7 @@ impl Up<'_> {
         }
         let spoken = watch.spoken().await;
         if let Err(failed) = spoken {
-            let failed = watch.first(failed).await;
-            return Err(self.why(watch, &failed).await);
+            return Err(self.why(watch, failed).await);
         }
         Ok(done)
     }
@@ -274,19 +273,27 @@ impl Up<'_> {
             done = work => return done,
             failed = watch.failure() => failed,
         };
-        let failed = watch.first(failed).await;
-        Err(self.why(watch, &failed).await)
+        Err(self.why(watch, failed).await)
     }
 
-    /// What is to be said of a process that will not come up. Where its own log does not show why, another's may.
-    async fn why(&self, watch: &Watch, failed: &Failed) -> UpError {
-        let part = &watch.parts()[failed.at];
-        let (on, role) = (part.node().clone(), part.role);
-        if let Some(why) = &failed.lost {
-            return UpError::Lost { on, part: role, why: why.clone() };
+    /// What is to be said of a process that will not come up: of several that end together one whose log shows why, else
+    /// one that does not only miss the others. Where no such log shows why, another's may.
+    async fn why(&self, watch: &mut Watch, failed: Failed) -> UpError {
+        if let Some(why) = failed.lost {
+            let part = &watch.parts()[failed.at];
+            return UpError::Lost { on: part.node().clone(), part: part.role, why };
         }
-        let explained =
-            self.explain(part).or_else(|| watch.parts().iter().find_map(|other| self.explain(other)));
+        let ended = watch.ended(failed.at).await;
+        let cause = |part| self.explain(part).filter(|explanation| !explanation.symptom);
+        let follows = |at: &usize| match self.explain(&watch.parts()[*at]) {
+            Some(explanation) if !explanation.symptom => 0,
+            None => 1,
+            Some(_) => 2,
+        };
+        let part = &watch.parts()[ended.into_iter().min_by_key(follows).unwrap_or(failed.at)];
+        let of_another = || watch.parts().iter().find_map(cause);
+        let explained = cause(part).or_else(of_another).or_else(|| self.explain(part));
+        let (on, role) = (part.node().clone(), part.role);
         let skip = part.lines.len().saturating_sub(LAST_LINES);
         UpError::Ended {
             on,

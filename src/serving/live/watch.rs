@@ -148,12 +148,9 @@ impl Watch {
         }
     }
 
-    /// Who ended first, where `failed` was noticed first: where rank 0 dies, the others follow at once, and whose end is
-    /// heard of first is chance. Told by the hosts' clocks, so that what differs by less than they do stays chance.
-    pub(super) async fn first(&mut self, failed: Failed) -> Failed {
-        if failed.lost.is_some() {
-            return failed;
-        }
+    /// Who has ended, or soon does, where the end of `heard` is heard of first, which is chance: where rank 0 dies, the
+    /// others follow at once. In the order of their ends, by the hosts' clocks.
+    pub(super) async fn ended(&mut self, heard: usize) -> Vec<usize> {
         let others = async {
             loop {
                 // Their last lines are worth hearing, their ends are asked for.
@@ -162,8 +159,10 @@ impl Watch {
         };
         let _: Result<(), _> = tokio::time::timeout(MOMENT, others).await;
         let ends = join_all(self.parts.iter().map(Watched::ended_at)).await;
-        let first = ends.into_iter().enumerate().filter_map(|(at, ended)| Some((ended?, at))).min();
-        first.map_or(failed, |(_, at)| Failed { at, lost: None })
+        let mut ended: Vec<_> =
+            ends.into_iter().enumerate().filter_map(|(at, end)| Some((end?, at))).collect();
+        ended.sort_unstable();
+        if ended.is_empty() { vec![heard] } else { ended.into_iter().map(|(_, at)| at).collect() }
     }
 
     /// The next line of any of them.
