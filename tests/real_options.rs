@@ -28,6 +28,27 @@ async fn listed(runtime: Runtime, command: &[&str]) -> (i32, Value) {
     (output.status.code().unwrap(), value["runtimes"][0].take())
 }
 
+/// The options as the look-alike's tables have them; `--help` is argparse's own.
+fn table(options: &[Value]) -> String {
+    let words = |value: &Value, between: &str| {
+        let words: Vec<&str> =
+            value.as_array().into_iter().flatten().map(|word| word.as_str().unwrap()).collect();
+        words.join(between)
+    };
+    let own = options.iter().filter(|option| option["names"][0] != "-h").map(|option| {
+        let choices = Some(words(&option["choices"], ",")).filter(|choices| !choices.is_empty());
+        let fields = [words(&option["names"], " "), option["values"].as_str().unwrap().to_owned()];
+        fields.into_iter().chain(choices).collect::<Vec<_>>().join("\t") + "\n"
+    });
+    own.collect()
+}
+
+fn tabulated(runtime: Runtime) -> String {
+    let release = runtime.sglang_version().unwrap();
+    let path = format!("{}/tests/look_alike/releases/sglang-{release}.tsv", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
 #[tokio::test]
 #[ignore = "fetches SGLang's wheels"]
 async fn every_release_that_is_known_says_what_it_takes() {
@@ -45,6 +66,7 @@ async fn every_release_that_is_known_says_what_it_takes() {
         );
         let options = value["options"]["options"].as_array().unwrap();
         assert_eq!(options.len(), count, "{runtime}");
+        assert_eq!(table(options), tabulated(runtime), "{runtime}: tests/look_alike/releases");
         let named = |name: &str| {
             options
                 .iter()

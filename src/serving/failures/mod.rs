@@ -99,6 +99,9 @@ pub(crate) struct Explanation {
     pub(crate) source: String,
     /// The line that shows it, fit to be shown.
     pub(crate) line: String,
+    /// Whether it follows from another failure, which may stand in another node's log.
+    #[serde(skip)]
+    pub(crate) symptom: bool,
 }
 
 /// An entry that holds for a log.
@@ -193,8 +196,8 @@ impl KnownFailure {
     }
 
     fn explains(&self, line: &str) -> Explanation {
-        let Self { id, kind, cause, fix, source, .. } = self.clone();
-        Explanation { id, kind, cause, fix, source, line: shown(line, &self.pattern) }
+        let Self { id, kind, cause, fix, source, symptom, .. } = self.clone();
+        Explanation { id, kind, cause, fix, source, line: shown(line, &self.pattern), symptom }
     }
 }
 

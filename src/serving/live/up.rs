@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::future::{BoxFuture, FutureExt, try_join_all};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -117,24 +117,25 @@ impl Up<'_> {
             let mut heard = String::new();
             let carried_out = {
                 let mut work = pin!(self.stage(stage, &places, &mut watch, &mut heard));
-                loop {
+                let in_time = loop {
                     tokio::select! {
-                    done = &mut work => break Some(done),
-                    Some((node, event)) = heard_of.recv() => observer.say_from(&node, event),
-                    () = cancel.cancelled() => {
-                        // What an engine is creating cannot be removed yet.
-                        if stage.steps.iter().any(|step| matches!(step.action, Action::Create(_))) {
-                            _ = work.await;
-                        }
-                        return Err(UpError::Stopped);
+                        done = &mut work => break Ok(done),
+                        Some((node, event)) = heard_of.recv() => observer.say_from(&node, event),
+                        () = cancel.cancelled() => break Err(TooLate::Stopped),
+                        () = tokio::time::sleep_until(deadline) => break Err(TooLate::TimeIsUp),
                     }
-                    () = tokio::time::sleep_until(deadline) => break None,
-                    }
+                };
+                // What an engine is creating cannot be removed yet.
+                if in_time.is_err() && stage.steps.iter().any(|step| matches!(step.action, Action::Create(_)))
+                {
+                    _ = work.await;
                 }
+                in_time
             };
             let done = match carried_out {
-                Some(done) => done?,
-                None => {
+                Ok(done) => done?,
+                Err(TooLate::Stopped) => return Err(UpError::Stopped),
+                Err(TooLate::TimeIsUp) => {
                     let doing = if heard.is_empty() { stage.what.to_owned() } else { heard };
                     return Err(self.late(&watch, doing));
                 }
@@ -244,10 +245,10 @@ impl Up<'_> {
             self.watched(watch, self.ready(place, heard).boxed()).await?;
             return Ok(done);
         }
-        let steps = stage.steps.iter().map(|step| self.step(step, places));
-        let all = self.watched(watch, try_join_all(steps).boxed()).await?;
-        for outcome in all {
-            match outcome {
+        // Nobody is given up half-way: what an engine is creating cannot be removed yet.
+        let steps = join_all(stage.steps.iter().map(|step| self.step(step, places))).map(Ok);
+        for outcome in self.watched(watch, steps.boxed()).await? {
+            match outcome? {
                 StepDone::Created(place) => done.created.push(place),
                 StepDone::Started(part) => {
                     done.started.push((part.place.node().clone(), part.role));
@@ -258,7 +259,7 @@ impl Up<'_> {
         }
         let spoken = watch.spoken().await;
         if let Err(failed) = spoken {
-            return Err(self.why(watch, &failed).await);
+            return Err(self.why(watch, failed).await);
         }
         Ok(done)
     }
@@ -273,18 +274,27 @@ impl Up<'_> {
             done = work => return done,
             failed = watch.failure() => failed,
         };
-        Err(self.why(watch, &failed).await)
+        Err(self.why(watch, failed).await)
     }
 
-    /// What is to be said of a process that will not come up. Where its own log does not show why, another's may.
-    async fn why(&self, watch: &Watch, failed: &Failed) -> UpError {
-        let part = &watch.parts()[failed.at];
-        let (on, role) = (part.node().clone(), part.role);
-        if let Some(why) = &failed.lost {
-            return UpError::Lost { on, part: role, why: why.clone() };
+    /// What is to be said of a process that will not come up: of several that end together one whose log shows why, else
+    /// one that does not only miss the others. Where no such log shows why, another's may.
+    async fn why(&self, watch: &mut Watch, failed: Failed) -> UpError {
+        if let Some(why) = failed.lost {
+            let part = &watch.parts()[failed.at];
+            return UpError::Lost { on: part.node().clone(), part: part.role, why };
         }
-        let explained =
-            self.explain(part).or_else(|| watch.parts().iter().find_map(|other| self.explain(other)));
+        let ended = watch.ended(failed.at).await;
+        let cause = |part| self.explain(part).filter(|explanation| !explanation.symptom);
+        let follows = |at: &usize| match self.explain(&watch.parts()[*at]) {
+            Some(explanation) if !explanation.symptom => 0,
+            None => 1,
+            Some(_) => 2,
+        };
+        let part = &watch.parts()[ended.into_iter().min_by_key(follows).unwrap_or(failed.at)];
+        let of_another = || watch.parts().iter().find_map(cause);
+        let explained = cause(part).or_else(of_another).or_else(|| self.explain(part));
+        let (on, role) = (part.node().clone(), part.role);
         let skip = part.lines.len().saturating_sub(LAST_LINES);
         UpError::Ended {
             on,
@@ -348,6 +358,7 @@ impl Up<'_> {
             let ask = |wanted| ask_server(&*place.host, *port, served_name, wanted);
             let mut answer = ask(Wanted::State).await?;
             if answer.missing(served_name).is_none() {
+                "it has not answered a completion yet".clone_into(heard);
                 answer = ask(Wanted::Token).await?;
             }
             match answer.missing(served_name) {
@@ -360,6 +371,12 @@ impl Up<'_> {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// Why a stage is not waited for any longer.
+enum TooLate {
+    Stopped,
+    TimeIsUp,
 }
 
 /// What came of a stage.

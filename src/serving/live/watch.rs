@@ -1,7 +1,10 @@
 //! The logs of processes that come up, read as they are written: who ends is noticed at once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
+use futures_util::future::join_all;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -9,7 +12,7 @@ use super::config_use::ConfigUses;
 use super::lines::{self, Heard};
 use super::place::Place;
 use crate::events::ServeEvent;
-use crate::host::detached::DetachedId;
+use crate::host::detached::{DetachedId, DetachedState};
 use crate::host_name::HostName;
 use crate::serving::kind::ServingEngine;
 use crate::serving::milestone::{Milestone, milestone};
@@ -19,6 +22,8 @@ use crate::serving::role::Role;
 const MOST_LINES: usize = 400;
 /// Lines that were written before anybody read.
 const LINES_BEFORE: usize = 10_000;
+/// How long others are waited for that end because of the first: engines notice within it that they are alone.
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// How much further a bar has to be before that is told.
 const STEP: f64 = 0.05;
@@ -63,6 +68,15 @@ pub(super) struct Failed {
 impl Watched {
     pub(super) fn node(&self) -> &HostName {
         self.place.node()
+    }
+
+    /// When it ended, by its host's clock; none where it runs, or nobody knows.
+    async fn ended_at(&self) -> Option<Timestamp> {
+        let list = self.place.programs().list(&BTreeMap::new()).await.ok()?;
+        match list.programs.into_iter().find(|it| it.id == self.id)?.state {
+            DetachedState::Ended { at, .. } => at,
+            DetachedState::Running { .. } => None,
+        }
     }
 
     /// What is to be told of a line that says how far it is: something new has begun, or a bar has moved on.
@@ -132,6 +146,23 @@ impl Watch {
                 return failed;
             }
         }
+    }
+
+    /// Who has ended, or soon does, where the end of `heard` is heard of first, which is chance: where rank 0 dies, the
+    /// others follow at once. In the order of their ends, by the hosts' clocks.
+    pub(super) async fn ended(&mut self, heard: usize) -> Vec<usize> {
+        let others = async {
+            loop {
+                // Their last lines are worth hearing, their ends are asked for.
+                _ = self.hear().await;
+            }
+        };
+        let _: Result<(), _> = tokio::time::timeout(MOMENT, others).await;
+        let ends = join_all(self.parts.iter().map(Watched::ended_at)).await;
+        let mut ended: Vec<_> =
+            ends.into_iter().enumerate().filter_map(|(at, end)| Some((end?, at))).collect();
+        ended.sort_unstable();
+        if ended.is_empty() { vec![heard] } else { ended.into_iter().map(|(_, at)| at).collect() }
     }
 
     /// The next line of any of them.

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
-use crate::cluster::inventory;
+use crate::cluster::inventory::{self, Inventory, Node};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::host::container_spec::Labels;
 use crate::host::ssh::SshConnections;
 use crate::host_name::HostName;
+use crate::serving::live::{Look, look};
 
 /// Which nodes.
 #[derive(Debug)]
@@ -25,9 +26,13 @@ pub(super) struct AskedNodes {
     /// The cluster's name.
     pub(super) cluster: String,
     /// In the inventory's order.
-    pub(super) nodes: Vec<(HostName, Result<Connected, ConnectError>)>,
-    _ssh: SshConnections,
+    pub(super) nodes: Nodes,
+    inventory: Inventory,
+    ssh: SshConnections,
 }
+
+/// Nodes with the way to them.
+pub(super) type Nodes = Vec<(HostName, Result<Connected, ConnectError>)>;
 
 impl AskedNodes {
     /// Connect to all of them at once.
@@ -37,7 +42,14 @@ impl AskedNodes {
         let ssh = connect::ssh(&found.inventory);
         let connected = connect_all(&named, &ssh).await;
         let nodes = named.into_iter().map(|node| node.name).zip(connected).collect();
-        Ok(Self { cluster: found.inventory.name, nodes, _ssh: ssh })
+        Ok(Self { cluster: found.inventory.name.clone(), nodes, inventory: found.inventory, ssh })
+    }
+
+    /// What is on them, and of models that take part elsewhere too also what is there; with it the further nodes.
+    pub(super) async fn look(&self) -> (Look, Nodes) {
+        let mut found = look(self.pairs(), &self.cluster).await;
+        let more = look_further(&mut found, &self.inventory, &self.ssh).await;
+        (found, more)
     }
 
     /// Each with its name.
@@ -50,6 +62,20 @@ impl AskedNodes {
         let connected = self.nodes.iter().filter_map(|(_, node)| node.as_ref().ok());
         connected.filter_map(|node| node.host().ok().cloned()).collect()
     }
+}
+
+/// Ask those nodes of `inventory` too that were not asked and belong to a model that was found: some of its processes say
+/// nothing of the whole. What was found lives no longer than the way to them, which is returned.
+pub(super) async fn look_further(found: &mut Look, inventory: &Inventory, ssh: &SshConnections) -> Nodes {
+    let models = found.models();
+    let is_its = |node: &&Node| models.iter().any(|model| model.served.nodes.contains(&node.name));
+    let is_new = |node: &&Node| found.nodes.iter().all(|asked| asked.node != node.name);
+    let more: Vec<Node> = inventory.nodes.iter().filter(is_its).filter(is_new).cloned().collect();
+    let connected = connect_all(&more, ssh).await;
+    let nodes: Nodes = more.into_iter().map(|node| node.name).zip(connected).collect();
+    let further = look(nodes.iter().map(|(name, node)| (name, node)), &inventory.name).await;
+    found.nodes.extend(further.nodes);
+    nodes
 }
 
 /// This command, for whoever finds that it is at work.

@@ -7,7 +7,7 @@ use super::nodes::{AskedNodes, NodesSettings};
 use super::plan::Stopped;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::host_name::HostName;
-use crate::serving::live::{Condition, FoundModel, Lock, Look, Part, PartState, Wanted, ask_found, look};
+use crate::serving::live::{Condition, FoundModel, Lock, Look, Part, PartState, Wanted, ask_found};
 
 /// Which nodes are asked.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(crate) async fn run(
 ) -> CommandResult {
     let asked = async {
         let nodes = AskedNodes::connect(&settings.nodes).await?;
-        let found = look(nodes.pairs(), &nodes.cluster).await;
+        let (found, _further) = nodes.look().await;
         let problems: Vec<(&HostName, &str)> = found.problems().collect();
         let models = found.models();
         let conditions = futures_util::future::join_all(models.iter().map(|model| async {

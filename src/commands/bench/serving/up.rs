@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::nodes::this_command;
+use super::nodes::{Nodes, look_further, this_command};
 use super::plan::Stopped;
 use super::planning::{Planned, Planning, PlanningSettings};
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
@@ -148,9 +148,6 @@ struct Start<'a> {
     who: String,
 }
 
-/// Nodes with the way to them.
-type Nodes = Vec<(HostName, Result<Connected, ConnectError>)>;
-
 impl Start<'_> {
     async fn run(
         &self,
@@ -159,7 +156,9 @@ impl Start<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Outcome, Box<dyn Failure>> {
         let Self { plan, inventory, .. } = self;
-        let found = look(nodes.iter().map(|(name, node)| (name, node)), &inventory.name).await;
+        let mut found = look(nodes.iter().map(|(name, node)| (name, node)), &inventory.name).await;
+        // A model that is well may be here in part.
+        let _further = look_further(&mut found, inventory, self.ssh).await;
         if let Some((node, why)) = found.problems().next() {
             return Err(CannotLook { node: node.clone(), why: why.to_owned() }.into());
         }

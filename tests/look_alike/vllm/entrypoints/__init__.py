@@ -1,0 +1,1 @@
+"""Of a look-alike of vLLM, as the folders of the real one are called."""
