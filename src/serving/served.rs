@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::kind::ServingEngine;
-use super::plan::LaunchPlan;
 use crate::host::container_spec::Labels;
 use crate::host_name::HostName;
 
@@ -35,20 +34,21 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// What `plan` brings up for `owner`.
-    pub(in crate::serving) fn labels(plan: &LaunchPlan, labels: Labels) -> Labels {
-        let nodes: Vec<&str> = plan.nodes.iter().map(HostName::as_str).collect();
+    /// `labels`, which say it too.
+    pub(in crate::serving) fn labelled(&self, mut labels: Labels) -> Labels {
+        let nodes: Vec<&str> = self.nodes.iter().map(HostName::as_str).collect();
         let more = [
-            ("model", plan.name.clone()),
-            ("served_name", plan.served_name.clone()),
-            ("engine", plan.engine.label().to_owned()),
-            ("base_url", plan.base_url.clone()),
-            ("port", plan.port.to_string()),
+            ("model", self.model.clone()),
+            ("served_name", self.served_name.clone()),
+            ("engine", self.engine.label().to_owned()),
+            ("base_url", self.base_url.clone()),
+            ("port", self.port.to_string()),
             ("nodes", nodes.join(",")),
-            ("processes", plan.processes().to_string()),
+            ("processes", self.processes.to_string()),
         ];
-        let more = labels.more.into_iter().chain(more.map(|(key, value)| (key.to_owned(), value))).collect();
-        Labels { more, ..labels }
+        labels.more.extend(more.map(|(key, value)| (key.to_owned(), value)));
+        labels.owner.clone_from(&self.owner);
+        labels
     }
 
     /// What labels, whose keys are whole, say; none where any of it is missing or makes no sense.
@@ -79,19 +79,18 @@ mod tests {
 
     #[test]
     fn labels_without_a_part_of_it_are_of_no_model() {
-        let more = [
-            ("model", "me/m:fast"),
-            ("served_name", "m"),
-            ("engine", "vllm"),
-            ("base_url", "http://10.0.0.1:8000"),
-            ("port", "8000"),
-            ("nodes", "n1,n2"),
-            ("processes", "5"),
-        ];
-        let more = more.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let labels = Labels { owner: "desk:7".into(), more, ..Labels::default() }.pairs();
-        let served = Served::of(&labels).unwrap();
-        assert_eq!((served.model.as_str(), served.port, served.processes), ("me/m:fast", 8000, 5));
+        let served = Served {
+            model: "me/m:fast".into(),
+            served_name: "m".into(),
+            engine: ServingEngine::Vllm,
+            base_url: "http://10.0.0.1:8000".into(),
+            port: 8000,
+            nodes: vec!["n1".parse().unwrap(), "n2".parse().unwrap()],
+            processes: 5,
+            owner: "desk:7".into(),
+        };
+        let labels = served.labelled(Labels::default()).pairs();
+        assert_eq!(Served::of(&labels), Some(served.clone()));
         assert_eq!(served.head().map(HostName::as_str), Some("n1"));
         for key in ["model", "served_name", "engine", "base_url", "port", "nodes", "processes", "owner"] {
             let mut labels = labels.clone();

@@ -96,6 +96,12 @@ def vllm_python() -> Path:
     return environment("vllm", ["--no-deps", "-r", str(HERE / "requirements-vllm.txt")])
 
 
+def vllm_ray_python() -> Path:
+    """The same with Ray."""
+    files = [str(HERE / f"requirements-{name}.txt") for name in ("vllm", "ray")]
+    return environment("vllm-ray", ["--no-deps", *(word for file in files for word in ("-r", file))])
+
+
 def llama_cpp() -> Path:
     """The folder with `llama-server` and its libraries, compiled here: the index has only the source."""
 

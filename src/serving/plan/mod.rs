@@ -156,13 +156,27 @@ impl LaunchPlan {
             memory,
         };
         // They say of each part how much there is in all.
-        plan.labels = Served::labels(&plan, request.labels.clone());
+        plan.labels = plan.served(&request.labels.owner).labelled(request.labels.clone());
         for step in plan.stages.iter_mut().flat_map(|stage| &mut stage.steps) {
             if let Action::Create(spec) = &mut step.action {
                 spec.labels = plan.labels.clone();
             }
         }
         Ok(plan)
+    }
+
+    /// What it brings up for `owner`.
+    fn served(&self, owner: &str) -> Served {
+        Served {
+            model: self.name.clone(),
+            served_name: self.served_name.clone(),
+            engine: self.engine,
+            base_url: self.base_url.clone(),
+            port: self.port,
+            nodes: self.nodes.clone(),
+            processes: self.processes(),
+            owner: owner.to_owned(),
+        }
     }
 
     /// How many programs are started and stay.

@@ -2,24 +2,13 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-
-use super::wanted::{WantedError, WantedModel, split_name};
+use super::wanted::{Derivation, WantedError, WantedModel, split_name};
 use crate::failure::Failure;
 use crate::model::ModelLayout;
 use crate::model::source::{
     HfEnvironment, ModelOrigin, ResolveError, ResolveOptions, ResolvedModel, resolve, weights_bytes,
 };
 use crate::serving::{DerivableModel, ServingNode, ServingRecipeError, derive};
-
-/// What a recipe was derived from, and what there is to know of that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Derivation {
-    /// The config.json: a path or an address.
-    pub(super) from: String,
-    /// In sentences.
-    pub(super) remarks: Vec<String>,
-}
 
 /// A model that was found, and has no recipe.
 #[derive(Debug)]

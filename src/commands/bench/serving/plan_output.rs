@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::derived::Derivation;
+use super::wanted::Derivation;
 use crate::cluster::inventory::Node;
 use crate::commands::from_here::{by_engine, on_node};
 use crate::commands::{Output, OutputError};

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::derived::{Derivation, Found};
-use super::wanted::{WantedError, WantedModel};
+use super::derived::Found;
+use super::wanted::{Derivation, WantedError, WantedModel};
 use crate::cluster::connect::{Connected, connect_all};
 use crate::cluster::fabric::{BadGiven, Fabric, Given, Member};
 use crate::cluster::facts::{NodeFacts, READ_LIMIT, read_all};

@@ -1,6 +1,7 @@
 //! The model that a command names, and how it is served.
 
-use super::derived::Derivation;
+use serde::Serialize;
+
 use crate::failure::{Failure, Kind, forwards};
 use crate::model::{AnyRecipe, Catalogue, KnownModel};
 use crate::serving::{ServingRecipe, ServingRecipeError, number};
@@ -54,6 +55,15 @@ pub(super) struct WantedModel {
     pub(super) experts: Option<u32>,
     /// What the recipe was derived from, where none says how the model is served.
     pub(super) derived: Option<Derivation>,
+}
+
+/// What a recipe was derived from, and what there is to know of that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Derivation {
+    /// The config.json: a path or an address.
+    pub(super) from: String,
+    /// In sentences.
+    pub(super) remarks: Vec<String>,
 }
 
 /// A name apart: the model, and behind a colon the variant.
