@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::connect::ConnectError;
 use crate::failure::{Failure, Kind};
 use crate::host::container_spec::MissingSecrets;
-use crate::host::detached::{DetachedError, DetachedFailure};
+use crate::host::detached::DetachedError;
 use crate::host::engine::EngineError;
 use crate::host::{AskError, HostError};
 use crate::host_name::HostName;
@@ -144,7 +144,6 @@ impl Failure for UpError {
         match self {
             UpError::Connect(error) => error.hint(),
             UpError::Engine(error) => error.hint(),
-            UpError::Program(DetachedError { what: DetachedFailure::EndedAtOnce { .. }, .. }) => None,
             UpError::Program(error) => error.hint(),
             UpError::Ask(error) => error.hint(),
             UpError::Host(error) => error.hint(),

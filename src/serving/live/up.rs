@@ -19,7 +19,7 @@ use crate::cluster::connect::Connected;
 use crate::events::{Observer, ServeEvent};
 use crate::host::ask::answer_of;
 use crate::host::container_spec::{ContainerVariable, variables};
-use crate::host::detached::{DetachedId, DetachedState};
+use crate::host::detached::{DetachedError, DetachedFailure, DetachedId, DetachedState};
 use crate::host::{Program, Variable};
 use crate::host_name::HostName;
 use crate::log_line::plain;
@@ -320,7 +320,8 @@ impl Up<'_> {
                 let place = places[&step.node].clone();
                 let program = self.program(step, argv).await?;
                 let labels = role.labelled(self.plan.labels.clone());
-                let id = place.programs().start(&program, &labels).await?;
+                let started = place.programs().start(&program, &labels).await;
+                let id = started.map_err(|error| self.not_started(*role, error))?;
                 Ok(StepDone::Started(Started { role: *role, place, id, until: *until }))
             }
             Action::AwaitGpus { argv, gpus } => {
@@ -336,6 +337,18 @@ impl Up<'_> {
                 }
             }
             Action::AwaitReady => Ok(StepDone::Nothing),
+        }
+    }
+
+    /// Why a process is not there: one that ended at once has its last words told, as one that ends later.
+    fn not_started(&self, part: Role, error: DetachedError) -> UpError {
+        let DetachedFailure::EndedAtOnce { how, log, .. } = error.what else { return error.into() };
+        UpError::Ended {
+            on: error.on,
+            part,
+            how: how.to_string(),
+            last: log.iter().map(|line| shown(line)).collect(),
+            explained: self.known.explain(self.plan.engine, &log).map(Box::new),
         }
     }
 
