@@ -227,7 +227,11 @@ fn whoever_dies_while_loading_is_named_with_its_last_words() {
         assert!(began.elapsed() < Duration::from_secs(30), "{:?}: {ended:?}", began.elapsed());
     }
     bed.tell(&[]);
-    does_not_come_up(&bed, &["misspelled"], &["n1", "exit status: 2", "ambiguous option: --mem-fraction"]);
+    does_not_come_up(
+        &bed,
+        &["misspelled"],
+        &["n1", "exit status: 2", "unrecognized arguments: --no-such-option"],
+    );
 }
 
 #[test]

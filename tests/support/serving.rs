@@ -49,7 +49,7 @@ const RECIPES: [(&str, &str); 7] = [
     ("two-vllm", "engine = \"vllm\"\nversion = \"0.33.0\"\ntp = 2"),
     ("one", "engine = \"sglang\"\nversion = \"0.5.23\""),
     ("other", "engine = \"sglang\"\nversion = \"0.5.23\""),
-    ("misspelled", "engine = \"sglang\"\nversion = \"0.5.23\"\narguments = [\"--mem-fraction\", \"0.8\"]"),
+    ("misspelled", "engine = \"sglang\"\nversion = \"0.5.23\"\narguments = [\"--no-such-option\"]"),
 ];
 
 impl<'a> ServingBed<'a> {
