@@ -278,7 +278,10 @@ fn a_port_that_is_taken_is_told_before_anything_runs() {
     let mut faults = Faults::new(&cluster);
     let bed = ServingBed::new(&cluster, "serve-port", &["n1", "n2"], Place::Docker, &[]);
     faults.cause("n1", &["take-port", "30000"]);
+    let began = Instant::now();
     let ended = bed.run(&["up", "two"]).with(3).saying(&["30000", "n1"]);
+    // Though whoever listens there answers nothing.
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}: {ended:?}", began.elapsed());
     assert_eq!(ended.out, "");
     faults.heal();
     bed.nothing_is_left();

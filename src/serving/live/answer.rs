@@ -11,6 +11,8 @@ use crate::host::{Ending, Host, HostPath};
 const PROGRAM: &str = include_str!("../../../worker/node/serving.py");
 /// How long each of its answers may take: a first token after a pause of hours may take seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// The same of somebody who may be no server.
+const LISTENER_LIMIT: Duration = Duration::from_secs(3);
 /// Three questions and a connection.
 const LIMIT: Duration = Duration::from_secs(4 * ANSWER_LIMIT.as_secs() + 10);
 
@@ -30,6 +32,8 @@ pub(crate) struct Answer {
 /// What a server is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
+    /// Whether anybody listens there, and as what if that is said soon: it may be no server at all.
+    Listener,
     /// Its state.
     State,
     /// A token besides.
@@ -75,7 +79,8 @@ pub(crate) async fn ask_server(
     wanted: Wanted,
 ) -> Result<Answer, AskError> {
     let python = HostPath::new("python3");
-    let seconds = ANSWER_LIMIT.as_secs();
+    let limit = if wanted == Wanted::Listener { LISTENER_LIMIT } else { ANSWER_LIMIT };
+    let seconds = limit.as_secs();
     let order = json!({
         "port": port, "model": model, "complete": wanted == Wanted::Token, "seconds": seconds,
     });

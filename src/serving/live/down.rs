@@ -154,7 +154,7 @@ async fn verify(
     for (head, port) in ports {
         let node = nodes.iter().find(|(name, _)| name == head).and_then(|(_, node)| node.as_ref().ok());
         let Some(host) = node.and_then(|node| node.host().ok()) else { continue };
-        let taken = ask_server(&**host, port, "", Wanted::State).await;
+        let taken = ask_server(&**host, port, "", Wanted::Listener).await;
         if let (Ok(true), Some(node)) = (taken.map(|answer| answer.listens), report.get_mut(head)) {
             node.left.push(format!("somebody still listens on port {port}"));
         }

@@ -442,7 +442,7 @@ fn shown(line: &str) -> String {
 /// Somebody does, and the node that cannot be asked.
 pub(crate) async fn check_port(plan: &LaunchPlan, head: &Connected) -> Result<(), UpError> {
     let Ok(host) = head.host() else { return Ok(()) };
-    let answer: Answer = ask_server(&**host, plan.port, &plan.served_name, Wanted::State).await?;
+    let answer: Answer = ask_server(&**host, plan.port, &plan.served_name, Wanted::Listener).await?;
     if !answer.listens {
         return Ok(());
     }
