@@ -16,7 +16,7 @@ from .version import __version__
 
 # Between listening and being well a real one generates a token.
 WARM_UP_S = 0.3
-# The newest wheel without the other words, and the way that ranks take SIGTERM in.
+# The release with the older words, whose ranks end by SIGTERM.
 OLD = "0.5.4.post2"
 
 
