@@ -14,7 +14,7 @@ from unittest import mock
 from node.detached import keeper, orders
 from node.detached.keeper import ends_at_logout
 from node.detached.processes import BOOT, MARK, SPACE, Table, identity, lives, place
-from node.detached.records import Refused
+from node.detached.records import Refused, read_records, state
 
 FOLDER = pathlib.Path(__file__).parents[1] / "node/detached"
 PROGRAM = "".join((FOLDER / f"{part}.py").read_text() for part in ("processes", "records", "keeper", "orders"))
@@ -111,6 +111,23 @@ class Keepers(unittest.TestCase):
             ended = orders.end(self.folder, {"id": "a", "grace_s": 0.2})
         self.assertEqual((list(ended["state"]), ended["killed"]), (["ended"], 1))
         self.assertFalse(lives(identity(int(late.stdout.readline()))))
+
+    def test_what_ended_after_a_look_at_the_processes_is_not_left(self):
+        record = self.record("a", self.begin("sleep", "60"))
+        ends, stays = (self.begin("sleep", "60", env=self.marked("a")) for _ in range(2))
+        record["program"] = identity(ends.pid)
+        while len((table := Table()).of("a", {"a": record})) < 2:
+            # Its mark is there once it has become another program.
+            time.sleep(0.01)
+        ends.kill()
+        ends.wait()
+        own = pathlib.Path(self.folder, "a")
+        (own / "running").rename(own / "ended-signal-9-7")
+        records, _ = read_records(self.folder)
+        self.assertEqual(state({**records["a"], **record}, table, {"a": record})["ended"]["left"], 1)
+        stays.kill()
+        stays.wait()
+        self.assertEqual(state({**records["a"], **record}, table, {"a": record})["ended"]["left"], 0)
 
     def test_a_keeper_that_does_not_start_its_program_is_no_success(self):
         stuck = self.begin("sleep", "60")

@@ -1,12 +1,13 @@
 //! Programs started by an interpreter.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Cursor};
+use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use serde::Serialize;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -18,6 +19,9 @@ const LAUNCH: &str = include_str!("launch.py");
 const KILL: &str = include_str!("kill.py");
 /// What the log may hold before its reader has read it, bytes: as much as a pipe.
 const LOG_BYTES: usize = 64 << 10;
+
+/// What a program may have said before it is known that it began, bytes: its launcher, or an engine, may be slow to say so.
+const EARLY_BYTES: usize = 64 << 20;
 
 #[derive(Serialize)]
 struct Order<'a> {
@@ -48,7 +52,7 @@ pub(super) async fn start(
         interpreter.python(LAUNCH).await.map_err(|error| error.what)?;
     // Where it cannot be told, it has ended, which the missing mark shows.
     let _ = send(&mut input, &order(program, &mark)).await;
-    let output = match after_mark(output, &mark).await {
+    let mut output = match after_mark(output, &mark).await {
         Ok(Some((_, output))) => output,
         Ok(None) => {
             drop(input);
@@ -59,7 +63,22 @@ pub(super) async fn start(
     let (tell, mut told) = watch::channel(State::Starting);
     let (passed, sink) = tokio::io::duplex(LOG_BYTES);
     tokio::spawn(watch_over(log, end, mark, sink, tell));
-    let state = told.wait_for(|state| *state != State::Starting).await.map(|state| state.clone());
+    let mut early = Vec::new();
+    let state = {
+        let mut begun = pin!(told.wait_for(|state| *state != State::Starting));
+        let mut more = true;
+        loop {
+            tokio::select! {
+                biased;
+                state = &mut begun => break state.map(|state| state.clone()),
+                // Where both streams share a connection, what the program says may stand before the word that it began.
+                read = output.read_buf(&mut early), if more && early.len() < EARLY_BYTES => {
+                    more = matches!(read, Ok(1..));
+                }
+            }
+        }
+    };
+    let output = Cursor::new(early).chain(output);
     match state {
         Ok(State::Refused { errno, message }) => {
             let source = errno.map_or_else(|| io::Error::other(message), io::Error::from_raw_os_error);

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
+
 use super::super::{Here, suite};
 use super::*;
 
@@ -130,4 +132,70 @@ async fn a_launcher_that_is_ended_leaves_its_program_unknown() {
     .unwrap();
     let ending = process.end.ended().await;
     assert!(matches!(&ending, Ending::Lost { why } if why.contains("signal: 9")), "{ending:?}");
+}
+
+/// A host whose two streams come by one connection, on which much of what a program says stands before the word that it
+/// began.
+#[derive(Debug)]
+struct OneConnection {
+    name: HostName,
+    /// Bytes of the program's.
+    says: usize,
+}
+
+struct AtItsEnd;
+
+impl End for AtItsEnd {
+    fn ended(&mut self) -> BoxFuture<'_, Ending> {
+        async { Ending::Exit(0) }.boxed()
+    }
+
+    fn kill(&mut self) {}
+}
+
+impl Interpreter for OneConnection {
+    fn name(&self) -> &HostName {
+        &self.name
+    }
+
+    fn python<'a>(&'a self, _: &'static str) -> BoxFuture<'a, Result<Process, HostError>> {
+        const PIPE_BYTES: usize = 64 << 10;
+        let (input, typed) = tokio::io::duplex(PIPE_BYTES);
+        let (mut said, output) = tokio::io::duplex(PIPE_BYTES);
+        let (mut logged, log) = tokio::io::duplex(PIPE_BYTES);
+        let says = vec![b'x'; self.says];
+        tokio::spawn(async move {
+            let mut order = String::new();
+            BufReader::new(typed).read_line(&mut order).await.unwrap();
+            let order: serde_json::Value = serde_json::from_str(&order).unwrap();
+            let mark = order["mark"].as_str().unwrap();
+            said.write_all(format!("{mark}\n").as_bytes()).await.unwrap();
+            said.write_all(&says).await.unwrap();
+            let ours = format!("{mark}{{\"pid\":7}}\n{mark}{{\"exit\":0}}\n");
+            logged.write_all(ours.as_bytes()).await.unwrap();
+        });
+        let process = Process {
+            input: Box::pin(input),
+            output: Box::pin(output),
+            log: Box::pin(log),
+            end: Box::new(AtItsEnd),
+        };
+        async { Ok(process) }.boxed()
+    }
+
+    fn as_shell(&self, program: &Program) -> ShellLine {
+        ShellLine::of(program)
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_speaks_before_the_word_that_it_began_keeps_nobody_waiting() {
+    for says in [0, 1, 1 << 20] {
+        let host = Remote::new(OneConnection { name: HostName::local(), says });
+        let program = Program::new("p", [""; 0]);
+        let started = tokio::time::timeout(Duration::from_secs(20), host.start(&program));
+        let mut process = started.await.unwrap().unwrap();
+        assert_eq!(words(&mut process.output).await.len(), says);
+        assert_eq!(process.end.ended().await, Ending::Exit(0));
+    }
 }

@@ -6,7 +6,7 @@ import os
 import re
 
 if __name__ != "__main__":
-    from .processes import place
+    from .processes import lives, place
 
 # The longest part of a log's end that is looked through for its last lines.
 TAIL = 1 << 20
@@ -105,7 +105,9 @@ def state(record, table, records):
     # Its keeper is about to note an end, or to start it; or has ended before it could note which process it is.
     if end is None and (table.is_there(record, "keeper") or (own and record["program"] is None)):
         return {"running": {"pid": own[0].pid if own else record["keeper"]["pid"]}}
-    return {"ended": {**(end or {"how": {"unseen": None}, "at_ns": None}), "left": len(own)}}
+    # The table may be older than the end that was noted since.
+    left = sum(lives({"pid": it.pid, "ticks": it.ticks}) for it in own)
+    return {"ended": {**(end or {"how": {"unseen": None}, "at_ns": None}), "left": left}}
 
 
 def has(labels, wanted):
