@@ -230,13 +230,13 @@ fn by_hand(sandbox: &Sandbox, script: &str) -> Output {
     shell.output().unwrap()
 }
 
-/// What the file says once it ends with a line.
+/// What the file says once it has so many lines: who writes them may begin after the script has ended.
 #[track_caller]
-fn heard_in(file: &Path) -> String {
+fn heard_in(file: &Path, lines: usize) -> String {
     let begun = Instant::now();
     loop {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        if text.ends_with('\n') {
+        if text.matches('\n').count() >= lines {
             return text;
         }
         assert!(begun.elapsed() < PATIENCE, "nothing was started");
@@ -272,7 +272,7 @@ fn a_script_starts_what_the_plan_says_when_a_shell_reads_it() {
     let output = by_hand(&sandbox, &script);
     assert!(output.status.success(), "{script}\n{output:?}");
     assert_eq!(
-        heard_in(&heard),
+        heard_in(&heard, 1),
         "python|a 'b' $HOME|-m|sglang.launch_server|--model-path|me/model|--served-model-name|it's m|--tp-size|1|--host|\
          0.0.0.0|--port|30000|--chat-template|a b;c|\n"
     );
@@ -313,7 +313,7 @@ fn a_script_goes_on_only_when_ray_is_up_and_stops_where_it_ends() {
     assert!(output.status.success(), "{script}\n{output:?}");
     let head = "10.1.0.1:6379";
     assert_eq!(
-        heard_in(&heard),
+        heard_in(&heard, 3),
         format!(
             "ray|{head}|start|--node-ip-address=10.1.0.1|--num-gpus=1|--block|--head|--port=6379|\
              --dashboard-host=127.0.0.1|\nray|{head}|start|--node-ip-address=10.1.0.2|--num-gpus=1|--block|\
