@@ -8,6 +8,7 @@ mod condition;
 mod config_use;
 mod down;
 mod error;
+mod failed_start;
 mod found;
 mod lines;
 mod lock;

@@ -10,4 +10,5 @@ mod plan_output;
 pub(crate) mod planning;
 pub(crate) mod status;
 pub(crate) mod up;
+mod up_output;
 mod wanted;

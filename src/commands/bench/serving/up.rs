@@ -4,25 +4,25 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::nodes::{Nodes, look_further, this_command};
 use super::plan::Stopped;
 use super::planning::{Planned, Planning, PlanningSettings};
+use super::up_output::{show, tell, untuned};
 use crate::cluster::connect::{self, ConnectError, Connected, connect_all};
 use crate::cluster::inventory::{Inventory, Node};
-use crate::commands::{CommandResult, Output, OutputError, Verdict};
+use crate::commands::{CommandResult, Output, Verdict};
 use crate::events::Observer;
 use crate::failure::{Failure, Kind};
 use crate::host::ssh::SshConnections;
 use crate::host_name::HostName;
 use crate::secret::Secret;
 use crate::serving::live::{
-    Condition, ConfigUse, ConfigUses, FoundModel, Lock, NodeDown, Up, UpError, UpReport, Wanted, ask_found,
-    check_port, look, take_down,
+    Condition, FoundModel, Lock, NodeDown, Up, UpError, UpReport, Wanted, ask_found, check_port, look,
+    take_down,
 };
-use crate::serving::{Explanation, KnownFailures, LaunchPlan, Role, Served};
+use crate::serving::{KnownFailures, LaunchPlan, Served};
 
 /// What is brought up.
 #[derive(Debug)]
@@ -125,10 +125,14 @@ pub(crate) async fn run(
     let brought_up = start.run(nodes, &cancel, observer).await;
     drop(locks);
     let outcome = brought_up?;
-    if let Outcome::Up(report) = &outcome {
+    let report = match &outcome {
+        Outcome::AlreadyUp => None,
+        Outcome::Up(report) => Some(&**report),
+    };
+    if let Some(report) = report {
         tell(report, &plan, observer);
     }
-    show(&plan, &outcome, settings.json, out)?;
+    show(&plan, report, settings.json, out)?;
     Ok(Verdict::Done)
 }
 
@@ -291,116 +295,4 @@ impl Failure for InTheWay {
     fn kind(&self) -> Kind {
         Kind::Environment
     }
-}
-
-/// Some process uses something else than a tuned file.
-#[derive(Debug, thiserror::Error)]
-#[error("--require-tuned: {}", .0.join("; "))]
-struct Untuned(Vec<String>);
-
-impl Failure for Untuned {
-    fn kind(&self) -> Kind {
-        Kind::CheckFailed
-    }
-
-    fn hint(&self) -> Option<String> {
-        Some("`sparktune moe` finds configs, `sparktune deploy` brings them to the nodes".to_owned())
-    }
-}
-
-/// Where config files are not used that a process looked for; none where all are, and any was looked for.
-fn untuned(report: &UpReport) -> Option<Untuned> {
-    let mut all = Vec::new();
-    for (node, part, uses) in &report.configs {
-        for (file, used) in uses.files() {
-            let instead = match used {
-                ConfigUse::Loaded => continue,
-                ConfigUse::Fallback => "a file for something else",
-                ConfigUse::Default => "its default",
-            };
-            all.push(format!("{part} on {node} uses {instead} in place of {file}"));
-        }
-    }
-    if report.configs.is_empty() {
-        all.push("no process says that it has loaded a config file".to_owned());
-    }
-    if all.is_empty() { None } else { Some(Untuned(all)) }
-}
-
-/// What the logs of a model that is up show, and nobody may like.
-fn tell(report: &UpReport, plan: &LaunchPlan, observer: &mut dyn Observer) {
-    for (node, part, warning) in &report.warnings {
-        observer
-            .note(format!("{part} on {node}: {} (by `{}`); {}", warning.cause, warning.line, warning.fix));
-    }
-    if report.configs.is_empty() {
-        return;
-    }
-    for line in untuned(report).into_iter().flat_map(|untuned| untuned.0) {
-        observer.note(format!("{line}: `sparktune moe --model {}` finds one", plan.name));
-    }
-}
-
-fn show(
-    plan: &LaunchPlan,
-    outcome: &Outcome,
-    as_json: bool,
-    out: &mut dyn Output,
-) -> Result<(), OutputError> {
-    let LaunchPlan { name, served_name, base_url, .. } = plan;
-    let report = match outcome {
-        Outcome::AlreadyUp => None,
-        Outcome::Up(report) => Some(&**report),
-    };
-    if as_json {
-        out.json(&json!({
-            "version": 1,
-            "model": name,
-            "served_name": served_name,
-            "base_url": base_url,
-            "nodes": plan.nodes,
-            "already_up": report.is_none(),
-            "stages": report.map(|report| &report.stages),
-            "configs": report.map(configs),
-            "warnings": report.map(warnings),
-        }))?;
-        return Ok(());
-    }
-    let state = if report.is_none() { "is up already" } else { "is up" };
-    out.line(&format!("{name} {state}: {base_url}/v1, model `{served_name}`"))?;
-    let body = json!({ "model": served_name, "messages": [{ "role": "user", "content": "Hello" }] });
-    for (file, uses) in report.map(files).unwrap_or_default() {
-        out.line(&format!("  {file}: {}", uses.join(", ")))?;
-    }
-    out.line(&format!(
-        "  curl {base_url}/v1/chat/completions -H 'Content-Type: application/json' -d '{body}'"
-    ))?;
-    out.line(&format!("  sparkbench run --base-url {base_url} --model {served_name} --profile quick"))?;
-    Ok(())
-}
-
-/// Each config file that was looked for, and on which nodes what is used.
-fn files(report: &UpReport) -> BTreeMap<&str, Vec<String>> {
-    let mut files: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (node, _, uses) in &report.configs {
-        for (file, used) in uses.files() {
-            let words = match used {
-                ConfigUse::Loaded => "loaded",
-                ConfigUse::Fallback => "another file in its place",
-                ConfigUse::Default => "not there",
-            };
-            files.entry(file).or_default().push(format!("{words} on {node}"));
-        }
-    }
-    files
-}
-
-fn configs(report: &UpReport) -> Vec<Value> {
-    let one = |(node, part, uses): &(HostName, Role, ConfigUses)| json!({ "node": node, "role": part.name(), "rank": part.rank(), "files": uses });
-    report.configs.iter().map(one).collect()
-}
-
-fn warnings(report: &UpReport) -> Vec<Value> {
-    let one = |(node, part, warning): &(HostName, Role, Explanation)| json!({ "node": node, "role": part.name(), "rank": part.rank(), "warning": warning });
-    report.warnings.iter().map(one).collect()
 }
