@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kind::ServingEngine;
 use super::milestone::milestone;
-use crate::log_line::plain;
+use crate::log_line::{plain, without_tokens};
 
 /// All known failures.
 #[derive(Debug)]
@@ -213,22 +213,4 @@ fn shown(line: &str, pattern: &str) -> String {
     let before = line[..at].chars().count();
     let skipped = if line.chars().count() > MOST { before.saturating_sub(BEFORE) } else { 0 };
     line.chars().skip(skipped).take(MOST).collect()
-}
-
-/// `text` with every token of the hub's (`hf_` and some 30 letters and digits) replaced.
-fn without_tokens(text: &str) -> String {
-    const MARK: &str = "hf_";
-    let mut shown = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(MARK) {
-        let (before, token) = rest.split_at(at);
-        let end = token[MARK.len()..]
-            .find(|c: char| !c.is_ascii_alphanumeric())
-            .map_or(token.len(), |end| end + MARK.len());
-        shown.push_str(before);
-        // Names of variables and functions go on with `_`, and are short.
-        shown.push_str(if end > 20 { "hf_(hidden)" } else { &token[..end] });
-        rest = &token[end..];
-    }
-    shown + rest
 }

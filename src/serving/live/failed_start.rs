@@ -7,7 +7,7 @@ use super::place::Place;
 use super::up::Up;
 use super::watch::{Failed, Watch, Watched};
 use crate::host::detached::{DetachedError, DetachedFailure, DetachedId, DetachedState};
-use crate::log_line::plain;
+use crate::log_line::among_others;
 use crate::serving::failures::Explanation;
 use crate::serving::role::Role;
 
@@ -87,19 +87,7 @@ fn newest(watch: &Watch) -> Vec<String> {
     watch.parts().iter().map(said).collect()
 }
 
-/// A line fit to be shown: of a bar that was drawn over and over the last state.
+/// A line of a log, fit to stand in a message.
 fn shown(line: &str) -> String {
-    let last = line.trim_end().rsplit('\r').next().unwrap_or_default();
-    plain(last).chars().take(LAST_LINE).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_bar_the_last_state_is_shown() {
-        assert_eq!(shown("  0%|\r 50%|##  \r100%|####| 2/2\r\n"), "100%|####| 2/2");
-        assert_eq!(shown("\u{1b}[36m(pid=7)\u{1b}[0m up\n"), "(pid=7) up");
-    }
+    among_others(line).trim_start().chars().take(LAST_LINE).collect()
 }

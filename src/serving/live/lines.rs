@@ -103,7 +103,7 @@ pub(super) async fn follow(
     _ = tell.send((at, end)).await;
 }
 
+/// As it was written: whoever looks for words knows what stands around them, whoever shows it makes it fit.
 fn text(line: &[u8]) -> String {
-    let line = String::from_utf8_lossy(line);
-    line.chars().map(|c| if c.is_control() && c != '\r' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    String::from_utf8_lossy(line).into_owned()
 }

@@ -6,6 +6,7 @@ use super::nodes::{AskedNodes, NodesSettings};
 use super::plan::Stopped;
 use crate::commands::{CommandResult, Output, OutputError, Verdict};
 use crate::events::Observer;
+use crate::log_line::among_others;
 use crate::serving::live::{Heard, Listening, Part, look};
 
 /// Which logs.
@@ -49,7 +50,9 @@ pub(crate) async fn run(
         // Ctrl-C is how following ends.
         while let Some(Some((at, heard))) = cancel.run_until_cancelled(listening.next()).await {
             match heard {
-                Heard::Line(line) => out.line(&format!("{} {line}", heads[at])).map_err(OutputError)?,
+                Heard::Line(line) => {
+                    out.line(&format!("{} {}", heads[at], among_others(&line))).map_err(OutputError)?
+                }
                 Heard::Ended => {
                     observer.note(format!("{} has ended", heads[at].trim_end_matches(" |").trim_end()))
                 }
@@ -67,7 +70,7 @@ pub(crate) async fn run(
             match part.last_lines(settings.lines).await {
                 Ok(lines) => {
                     for line in lines {
-                        out.line(&format!("{head} {line}")).map_err(OutputError)?;
+                        out.line(&format!("{head} {}", among_others(&line))).map_err(OutputError)?;
                     }
                 }
                 Err(why) => {
